@@ -1,0 +1,21 @@
+//! The data model every room shares: ids, time, values, spans, resources and outcomes.
+//!
+//! Nothing here does I/O, knows a wire format or a storage layout. A span that enters through
+//! any receiver becomes a [`Span`] before anything else looks at it, so processors are written once.
+//!
+//! Invariants:
+//! - No dependency, no `unsafe`, no async.
+//! - Times are nanoseconds since the Unix epoch, durations are nanoseconds.
+//! - Ids print as lower-case hex and are never all zero where [`TraceId::is_valid`] was checked.
+
+mod id;
+mod outcome;
+mod resource;
+mod span;
+mod value;
+
+pub use id::{ParseIdError, SpanId, TraceId};
+pub use outcome::{DropReason, Outcome, RejectReason};
+pub use resource::{Resource, Scope};
+pub use span::{Event, Link, ResourceSpans, ScopeSpans, Span, SpanKind, Status, StatusCode};
+pub use value::{Attributes, Value};

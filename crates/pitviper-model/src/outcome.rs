@@ -1,0 +1,71 @@
+//! What became of an item. Every item that is received leaves exactly one outcome, so that
+//! received = stored + rejected + dropped holds at any moment nothing is under way.
+
+/// What became of one item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// It is durable.
+    Stored,
+    /// It was not fit to keep; the sender is told and should not try again.
+    Rejected(RejectReason),
+    /// It was fit, and could not be kept; the sender is told when it can help.
+    Dropped(DropReason),
+}
+
+/// Why an item was not fit to keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RejectReason {
+    /// The trace id is missing, of the wrong length or all zero.
+    InvalidTraceId,
+    /// The span id is missing, of the wrong length or all zero.
+    InvalidSpanId,
+    /// The start time is zero or beyond what the store can hold.
+    InvalidTime,
+    /// The item is larger than the limit for one item.
+    TooLarge,
+}
+
+/// Why a fit item could not be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DropReason {
+    /// The store could not take it; the sender was asked to try again.
+    StoreUnavailable,
+    /// A bounded queue was full.
+    QueueFull,
+    /// The exporter gave up after its retries.
+    ExportFailed,
+    /// The process ended before it could be sent.
+    Shutdown,
+}
+
+impl RejectReason {
+    /// All reasons.
+    pub const ALL: [Self; 4] = [Self::InvalidTraceId, Self::InvalidSpanId, Self::InvalidTime, Self::TooLarge];
+
+    /// The reason's name in metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidTraceId => "invalid_trace_id",
+            Self::InvalidSpanId => "invalid_span_id",
+            Self::InvalidTime => "invalid_time",
+            Self::TooLarge => "too_large",
+        }
+    }
+}
+
+impl DropReason {
+    /// All reasons.
+    pub const ALL: [Self; 4] = [Self::StoreUnavailable, Self::QueueFull, Self::ExportFailed, Self::Shutdown];
+
+    /// The reason's name in metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::StoreUnavailable => "store_unavailable",
+            Self::QueueFull => "queue_full",
+            Self::ExportFailed => "export_failed",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}
