@@ -8,12 +8,14 @@
 //! - Times are nanoseconds since the Unix epoch, durations are nanoseconds.
 //! - Ids print as lower-case hex and are never all zero where [`TraceId::is_valid`] was checked.
 
+mod histogram;
 mod id;
 mod outcome;
 mod resource;
 mod span;
 mod value;
 
+pub use histogram::ExpHistogram;
 pub use id::{ParseIdError, SpanId, TraceId};
 pub use outcome::{DropReason, Outcome, RejectReason};
 pub use resource::{Resource, Scope};

@@ -1,1 +1,20 @@
-//! placeholder
+//! The store: what ingest writes and query reads.
+//!
+//! [`schema`] is the contract between the two; [`Store`] is the door. [`embedded`] keeps everything
+//! in one directory: a write-ahead log synced before a write is acknowledged, a hot tier in memory
+//! that queries see at once, sorted Parquet segments, and a SQLite manifest that says which segments
+//! count. [`conformance`] is the suite every store passes.
+//!
+//! Invariants:
+//! - An acknowledged write survives `kill -9` and loss of power, and is seen exactly once.
+//! - The manifest and the log sequence it covers change in one SQLite transaction: one truth.
+//! - No SQL and no DataFusion type leaves this crate.
+
+pub mod filter;
+pub mod schema;
+mod store;
+
+pub use store::{
+    Ack, Cursor, Dimension, MetricRow, MetricsQuery, Order, Red, ResourceSeen, Search, SpanScope, Store, StoreError,
+    StoreStats, StoredSpan, TimeRange, Trace, TraceHit, TraceSpan,
+};
