@@ -23,16 +23,14 @@ impl ExpHistogram {
     /// The bucket a positive value falls in.
     #[must_use]
     pub fn bucket_index(value: u64) -> i16 {
-        // Powers of two belong to the bucket below (upper bounds are inclusive). The logarithm of
-        // every u64 times 32 fits 2048.
-        let index = ((value as f64).log2() * BUCKETS_PER_DOUBLING).ceil() as i16 - 1;
-        index.max(-1)
+        // Upper bounds are inclusive, hence ceil and minus one. At most 64 * 32 - 1, which fits.
+        ((value as f64).log2() * BUCKETS_PER_DOUBLING).ceil() as i16 - 1
     }
 
     /// The upper bound of a bucket, inclusive.
     #[must_use]
     pub fn bucket_upper_bound(index: i16) -> f64 {
-        (f64::from(index) + 1.0).exp2_scaled()
+        value_at(f64::from(index) + 1.0)
     }
 
     /// Rebuilds a histogram from stored buckets; they may come unsorted, and repeat.
@@ -111,22 +109,16 @@ impl ExpHistogram {
         for &(index, count) in &self.buckets {
             seen += count;
             if seen >= rank {
-                return Some((f64::from(index) + 0.5).exp2_scaled());
+                return Some(value_at(f64::from(index) + 0.5));
             }
         }
         None
     }
 }
 
-trait Exp2Scaled {
-    /// Two to the power of self divided by the buckets per doubling.
-    fn exp2_scaled(self) -> f64;
-}
-
-impl Exp2Scaled for f64 {
-    fn exp2_scaled(self) -> f64 {
-        (self / BUCKETS_PER_DOUBLING).exp2()
-    }
+/// The value at a position on the bucket axis: two to the power of `position / 32`.
+fn value_at(position: f64) -> f64 {
+    (position / BUCKETS_PER_DOUBLING).exp2()
 }
 
 #[cfg(test)]
@@ -139,7 +131,10 @@ mod tests {
             let index = ExpHistogram::bucket_index(value);
             let upper = ExpHistogram::bucket_upper_bound(index);
             let lower = ExpHistogram::bucket_upper_bound(index - 1);
-            assert!(value as f64 <= upper * 1.000_001 && value as f64 > lower * 0.999_999, "{value} not in ({lower}, {upper}]");
+            assert!(
+                value as f64 <= upper * 1.000_001 && value as f64 > lower * 0.999_999,
+                "{value} not in ({lower}, {upper}]"
+            );
         }
     }
 
@@ -157,7 +152,8 @@ mod tests {
 
     #[test]
     fn merging_equals_recording_together() {
-        let (mut left, mut right, mut both) = (ExpHistogram::default(), ExpHistogram::default(), ExpHistogram::default());
+        let (mut left, mut right, mut both) =
+            (ExpHistogram::default(), ExpHistogram::default(), ExpHistogram::default());
         for value in [0, 5, 17, 17, 90_000] {
             left.record(value);
             both.record(value);
