@@ -347,8 +347,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Spans of several traces at once, for summaries; unknown traces are missing from the answer.
     /// Of each at most `limit_per_trace` spans, as in [`Store::trace`].
-    async fn traces(&self, trace_ids: &[TraceId], limit_per_trace: usize)
-    -> Result<Vec<(TraceId, Trace)>, StoreError>;
+    async fn traces(&self, trace_ids: &[TraceId], limit_per_trace: usize) -> Result<Vec<(TraceId, Trace)>, StoreError>;
 
     /// Rate, errors and durations; rows only for steps in which something was counted.
     async fn metrics(&self, query: &MetricsQuery) -> Result<Vec<MetricRow>, StoreError>;

@@ -1,0 +1,592 @@
+//! The `spans` table: its columns, and the builder that fills them.
+
+use std::fmt::Write as _;
+use std::sync::{Arc, LazyLock};
+
+use arrow::array::builder::{
+    ArrayBuilder, BooleanBuilder, Float64Builder, Int64Builder, StringBuilder, UInt8Builder, UInt16Builder,
+    UInt32Builder, UInt64Builder,
+};
+use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, Int32Array, MapArray, StringArray, StructArray};
+use arrow::buffer::OffsetBuffer;
+use arrow::compute::concat;
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, Int32Type, Schema, SchemaRef};
+use arrow::error::ArrowError;
+use arrow::record_batch::RecordBatch;
+use pitviper_model::{Attributes, Event, Link, Resource, Scope, Span, Value};
+use rustc_hash::FxHashMap;
+
+use super::json::{write_hex, write_text, write_value};
+
+/// Longest [`TraceSpan::detail`](crate::TraceSpan::detail), in bytes. The whole text stays in the attribute.
+const MAX_DETAIL_BYTES: usize = 240;
+
+/// Attributes that say in one line what a span did, the most telling first.
+const DETAIL_ATTRIBUTES: [&str; 8] = [
+    "db.query.text",
+    "db.statement",
+    "url.full",
+    "http.url",
+    "url.path",
+    "http.target",
+    "messaging.destination.name",
+    "rpc.method",
+];
+
+pub(super) fn dictionary_type() -> DataType {
+    DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
+}
+
+fn map_fields(value: DataType) -> Fields {
+    Fields::from(vec![Field::new("key", DataType::Utf8, false), Field::new("value", value, false)])
+}
+
+fn entries_field(value: DataType) -> FieldRef {
+    Arc::new(Field::new("key_value", DataType::Struct(map_fields(value)), false))
+}
+
+static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
+    let text = |name: &str| Field::new(name, dictionary_type(), false);
+    let required = |name: &str, data_type: DataType| Field::new(name, data_type, false);
+    let optional = |name: &str, data_type: DataType| Field::new(name, data_type, true);
+    Arc::new(Schema::new(vec![
+        required("start_ns", DataType::Int64),
+        required("duration_ns", DataType::Int64),
+        required("trace_id", DataType::FixedSizeBinary(16)),
+        required("span_id", DataType::FixedSizeBinary(8)),
+        required("parent_span_id", DataType::FixedSizeBinary(8)),
+        text("service"),
+        text("environment"),
+        text("version"),
+        text("host"),
+        text("name"),
+        required("kind", DataType::UInt8),
+        required("status", DataType::UInt8),
+        optional("status_message", DataType::Utf8),
+        required("is_root", DataType::Boolean),
+        optional("http_status", DataType::UInt16),
+        optional("db_system", DataType::Utf8),
+        optional("detail", DataType::Utf8),
+        required("attrs", DataType::Map(entries_field(DataType::Utf8), false)),
+        optional("attr_types", DataType::Utf8),
+        required("attrs_num", DataType::Map(entries_field(DataType::Float64), false)),
+        optional("events", DataType::Utf8),
+        optional("links", DataType::Utf8),
+        optional("trace_state", DataType::Utf8),
+        required("flags", DataType::UInt32),
+        optional("dropped_attributes", DataType::UInt32),
+        optional("dropped_events", DataType::UInt32),
+        optional("dropped_links", DataType::UInt32),
+        // Only where the end is not start plus duration: a clock that ran backwards.
+        optional("end_ns", DataType::UInt64),
+        text("resource"),
+        text("scope"),
+    ]))
+});
+
+/// The columns of `spans`.
+pub(crate) fn spans_schema() -> SchemaRef {
+    Arc::clone(&SCHEMA)
+}
+
+/// Turns spans into rows.
+#[derive(Debug, Default)]
+pub struct SpansBuilder {
+    start_ns: Int64Builder,
+    duration_ns: Int64Builder,
+    trace_id: IdBuilder<16>,
+    span_id: IdBuilder<8>,
+    parent_span_id: IdBuilder<8>,
+    resource: ResourceColumns,
+    name: TextDictionary,
+    kind: UInt8Builder,
+    status: UInt8Builder,
+    status_message: StringBuilder,
+    is_root: BooleanBuilder,
+    http_status: UInt16Builder,
+    db_system: StringBuilder,
+    detail: StringBuilder,
+    attrs: AttributeColumns,
+    events: StringBuilder,
+    links: StringBuilder,
+    trace_state: StringBuilder,
+    flags: UInt32Builder,
+    dropped_attributes: UInt32Builder,
+    dropped_events: UInt32Builder,
+    dropped_links: UInt32Builder,
+    end_ns: UInt64Builder,
+    scope: ScopeColumn,
+    json: String,
+}
+
+impl SpansBuilder {
+    /// A builder with room for `n` spans; it grows as needed.
+    #[must_use]
+    pub fn with_capacity(n: usize) -> Self {
+        Self {
+            start_ns: Int64Builder::with_capacity(n),
+            duration_ns: Int64Builder::with_capacity(n),
+            trace_id: IdBuilder::with_capacity(n),
+            span_id: IdBuilder::with_capacity(n),
+            parent_span_id: IdBuilder::with_capacity(n),
+            kind: UInt8Builder::with_capacity(n),
+            status: UInt8Builder::with_capacity(n),
+            is_root: BooleanBuilder::with_capacity(n),
+            flags: UInt32Builder::with_capacity(n),
+            ..Self::default()
+        }
+    }
+
+    /// Adds one span. A start after [`super::MAX_START_TIME_UNIX_NANO`] is stored as that.
+    ///
+    /// # Panics
+    /// When the text of one column exceeds 2 GiB; requests are limited to a small part of that.
+    pub fn append(&mut self, resource: &Resource, scope: &Scope, span: &Span) {
+        self.resource.append(resource);
+        self.scope.append(scope);
+        self.append_times(span);
+        self.trace_id.append(span.trace_id.0);
+        self.span_id.append(span.span_id.0);
+        self.parent_span_id.append(span.parent_span_id.0);
+        self.is_root.append_value(!span.parent_span_id.is_valid());
+        self.name.append(&span.name);
+        self.kind.append_value(span.kind as u8);
+        self.status.append_value(span.status.code as u8);
+        append_filled(&mut self.status_message, &span.status.message);
+        append_filled(&mut self.trace_state, &span.trace_state);
+        self.flags.append_value(span.flags);
+        append_above_zero(&mut self.dropped_attributes, span.dropped_attributes_count);
+        append_above_zero(&mut self.dropped_events, span.dropped_events_count);
+        append_above_zero(&mut self.dropped_links, span.dropped_links_count);
+        let promoted = self.attrs.append(&span.attributes);
+        self.http_status.append_option(promoted.http_status);
+        self.db_system.append_option(promoted.db_system);
+        match promoted.detail.or_else(|| exception_line(span)) {
+            Some(detail) => self.detail.append_value(one_line(detail)),
+            None => self.detail.append_null(),
+        }
+        append_json(&mut self.events, &mut self.json, &span.events, write_event);
+        append_json(&mut self.links, &mut self.json, &span.links, write_link);
+    }
+
+    fn append_times(&mut self, span: &Span) {
+        let start = i64::try_from(span.start_time_unix_nano).unwrap_or(i64::MAX);
+        let duration = i64::try_from(span.duration_nano()).unwrap_or(i64::MAX);
+        self.start_ns.append_value(start);
+        self.duration_ns.append_value(duration);
+        let follows = start.cast_unsigned().checked_add(duration.cast_unsigned()) == Some(span.end_time_unix_nano);
+        self.end_ns.append_option((!follows).then_some(span.end_time_unix_nano));
+    }
+
+    /// How many spans were added.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.resource.keys.len()
+    }
+
+    /// Whether no span was added.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(super) fn finish(mut self) -> RecordBatch {
+        let [attrs, attr_types, attrs_num] = self.attrs.finish();
+        let [service, environment, version, host, resource] = self.resource.finish();
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(self.start_ns.finish()),
+            Arc::new(self.duration_ns.finish()),
+            self.trace_id.finish(),
+            self.span_id.finish(),
+            self.parent_span_id.finish(),
+            service,
+            environment,
+            version,
+            host,
+            self.name.finish(),
+            Arc::new(self.kind.finish()),
+            Arc::new(self.status.finish()),
+            Arc::new(self.status_message.finish()),
+            Arc::new(self.is_root.finish()),
+            Arc::new(self.http_status.finish()),
+            Arc::new(self.db_system.finish()),
+            Arc::new(self.detail.finish()),
+            attrs,
+            attr_types,
+            attrs_num,
+            Arc::new(self.events.finish()),
+            Arc::new(self.links.finish()),
+            Arc::new(self.trace_state.finish()),
+            Arc::new(self.flags.finish()),
+            Arc::new(self.dropped_attributes.finish()),
+            Arc::new(self.dropped_events.finish()),
+            Arc::new(self.dropped_links.finish()),
+            Arc::new(self.end_ns.finish()),
+            resource,
+            self.scope.finish(),
+        ];
+        RecordBatch::try_new(spans_schema(), columns).expect("every column gets one value a span, of the schema's type")
+    }
+}
+
+fn append_filled(builder: &mut StringBuilder, text: &str) {
+    builder.append_option((!text.is_empty()).then_some(text));
+}
+
+fn append_above_zero(builder: &mut UInt32Builder, count: u32) {
+    builder.append_option((count > 0).then_some(count));
+}
+
+fn append_json<T>(builder: &mut StringBuilder, json: &mut String, items: &[T], write_item: fn(&T, &mut String)) {
+    if items.is_empty() {
+        builder.append_null();
+        return;
+    }
+    json.clear();
+    json.push('[');
+    for (index, item) in items.iter().enumerate() {
+        if index > 0 {
+            json.push(',');
+        }
+        write_item(item, json);
+    }
+    json.push(']');
+    builder.append_value(&json);
+}
+
+fn write_event(event: &Event, out: &mut String) {
+    // Text, because a time in nanoseconds may exceed a signed 64-bit integer.
+    let _ = write!(out, "{{\"time_unix_nano\":\"{}\",\"name\":", event.time_unix_nano);
+    write_text(&event.name, out);
+    write_details(&event.attributes, event.dropped_attributes_count, out);
+    out.push('}');
+}
+
+fn write_link(link: &Link, out: &mut String) {
+    out.push_str("{\"trace_id\":\"");
+    write_hex(&link.trace_id.0, out);
+    out.push_str("\",\"span_id\":\"");
+    write_hex(&link.span_id.0, out);
+    out.push_str("\",\"trace_state\":");
+    write_text(&link.trace_state, out);
+    let _ = write!(out, ",\"flags\":{}", link.flags);
+    write_details(&link.attributes, link.dropped_attributes_count, out);
+    out.push('}');
+}
+
+fn write_details(attributes: &Attributes, dropped: u32, out: &mut String) {
+    if !attributes.is_empty() {
+        out.push_str(",\"attributes\":");
+        write_value(&Value::Map(attributes.clone()), out);
+    }
+    if dropped > 0 {
+        let _ = write!(out, ",\"dropped_attributes_count\":{dropped}");
+    }
+}
+
+fn exception_line(span: &Span) -> Option<&str> {
+    let exception = span.events.iter().find(|event| event.name == "exception")?;
+    exception.attributes.first_str(&["exception.message", "exception.type"])
+}
+
+/// The text's beginning, cut at a character's border.
+fn one_line(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MAX_DETAIL_BYTES)]
+}
+
+/// Ids side by side, without the validity bitmap a general builder keeps.
+#[derive(Debug, Default)]
+struct IdBuilder<const N: usize>(Vec<u8>);
+
+impl<const N: usize> IdBuilder<N> {
+    fn with_capacity(n: usize) -> Self {
+        Self(Vec::with_capacity(n * N))
+    }
+
+    fn append(&mut self, id: [u8; N]) {
+        self.0.extend_from_slice(&id);
+    }
+
+    fn finish(self) -> ArrayRef {
+        let size = i32::try_from(N).expect("ids have 8 or 16 bytes");
+        Arc::new(arrow::array::FixedSizeBinaryArray::new(size, self.0.into(), None))
+    }
+}
+
+/// Distinct texts and, for each row, which.
+#[derive(Debug, Default)]
+struct TextDictionary {
+    keys: Vec<i32>,
+    known: FxHashMap<Box<str>, i32>,
+    values: StringBuilder,
+}
+
+impl TextDictionary {
+    fn append(&mut self, text: &str) {
+        let key = self.intern(text);
+        self.keys.push(key);
+    }
+
+    fn intern(&mut self, text: &str) -> i32 {
+        if let Some(&key) = self.known.get(text) {
+            return key;
+        }
+        let key = i32::try_from(self.known.len()).expect("a batch has fewer than 2^31 rows");
+        self.known.insert(text.into(), key);
+        self.values.append_value(text);
+        key
+    }
+
+    fn finish(mut self) -> ArrayRef {
+        dictionary(self.keys, self.values.finish())
+    }
+}
+
+fn dictionary(keys: Vec<i32>, values: StringArray) -> ArrayRef {
+    let array = DictionaryArray::<Int32Type>::try_new(Int32Array::from(keys), Arc::new(values));
+    Arc::new(array.expect("keys were handed out in the order of the values"))
+}
+
+/// The columns that follow from the resource. Spans of one resource come one after the other, so
+/// comparing with the one before is enough to keep the dictionaries small.
+#[derive(Debug, Default)]
+struct ResourceColumns {
+    keys: Vec<i32>,
+    seen: Vec<Resource>,
+}
+
+impl ResourceColumns {
+    fn append(&mut self, resource: &Resource) {
+        if self.seen.last() != Some(resource) {
+            self.seen.push(resource.clone());
+        }
+        self.keys.push(i32::try_from(self.seen.len() - 1).expect("a batch has fewer than 2^31 rows"));
+    }
+
+    fn finish(self) -> [ArrayRef; 5] {
+        let column = |text: fn(&Resource) -> &str| {
+            let mut values = TextDictionary::default();
+            let of_resource: Vec<i32> = self.seen.iter().map(|resource| values.intern(text(resource))).collect();
+            values.keys = self.keys.iter().map(|&key| of_resource[key as usize]).collect();
+            values.finish()
+        };
+        let mut json = TextDictionary::default();
+        let of_resource: Vec<i32> = self.seen.iter().map(|resource| json.intern(&resource_json(resource))).collect();
+        json.keys = self.keys.iter().map(|&key| of_resource[key as usize]).collect();
+        [
+            column(Resource::service),
+            column(Resource::environment),
+            column(Resource::version),
+            column(Resource::host),
+            json.finish(),
+        ]
+    }
+}
+
+/// The resource as `{"attributes":{…},"dropped_attributes_count":n}`, the count only above zero.
+fn resource_json(resource: &Resource) -> String {
+    let mut out = String::from("{\"attributes\":");
+    write_value(&Value::Map(resource.attributes.clone()), &mut out);
+    if resource.dropped_attributes_count > 0 {
+        let _ = write!(out, ",\"dropped_attributes_count\":{}", resource.dropped_attributes_count);
+    }
+    out.push('}');
+    out
+}
+
+/// The scope as `{"name":…,"version":…,"attributes":{…}}`.
+#[derive(Debug, Default)]
+struct ScopeColumn {
+    dictionary: TextDictionary,
+    last: Option<(Scope, i32)>,
+}
+
+impl ScopeColumn {
+    fn append(&mut self, scope: &Scope) {
+        let key = match &self.last {
+            Some((last, key)) if last == scope => *key,
+            _ => {
+                let mut json = String::from("{\"name\":");
+                write_text(&scope.name, &mut json);
+                json.push_str(",\"version\":");
+                write_text(&scope.version, &mut json);
+                json.push_str(",\"attributes\":");
+                write_value(&Value::Map(scope.attributes.clone()), &mut json);
+                json.push('}');
+                let key = self.dictionary.intern(&json);
+                self.last = Some((scope.clone(), key));
+                key
+            }
+        };
+        self.dictionary.keys.push(key);
+    }
+
+    fn finish(self) -> ArrayRef {
+        self.dictionary.finish()
+    }
+}
+
+/// Attributes with a column of their own beside the map, so that a list of rows need not read the map.
+#[derive(Default)]
+struct Promoted<'a> {
+    http_status: Option<u16>,
+    db_system: Option<&'a str>,
+    detail: Option<&'a str>,
+}
+
+/// The attribute maps, and one letter a value where not all are text.
+#[derive(Debug)]
+struct AttributeColumns {
+    offsets: Vec<i32>,
+    keys: StringBuilder,
+    values: StringBuilder,
+    types: StringBuilder,
+    number_offsets: Vec<i32>,
+    number_keys: StringBuilder,
+    numbers: Float64Builder,
+    row_types: String,
+    text: String,
+}
+
+impl Default for AttributeColumns {
+    fn default() -> Self {
+        Self {
+            offsets: vec![0],
+            keys: StringBuilder::new(),
+            values: StringBuilder::new(),
+            types: StringBuilder::new(),
+            number_offsets: vec![0],
+            number_keys: StringBuilder::new(),
+            numbers: Float64Builder::new(),
+            row_types: String::new(),
+            text: String::new(),
+        }
+    }
+}
+
+impl AttributeColumns {
+    fn append<'a>(&mut self, attributes: &'a Attributes) -> Promoted<'a> {
+        let mut promoted = Promoted::default();
+        let mut detail_rank = DETAIL_ATTRIBUTES.len();
+        self.row_types.clear();
+        for (key, value) in attributes.iter() {
+            self.keys.append_value(key);
+            let letter = self.append_value(key, value);
+            self.row_types.push(letter);
+            match (key, value) {
+                ("http.response.status_code" | "http.status_code", Value::Int(code)) => {
+                    promoted.http_status = u16::try_from(*code).ok();
+                }
+                ("db.system.name" | "db.system", Value::String(system)) => promoted.db_system = Some(system),
+                (_, Value::String(text)) => {
+                    let rank = DETAIL_ATTRIBUTES[..detail_rank].iter().position(|name| *name == key);
+                    if let Some(rank) = rank {
+                        detail_rank = rank;
+                        promoted.detail = Some(text);
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.offsets.push(offset(self.keys.len()));
+        self.number_offsets.push(offset(self.numbers.len()));
+        if self.row_types.bytes().all(|letter| letter == TYPE_STRING as u8) {
+            self.types.append_null();
+        } else {
+            self.types.append_value(&self.row_types);
+        }
+        promoted
+    }
+
+    /// Adds the value's text, and its number when it is one. Returns the letter of its type.
+    fn append_value(&mut self, key: &str, value: &Value) -> char {
+        self.text.clear();
+        let letter = match value {
+            Value::String(text) => {
+                self.values.append_value(text);
+                return TYPE_STRING;
+            }
+            Value::Bool(flag) => {
+                self.text.push_str(if *flag { "true" } else { "false" });
+                TYPE_BOOL
+            }
+            Value::Int(number) => {
+                let _ = write!(self.text, "{number}");
+                TYPE_INT
+            }
+            Value::Double(number) if number.is_finite() => {
+                let _ = write!(self.text, "{number:?}");
+                TYPE_DOUBLE
+            }
+            Value::Double(number) => {
+                let _ = write!(self.text, "{number}");
+                TYPE_DOUBLE
+            }
+            Value::Bytes(bytes) => {
+                write_hex(bytes, &mut self.text);
+                TYPE_BYTES
+            }
+            nested => {
+                write_value(nested, &mut self.text);
+                TYPE_NESTED
+            }
+        };
+        self.values.append_value(&self.text);
+        if let Some(number) = value.as_f64() {
+            self.number_keys.append_value(key);
+            self.numbers.append_value(number);
+        }
+        letter
+    }
+
+    fn finish(mut self) -> [ArrayRef; 3] {
+        let attrs = map(self.offsets, self.keys.finish(), Arc::new(self.values.finish()));
+        let numbers = map(self.number_offsets, self.number_keys.finish(), Arc::new(self.numbers.finish()));
+        [attrs, Arc::new(self.types.finish()), numbers]
+    }
+}
+
+/// Letters of the `attr_types` column.
+pub(super) const TYPE_STRING: char = 's';
+pub(super) const TYPE_BOOL: char = 'b';
+pub(super) const TYPE_INT: char = 'i';
+pub(super) const TYPE_DOUBLE: char = 'd';
+pub(super) const TYPE_BYTES: char = 'x';
+pub(super) const TYPE_NESTED: char = 'j';
+
+fn offset(length: usize) -> i32 {
+    i32::try_from(length).expect("a batch has fewer than 2^31 attributes")
+}
+
+fn map(offsets: Vec<i32>, keys: StringArray, values: ArrayRef) -> ArrayRef {
+    let value_type = values.data_type().clone();
+    let entries = StructArray::new(map_fields(value_type.clone()), vec![Arc::new(keys), values], None);
+    Arc::new(MapArray::new(entries_field(value_type), OffsetBuffer::new(offsets.into()), entries, None, false))
+}
+
+/// Puts batches together. Dictionaries are merged, so that a text is kept once however many batches
+/// repeat it.
+pub(crate) fn concat_spans(batches: &[&RecordBatch]) -> Result<RecordBatch, ArrowError> {
+    let schema = spans_schema();
+    let columns = schema
+        .fields()
+        .iter()
+        .enumerate()
+        .map(|(index, field)| match field.data_type() {
+            DataType::Dictionary(..) => Ok(concat_dictionaries(batches, index)),
+            _ => concat(&batches.iter().map(|batch| batch.column(index).as_ref()).collect::<Vec<_>>()),
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    RecordBatch::try_new(schema, columns)
+}
+
+fn concat_dictionaries(batches: &[&RecordBatch], index: usize) -> ArrayRef {
+    let mut merged = TextDictionary::default();
+    for batch in batches {
+        let array = batch.column(index).as_dictionary::<Int32Type>();
+        let values = array.values().as_string::<i32>();
+        let new_keys: Vec<i32> = values.iter().map(|text| merged.intern(text.unwrap_or_default())).collect();
+        merged.keys.extend(array.keys().values().iter().map(|&key| new_keys[key as usize]));
+    }
+    merged.finish()
+}
