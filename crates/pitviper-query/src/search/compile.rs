@@ -1,0 +1,95 @@
+//! From a query to the store's filter.
+
+use pitviper_store::filter::{Bound, Filter, NumberField, NumberRange, TextField, TextMatch};
+
+use super::ast::{Comparison, Expr, Field, Matcher, Number, Query, Reserved, Text};
+use super::error::nearest;
+
+impl Query {
+    /// The store's form of the query.
+    #[must_use]
+    pub fn filter(&self) -> Filter {
+        self.root.as_ref().map_or(Filter::All, compile)
+    }
+
+    /// Remarks on what is valid and yet probably not meant: a field name that is one slip away from
+    /// a reserved one.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let mut waiting: Vec<&Expr> = self.root.iter().collect();
+        while let Some(expr) = waiting.pop() {
+            match expr {
+                Expr::And(parts) | Expr::Or(parts) => waiting.extend(parts.iter().rev()),
+                Expr::Not(inner) => waiting.push(inner),
+                Expr::Field(Field::Attribute(key), _) if Reserved::parse(key).is_none() && key.len() > 3 => {
+                    if let Some(meant) = nearest(key, Reserved::NAMES.iter().map(|(name, _)| *name)) {
+                        let warning = format!("`{key}` was taken for an attribute; did you mean `{meant}`?");
+                        if !warnings.contains(&warning) {
+                            warnings.push(warning);
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        warnings
+    }
+}
+
+fn compile(expr: &Expr) -> Filter {
+    match expr {
+        Expr::And(parts) => Filter::And(parts.iter().map(compile).collect()),
+        Expr::Or(parts) => Filter::Or(parts.iter().map(compile).collect()),
+        Expr::Not(inner) => Filter::Not(Box::new(compile(inner))),
+        Expr::Word(word) => Filter::FullText(word.clone()),
+        Expr::Field(field, matcher) => compile_field(field, matcher),
+        Expr::Kind(kind) => Filter::Kind(*kind),
+        Expr::Status(status) => Filter::Status(*status),
+        Expr::Trace(id) => Filter::Trace(*id),
+        Expr::Span(id) => Filter::Span(*id),
+        Expr::IsRoot => Filter::IsRoot,
+        Expr::IsEntry => Filter::IsEntry,
+        Expr::Always => Filter::All,
+    }
+}
+
+fn compile_field(field: &Field, matcher: &Matcher) -> Filter {
+    let number_field = match field {
+        Field::Duration => NumberField::DurationNs,
+        Field::Attribute(key) => NumberField::Attribute(key.clone()),
+        _ => return compile_text(field, matcher),
+    };
+    let bound = |number: Number, inclusive| Some(Bound { value: number.0, inclusive });
+    let range = match matcher {
+        Matcher::Compare(Comparison::Greater, n) => NumberRange { low: bound(*n, false), high: None },
+        Matcher::Compare(Comparison::GreaterOrEqual, n) => NumberRange { low: bound(*n, true), high: None },
+        Matcher::Compare(Comparison::Less, n) => NumberRange { low: None, high: bound(*n, false) },
+        Matcher::Compare(Comparison::LessOrEqual, n) => NumberRange { low: None, high: bound(*n, true) },
+        Matcher::Range(low, high) => {
+            let end = |end: Option<Number>| end.and_then(|number| bound(number, true));
+            NumberRange { low: end(*low), high: end(*high) }
+        }
+        Matcher::Exists | Matcher::Text(_) => return compile_text(field, matcher),
+    };
+    Filter::Number(number_field, range)
+}
+
+fn compile_text(field: &Field, matcher: &Matcher) -> Filter {
+    let field = match field {
+        Field::Service => TextField::Service,
+        Field::Name => TextField::Name,
+        Field::Environment => TextField::Environment,
+        Field::Version => TextField::Version,
+        Field::Host => TextField::Host,
+        Field::Attribute(key) => TextField::Attribute(key.clone()),
+        // The parser lets nothing but numbers through, and every span has a duration.
+        Field::Duration => return Filter::All,
+    };
+    match matcher {
+        Matcher::Text(Text::Literal(text)) => Filter::Text(field, TextMatch::Equals(text.clone())),
+        Matcher::Text(Text::Wildcard(pattern)) => Filter::Text(field, TextMatch::Wildcard(pattern.clone())),
+        // Numbers of text fields do not pass the parser.
+        Matcher::Exists | Matcher::Compare(..) | Matcher::Range(..) => Filter::Exists(field),
+    }
+}

@@ -1,0 +1,70 @@
+//! The views: one folder each, with its request, its answer and the function between them.
+
+pub mod operations;
+pub mod search;
+pub mod series;
+pub mod services;
+pub mod spans;
+pub mod trace;
+
+mod json;
+mod red;
+mod window;
+
+pub use json::JsonAttributes;
+pub use window::Window;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// How an answer came about.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, ToSchema)]
+pub struct Meta {
+    /// Start of the time range that was looked at, in microseconds since the epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<i64>,
+    /// End of that range, exclusive.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<i64>,
+    /// Width of the time steps, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step_ms: Option<i64>,
+    /// Whether all matching data was counted; false when something was left out or estimated.
+    pub exact: bool,
+    /// How long the answer took to make, in milliseconds.
+    pub elapsed_ms: u64,
+    /// Cursor of the next page; null on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub next: Option<Option<String>>,
+    /// Remarks for the user.
+    pub warnings: Vec<String>,
+}
+
+/// An answer: the data, and how it came about.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct Answer<T> {
+    /// What was asked for.
+    pub data: T,
+    /// How it came about.
+    pub meta: Meta,
+}
+
+impl Meta {
+    /// Of an answer that counted everything.
+    #[must_use]
+    pub fn exact() -> Self {
+        Self { exact: true, ..Self::default() }
+    }
+
+    /// Of an answer over this window.
+    #[must_use]
+    pub fn over(window: &Window) -> Self {
+        Self {
+            from: Some(window.range.start_ns / 1_000),
+            to: Some(window.range.end_ns / 1_000),
+            step_ms: window.step_ns.map(|step| step / 1_000_000),
+            ..Self::exact()
+        }
+    }
+}

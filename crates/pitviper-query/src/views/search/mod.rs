@@ -1,0 +1,267 @@
+//! Search: spans, or the traces that contain them, a page at a time.
+
+mod cursor;
+
+use std::sync::Arc;
+
+use pitviper_model::StatusCode;
+use pitviper_store::{Order, Search, Store, StoredSpan, Trace, TraceHit};
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::spans::micros;
+use super::trace::{Forest, Strings, legend};
+use super::{Answer, JsonAttributes, Meta, Window};
+use crate::QueryError;
+use crate::search::Query;
+use crate::time::TimeText;
+
+/// Rows of a page when the caller does not say.
+const DEFAULT_LIMIT: u32 = 50;
+
+/// Most rows of a page.
+pub const MAX_LIMIT: u32 = 1_000;
+
+/// Spans that are read to summarise one page of traces.
+const SUMMARY_SPANS: usize = 200_000;
+
+/// Most spans that are read to summarise one trace. Of a larger one the count is exact, and errors
+/// and shares are those of the part that was read.
+const SUMMARY_SPANS_PER_TRACE: usize = 5_000;
+
+/// What to look for.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    /// The search, such as `service:flaskr duration:>100ms status:error`; everything when empty.
+    #[serde(default)]
+    pub query: String,
+    /// Start: microseconds, ISO 8601 or `now-15m`; an hour ago by default.
+    pub from: Option<TimeText>,
+    /// End; now by default.
+    pub to: Option<TimeText>,
+    /// Whether rows are traces or spans.
+    #[serde(default)]
+    pub mode: Mode,
+    /// In which order rows come.
+    #[serde(default)]
+    pub order: RowOrder,
+    /// Most rows of the page, at most 1000; 50 by default.
+    pub limit: Option<u32>,
+    /// The cursor of the page before, from `meta.next`.
+    pub cursor: Option<String>,
+}
+
+/// What a row is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// A trace with at least one matching span.
+    #[default]
+    Traces,
+    /// A matching span.
+    Spans,
+}
+
+/// In which order rows come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, ToSchema)]
+pub enum RowOrder {
+    /// Latest start first.
+    #[default]
+    #[serde(rename = "-start")]
+    NewestFirst,
+    /// Earliest start first.
+    #[serde(rename = "start")]
+    OldestFirst,
+    /// Longest duration first.
+    #[serde(rename = "-duration")]
+    SlowestFirst,
+}
+
+impl From<RowOrder> for Order {
+    fn from(order: RowOrder) -> Self {
+        match order {
+            RowOrder::NewestFirst => Self::NewestFirst,
+            RowOrder::OldestFirst => Self::OldestFirst,
+            RowOrder::SlowestFirst => Self::SlowestFirst,
+        }
+    }
+}
+
+/// A row: a trace or a span, by the mode of the request.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum SearchRow {
+    /// A trace.
+    Trace(TraceRow),
+    /// A span.
+    Span(SpanRow),
+}
+
+/// A trace with matching spans.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct TraceRow {
+    /// The trace.
+    pub trace_id: String,
+    /// Start of its earliest span, in microseconds since the epoch.
+    pub t0_us: i64,
+    /// From the earliest start to the latest end, in nanoseconds.
+    pub dur_ns: u64,
+    /// Its root; null when that is not known yet.
+    pub root: Option<RootSpan>,
+    /// How many spans it has.
+    pub spans: usize,
+    /// How many of them failed.
+    pub errors: usize,
+    /// Its services, each with its share of the self time, 0 to 1, the largest first.
+    #[schema(value_type = Vec<Vec<serde_json::Value>>)]
+    pub services: Vec<(Arc<str>, f64)>,
+    /// Some of the matching spans, at most three.
+    pub matched: Vec<String>,
+    /// How many spans match.
+    pub matched_count: u64,
+}
+
+/// The root of a trace.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct RootSpan {
+    /// The service that made it.
+    #[schema(value_type = String)]
+    pub service: Arc<str>,
+    /// Its name.
+    #[schema(value_type = String)]
+    pub name: Arc<str>,
+    /// `internal`, `server`, `client`, `producer` or `consumer`.
+    #[schema(value_type = String)]
+    pub kind: &'static str,
+    /// `unset`, `ok` or `error`.
+    #[schema(value_type = String)]
+    pub status: &'static str,
+}
+
+/// A matching span.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct SpanRow {
+    /// The trace it belongs to.
+    pub trace_id: String,
+    /// Its id.
+    pub span_id: String,
+    /// The service that made it.
+    pub service: String,
+    /// What was done.
+    pub name: String,
+    /// `internal`, `server`, `client`, `producer` or `consumer`.
+    #[schema(value_type = String)]
+    pub kind: &'static str,
+    /// `unset`, `ok` or `error`.
+    #[schema(value_type = String)]
+    pub status: &'static str,
+    /// Start, in microseconds since the epoch.
+    pub start_us: i64,
+    /// Duration in nanoseconds.
+    pub dur_ns: u64,
+    /// Details.
+    pub attributes: JsonAttributes,
+}
+
+/// One page of what matches.
+///
+/// # Errors
+/// [`QueryError::Syntax`] when the query is not in the language; also when a parameter is not usable
+/// or the store fails.
+pub async fn search(store: &dyn Store, request: &Request, now_us: i64) -> Result<Answer<Vec<SearchRow>>, QueryError> {
+    let limit = request.limit.unwrap_or(DEFAULT_LIMIT);
+    if !(1..=MAX_LIMIT).contains(&limit) {
+        let message = format!("has to be between 1 and {MAX_LIMIT}");
+        return Err(QueryError::Parameter { parameter: "limit", message });
+    }
+    let limit = limit as usize;
+    let query = Query::parse(&request.query)?;
+    let window = Window::new(request.from.as_ref(), request.to.as_ref(), now_us)?;
+    let after = request.cursor.as_deref().map(|text| cursor::parse(text, request.mode, request.order)).transpose()?;
+    let search = Search {
+        range: window.range,
+        filter: query.filter(),
+        order: request.order.into(),
+        // One more than the page tells whether there is another page.
+        limit: limit + 1,
+        after,
+    };
+    let (data, last) = match request.mode {
+        Mode::Traces => {
+            let mut hits = store.search_traces(&search).await?;
+            let last = (hits.len() > limit).then(|| hits[limit - 1].cursor);
+            hits.truncate(limit);
+            (trace_rows(store, hits).await?, last)
+        }
+        Mode::Spans => {
+            let mut spans = store.search_spans(&search).await?;
+            let last = (spans.len() > limit).then(|| cursor::of_span(&spans[limit - 1], request.order));
+            spans.truncate(limit);
+            (spans.into_iter().map(|span| SearchRow::Span(span.into())).collect(), last)
+        }
+    };
+    let next = last.map(|last| cursor::print(last, request.mode, request.order));
+    Ok(Answer { data, meta: Meta { next: Some(next), warnings: query.warnings(), ..Meta::over(&window) } })
+}
+
+async fn trace_rows(store: &dyn Store, hits: Vec<TraceHit>) -> Result<Vec<SearchRow>, QueryError> {
+    if hits.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids: Vec<_> = hits.iter().map(|hit| hit.trace_id).collect();
+    let limit = (SUMMARY_SPANS / ids.len()).min(SUMMARY_SPANS_PER_TRACE);
+    let traces: FxHashMap<_, _> = store.traces(&ids, limit).await?.into_iter().collect();
+    let row = |hit: TraceHit| traces.get(&hit.trace_id).map(|trace| SearchRow::Trace(summarise(&hit, trace)));
+    Ok(hits.into_iter().filter_map(row).collect())
+}
+
+fn summarise(hit: &TraceHit, trace: &Trace) -> TraceRow {
+    let forest = Forest::grow(&trace.spans);
+    let self_ns = forest.self_times();
+    let mut strings = Strings::default();
+    let (entries, _) = legend(&trace.spans, &forest, &self_ns, &mut strings);
+    let total: u64 = entries.iter().fold(0, |sum, entry| sum.saturating_add(entry.self_ns));
+    let share = |own: u64| if total == 0 { 0.0 } else { own as f64 / total as f64 };
+    let mut services: Vec<(Arc<str>, f64)> =
+        entries.iter().map(|entry| (strings.text(entry.name), share(entry.self_ns))).collect();
+    services.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    let root = forest.main_root().map(|row| forest.rows[row as usize]).filter(|row| !row.parent_is_missing());
+    TraceRow {
+        trace_id: hit.trace_id.to_string(),
+        t0_us: forest.start_ns.div_euclid(1_000),
+        dur_ns: forest.end_ns.saturating_sub(forest.start_ns).cast_unsigned(),
+        root: root.map(|row| {
+            let span = &trace.spans[row.span as usize];
+            RootSpan {
+                service: Arc::clone(&span.service),
+                name: Arc::clone(&span.name),
+                kind: span.kind.as_str(),
+                status: span.status.as_str(),
+            }
+        }),
+        spans: trace.total,
+        errors: trace.spans.iter().filter(|span| span.status == StatusCode::Error).count(),
+        services,
+        matched: hit.matched.iter().map(ToString::to_string).collect(),
+        matched_count: hit.matched_count,
+    }
+}
+
+impl From<StoredSpan> for SpanRow {
+    fn from(stored: StoredSpan) -> Self {
+        let span = stored.span;
+        Self {
+            trace_id: span.trace_id.to_string(),
+            span_id: span.span_id.to_string(),
+            service: stored.resource.service().to_owned(),
+            kind: span.kind.as_str(),
+            status: span.status.code.as_str(),
+            start_us: micros(span.start_time_unix_nano),
+            dur_ns: span.duration_nano(),
+            name: span.name,
+            attributes: JsonAttributes(span.attributes),
+        }
+    }
+}
