@@ -1,1 +1,13 @@
-//! placeholder
+//! The wire: OTLP, the contract between agent and server.
+//!
+//! [`encode`] writes protobuf bytes straight from calls, with no message objects in between; it is
+//! all the agent needs. [`decode`] (feature `decode`) turns what anybody sends, protobuf or JSON,
+//! into the model, within bounds.
+//!
+//! Invariants:
+//! - Without the feature `decode` there is no dependency but the model.
+//! - Decoding never panics and never allocates more than a small multiple of the input.
+
+//DEC#[cfg(feature = "decode")]
+//DEC pub mod decode;
+pub mod encode;

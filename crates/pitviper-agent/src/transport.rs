@@ -1,0 +1,144 @@
+//! One request to a receiver, and what its answer means for the spans in it.
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use flate2::write::GzEncoder;
+use pitviper_wire::encode::rejected_spans;
+
+use crate::config::{Compression, Config};
+
+/// Longest answer that is read, in bytes.
+const MAX_RESPONSE_BYTES: u64 = 64 * 1024;
+/// Longest pause a receiver may ask for.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
+/// zstd's fastest regular level; telemetry repeats itself enough for it.
+const ZSTD_LEVEL: i32 = 1;
+
+/// What became of a request.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// Kept, but for that many spans the receiver found invalid.
+    Accepted { rejected: u64 },
+    /// Not now; perhaps after this pause.
+    TryAgain { after: Option<Duration>, why: String },
+    /// Never.
+    Refused { why: String },
+}
+
+/// A connection to one receiver, kept open between requests.
+#[derive(Debug)]
+pub(crate) struct Transport {
+    http: ureq::Agent,
+    url: String,
+    headers: Vec<(String, String)>,
+    compression: Compression,
+}
+
+impl Transport {
+    pub(crate) fn new(config: &Config) -> Self {
+        let is_loopback = is_loopback(&config.traces_url);
+        let mut builder = ureq::Agent::config_builder()
+            .timeout_global(Some(Duration::from_millis(config.timeout_ms)))
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .user_agent(concat!("pitviper/", env!("CARGO_PKG_VERSION")));
+        if is_loopback {
+            builder = builder.proxy(None);
+        }
+        let compression = match config.compression {
+            Compression::Auto if is_loopback => Compression::None,
+            Compression::Auto => Compression::Gzip,
+            chosen => chosen,
+        };
+        Self {
+            http: builder.build().into(),
+            url: config.traces_url.clone(),
+            headers: config.headers.clone(),
+            compression,
+        }
+    }
+
+    /// Compresses a body as this receiver gets it.
+    pub(crate) fn compress(&self, body: Vec<u8>) -> std::io::Result<Vec<u8>> {
+        match self.compression {
+            Compression::None | Compression::Auto => Ok(body),
+            Compression::Gzip => {
+                let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), flate2::Compression::fast());
+                encoder.write_all(&body)?;
+                encoder.finish()
+            }
+            Compression::Zstd => zstd::bulk::compress(&body, ZSTD_LEVEL),
+        }
+    }
+
+    /// Posts a body that [`Transport::compress`] made.
+    pub(crate) fn post(&self, body: &[u8]) -> Answer {
+        let mut request = self.http.post(&self.url).header("content-type", "application/x-protobuf");
+        match self.compression {
+            Compression::Gzip => request = request.header("content-encoding", "gzip"),
+            Compression::Zstd => request = request.header("content-encoding", "zstd"),
+            Compression::None | Compression::Auto => {}
+        }
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        let mut response = match request.send(body) {
+            Ok(response) => response,
+            Err(error) => return from_error(&error),
+        };
+        let status = response.status().as_u16();
+        let retry_after = response
+            .headers()
+            .get("retry-after")
+            .and_then(|value| value.to_str().ok())
+            .and_then(|seconds| seconds.trim().parse().ok())
+            .map(|seconds| Duration::from_secs(seconds).min(MAX_RETRY_AFTER));
+        // Read in any case: a connection with an unread answer cannot be used again.
+        let answer = response.body_mut().with_config().limit(MAX_RESPONSE_BYTES).read_to_vec();
+        match status {
+            200..=299 => Answer::Accepted { rejected: answer.map_or(0, |bytes| rejected_spans(&bytes)) },
+            429 | 502 | 503 | 504 => Answer::TryAgain { after: retry_after, why: format!("status {status}") },
+            _ => Answer::Refused { why: format!("status {status}") },
+        }
+    }
+}
+
+fn from_error(error: &ureq::Error) -> Answer {
+    let why = error.to_string();
+    match error {
+        // The address itself is wrong, and trying again would not mend it.
+        ureq::Error::BadUri(_) | ureq::Error::Http(_) | ureq::Error::InvalidProxyUrl => Answer::Refused { why },
+        _ => Answer::TryAgain { after: None, why },
+    }
+}
+
+/// Whether a URL names this machine.
+fn is_loopback(url: &str) -> bool {
+    let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = authority.split(['/', '?']).next().unwrap_or_default();
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let host = match host.strip_prefix('[') {
+        Some(bracketed) => bracketed.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_its_own_machine() {
+        for url in
+            ["http://127.0.0.1:4318/v1/traces", "http://localhost/", "https://u:p@[::1]:4318/x", "http://127.1.2.3"]
+        {
+            assert!(is_loopback(url), "{url}");
+        }
+        for url in ["http://collector:4318", "http://localhost.example", "http://10.0.0.1", "http://127.0.0.1.example/"]
+        {
+            assert!(!is_loopback(url), "{url}");
+        }
+    }
+}

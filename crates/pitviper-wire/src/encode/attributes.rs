@@ -1,0 +1,179 @@
+//! Attribute lists as they lie on the wire.
+
+use pitviper_model::Value;
+
+use super::protobuf::{LENGTH_DELIMITED, put_bytes, put_fixed64, put_message, put_uint, put_varint, read_varint, tag};
+
+/// A value that needs no memory of its own. What instrumentation sets is nearly always one of these.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Scalar<'a> {
+    /// Text.
+    Str(&'a str),
+    /// True or false.
+    Bool(bool),
+    /// A signed integer.
+    Int(i64),
+    /// A float.
+    Double(f64),
+}
+
+// Field numbers of KeyValue, AnyValue, ArrayValue and KeyValueList.
+const KEY: u8 = 1;
+const VALUE: u8 = 2;
+const STRING: u8 = 1;
+const BOOL: u8 = 2;
+const INT: u8 = 3;
+const DOUBLE: u8 = 4;
+const ARRAY: u8 = 5;
+const KVLIST: u8 = 6;
+const BYTES: u8 = 7;
+const VALUES: u8 = 1;
+
+fn put_scalar(out: &mut Vec<u8>, value: Scalar<'_>) {
+    match value {
+        // Fields of a oneof are written even when they hold the default.
+        Scalar::Str(text) => put_bytes(out, STRING, text.as_bytes()),
+        Scalar::Bool(flag) => out.extend_from_slice(&[tag(BOOL, 0), u8::from(flag)]),
+        Scalar::Int(number) => {
+            out.push(tag(INT, 0));
+            put_varint(out, number as u64);
+        }
+        Scalar::Double(number) => put_fixed64(out, DOUBLE, number.to_bits()),
+    }
+}
+
+fn put_value(out: &mut Vec<u8>, value: &Value) {
+    match value {
+        Value::String(text) => put_scalar(out, Scalar::Str(text)),
+        Value::Bool(flag) => put_scalar(out, Scalar::Bool(*flag)),
+        Value::Int(number) => put_scalar(out, Scalar::Int(*number)),
+        Value::Double(number) => put_scalar(out, Scalar::Double(*number)),
+        Value::Bytes(bytes) => put_bytes(out, BYTES, bytes),
+        Value::Array(values) => put_message(out, ARRAY, |out| {
+            for value in values {
+                put_message(out, VALUES, |out| put_value(out, value));
+            }
+        }),
+        Value::Map(attributes) => put_message(out, KVLIST, |out| {
+            for (key, value) in attributes.iter() {
+                append_key_value(out, VALUES, key, value);
+            }
+        }),
+    }
+}
+
+/// Appends one attribute as the length-delimited field `field` (at most 15).
+pub fn append_key_value(out: &mut Vec<u8>, field: u8, key: &str, value: &Value) {
+    put_message(out, field, |out| {
+        put_bytes(out, KEY, key.as_bytes());
+        put_message(out, VALUE, |out| put_value(out, value));
+    });
+}
+
+/// An attribute list under construction: unique keys, the last value wins, bounded in number.
+#[derive(Debug, Clone, Default)]
+pub struct AttributeList {
+    /// `KeyValue` messages, each as field `field` of whatever holds the list.
+    bytes: Vec<u8>,
+    count: u32,
+    dropped: u32,
+}
+
+impl AttributeList {
+    /// The field number attributes have in spans and events. Links and resources have others and
+    /// are rare enough to be encoded from the model.
+    const FIELD: u8 = 9;
+
+    /// Sets a plain value. Over `limit` attributes a new key is dropped and counted.
+    #[inline]
+    pub fn set(&mut self, key: &str, value: Scalar<'_>, limit: u32) {
+        self.set_with(key, limit, |out| put_scalar(out, value));
+    }
+
+    /// Sets any value. Over `limit` attributes a new key is dropped and counted.
+    pub fn set_value(&mut self, key: &str, value: &Value, limit: u32) {
+        self.set_with(key, limit, |out| put_value(out, value));
+    }
+
+    #[inline]
+    fn set_with(&mut self, key: &str, limit: u32, put: impl FnOnce(&mut Vec<u8>)) {
+        if let Some(range) = self.find(key) {
+            self.bytes.drain(range);
+            self.count -= 1;
+        } else if self.count >= limit {
+            self.dropped += 1;
+            return;
+        }
+        put_message(&mut self.bytes, Self::FIELD, |out| {
+            put_bytes(out, KEY, key.as_bytes());
+            put_message(out, VALUE, put);
+        });
+        self.count += 1;
+    }
+
+    /// Where the attribute of this key lies. A walk over the list: lists are short, and keeping
+    /// an index would cost more than it saves.
+    #[inline]
+    fn find(&self, key: &str) -> Option<std::ops::Range<usize>> {
+        let mut at = 0;
+        while at < self.bytes.len() {
+            debug_assert_eq!(self.bytes[at], tag(Self::FIELD, LENGTH_DELIMITED));
+            let (length, content) = read_varint(&self.bytes, at + 1);
+            let end = content + length as usize;
+            let (key_length, key_at) = read_varint(&self.bytes, content + 1);
+            if self.bytes.get(key_at..key_at + key_length as usize) == Some(key.as_bytes()) {
+                return Some(at..end);
+            }
+            at = end;
+        }
+        None
+    }
+
+    /// Counts an attribute that could not be encoded.
+    pub fn drop_one(&mut self) {
+        self.dropped += 1;
+    }
+
+    /// How many attributes there are.
+    #[must_use]
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// How many attributes the limit or a bad value cost.
+    #[must_use]
+    pub fn dropped(&self) -> u32 {
+        self.dropped
+    }
+
+    /// Empties the list and keeps its memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.count = 0;
+        self.dropped = 0;
+    }
+
+    /// The encoded attributes, as fields of a span.
+    #[must_use]
+    pub(super) fn as_span_fields(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Memory kept, in bytes.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// Appends the attributes as field `field` of another message, and how many were dropped.
+    pub(super) fn append_as(&self, out: &mut Vec<u8>, field: u8, dropped_field: u8) {
+        let mut at = 0;
+        while at < self.bytes.len() {
+            let (length, content) = read_varint(&self.bytes, at + 1);
+            let end = content + length as usize;
+            put_bytes(out, field, &self.bytes[content..end]);
+            at = end;
+        }
+        put_uint(out, dropped_field, u64::from(self.dropped));
+    }
+}

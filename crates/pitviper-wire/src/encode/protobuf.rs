@@ -1,0 +1,140 @@
+//! The few pieces of protobuf's encoding that OTLP uses. Source: protobuf encoding guide.
+
+/// Wire type of a varint.
+const VARINT: u8 = 0;
+/// Wire type of eight little-endian bytes.
+const FIXED64: u8 = 1;
+/// Wire type of a length and that many bytes.
+pub(super) const LENGTH_DELIMITED: u8 = 2;
+/// Wire type of four little-endian bytes.
+const FIXED32: u8 = 5;
+
+/// The byte before a field; all of OTLP's field numbers fit one byte but status and flags.
+pub(super) const fn tag(field: u8, wire_type: u8) -> u8 {
+    assert!(field < 16, "larger field numbers take two bytes");
+    field << 3 | wire_type
+}
+
+#[inline]
+pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// How many bytes a varint takes.
+#[inline]
+pub(super) fn varint_len(value: u64) -> usize {
+    (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
+}
+
+#[inline]
+pub(super) fn put_bytes(out: &mut Vec<u8>, field: u8, bytes: &[u8]) {
+    out.push(tag(field, LENGTH_DELIMITED));
+    put_varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+/// Like [`put_bytes`], but leaves out what is empty, as protobuf does by default.
+#[inline]
+pub(super) fn put_text(out: &mut Vec<u8>, field: u8, text: &str) {
+    if !text.is_empty() {
+        put_bytes(out, field, text.as_bytes());
+    }
+}
+
+#[inline]
+pub(super) fn put_uint(out: &mut Vec<u8>, field: u8, value: u64) {
+    if value != 0 {
+        out.push(tag(field, VARINT));
+        put_varint(out, value);
+    }
+}
+
+#[inline]
+pub(super) fn put_fixed64(out: &mut Vec<u8>, field: u8, value: u64) {
+    out.push(tag(field, FIXED64));
+    out.extend_from_slice(&value.to_le_bytes());
+}
+
+/// `flags` is field 16, the only one beyond fifteen with a fixed width.
+#[inline]
+pub(super) fn put_flags(out: &mut Vec<u8>, flags: u32) {
+    const FIELD: u16 = 16 << 3 | FIXED32 as u16;
+    if flags != 0 {
+        out.extend_from_slice(&[(FIELD & 0x7f) as u8 | 0x80, (FIELD >> 7) as u8]);
+        out.extend_from_slice(&flags.to_le_bytes());
+    }
+}
+
+/// Appends a length-delimited field whose content is written by `content`, without copying it.
+///
+/// One byte is kept for the length; a longer content is moved up by the bytes that are missing.
+#[inline]
+pub(super) fn put_message(out: &mut Vec<u8>, field: u8, content: impl FnOnce(&mut Vec<u8>)) {
+    out.push(tag(field, LENGTH_DELIMITED));
+    let length_at = out.len();
+    out.push(0);
+    content(out);
+    let length = out.len() - length_at - 1;
+    let width = varint_len(length as u64);
+    if width == 1 {
+        out[length_at] = length as u8;
+        return;
+    }
+    let content_end = out.len();
+    out.resize(content_end + width - 1, 0);
+    out.copy_within(length_at + 1..content_end, length_at + width);
+    let mut rest = length as u64;
+    for (offset, byte) in out[length_at..length_at + width].iter_mut().enumerate() {
+        *byte = rest as u8 & 0x7f | if offset + 1 < width { 0x80 } else { 0 };
+        rest >>= 7;
+    }
+}
+
+/// Reads a varint at `at`; returns it and where it ends. For bytes this module wrote.
+#[inline]
+pub(super) fn read_varint(bytes: &[u8], mut at: usize) -> (u64, usize) {
+    let mut value = 0;
+    let mut shift = 0;
+    while let Some(&byte) = bytes.get(at) {
+        at += 1;
+        value |= u64::from(byte & 0x7f) << shift;
+        shift += 7;
+        if shift > 63 {
+            break;
+        }
+        if byte < 0x80 {
+            break;
+        }
+    }
+    (value, at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn varints_round_trip_and_know_their_length() {
+        for value in [0, 1, 127, 128, 300, 16_383, 16_384, u64::from(u32::MAX), u64::MAX] {
+            let mut out = Vec::new();
+            put_varint(&mut out, value);
+            assert_eq!(out.len(), varint_len(value), "{value}");
+            assert_eq!(read_varint(&out, 0), (value, out.len()));
+        }
+    }
+
+    #[test]
+    fn a_message_gets_its_length_in_front() {
+        for length in [0usize, 1, 127, 128, 20_000] {
+            let mut direct = Vec::new();
+            put_bytes(&mut direct, 2, &vec![7; length]);
+            let mut nested = Vec::new();
+            put_message(&mut nested, 2, |out| out.extend(std::iter::repeat_n(7, length)));
+            assert_eq!(nested, direct, "{length}");
+        }
+    }
+}
