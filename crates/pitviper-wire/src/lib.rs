@@ -8,6 +8,6 @@
 //! - Without the feature `decode` there is no dependency but the model.
 //! - Decoding never panics and never allocates more than a small multiple of the input.
 
-//DEC#[cfg(feature = "decode")]
-//DEC pub mod decode;
+#[cfg(feature = "decode")]
+pub mod decode;
 pub mod encode;
