@@ -1,1 +1,53 @@
-//! placeholder
+//! The HTTP API and the embedded UI.
+//!
+//! A request passes, from the outside in: [`layers::frame`] (request id, timing, counting, panics),
+//! [`auth`] (who may), then the routes under [`routes`]: each reads its parameters, asks a view of
+//! `pitviper-query` and answers. Queries run on the blocking pool, a bounded number at once, and are
+//! abandoned when the client goes away or their time is up.
+//!
+//! Invariants:
+//! - No computation here: a route parses, calls a view, answers.
+//! - Whatever goes wrong is answered with an RFC 9457 problem that carries the request id.
+//! - No token, attribute value or query text is logged.
+//!
+//! To add a route: a folder under `routes/` and a line in `routes/mod.rs`; then
+//! `cargo run --release -p pitviper-api --example openapi > crates/pitviper-api/openapi.json`.
+
+pub mod auth;
+pub mod exposition;
+mod extract;
+pub mod layers;
+pub mod problem;
+mod queries;
+mod request_id;
+pub mod routes;
+mod state;
+mod ui;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::response::IntoResponse;
+use tower::ServiceExt;
+
+pub use exposition::{Exposition, MetricsSource};
+pub use state::{Api, ApiConfig, Endpoints};
+
+/// Path prefix of the receivers that share the port with the API.
+const RECEIVER_PREFIX: &str = "/v1/";
+
+/// Everything the main port answers: API, UI, and the receivers where their paths allow. Not yet
+/// behind [`guarded`].
+pub fn app(api: &Api, receivers: Router) -> Router {
+    let own = routes::router(api);
+    Router::new().fallback(move |request: Request| {
+        let router = if request.uri().path().starts_with(RECEIVER_PREFIX) { receivers.clone() } else { own.clone() };
+        async move { router.oneshot(request).await.into_response() }
+    })
+}
+
+/// Puts access control and the frame around what a port answers.
+pub fn guarded(api: &Api, inner: Router) -> Router {
+    let guard = axum::middleware::from_fn_with_state(api.clone(), auth::guard);
+    let frame = axum::middleware::from_fn_with_state(api.clone(), layers::frame);
+    inner.layer(guard).layer(frame)
+}

@@ -1,10 +1,22 @@
 //! Attributes as JSON.
 
+use std::sync::Arc;
+
 use pitviper_model::{Attributes, Value};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use utoipa::openapi::schema::AdditionalProperties;
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
+
+/// Shared text that serialises as a plain string.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Text(pub Arc<str>);
+
+impl Serialize for Text {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
 
 /// Attributes as a JSON object: text, numbers, booleans, lists and objects as such, bytes as hex.
 /// Of a repeated key the last value counts.

@@ -11,7 +11,7 @@ mod json;
 mod red;
 mod window;
 
-pub use json::JsonAttributes;
+pub use json::{JsonAttributes, Text};
 pub use window::Window;
 
 use serde::Serialize;

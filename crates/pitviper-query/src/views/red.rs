@@ -11,6 +11,7 @@ use super::Window;
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Trend {
     /// Over the whole window; null when nothing was counted.
+    #[schema(required)]
     pub v: Option<f64>,
     /// For each step; null where nothing was counted or the step lies in the future.
     pub s: Vec<Option<f64>>,

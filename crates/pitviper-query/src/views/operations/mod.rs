@@ -56,18 +56,23 @@ pub struct Operation {
     /// Spans per second.
     pub rps: f64,
     /// Median duration in nanoseconds.
+    #[schema(required)]
     pub p50: Option<f64>,
     /// 90th percentile of the duration in nanoseconds.
+    #[schema(required)]
     pub p90: Option<f64>,
     /// 95th percentile of the duration in nanoseconds.
+    #[schema(required)]
     pub p95: Option<f64>,
     /// 99th percentile of the duration in nanoseconds.
+    #[schema(required)]
     pub p99: Option<f64>,
     /// Longest duration in nanoseconds.
     pub max: u64,
     /// Sum of the durations in nanoseconds.
     pub total_ns: u64,
     /// Share of the time of all entry operations, 0 to 1; null for other operations.
+    #[schema(required)]
     pub share: Option<f64>,
     /// Spans per second of each step; null in the future.
     pub s: Vec<Option<f64>>,

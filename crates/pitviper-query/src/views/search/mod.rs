@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::spans::micros;
 use super::trace::{Forest, Strings, legend};
-use super::{Answer, JsonAttributes, Meta, Window};
+use super::{Answer, JsonAttributes, Meta, Text, Window};
 use crate::QueryError;
 use crate::search::Query;
 use crate::time::TimeText;
@@ -33,6 +33,7 @@ const SUMMARY_SPANS_PER_TRACE: usize = 5_000;
 /// What to look for.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = SearchRequest)]
 pub struct Request {
     /// The search, such as `service:flaskr duration:>100ms status:error`; everything when empty.
     #[serde(default)]
@@ -109,14 +110,15 @@ pub struct TraceRow {
     /// From the earliest start to the latest end, in nanoseconds.
     pub dur_ns: u64,
     /// Its root; null when that is not known yet.
+    #[schema(required)]
     pub root: Option<RootSpan>,
     /// How many spans it has.
     pub spans: usize,
     /// How many of them failed.
     pub errors: usize,
     /// Its services, each with its share of the self time, 0 to 1, the largest first.
-    #[schema(value_type = Vec<Vec<serde_json::Value>>)]
-    pub services: Vec<(Arc<str>, f64)>,
+    #[schema(value_type = Vec<(String, f64)>)]
+    pub services: Vec<(Text, f64)>,
     /// Some of the matching spans, at most three.
     pub matched: Vec<String>,
     /// How many spans match.
@@ -128,10 +130,10 @@ pub struct TraceRow {
 pub struct RootSpan {
     /// The service that made it.
     #[schema(value_type = String)]
-    pub service: Arc<str>,
+    pub service: Text,
     /// Its name.
     #[schema(value_type = String)]
-    pub name: Arc<str>,
+    pub name: Text,
     /// `internal`, `server`, `client`, `producer` or `consumer`.
     #[schema(value_type = String)]
     pub kind: &'static str,
@@ -224,7 +226,7 @@ fn summarise(hit: &TraceHit, trace: &Trace) -> TraceRow {
     let (entries, _) = legend(&trace.spans, &forest, &self_ns, &mut strings);
     let total: u64 = entries.iter().fold(0, |sum, entry| sum.saturating_add(entry.self_ns));
     let share = |own: u64| if total == 0 { 0.0 } else { own as f64 / total as f64 };
-    let mut services: Vec<(Arc<str>, f64)> =
+    let mut services: Vec<(Text, f64)> =
         entries.iter().map(|entry| (strings.text(entry.name), share(entry.self_ns))).collect();
     services.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     let root = forest.main_root().map(|row| forest.rows[row as usize]).filter(|row| !row.parent_is_missing());
@@ -235,8 +237,8 @@ fn summarise(hit: &TraceHit, trace: &Trace) -> TraceRow {
         root: root.map(|row| {
             let span = &trace.spans[row.span as usize];
             RootSpan {
-                service: Arc::clone(&span.service),
-                name: Arc::clone(&span.name),
+                service: Text(Arc::clone(&span.service)),
+                name: Text(Arc::clone(&span.name)),
                 kind: span.kind.as_str(),
                 status: span.status.as_str(),
             }

@@ -19,6 +19,7 @@ pub const MAX_QUERIES: usize = 50;
 /// Which spans, which figures, over which time.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = SeriesRequest)]
 pub struct Request {
     /// Which spans count.
     #[serde(default)]
@@ -37,6 +38,7 @@ pub struct Request {
 /// the services view.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = SeriesScope)]
 pub struct Scope {
     /// Only this service; all services when missing.
     pub service: Option<String>,
@@ -153,6 +155,7 @@ pub struct Series {
     /// What is measured.
     pub metric: Metric,
     /// How durations became one figure; null for other metrics.
+    #[schema(required)]
     pub agg: Option<Aggregation>,
     /// What this series is split by; empty.
     pub labels: std::collections::BTreeMap<String, String>,

@@ -60,8 +60,10 @@ pub struct Service {
     /// What it mainly does.
     pub kind: ServiceKind,
     /// Language and its version, such as `python 3.11.7`.
+    #[schema(required)]
     pub lang: Option<String>,
     /// Framework and its version, such as `flask 3.1.0`.
+    #[schema(required)]
     pub framework: Option<String>,
     /// Deployment environments seen.
     pub env: Vec<String>,
@@ -82,6 +84,7 @@ pub struct Service {
     /// 95th percentile of the response time in nanoseconds.
     pub p95: Trend,
     /// Start of its latest span, in microseconds since the epoch.
+    #[schema(required)]
     pub last_seen_us: Option<i64>,
 }
 

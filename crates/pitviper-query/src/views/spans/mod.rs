@@ -30,6 +30,7 @@ pub struct SpanDetails {
     /// Its id.
     pub span_id: String,
     /// Its parent; null for a root.
+    #[schema(required)]
     pub parent_span_id: Option<String>,
     /// The W3C trace state.
     pub trace_state: String,

@@ -12,7 +12,7 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize, Serializer};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Answer, Meta};
+use super::{Answer, Meta, Text};
 use crate::QueryError;
 
 pub(crate) use forest::Forest;
@@ -89,7 +89,7 @@ pub struct TraceColumns {
     pub n: usize,
     /// Texts that the columns refer to by index.
     #[schema(value_type = Vec<String>)]
-    pub strings: Vec<Arc<str>>,
+    pub strings: Vec<Text>,
     /// The services of the trace, in order of appearance.
     pub services: Vec<LegendEntry>,
     /// Span ids.
@@ -117,11 +117,12 @@ pub struct TraceColumns {
     /// Sum of: 1 error, 2 on the critical path, 32 missing parent, 64 start corrected for clock skew.
     pub flags: Vec<u8>,
     /// The critical path by time: row, and from and to in nanoseconds after the trace's start.
-    #[schema(value_type = Vec<Vec<u64>>)]
+    #[schema(value_type = Vec<(u32, u64, u64)>)]
     pub critical: Vec<(u32, u64, u64)>,
     /// Index in `strings` of a short detail (statement, URL, exception); -1 when there is none.
     pub desc: Vec<i32>,
     /// Set when the trace has more spans than there are rows.
+    #[schema(required)]
     pub truncated: Option<Truncated>,
 }
 
@@ -197,13 +198,13 @@ pub fn columns(trace_id: TraceId, trace: &Trace) -> TraceColumns {
 /// Distinct texts and their places.
 #[derive(Debug, Default)]
 pub(crate) struct Strings {
-    texts: Vec<Arc<str>>,
+    texts: Vec<Text>,
     places: FxHashMap<Arc<str>, u32>,
 }
 
 impl Strings {
-    pub(crate) fn text(&self, index: u32) -> Arc<str> {
-        Arc::clone(&self.texts[index as usize])
+    pub(crate) fn text(&self, index: u32) -> Text {
+        self.texts[index as usize].clone()
     }
 
     pub(crate) fn index(&mut self, text: &Arc<str>) -> u32 {
@@ -211,7 +212,7 @@ impl Strings {
             return *place;
         }
         let place = u32::try_from(self.texts.len()).expect("a trace has at most three texts for each of its spans");
-        self.texts.push(Arc::clone(text));
+        self.texts.push(Text(Arc::clone(text)));
         self.places.insert(Arc::clone(text), place);
         place
     }

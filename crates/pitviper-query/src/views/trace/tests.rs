@@ -65,7 +65,7 @@ fn rows_come_depth_first_and_children_by_start() {
     assert_eq!(trace.self_ns, [30, 25, 5, 30, 10, 10]);
     assert_eq!(trace.flags[5], FLAG_MISSING_PARENT);
     assert_eq!((trace.t0_us, trace.dur_ns, trace.n), (1_795_224_367_000_123, 100, 6));
-    let names: Vec<&str> = trace.name.iter().map(|name| &*trace.strings[*name as usize]).collect();
+    let names: Vec<&str> = trace.name.iter().map(|name| &*trace.strings[*name as usize].0).collect();
     assert_eq!(names, ["n1", "n2", "n4", "n3", "n5", "n6"]);
 }
 
@@ -166,8 +166,11 @@ fn the_legend_names_each_service_once() {
         TraceSpan { status: StatusCode::Error, ..of(span(4, 1, 60, 5), "jobs", SpanKind::Consumer) },
         of(span(5, 1, 70, 5), "misc", SpanKind::Client),
     ]);
-    let legend: Vec<(&str, ServiceKind, u64)> =
-        trace.services.iter().map(|entry| (&*trace.strings[entry.name as usize], entry.kind, entry.self_ns)).collect();
+    let legend: Vec<(&str, ServiceKind, u64)> = trace
+        .services
+        .iter()
+        .map(|entry| (&*trace.strings[entry.name as usize].0, entry.kind, entry.self_ns))
+        .collect();
     assert_eq!(
         legend,
         [
@@ -179,7 +182,7 @@ fn the_legend_names_each_service_once() {
     );
     assert_eq!(trace.svc, [0, 0, 1, 2, 3]);
     assert_eq!(trace.desc[0], -1);
-    assert_eq!(&*trace.strings[trace.desc[2] as usize], "SELECT 1");
+    assert_eq!(&*trace.strings[trace.desc[2] as usize].0, "SELECT 1");
     assert_eq!(trace.flags[3] & FLAG_ERROR, FLAG_ERROR);
     assert_eq!(trace.status[3], 2);
     // FNV-1a of "a" is 0xe40c292c.

@@ -1,0 +1,136 @@
+//! Errors as RFC 9457 problem documents.
+
+use std::time::Duration;
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use pitviper_query::QueryError;
+use pitviper_query::search::SyntaxError;
+use pitviper_store::StoreError;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::request_id;
+
+/// Why there is no answer.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Problem {
+    /// Always `about:blank`: the code says what kind of problem it is.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// What went wrong, in a few words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What went wrong, for programs: `bad_request`, `query.syntax`, `not_found` and so on.
+    #[schema(value_type = String)]
+    pub code: &'static str,
+    /// What exactly, and what to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// The id of the request; the server's log names it as well.
+    pub request_id: String,
+    /// What is wrong with the query, and where.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Option<Vec<SyntaxError>>)]
+    pub errors: Vec<SyntaxError>,
+    /// When to try again.
+    #[serde(skip)]
+    pub retry_after: Option<Duration>,
+}
+
+impl Problem {
+    /// A problem of this kind.
+    #[must_use]
+    pub fn new(status: StatusCode, code: &'static str, title: impl Into<String>) -> Self {
+        Self {
+            kind: "about:blank",
+            title: title.into(),
+            status: status.as_u16(),
+            code,
+            detail: None,
+            request_id: request_id::current(),
+            errors: Vec::new(),
+            retry_after: None,
+        }
+    }
+
+    /// Adds what exactly went wrong.
+    #[must_use]
+    pub fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// Adds when to try again.
+    #[must_use]
+    pub fn retry_after(mut self, after: Duration) -> Self {
+        self.retry_after = Some(after);
+        self
+    }
+
+    /// The path leads nowhere.
+    #[must_use]
+    pub fn no_such_path(path: &str) -> Self {
+        let detail = format!("there is no {path} here; /api/openapi.json lists what there is");
+        Self::new(StatusCode::NOT_FOUND, "not_found", "not found").detail(detail)
+    }
+
+    /// The server failed; its log has the reason.
+    #[must_use]
+    pub fn internal() -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server failed")
+            .detail("the server's log has the reason, under the request id")
+    }
+}
+
+impl From<QueryError> for Problem {
+    fn from(error: QueryError) -> Self {
+        match error {
+            QueryError::Syntax(errors) => {
+                let title = errors.0.first().map_or_else(String::new, |error| error.message.clone());
+                Self { errors: errors.0, ..Self::new(StatusCode::BAD_REQUEST, "query.syntax", title) }
+            }
+            QueryError::Time { .. } | QueryError::Parameter { .. } => {
+                Self::new(StatusCode::BAD_REQUEST, "bad_request", "a parameter is not usable").detail(error.to_string())
+            }
+            QueryError::NotFound { .. } => {
+                Self::new(StatusCode::NOT_FOUND, "not_found", "not found").detail(error.to_string())
+            }
+            QueryError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Busy { retry_after_ms, .. } => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "store.busy", "the store is busy")
+                    .detail(error.to_string())
+                    .retry_after(Duration::from_millis(retry_after_ms))
+            }
+            StoreError::Closed => Self::new(StatusCode::SERVICE_UNAVAILABLE, "store.closed", "the server is stopping")
+                .retry_after(Duration::from_secs(5)),
+            other => {
+                tracing::error!(request_id = request_id::current(), error = %other, "the store failed");
+                Self::internal()
+            }
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_vec(&self).expect("text and numbers always serialise");
+        let mut response = (status, body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(after) = self.retry_after {
+            let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        }
+        response
+    }
+}

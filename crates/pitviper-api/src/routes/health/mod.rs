@@ -1,0 +1,10 @@
+//! Whether the server is up.
+
+/// Whether the server is up.
+#[utoipa::path(
+    get, path = "/healthz", tag = "server", operation_id = "getHealth",
+    responses((status = 200, description = "It is up", body = String, content_type = "text/plain"))
+)]
+pub(crate) async fn health() -> &'static str {
+    "ok"
+}

@@ -1,0 +1,80 @@
+//! The routes, one folder each.
+
+pub mod first_span;
+pub mod health;
+pub mod meta;
+pub mod metrics;
+pub mod openapi;
+pub mod operations;
+pub mod search;
+pub mod series;
+pub mod services;
+pub mod spans;
+pub mod trace;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::StatusCode;
+use tower_http::CompressionLevel;
+use tower_http::compression::CompressionLayer;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::auth::{LOGIN_PATH, LOGOUT_PATH, log_in, log_out, login_page};
+use crate::layers::remember_route;
+use crate::problem::Problem;
+use crate::state::Api;
+use crate::ui;
+
+/// Largest body of a request to the API, in bytes. A query has at most 8 KiB.
+const MAX_BODY_BYTES: usize = 256 * 1024;
+
+/// How hard answers are compressed: they are made anew each time, so speed counts more than size.
+const COMPRESSION: CompressionLevel = CompressionLevel::Fastest;
+
+/// The routes of the API with their documentation.
+fn documented() -> OpenApiRouter<Api> {
+    OpenApiRouter::with_openapi(openapi::Document::openapi())
+        .routes(routes!(health::health))
+        .routes(routes!(metrics::metrics))
+        .routes(routes!(openapi::openapi))
+        .routes(routes!(meta::meta))
+        .routes(routes!(first_span::first_span))
+        .routes(routes!(services::services))
+        .routes(routes!(operations::operations))
+        .routes(routes!(series::series))
+        .routes(routes!(search::search))
+        .routes(routes!(trace::trace))
+        .routes(routes!(spans::spans))
+}
+
+/// API, login and UI.
+pub(crate) fn router(api: &Api) -> Router {
+    let (router, _) = documented().split_for_parts();
+    router
+        .route(LOGIN_PATH, get(login_page).post(log_in))
+        .route(LOGOUT_PATH, get(log_out).post(log_out))
+        .route_layer(axum::middleware::from_fn(remember_route))
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(CompressionLayer::new().quality(COMPRESSION))
+        .fallback(ui::serve)
+        .with_state(api.clone())
+}
+
+/// The OpenAPI document.
+#[must_use]
+pub fn openapi_document() -> utoipa::openapi::OpenApi {
+    documented().into_openapi()
+}
+
+async fn method_not_allowed(request: Request) -> Response {
+    let detail =
+        format!("{} does not answer {}; the Allow header says what it answers", request.uri().path(), request.method());
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "method not allowed")
+        .detail(detail)
+        .into_response()
+}

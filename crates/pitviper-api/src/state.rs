@@ -1,0 +1,81 @@
+//! What all routes share.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use pitviper_store::Store;
+use serde::Serialize;
+use tokio::sync::{Semaphore, watch};
+use utoipa::ToSchema;
+
+use crate::auth::Access;
+use crate::exposition::MetricsSource;
+use crate::layers::HttpMetrics;
+use crate::queries::MAX_CONCURRENT_QUERIES;
+use crate::routes::first_span::MAX_WAITING;
+
+/// Where the server can be reached, as `http://127.0.0.1:4390`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Endpoints {
+    /// UI, API and OTLP over HTTP.
+    pub http: String,
+    /// OTLP over HTTP.
+    pub otlp_http: String,
+    /// OTLP over gRPC.
+    pub otlp_grpc: String,
+}
+
+/// What the API needs to know.
+pub struct ApiConfig {
+    /// Where the data is.
+    pub store: Arc<dyn Store>,
+    /// The server's version.
+    pub version: &'static str,
+    /// Where the server can be reached.
+    pub endpoints: Endpoints,
+    /// Who may use it.
+    pub access: Access,
+    /// Figures of other rooms, for `/metrics`.
+    pub metrics: Vec<Arc<dyn MetricsSource>>,
+    /// Turns true when the server stops; open streams then end.
+    pub stopping: watch::Receiver<bool>,
+}
+
+/// The state of the API; a handle to it.
+#[derive(Clone)]
+pub struct Api {
+    pub(crate) shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) config: ApiConfig,
+    pub(crate) started_us: i64,
+    pub(crate) http: HttpMetrics,
+    pub(crate) queries: Arc<Semaphore>,
+    pub(crate) waiting_streams: Arc<Semaphore>,
+}
+
+impl Api {
+    /// An API over this.
+    #[must_use]
+    pub fn new(config: ApiConfig) -> Self {
+        let shared = Shared {
+            config,
+            started_us: now_us(),
+            http: HttpMetrics::default(),
+            queries: Arc::new(Semaphore::new(MAX_CONCURRENT_QUERIES)),
+            waiting_streams: Arc::new(Semaphore::new(MAX_WAITING)),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    pub(crate) fn store(&self) -> &Arc<dyn Store> {
+        &self.shared.config.store
+    }
+}
+
+/// The current time in microseconds since the epoch.
+pub(crate) fn now_us() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_micros()).unwrap_or(i64::MAX)
+}
