@@ -1,0 +1,149 @@
+//! What all receivers end in: from model spans to durable rows.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use pitviper_model::{DropReason, Outcome, RejectReason, ResourceSpans};
+use pitviper_store::schema::{SpansBuilder, WriteBatch};
+use pitviper_store::{Store, StoreError};
+
+use crate::accounting::{Accounting, OutcomeCount, Pending, RefusalReason, RequestCount, Transport};
+use crate::processors::{normalize, red, validate};
+
+/// What became of a request that was kept.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Accepted {
+    /// Spans that are durable now.
+    pub stored: usize,
+    /// Spans that were not fit to keep.
+    pub rejected: usize,
+    /// Why, for the sender; empty when none was rejected.
+    pub message: String,
+}
+
+/// Why nothing of a request was kept.
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    /// The same request may be accepted later.
+    #[error("{message}")]
+    TryAgain {
+        /// What is the matter.
+        message: String,
+        /// When to try again, in milliseconds.
+        retry_after_ms: u64,
+        /// Whether the sender is one too many (a budget is used up) or the server is not there.
+        overloaded: bool,
+    },
+}
+
+/// How long a sender should wait when the store does not say, in milliseconds.
+const RETRY_AFTER_MS: u64 = 5_000;
+
+/// The door of the room: processors, accounting, and the store behind them.
+pub struct Ingest {
+    store: Arc<dyn Store>,
+    accounting: Accounting,
+}
+
+impl std::fmt::Debug for Ingest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ingest").field("accounting", &self.accounting).finish_non_exhaustive()
+    }
+}
+
+impl Ingest {
+    /// Ingest into this store.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>) -> Arc<Self> {
+        Arc::new(Self { store, accounting: Accounting::default() })
+    }
+
+    /// Keeps a request: all of its valid spans, or, with an error, none. When it returns they are
+    /// durable.
+    ///
+    /// # Errors
+    /// When the store cannot take it; the sender should try again.
+    pub async fn accept(&self, transport: Transport, batch: Vec<ResourceSpans>) -> Result<Accepted, IngestError> {
+        let received = batch.iter().map(ResourceSpans::span_count).sum();
+        let mut pending = self.accounting.receive(transport, received);
+
+        let (valid, rejections) = validate::split(batch);
+        let valid = normalize::apply(valid);
+        let metrics = red::measure(&valid);
+        let write = WriteBatch::new(rows(&valid), metrics);
+        let accepted = reject(&mut pending, &rejections, write.span_count());
+        self.append(&mut pending, write).await?;
+
+        self.accounting.count_accepted_request();
+        Ok(accepted)
+    }
+
+    async fn append(&self, pending: &mut Pending<'_>, write: WriteBatch) -> Result<(), IngestError> {
+        let spans = write.span_count();
+        if spans == 0 {
+            return Ok(());
+        }
+        match self.store.append(write).await {
+            Ok(_) => {
+                pending.settle(Outcome::Stored, spans);
+                Ok(())
+            }
+            Err(error) => {
+                pending.settle(Outcome::Dropped(DropReason::StoreUnavailable), spans);
+                Err(from_store(&error))
+            }
+        }
+    }
+
+    /// Counts a request that was refused before its spans were known.
+    pub(crate) fn refuse(&self, reason: RefusalReason) {
+        self.accounting.count_refused_request(reason);
+    }
+
+    /// Spans by transport and outcome since the start.
+    #[must_use]
+    pub fn outcomes(&self) -> Vec<OutcomeCount> {
+        self.accounting.outcomes()
+    }
+
+    /// Requests by outcome since the start.
+    #[must_use]
+    pub fn requests(&self) -> Vec<RequestCount> {
+        self.accounting.requests()
+    }
+}
+
+fn rows(batch: &[ResourceSpans]) -> SpansBuilder {
+    let mut rows = SpansBuilder::with_capacity(batch.iter().map(ResourceSpans::span_count).sum());
+    for resource_spans in batch {
+        for scope_spans in &resource_spans.scopes {
+            for span in &scope_spans.spans {
+                rows.append(&resource_spans.resource, &scope_spans.scope, span);
+            }
+        }
+    }
+    rows
+}
+
+fn reject(pending: &mut Pending<'_>, rejections: &[RejectReason], stored: usize) -> Accepted {
+    let mut by_reason = BTreeMap::new();
+    for reason in rejections {
+        pending.settle(Outcome::Rejected(*reason), 1);
+        *by_reason.entry(reason.as_str()).or_insert(0usize) += 1;
+    }
+    let parts: Vec<String> = by_reason.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+    let message = if parts.is_empty() { String::new() } else { format!("rejected spans: {}", parts.join(", ")) };
+    Accepted { stored, rejected: rejections.len(), message }
+}
+
+fn from_store(error: &StoreError) -> IngestError {
+    let (retry_after_ms, overloaded) = match error {
+        StoreError::Busy { retry_after_ms, .. } => (*retry_after_ms, true),
+        StoreError::Closed => (RETRY_AFTER_MS, false),
+        _ => {
+            tracing::error!(%error, "a write was not kept; the sender was asked to try again");
+            (RETRY_AFTER_MS, false)
+        }
+    };
+    IngestError::TryAgain { message: error.to_string(), retry_after_ms, overloaded }
+}

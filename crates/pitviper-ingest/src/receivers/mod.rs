@@ -1,0 +1,3 @@
+//! The protocols that are understood, one folder each.
+
+pub mod otlp;

@@ -1,0 +1,16 @@
+//! OTLP: OpenTelemetry's protocol, which our own agent speaks too.
+//!
+//! Source: OpenTelemetry Protocol specification 1.x. Traces over HTTP (`POST /v1/traces`, protobuf
+//! and JSON) and over gRPC.
+
+mod grpc;
+mod http;
+
+pub use grpc::grpc;
+pub use http::router;
+
+/// Largest request body as it comes over the wire, in bytes.
+pub const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
+
+/// Largest request body once decompressed, in bytes.
+pub const MAX_DECOMPRESSED_BYTES: usize = 64 * 1024 * 1024;
