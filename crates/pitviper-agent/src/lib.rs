@@ -24,6 +24,7 @@ mod transport;
 
 pub use agent::{Agent, Stats};
 pub use config::{Compression, Config, Limits};
+pub use pitviper_wire::encode::Scalar;
 pub use propagation::{SpanContext, format_traceparent, parse_trace_context};
 pub use sampler::Sampler;
 pub use span::{Parent, Span, SpanOptions};

@@ -1,1 +1,35 @@
-//! placeholder
+//! The extension module `pitviper._native`: converts between Python and the agent core, and
+//! decides nothing.
+//!
+//! Invariants:
+//! - A bad argument from an instrumented path never raises: what cannot be represented is left out
+//!   and counted. Panics stop at this boundary (see [`shield`]).
+//! - The GIL is released while anything waits.
+//! - Unsafe code is confined to [`context`] and [`host`].
+
+mod configure;
+mod context;
+mod convert;
+mod exception;
+mod host;
+mod runtime;
+mod shield;
+mod span;
+mod span_context;
+
+use pyo3::prelude::*;
+
+/// The native half of the agent.
+#[pymodule(gil_used = false)]
+mod _native {
+    #[pymodule_export]
+    use crate::configure::configure;
+    #[pymodule_export]
+    use crate::runtime::{
+        after_fork_child, after_fork_parent, before_fork, extract, flush, inject, inject_into, now, shutdown, stats,
+    };
+    #[pymodule_export]
+    use crate::span::{Span, activate, current_span, deactivate, finish_leaf, start_as_current_span, start_span};
+    #[pymodule_export]
+    use crate::span_context::SpanContext;
+}

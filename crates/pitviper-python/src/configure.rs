@@ -1,0 +1,95 @@
+//! Settings, as Python hands them over.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use pitviper_agent::{Compression, Config, Limits, Sampler};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::convert;
+use crate::runtime::{self, agent};
+
+static FORK_HOOKS: AtomicBool = AtomicBool::new(false);
+
+/// Takes settings; may be called again. Raises ValueError for a value that makes no sense, and then
+/// changes nothing.
+#[pyfunction]
+#[pyo3(signature = (
+    *,
+    endpoint,
+    resource,
+    headers = None,
+    compression = "auto",
+    sampler = "parentbased_traceidratio",
+    sampler_arg = 1.0,
+    timeout_ms = 10_000,
+    schedule_delay_ms = 1_000,
+    max_queue_spans = 16_384,
+    max_batch_spans = 2_048,
+    attribute_count_limit = 128,
+    attribute_value_length_limit = None,
+    event_count_limit = 128,
+    link_count_limit = 128,
+    enabled = true,
+))]
+#[expect(clippy::too_many_arguments, reason = "each is one setting, and all are keywords")]
+pub(crate) fn configure(
+    py: Python<'_>,
+    endpoint: &str,
+    resource: &Bound<'_, PyAny>,
+    headers: Option<Vec<(String, String)>>,
+    compression: &str,
+    sampler: &str,
+    sampler_arg: f64,
+    timeout_ms: u64,
+    schedule_delay_ms: u64,
+    max_queue_spans: usize,
+    max_batch_spans: usize,
+    attribute_count_limit: u32,
+    attribute_value_length_limit: Option<usize>,
+    event_count_limit: u32,
+    link_count_limit: u32,
+    enabled: bool,
+) -> PyResult<()> {
+    let sampler = Sampler::parse(sampler, sampler_arg).ok_or_else(|| {
+        PyValueError::new_err(format!(
+            "unknown sampler {sampler:?} with argument {sampler_arg}; see OTEL_TRACES_SAMPLER"
+        ))
+    })?;
+    let compression = Compression::parse(compression).ok_or_else(|| {
+        PyValueError::new_err(format!("unknown compression {compression:?}; use auto, none, gzip or zstd"))
+    })?;
+    agent().configure(Config {
+        enabled,
+        traces_url: endpoint.to_owned(),
+        headers: headers.unwrap_or_default(),
+        compression,
+        resource: convert::to_attributes(Some(resource)),
+        sampler,
+        limits: Limits {
+            attributes: attribute_count_limit,
+            attribute_value_length: attribute_value_length_limit,
+            events: event_count_limit,
+            links: link_count_limit,
+        },
+        schedule_delay_ms,
+        timeout_ms,
+        max_queue_spans: max_queue_spans.max(1),
+        max_batch_spans: max_batch_spans.max(1),
+    });
+    register_fork_hooks(py)
+}
+
+fn register_fork_hooks(py: Python<'_>) -> PyResult<()> {
+    if FORK_HOOKS.swap(true, Ordering::Relaxed) {
+        return Ok(());
+    }
+    let Ok(register) = py.import("os")?.getattr("register_at_fork") else { return Ok(()) };
+    let hooks = PyDict::new(py);
+    hooks.set_item("before", wrap_pyfunction!(runtime::before_fork, py)?)?;
+    hooks.set_item("after_in_parent", wrap_pyfunction!(runtime::after_fork_parent, py)?)?;
+    hooks.set_item("after_in_child", wrap_pyfunction!(runtime::after_fork_child, py)?)?;
+    register.call((), Some(&hooks))?;
+    Ok(())
+}

@@ -1,0 +1,117 @@
+//! Python values into attribute values.
+
+use pitviper_agent::Span;
+use pitviper_model::{Attributes, SpanKind, Value};
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyMapping, PyString};
+
+/// Nesting of lists and mappings that is followed.
+const MAX_DEPTH: usize = 8;
+/// Items of one list or mapping that are kept.
+const MAX_ITEMS: usize = 1_000;
+
+/// Sets one attribute of a span from Python objects; what has no representation is left out and
+/// counted, and `None` means "not set", as in OpenTelemetry.
+#[inline]
+pub(crate) fn set_attribute(span: &mut Span, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) {
+    let Ok(key) = key.cast::<PyString>().map_err(|_| ()).and_then(|key| key.to_str().map_err(|_| ())) else {
+        span.drop_attribute();
+        return;
+    };
+    // The usual types first, and without a copy.
+    if let Ok(text) = value.cast_exact::<PyString>() {
+        match text.to_str() {
+            Ok(text) => span.set_attribute(key, pitviper_agent::Scalar::Str(text)),
+            // Lone surrogates have no UTF-8 form.
+            Err(_) => span.set_value(key, &Value::String(text.to_string_lossy().into_owned())),
+        }
+    } else if let Ok(flag) = value.cast_exact::<PyBool>() {
+        span.set_attribute(key, pitviper_agent::Scalar::Bool(flag.is_true()));
+    } else if let Ok(number) = value.cast_exact::<PyInt>() {
+        match number.extract::<i64>() {
+            Ok(number) => span.set_attribute(key, pitviper_agent::Scalar::Int(number)),
+            Err(_) => span.set_value(key, &Value::String(number.to_string())),
+        }
+    } else if let Ok(number) = value.cast_exact::<PyFloat>() {
+        span.set_attribute(key, pitviper_agent::Scalar::Double(number.value()));
+    } else if !value.is_none() {
+        match to_value(value, 0) {
+            Some(value) => span.set_value(key, &value),
+            None => span.drop_attribute(),
+        }
+    }
+}
+
+/// Sets attributes from a mapping; anything else is left out and counted.
+#[inline]
+pub(crate) fn set_attributes(span: &mut Span, attributes: &Bound<'_, PyAny>) {
+    if let Ok(dict) = attributes.cast::<PyDict>() {
+        for (key, value) in dict {
+            set_attribute(span, &key, &value);
+        }
+    } else if let Some(items) = mapping_items(attributes) {
+        for (key, value) in items {
+            set_attribute(span, &key, &value);
+        }
+    } else if !attributes.is_none() {
+        span.drop_attribute();
+    }
+}
+
+fn mapping_items<'py>(mapping: &Bound<'py, PyAny>) -> Option<Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)>> {
+    let items = mapping.cast::<PyMapping>().ok()?.items().ok()?;
+    items.iter().take(MAX_ITEMS).map(|pair| pair.extract().ok()).collect()
+}
+
+/// Attributes from an optional mapping, for events, links and resources.
+pub(crate) fn to_attributes(mapping: Option<&Bound<'_, PyAny>>) -> Attributes {
+    let pairs = mapping.and_then(mapping_items).unwrap_or_default();
+    let mut attributes = Attributes::default();
+    for (key, value) in pairs {
+        if let (Ok(key), Some(value)) = (key.extract::<String>(), to_value(&value, 0)) {
+            attributes.set(key, value);
+        }
+    }
+    attributes
+}
+
+/// The value, when it has a representation.
+pub(crate) fn to_value(value: &Bound<'_, PyAny>, depth: usize) -> Option<Value> {
+    if depth > MAX_DEPTH || value.is_none() {
+        return None;
+    }
+    if let Ok(text) = value.cast::<PyString>() {
+        return Some(Value::String(text.to_string_lossy().into_owned()));
+    }
+    if let Ok(flag) = value.cast::<PyBool>() {
+        return Some(Value::Bool(flag.is_true()));
+    }
+    if let Ok(number) = value.cast::<PyInt>() {
+        return Some(number.extract().map_or_else(|_| Value::String(number.to_string()), Value::Int));
+    }
+    if let Ok(number) = value.cast::<PyFloat>() {
+        return Some(Value::Double(number.value()));
+    }
+    if let Ok(bytes) = value.cast::<PyBytes>() {
+        return Some(Value::Bytes(bytes.as_bytes().to_vec()));
+    }
+    if let Some(items) = mapping_items(value) {
+        let pairs = items
+            .into_iter()
+            .filter_map(|(key, value)| Some((key.extract::<String>().ok()?, to_value(&value, depth + 1)?)));
+        return Some(Value::Map(pairs.collect()));
+    }
+    // Lists, tuples and sets, but not an iterator, which reading would use up.
+    let length = value.len().ok()?;
+    let items = value.try_iter().ok()?.take(length.min(MAX_ITEMS));
+    Some(Value::Array(items.filter_map(|item| to_value(&item.ok()?, depth + 1)).collect()))
+}
+
+/// A span kind: OTLP's number, or OpenTelemetry's enum, whose values are one less.
+pub(crate) fn to_kind(kind: &Bound<'_, PyAny>) -> SpanKind {
+    if let Ok(number) = kind.extract::<i32>() {
+        return SpanKind::from_otlp(number);
+    }
+    let number = kind.getattr("value").and_then(|value| value.extract::<i32>());
+    number.map_or(SpanKind::Internal, |number| SpanKind::from_otlp(number + 1))
+}

@@ -1,0 +1,106 @@
+//! The agent of this process, and the functions that concern it as a whole.
+
+use std::sync::OnceLock;
+use std::time::{Duration, SystemTime};
+
+use pitviper_agent::{Agent, Config, format_traceparent, parse_trace_context};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::host;
+use crate::shield::shield;
+use crate::span::current;
+use crate::span_context::SpanContext;
+
+static AGENT: OnceLock<&'static Agent> = OnceLock::new();
+
+/// The agent. Until it is configured it records nothing.
+pub(crate) fn agent() -> &'static Agent {
+    AGENT.get_or_init(|| Agent::leak(Config { enabled: false, ..Config::default() }, host::block_signals, host::warn))
+}
+
+/// The `traceparent` header for a call made by the current span, or None.
+#[pyfunction]
+pub(crate) fn inject(py: Python<'_>) -> Option<String> {
+    let span = current(py)?;
+    Some(format_traceparent(&span.get().get_context()))
+}
+
+/// Sets `traceparent` and, when there is one, `tracestate` in a mapping of headers.
+#[pyfunction]
+pub(crate) fn inject_into(py: Python<'_>, headers: &Bound<'_, PyAny>) {
+    let Some(span) = current(py) else { return };
+    let context = span.get().get_context();
+    // A mapping that refuses is the application's choice.
+    let _ = headers.set_item("traceparent", format_traceparent(&context));
+    if let Some(state) = &context.trace_state {
+        let _ = headers.set_item("tracestate", &**state);
+    }
+}
+
+/// Reads W3C headers; None unless `traceparent` is valid.
+#[pyfunction]
+#[pyo3(signature = (traceparent, tracestate = None))]
+pub(crate) fn extract(traceparent: Option<&str>, tracestate: Option<&str>) -> Option<SpanContext> {
+    shield(None, || parse_trace_context(traceparent?, tracestate).map(SpanContext))
+}
+
+/// Nanoseconds since the Unix epoch.
+#[pyfunction]
+pub(crate) fn now() -> u64 {
+    SystemTime::UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_nanos() as u64)
+}
+
+/// Sends all finished spans; whether a receiver settled them within `timeout_ms` milliseconds.
+#[pyfunction]
+#[pyo3(signature = (timeout_ms = 5_000))]
+pub(crate) fn flush(py: Python<'_>, timeout_ms: u64) -> bool {
+    py.detach(|| shield(false, || agent().flush(Duration::from_millis(timeout_ms))))
+}
+
+/// Sends all finished spans and takes no more; whether all were sent within `timeout_ms`.
+#[pyfunction]
+#[pyo3(signature = (timeout_ms = 5_000))]
+pub(crate) fn shutdown(py: Python<'_>, timeout_ms: u64) -> bool {
+    py.detach(|| shield(false, || agent().shutdown(Duration::from_millis(timeout_ms))))
+}
+
+/// What became of the spans of this process so far.
+#[pyfunction]
+pub(crate) fn stats(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    let stats = agent().stats();
+    let dict = PyDict::new(py);
+    for (name, value) in [
+        ("started", stats.started),
+        ("exported", stats.exported),
+        ("sampled_out", stats.sampled_out),
+        ("dropped_queue_full", stats.dropped_queue_full),
+        ("dropped_export_failed", stats.dropped_export_failed),
+        ("dropped_rejected", stats.dropped_rejected),
+        ("dropped_shutdown", stats.dropped_shutdown),
+        ("pending", stats.pending),
+        ("invalid_attributes", stats.invalid_attributes),
+        ("retries", stats.retries),
+    ] {
+        dict.set_item(name, value)?;
+    }
+    Ok(dict)
+}
+
+/// Brings the agent to rest before a fork. Registered with `os.register_at_fork`.
+#[pyfunction]
+pub(crate) fn before_fork() {
+    shield((), || agent().before_fork());
+}
+
+/// Lets the agent go on in the parent.
+#[pyfunction]
+pub(crate) fn after_fork_parent() {
+    shield((), || agent().after_fork_in_parent());
+}
+
+/// Makes the agent that of a new process.
+#[pyfunction]
+pub(crate) fn after_fork_child() {
+    shield((), || agent().after_fork_in_child());
+}
