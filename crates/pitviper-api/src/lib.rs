@@ -29,6 +29,8 @@ use axum::extract::Request;
 use axum::response::IntoResponse;
 use tower::ServiceExt;
 
+use crate::problem::Problem;
+
 pub use exposition::{Exposition, MetricsSource};
 pub use state::{Api, ApiConfig, Endpoints};
 
@@ -38,11 +40,29 @@ const RECEIVER_PREFIX: &str = "/v1/";
 /// Everything the main port answers: API, UI, and the receivers where their paths allow. Not yet
 /// behind [`guarded`].
 pub fn app(api: &Api, receivers: Router) -> Router {
-    let own = routes::router(api);
+    by_path(receivers, routes::router(api))
+}
+
+/// What a port of receivers answers: the receivers, a health probe, and a problem for all else. Not
+/// yet behind [`guarded`].
+pub fn receivers_only(receivers: Router) -> Router {
+    let elsewhere = Router::new()
+        .route(routes::health::PATH, axum::routing::get(routes::health::health))
+        .fallback(no_such_path);
+    by_path(receivers, elsewhere)
+}
+
+fn by_path(receivers: Router, rest: Router) -> Router {
+    let receivers = receivers.fallback(no_such_path);
     Router::new().fallback(move |request: Request| {
-        let router = if request.uri().path().starts_with(RECEIVER_PREFIX) { receivers.clone() } else { own.clone() };
+        let to_receivers = request.uri().path().starts_with(RECEIVER_PREFIX);
+        let router = if to_receivers { receivers.clone() } else { rest.clone() };
         async move { router.oneshot(request).await.into_response() }
     })
+}
+
+async fn no_such_path(request: Request) -> Problem {
+    Problem::no_such_path(request.uri().path())
 }
 
 /// Puts access control and the frame around what a port answers.

@@ -21,10 +21,8 @@ pub use token::{Token, TokenError};
 pub(crate) use login::{LOGIN_PATH, LOGOUT_PATH, log_in, log_out, login_page};
 
 use crate::problem::Problem;
+use crate::routes::health;
 use crate::state::Api;
-
-/// Answered to everyone, so that a probe needs no token.
-const HEALTH_PATH: &str = "/healthz";
 
 /// Who may use the server.
 #[derive(Debug, Clone)]
@@ -71,7 +69,8 @@ impl Access {
 
 /// Refuses requests that may not be answered.
 pub(crate) async fn guard(State(api): State<Api>, request: Request, next: Next) -> Response {
-    if request.uri().path() == HEALTH_PATH {
+    // A probe needs no token, and calls the server by whatever name it has there.
+    if request.uri().path() == health::PATH {
         return next.run(request).await;
     }
     let refusal = match &api.shared.config.access {

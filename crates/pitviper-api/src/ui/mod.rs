@@ -45,7 +45,7 @@ pub(crate) async fn serve(request: Request) -> Response {
 
 fn file(name: &str, request: &HeaderMap) -> Option<Response> {
     let plain = Files::get(name)?;
-    let content_type = HeaderValue::try_from(plain.metadata.mimetype()).ok()?;
+    let content_type = content_type(plain.metadata.mimetype());
     let compressed = if accepts_brotli(request) { Files::get(&format!("{name}.br")) } else { None };
     let encoding = compressed.is_some().then(|| HeaderValue::from_static("br"));
     let file = compressed.unwrap_or(plain);
@@ -66,6 +66,13 @@ fn file(name: &str, request: &HeaderMap) -> Option<Response> {
     headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
     headers.insert(header::ETAG, etag);
     Some(response)
+}
+
+/// The files are UTF-8; text that does not say so is taken for something else by old browsers.
+fn content_type(kind: &str) -> HeaderValue {
+    let text = kind.starts_with("text/") && !kind.contains("charset");
+    let kind = if text { format!("{kind}; charset=utf-8") } else { kind.to_owned() };
+    HeaderValue::try_from(kind).unwrap_or(HeaderValue::from_static("application/octet-stream"))
 }
 
 fn etag(file: &EmbeddedFile) -> HeaderValue {

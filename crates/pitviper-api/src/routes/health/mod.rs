@@ -1,5 +1,7 @@
 //! Whether the server is up.
 
+pub(crate) const PATH: &str = "/healthz";
+
 /// Whether the server is up.
 #[utoipa::path(
     get, path = "/healthz", tag = "server", operation_id = "getHealth",

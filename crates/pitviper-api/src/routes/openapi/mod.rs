@@ -1,6 +1,9 @@
 //! The OpenAPI document.
 
+use std::sync::LazyLock;
+
 use axum::response::Response;
+use bytes::Bytes;
 use utoipa::OpenApi;
 
 use super::openapi_document;
@@ -29,6 +32,8 @@ pub(crate) struct Document;
     responses((status = 200, description = "An OpenAPI 3.1 document", body = serde_json::Value))
 )]
 pub(crate) async fn openapi() -> Response {
-    let document = openapi_document().to_json().expect("the document is text, numbers and lists");
-    body_response(JSON, document.into())
+    static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| {
+        openapi_document().to_json().expect("the document is text, numbers and lists").into()
+    });
+    body_response(JSON, DOCUMENT.clone())
 }

@@ -3,10 +3,9 @@
 use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderMap, header};
-use pitviper_query::views::Answer;
+use pitviper_query::views::{Answer, Meta};
 use pitviper_query::views::search::{self as view, Request, SearchRow};
 use serde::Serialize;
-use serde_json::json;
 
 use crate::extract::Body;
 use crate::problem::Problem;
@@ -45,13 +44,20 @@ fn as_lines(answer: &Answer<Vec<SearchRow>>) -> Vec<u8> {
         #[serde(flatten)]
         row: &'a SearchRow,
     }
+    #[derive(Serialize)]
+    struct End<'a> {
+        #[serde(rename = "type")]
+        kind: &'static str,
+        next: Option<&'a str>,
+        meta: &'a Meta,
+    }
     let mut out = Vec::new();
     for row in &answer.data {
         serde_json::to_writer(&mut out, &Line { kind: "row", row }).expect("rows hold no map whose keys are not text");
         out.push(b'\n');
     }
-    let end = json!({ "type": "end", "next": answer.meta.next.clone().flatten(), "meta": answer.meta });
-    out.extend_from_slice(end.to_string().as_bytes());
+    let end = End { kind: "end", next: answer.meta.next.as_ref().and_then(Option::as_deref), meta: &answer.meta };
+    serde_json::to_writer(&mut out, &end).expect("meta data holds no map");
     out.push(b'\n');
     out
 }

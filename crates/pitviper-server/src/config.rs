@@ -1,0 +1,150 @@
+//! The command line and the environment.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use pitviper_api::auth::Token;
+
+/// The variable that may hold the token itself. There is no flag for it: other users of the machine
+/// can read command lines.
+const TOKEN_VARIABLE: &str = "PITVIPER_SERVER_TOKEN";
+
+/// Receives, keeps and explains traces of Python services.
+#[derive(Debug, Parser)]
+#[command(name = "pitviper-server", version, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start the server.
+    ///
+    /// Without flags it keeps its data under ~/.local/share/pitviper, receives OTLP on
+    /// 127.0.0.1:4318 (HTTP) and 127.0.0.1:4317 (gRPC), and shows its pages on
+    /// http://127.0.0.1:4390. SIGTERM and Ctrl-C finish what is under way and end it.
+    #[command(after_help = AFTER_HELP)]
+    Serve(Box<Serve>),
+    /// Print the OpenAPI document of the HTTP API.
+    Openapi,
+}
+
+const AFTER_HELP: &str = "\
+Access: a server that listens on loopback asks for no login and answers only requests that are \
+addressed to loopback. On any other address it needs a token, from --token-file or the variable \
+PITVIPER_SERVER_TOKEN; clients send it as `Authorization: Bearer TOKEN`, browsers on the login page.
+
+Examples:
+  pitviper-server serve
+  pitviper-server serve --data-dir /var/lib/pitviper
+  PITVIPER_SERVER_TOKEN=$(cat token) pitviper-server serve --http 0.0.0.0:4390 --otlp-http 0.0.0.0:4318";
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// Where the data is kept; made when missing [default: $XDG_DATA_HOME/pitviper or ~/.local/share/pitviper]
+    #[arg(long, value_name = "DIR", env = "PITVIPER_SERVER_DATA_DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+
+    /// Address of UI and API; also receives OTLP over HTTP. Port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", env = "PITVIPER_SERVER_HTTP", default_value = "127.0.0.1:4390", value_parser = address)]
+    pub(crate) http: SocketAddr,
+
+    /// Address that receives OTLP over HTTP
+    #[arg(long, value_name = "ADDRESS", env = "PITVIPER_SERVER_OTLP_HTTP", default_value = "127.0.0.1:4318", value_parser = address)]
+    pub(crate) otlp_http: SocketAddr,
+
+    /// Address that receives OTLP over gRPC
+    #[arg(long, value_name = "ADDRESS", env = "PITVIPER_SERVER_OTLP_GRPC", default_value = "127.0.0.1:4317", value_parser = address)]
+    pub(crate) otlp_grpc: SocketAddr,
+
+    /// File that holds the token clients have to send; needed on any address but loopback
+    #[arg(long, value_name = "FILE", env = "PITVIPER_SERVER_TOKEN_FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+
+    /// Write the real addresses as JSON to this file once all of them are listened on
+    #[arg(long, value_name = "FILE", env = "PITVIPER_SERVER_READY_FILE")]
+    pub(crate) ready_file: Option<PathBuf>,
+
+    /// Form of the log on stderr
+    #[arg(long, value_name = "FORMAT", env = "PITVIPER_SERVER_LOG_FORMAT", default_value = "text")]
+    pub(crate) log_format: LogFormat,
+
+    /// What is logged: error, warn, info, debug or trace, also by module as in `warn,pitviper_store=debug`
+    #[arg(long, value_name = "LEVEL", env = "PITVIPER_SERVER_LOG_LEVEL", default_value = "info")]
+    pub(crate) log_level: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+impl Serve {
+    /// The addresses with the flags they came from.
+    pub(crate) fn addresses(&self) -> [(&'static str, SocketAddr); 3] {
+        [("--http", self.http), ("--otlp-http", self.otlp_http), ("--otlp-grpc", self.otlp_grpc)]
+    }
+
+    /// The data directory; where the user keeps data when none was named.
+    pub(crate) fn data_dir(&self) -> anyhow::Result<PathBuf> {
+        if let Some(dir) = &self.data_dir {
+            return Ok(dir.clone());
+        }
+        let absolute = |variable: &str| std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
+        absolute("XDG_DATA_HOME")
+            .or_else(|| absolute("HOME").map(|home| home.join(".local/share")))
+            .map(|base| base.join("pitviper"))
+            .context("no place for the data: neither HOME nor XDG_DATA_HOME is set; say --data-dir DIR")
+    }
+
+    /// The token, from the file or the environment.
+    pub(crate) fn token(&self) -> anyhow::Result<Option<Token>> {
+        let variable = std::env::var(TOKEN_VARIABLE).ok().filter(|token| !token.is_empty());
+        let (text, source) = match (&self.token_file, variable) {
+            (Some(_), Some(_)) => bail!("there are two tokens, one in --token-file and one in {TOKEN_VARIABLE}; keep one"),
+            (Some(file), None) => {
+                let text = std::fs::read_to_string(file).with_context(|| format!("--token-file {}", file.display()))?;
+                (text, format!("--token-file {}", file.display()))
+            }
+            (None, Some(text)) => (text, TOKEN_VARIABLE.to_owned()),
+            (None, None) => return Ok(None),
+        };
+        Token::new(&text).map(Some).context(source)
+    }
+}
+
+/// Reads `ADDRESS:PORT`; `localhost` stands for 127.0.0.1.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let numeric = match text.strip_prefix("localhost:") {
+        Some(port) => format!("127.0.0.1:{port}"),
+        None => text.to_owned(),
+    };
+    numeric.parse().map_err(|_| "an address is IP:PORT, such as 127.0.0.1:4390, [::1]:4390 or 0.0.0.0:0".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn reads_addresses() {
+        assert_eq!(address("localhost:80").unwrap().to_string(), "127.0.0.1:80");
+        assert_eq!(address("[::1]:0").unwrap().to_string(), "[::1]:0");
+        for wrong in ["", "4390", "localhost", "example.org:80", "127.0.0.1:99999"] {
+            assert!(address(wrong).unwrap_err().contains("IP:PORT"), "{wrong}");
+        }
+    }
+}

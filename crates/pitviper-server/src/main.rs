@@ -1,0 +1,43 @@
+//! `pitviper-server`: one binary that receives, keeps and explains telemetry.
+//!
+//! The only room that knows all rooms: it reads the configuration ([`config`]), opens the store,
+//! puts receivers and API on their ports ([`listen`]), and takes everything down in order
+//! ([`serve`]).
+
+mod config;
+mod figures;
+mod listen;
+mod logging;
+mod ready;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::config::{Cli, Command};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+#[expect(clippy::print_stderr, reason = "a command-line tool says on stderr why it ends")]
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Serve(config) => serve::run(config),
+        Command::Openapi => print_openapi(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("pitviper-server: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn print_openapi() -> anyhow::Result<()> {
+    use std::io::Write as _;
+    let document = pitviper_api::routes::openapi_document().to_pretty_json()?;
+    writeln!(std::io::stdout(), "{document}")?;
+    Ok(())
+}

@@ -1,0 +1,183 @@
+//! Starts everything, waits for the signal to stop, and takes everything down in order.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use http::HeaderMap;
+use pitviper_api::auth::Access;
+use pitviper_api::{Api, ApiConfig, Endpoints};
+use pitviper_ingest::Ingest;
+use pitviper_ingest::receivers::otlp;
+use pitviper_store::Store;
+use pitviper_store::embedded::{EmbeddedConfig, EmbeddedStore};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::service::interceptor::InterceptedService;
+
+use crate::config::Serve;
+use crate::figures::IngestFigures;
+use crate::ready::{self, Ready};
+use crate::{listen, logging};
+
+/// How long requests under way may take to finish once the server was told to stop.
+const DRAIN_TIME: Duration = Duration::from_secs(10);
+
+/// Runs the server until it is told to stop.
+pub(crate) fn run(config: Box<Serve>) -> anyhow::Result<()> {
+    logging::start(config.log_format, &config.log_level)?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime cannot start")?;
+    runtime.block_on(serve(&config))
+}
+
+async fn serve(config: &Serve) -> anyhow::Result<()> {
+    let addresses = config.addresses();
+    let access = Access::for_addresses(&addresses.map(|(_, address)| address), config.token()?)?;
+    if let Some(path) = &config.ready_file {
+        ready::clear(path)?;
+    }
+    let mut sockets = Vec::with_capacity(addresses.len());
+    for (flag, address) in addresses {
+        sockets.push((flag, listen::take(flag, address)?));
+    }
+    let data_dir = config.data_dir()?;
+    // Listened for from here on, so that a signal during a long recovery is not missed.
+    let mut signals = Signals::new()?;
+    let opening = EmbeddedStore::open(EmbeddedConfig::new(&data_dir));
+    let store: Arc<dyn Store> = tokio::select! {
+        store = opening => store.with_context(|| format!("--data-dir {}", data_dir.display()))?,
+        () = signals.stop() => return Ok(()),
+    };
+    let mut listeners = Vec::with_capacity(sockets.len());
+    for (flag, socket) in sockets {
+        listeners.push(listen::listen(flag, socket)?);
+    }
+    let [http, otlp_http, otlp_grpc] =
+        <[_; 3]>::try_from(listeners).expect("there is one listener for each of the three addresses");
+
+    let ready = Ready {
+        http: http.1.to_string(),
+        otlp_http: otlp_http.1.to_string(),
+        otlp_grpc: otlp_grpc.1.to_string(),
+        pid: std::process::id(),
+    };
+    let (stop, stopping) = watch::channel(false);
+    let mut ports = open_ports(&store, access, [http, otlp_http, otlp_grpc], &stopping);
+    if let Some(path) = &config.ready_file {
+        ready::write(path, &ready)?;
+    }
+    tracing::info!(
+        http = ready.http,
+        otlp_http = ready.otlp_http,
+        otlp_grpc = ready.otlp_grpc,
+        data_dir = %data_dir.display(),
+        version = env!("CARGO_PKG_VERSION"),
+        "ready"
+    );
+
+    signals.stop().await;
+    tracing::info!("stopping: finishing requests under way");
+    stop.send_replace(true);
+    tokio::select! {
+        drained = tokio::time::timeout(DRAIN_TIME, drain(&mut ports)) => {
+            if drained.is_err() {
+                tracing::warn!(after_s = DRAIN_TIME.as_secs(), "requests were still under way and are cut off");
+            }
+        }
+        () = signals.stop() => tracing::warn!("told to stop again: requests under way are cut off"),
+    }
+    drop(ports);
+    store.close().await.context("the store could not be closed; what was acknowledged is in its log")?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Puts receivers and API on their ports.
+fn open_ports(
+    store: &Arc<dyn Store>,
+    access: Access,
+    [http, otlp_http, otlp_grpc]: [(TcpListener, SocketAddr); 3],
+    stopping: &watch::Receiver<bool>,
+) -> JoinSet<()> {
+    let ingest = Ingest::new(Arc::clone(store));
+    let api = Api::new(ApiConfig {
+        store: Arc::clone(store),
+        version: env!("CARGO_PKG_VERSION"),
+        endpoints: Endpoints { http: url(http.1), otlp_http: url(otlp_http.1), otlp_grpc: url(otlp_grpc.1) },
+        access: access.clone(),
+        metrics: vec![Arc::new(IngestFigures(Arc::clone(&ingest)))],
+        stopping: stopping.clone(),
+    });
+    let receivers = otlp::router(Arc::clone(&ingest));
+    let app = pitviper_api::guarded(&api, pitviper_api::app(&api, receivers.clone()));
+    let receiver = pitviper_api::guarded(&api, pitviper_api::receivers_only(receivers));
+
+    let mut ports = JoinSet::new();
+    ports.spawn(listen::serve_http(http.0, app, stopping.clone()));
+    ports.spawn(listen::serve_http(otlp_http.0, receiver, stopping.clone()));
+    ports.spawn(serve_grpc(otlp_grpc.0, ingest, access, stopping.clone()));
+    ports
+}
+
+async fn serve_grpc(listener: TcpListener, ingest: Arc<Ingest>, access: Access, mut stopping: watch::Receiver<bool>) {
+    #[expect(clippy::result_large_err, reason = "the interceptor's signature is tonic's")]
+    let admit = move |request: tonic::Request<()>| {
+        let headers: HeaderMap = request.metadata().clone().into_headers();
+        if access.admits_bearer(&headers) {
+            Ok(request)
+        } else {
+            Err(tonic::Status::unauthenticated("send the metadata `authorization: Bearer` with the server's token"))
+        }
+    };
+    let service = InterceptedService::new(otlp::grpc(ingest), admit);
+    let served = tonic::transport::Server::builder()
+        .tcp_nodelay(true)
+        .add_service(service)
+        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async move {
+            // An error means the sender is gone, and then the server is stopping as well.
+            let _ = stopping.wait_for(|stopping| *stopping).await;
+        })
+        .await;
+    if let Err(error) = served {
+        tracing::error!(%error, "OTLP over gRPC ended");
+    }
+}
+
+async fn drain(ports: &mut JoinSet<()>) {
+    while let Some(ended) = ports.join_next().await {
+        if let Err(error) = ended {
+            tracing::error!(%error, "a port ended badly");
+        }
+    }
+}
+
+/// Where a client on this machine finds the address.
+fn url(address: SocketAddr) -> String {
+    format!("http://{address}")
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("signals cannot be listened for");
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    /// Waits for the next signal to stop.
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! The OpenAPI document tells the truth: every route in it answers, and every answer has its shape.
+
+use serde_json::{Value, json};
+
+use crate::schema::check;
+use crate::support::{Answer, Request, Server, failed, now_ns, request, send, span, text};
+
+/// A request to each route, and one it refuses, by method and path.
+fn requests(method: &str, path: &str) -> Vec<Request> {
+    let trace = "07".repeat(16);
+    let post = |path: &str, body: Value| Request::post(path, "application/json", body.to_string().as_bytes());
+    match (method, path) {
+        ("get", "/healthz" | "/metrics" | "/api/openapi.json" | "/api/v1/meta" | "/api/v1/first-span") => {
+            vec![Request::get(path)]
+        }
+        ("get", "/api/v1/services") => vec![
+            Request::get("/api/v1/services?from=now-5m&to=now&env=test&points=10"),
+            Request::get("/api/v1/services?points=99999"),
+        ],
+        ("get", "/api/v1/services/{service}/operations") => vec![
+            Request::get("/api/v1/services/flaskr/operations"),
+            Request::get("/api/v1/services/nobody/operations"),
+            Request::get("/api/v1/services/flaskr/operations?from=x"),
+        ],
+        ("get", "/api/v1/traces/{trace_id}") => vec![
+            Request::get(&format!("/api/v1/traces/{trace}?shape=columns&max_spans=100")),
+            Request::get(&format!("/api/v1/traces/{trace}?max_spans=1")),
+            Request::get(&format!("/api/v1/traces/{}", "08".repeat(16))),
+            Request::get("/api/v1/traces/8"),
+        ],
+        ("get", "/api/v1/traces/{trace_id}/spans") => vec![
+            Request::get(&format!("/api/v1/traces/{trace}/spans")),
+            Request::get(&format!("/api/v1/traces/{trace}/spans?ids=0000000000000001,0000000000000002")),
+            Request::get(&format!("/api/v1/traces/{}/spans", "08".repeat(16))),
+            Request::get(&format!("/api/v1/traces/{trace}/spans?ids=z")),
+        ],
+        ("post", "/api/v1/series") => vec![
+            post(path, json!({ "scope": { "service": "flaskr", "kind": "server" }, "queries": [{ "metric": "response_time", "agg": "p95" }, { "metric": "count" }] })),
+            post(path, json!({ "queries": [] })),
+        ],
+        ("post", "/api/v1/spans/search") => vec![
+            post(path, json!({ "query": "service:flaskr", "mode": "traces", "order": "-duration", "limit": 1 })),
+            post(path, json!({ "query": "sevice:flaskr OR status:error", "mode": "spans", "from": "now-1h", "to": now_ns() / 1_000 + 1_000_000 })),
+            post(path, json!({ "query": "duration:>5 is:rot" })),
+        ],
+        other => panic!("{other:?} is documented and not tested here"),
+    }
+}
+
+#[test]
+fn every_documented_route_answers_as_documented() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path());
+    let start = now_ns() - 1_000_000_000;
+    let mut second = span([7; 16], 2, 1, "SELECT", 3, start + 10, 5_000);
+    second.attributes = vec![text("db.system.name", "sqlite")];
+    let spans = vec![failed(span([7; 16], 1, 0, "GET /", 2, start, 9_000_000), "no"), second, span([9; 16], 1, 0, "GET /", 2, start, 7)];
+    assert_eq!(server.export(&request("flaskr", spans)).status, 200);
+
+    let document = server.get("/api/openapi.json").json();
+    assert_eq!(document["openapi"], "3.1.0");
+    let mut answered = 0;
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            for (index, request) in requests(method, path).iter().enumerate() {
+                let answer = send(&server.http, request).unwrap();
+                let place = format!("{method} {} → {}", request.path, answer.status);
+                if index == 0 {
+                    assert_eq!(answer.status, 200, "{place}: {}", answer.text());
+                }
+                check_answer(&document, operation, &answer, &place);
+                answered += 1;
+            }
+        }
+    }
+    assert!(answered >= 22, "{answered}");
+}
+
+fn check_answer(document: &Value, operation: &Value, answer: &Answer, place: &str) {
+    assert!(!answer.header("x-request-id").is_empty(), "{place}");
+    assert!(answer.header("server-timing").starts_with("total;dur="), "{place}");
+    assert!(answer.header("content-security-policy").starts_with("default-src 'self'"), "{place}");
+    let content = &operation["responses"][answer.status.to_string()]["content"];
+    let (media_type, media) = content.as_object().unwrap_or_else(|| panic!("{place} is not documented")).iter().next().unwrap();
+    assert!(answer.header("content-type").starts_with(media_type.as_str()), "{place}: {}", answer.header("content-type"));
+    if media_type.ends_with("json") {
+        check(document, &media["schema"], &answer.json(), "answer").unwrap_or_else(|wrong| panic!("{place}: {wrong}"));
+    }
+}
