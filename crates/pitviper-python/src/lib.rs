@@ -22,6 +22,8 @@ use pyo3::prelude::*;
 /// The native half of the agent.
 #[pymodule(gil_used = false)]
 mod _native {
+    use pyo3::prelude::*;
+
     #[pymodule_export]
     use crate::configure::configure;
     #[pymodule_export]
@@ -32,4 +34,9 @@ mod _native {
     use crate::span::{Span, activate, current_span, deactivate, finish_leaf, start_as_current_span, start_span};
     #[pymodule_export]
     use crate::span_context::SpanContext;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
 }

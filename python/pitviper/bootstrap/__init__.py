@@ -1,0 +1,113 @@
+"""Starting and stopping the agent in this process."""
+
+import atexit
+import os
+import sys
+from typing import Any, Optional
+
+from pitviper import _native
+from pitviper._guard import internal_error, say
+from pitviper.config import Config, load, resource_attributes
+
+#: How long the end of the process may wait for the last spans to be sent, in milliseconds.
+EXIT_TIMEOUT_MS = 3_000
+
+_config: Optional[Config] = None
+
+
+def init(**settings: Any) -> None:
+    """Starts the agent: reads the settings, and instruments libraries as they are imported.
+
+    Calling it again changes settings. It starts no thread; the exporter begins with the first
+    finished span.
+
+    Args:
+        **settings: Settings by name, as listed in :mod:`pitviper.config`; they count more than
+            environment variables. For example ``service="shop"``.
+
+    Raises:
+        TypeError: A name is no setting.
+        ValueError: A value makes no sense.
+    """
+    global _config
+    config = load(os.environ, settings)
+    for problem in config.problems:
+        say(problem)
+    sampler, sampler_arg = config.sampler()
+    _native.configure(
+        endpoint=config.traces_url,
+        resource=resource_attributes(config),
+        headers=config.headers(),
+        compression=config["compression"],
+        sampler=sampler,
+        sampler_arg=sampler_arg,
+        timeout_ms=config["timeout_ms"],
+        schedule_delay_ms=config["schedule_delay_ms"],
+        max_queue_spans=config["max_queue_spans"],
+        max_batch_spans=config["max_batch_spans"],
+        attribute_count_limit=config["attribute_count_limit"],
+        attribute_value_length_limit=config["attribute_value_length_limit"],
+        event_count_limit=config["event_count_limit"],
+        link_count_limit=config["link_count_limit"],
+        enabled=config["enabled"],
+    )
+    first = _config is None
+    _config = config
+    if first and config["enabled"]:
+        atexit.register(_at_exit)
+        _instrument(config)
+
+
+def _instrument(config: Config) -> None:
+    from pitviper.instrument import engine
+
+    try:
+        engine.install(frozenset(config["integrations_disabled"]))
+        engine.when_imported("multiprocessing.util", _flush_in_multiprocessing_children)
+    except Exception as error:
+        internal_error(error)
+
+
+def current_config() -> Optional[Config]:
+    """The settings in force, or None before :func:`init`."""
+    return _config
+
+
+def flush(timeout: float = 5.0) -> bool:
+    """Sends all finished spans now.
+
+    Args:
+        timeout: How long to wait, in seconds.
+
+    Returns:
+        Whether a server took them in time.
+    """
+    return _native.flush(int(timeout * 1000))
+
+
+def shutdown(timeout: float = 5.0) -> bool:
+    """Sends all finished spans and records no more.
+
+    Args:
+        timeout: How long to wait, in seconds. What it leaves no time for is dropped and counted.
+
+    Returns:
+        Whether everything was sent.
+    """
+    return _native.shutdown(int(timeout * 1000))
+
+
+def _at_exit() -> None:
+    _native.shutdown(EXIT_TIMEOUT_MS)
+
+
+def _flush_in_multiprocessing_children() -> None:
+    """A multiprocessing child leaves through ``os._exit``, which runs no exit handlers but its own."""
+    util = sys.modules["multiprocessing.util"]
+    # The registry keeps weak references; a module lives as long as anything does.
+    util.register_after_fork(sys.modules[__name__], _register_finalizer)
+
+
+def _register_finalizer(_: object) -> None:
+    util = sys.modules["multiprocessing.util"]
+    util.Finalize(None, _at_exit, exitpriority=-100)

@@ -1,0 +1,360 @@
+"""Settings: each is declared once, with its meaning, default, unit and the variables that set it.
+
+A value given to :func:`pitviper.init` counts most, then the variables in the order listed: ours,
+OpenTelemetry's, Datadog's of the same meaning.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any, Callable, Optional
+
+
+class Setting:
+    """One setting."""
+
+    __slots__ = ("default", "doc", "name", "parse", "variables")
+
+    def __init__(self, name: str, default: Any, parse: Callable[[str], Any], variables: str, doc: str) -> None:
+        self.name = name
+        self.default = default
+        self.parse = parse
+        self.variables = variables.split()
+        self.doc = doc
+
+
+class Resolved:
+    """A setting's value, and where it came from."""
+
+    __slots__ = ("source", "value")
+
+    def __init__(self, value: Any, source: str) -> None:
+        self.value = value
+        self.source = source
+
+
+def _text(value: str) -> str:
+    return value.strip()
+
+
+def _flag(value: str) -> bool:
+    lowered = value.strip().lower()
+    if lowered in ("1", "true", "yes", "on"):
+        return True
+    if lowered in ("0", "false", "no", "off"):
+        return False
+    raise ValueError("use true or false")
+
+
+def _not_flag(value: str) -> bool:
+    return not _flag(value)
+
+
+def _count(value: str) -> int:
+    number = int(value)
+    if number < 0:
+        raise ValueError("use a number of at least 0")
+    return number
+
+
+def _ratio(value: str) -> float:
+    number = float(value)
+    if not 0.0 <= number <= 1.0:
+        raise ValueError("use a number from 0 to 1")
+    return number
+
+
+def _names(value: str) -> "list[str]":
+    return [name.strip() for name in value.split(",") if name.strip()]
+
+
+def _pairs(value: str) -> "dict[str, str]":
+    """Reads ``a=b,c=d`` (OpenTelemetry) and ``a:b,c:d`` or ``a:b c:d`` (Datadog)."""
+    separators = value.replace(" ", ",") if "=" not in value else value
+    pairs: dict[str, str] = {}
+    for item in separators.split(","):
+        key, separator, text = item.partition("=" if "=" in item else ":")
+        if key.strip() and separator:
+            pairs[key.strip()] = _unquote(text.strip())
+    return pairs
+
+
+def _unquote(text: str) -> str:
+    if "%" not in text:
+        return text
+    from urllib.parse import unquote
+
+    return unquote(text)
+
+
+SETTINGS = (
+    Setting(
+        "enabled",
+        True,
+        _flag,
+        "PITVIPER_ENABLED DD_TRACE_ENABLED",
+        "Whether the application is traced at all. OTEL_SDK_DISABLED=true disables as well.",
+    ),
+    Setting(
+        "endpoint",
+        "http://127.0.0.1:4318",
+        _text,
+        "PITVIPER_ENDPOINT OTEL_EXPORTER_OTLP_ENDPOINT",
+        "Base URL of the OTLP/HTTP receiver; /v1/traces is added.",
+    ),
+    Setting(
+        "traces_endpoint",
+        None,
+        _text,
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        "Full URL for traces; used as it is.",
+    ),
+    Setting(
+        "headers",
+        {},
+        _pairs,
+        "PITVIPER_HEADERS OTEL_EXPORTER_OTLP_TRACES_HEADERS OTEL_EXPORTER_OTLP_HEADERS",
+        "Headers sent with every export, as a=b,c=d. Never shown.",
+    ),
+    Setting("token", None, _text, "PITVIPER_TOKEN", "Token of the server, sent as a bearer token. Never shown."),
+    Setting(
+        "compression",
+        "auto",
+        _text,
+        "PITVIPER_COMPRESSION OTEL_EXPORTER_OTLP_TRACES_COMPRESSION OTEL_EXPORTER_OTLP_COMPRESSION",
+        "auto (none on this machine, gzip elsewhere), none, gzip or zstd.",
+    ),
+    Setting(
+        "service",
+        None,
+        _text,
+        "PITVIPER_SERVICE OTEL_SERVICE_NAME DD_SERVICE",
+        "Name of the service; guessed from the command line when not set.",
+    ),
+    Setting("env", None, _text, "PITVIPER_ENV DD_ENV", "Deployment environment, such as production."),
+    Setting("version", None, _text, "PITVIPER_VERSION DD_VERSION", "Version of the application."),
+    Setting(
+        "tags",
+        {},
+        _pairs,
+        "PITVIPER_TAGS OTEL_RESOURCE_ATTRIBUTES DD_TAGS",
+        "Further resource attributes, as a=b,c=d.",
+    ),
+    Setting(
+        "sample_rate",
+        1.0,
+        _ratio,
+        "PITVIPER_SAMPLE_RATE DD_TRACE_SAMPLE_RATE",
+        "Share of new traces that are recorded, 0 to 1. A trace begun elsewhere follows its caller.",
+    ),
+    Setting(
+        "sampler",
+        None,
+        _text,
+        "OTEL_TRACES_SAMPLER",
+        "OpenTelemetry's sampler name, with OTEL_TRACES_SAMPLER_ARG; used when no sample rate is set.",
+    ),
+    Setting("sampler_arg", 1.0, _ratio, "OTEL_TRACES_SAMPLER_ARG", "Argument of the sampler."),
+    Setting(
+        "integrations_disabled",
+        [],
+        _names,
+        "PITVIPER_INTEGRATIONS_DISABLED OTEL_PYTHON_DISABLED_INSTRUMENTATIONS",
+        "Integrations that stay off, separated by commas.",
+    ),
+    Setting("timeout_ms", 10_000, _count, "OTEL_EXPORTER_OTLP_TIMEOUT", "Longest time for one export, in ms."),
+    Setting("schedule_delay_ms", 1_000, _count, "OTEL_BSP_SCHEDULE_DELAY", "Longest wait before an export, in ms."),
+    Setting("max_queue_spans", 16_384, _count, "OTEL_BSP_MAX_QUEUE_SIZE", "Finished spans that may wait."),
+    Setting("max_batch_spans", 2_048, _count, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "Spans in one export."),
+    Setting(
+        "attribute_count_limit",
+        128,
+        _count,
+        "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT OTEL_ATTRIBUTE_COUNT_LIMIT",
+        "Attributes of a span.",
+    ),
+    Setting(
+        "attribute_value_length_limit",
+        None,
+        _count,
+        "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+        "Bytes of a text attribute; no limit when not set.",
+    ),
+    Setting("event_count_limit", 128, _count, "OTEL_SPAN_EVENT_COUNT_LIMIT", "Events of a span."),
+    Setting("link_count_limit", 128, _count, "OTEL_SPAN_LINK_COUNT_LIMIT", "Links of a span."),
+)
+
+
+class Config:
+    """All settings as they are in force; ``problems`` lists variables that could not be read."""
+
+    def __init__(self, resolved: "dict[str, Resolved]", problems: "list[str]") -> None:
+        self.resolved = resolved
+        self.problems = problems
+
+    def __getitem__(self, name: str) -> Any:
+        return self.resolved[name].value
+
+    @property
+    def traces_url(self) -> str:
+        """URL that traces are posted to."""
+        return self["traces_endpoint"] or self["endpoint"].rstrip("/") + "/v1/traces"
+
+    def headers(self) -> "list[tuple[str, str]]":
+        """Headers of an export, the token among them."""
+        headers = list(self["headers"].items())
+        if self["token"]:
+            headers.append(("authorization", f"Bearer {self['token']}"))
+        return headers
+
+    def sampler(self) -> "tuple[str, float]":
+        """The sampler's name and argument."""
+        if self["sampler"] and self.resolved["sample_rate"].source == "default":
+            return self["sampler"], self["sampler_arg"]
+        return "parentbased_traceidratio", self["sample_rate"]
+
+
+def load(environ: Mapping[str, str], overrides: "Optional[dict[str, Any]]" = None) -> Config:
+    """Works out all settings.
+
+    A variable that cannot be read is skipped and named in :attr:`Config.problems`; an application
+    must not fail to start because of it.
+
+    Raises:
+        TypeError: An override has a name that is no setting.
+    """
+    given = {name: value for name, value in (overrides or {}).items() if value is not None}
+    unknown = set(given) - {setting.name for setting in SETTINGS}
+    if unknown:
+        raise TypeError(f"pitviper.init() has no setting {', '.join(sorted(unknown))}")
+    problems: list[str] = []
+    resolved = {
+        setting.name: Resolved(given[setting.name], "init()")
+        if setting.name in given
+        else _from_environ(setting, environ, problems)
+        for setting in SETTINGS
+    }
+    if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true" and resolved["enabled"].source == "default":
+        resolved["enabled"] = Resolved(False, "OTEL_SDK_DISABLED")
+    if resolved["service"].value is None:
+        named = resolved["tags"].value.get("service.name")
+        if named:
+            resolved["service"] = Resolved(named, resolved["tags"].source)
+        else:
+            resolved["service"] = Resolved(guess_service(command_line(), environ), "guessed from the command line")
+    return Config(resolved, problems)
+
+
+def _from_environ(setting: Setting, environ: Mapping[str, str], problems: "list[str]") -> Resolved:
+    for variable in setting.variables:
+        text = environ.get(variable)
+        if not text:
+            continue
+        try:
+            return Resolved(setting.parse(text), variable)
+        except ValueError as error:
+            problems.append(f"{variable}={text!r} is ignored: {error}")
+    return Resolved(setting.default, "default")
+
+
+def command_line() -> "list[str]":
+    """The command line of this process, the interpreter included."""
+    try:
+        with open("/proc/self/cmdline", "rb") as file:  # noqa: PTH123 - pathlib would cost its import
+            parts = file.read().split(b"\0")
+        return [os.fsdecode(part) for part in parts if part]
+    except OSError:
+        return list(getattr(sys, "orig_argv", None) or getattr(sys, "argv", []) or [])
+
+
+#: Programs that serve an application named in their arguments.
+_SERVERS = ("gunicorn", "uvicorn", "hypercorn", "granian", "waitress-serve", "daphne", "uwsgi", "celery", "flask")
+#: Script names that say nothing; their folder says more.
+_GENERIC = ("app", "main", "manage", "wsgi", "asgi", "run", "server", "__main__", "start", "serve")
+
+
+def guess_service(command: "list[str]", environ: Mapping[str, str]) -> str:
+    """A service name for a command line: the application a server was told to run, the module, or
+    the script, and never the interpreter."""
+    arguments = list(command)
+    program = os.path.basename(arguments.pop(0)) if arguments else ""
+    if program.startswith(("python", "pypy")):
+        target = _python_target(arguments)
+        if target is None:
+            return "python-application"
+        program, arguments = target
+    name = _stem(program)
+    if name in _SERVERS:
+        return _application(arguments) or _stem(environ.get("FLASK_APP", "").partition(":")[0]) or name
+    if name in _GENERIC:
+        folder = os.path.basename(os.path.dirname(os.path.abspath(program)))
+        return folder or name
+    return name or "python-application"
+
+
+def _python_target(arguments: "list[str]") -> "Optional[tuple[str, list[str]]]":
+    """The script or module an interpreter was told to run, and what follows it."""
+    with_value = ("-W", "-X", "--check-hash-based-pycs")
+    index = 0
+    while index < len(arguments):
+        argument = arguments[index]
+        if argument == "-m":
+            rest = arguments[index + 1 :]
+            return (rest[0].partition(".")[0], rest[1:]) if rest else None
+        if argument == "-c" or argument == "-":
+            return None
+        if not argument.startswith("-"):
+            return argument, arguments[index + 1 :]
+        index += 2 if argument in with_value else 1
+    return None
+
+
+def _application(arguments: "list[str]") -> Optional[str]:
+    """The application among a server's arguments: ``shop.wsgi:app``, ``--app shop``, ``-A shop``."""
+    for index, argument in enumerate(arguments):
+        if argument in ("--app", "-A") and index + 1 < len(arguments):
+            return _top(arguments[index + 1])
+        if argument.startswith("--app="):
+            return _top(argument[len("--app=") :])
+    for argument in arguments:
+        module, separator, _ = argument.partition(":")
+        if separator and not argument.startswith("-") and all(p.isidentifier() for p in module.split(".")):
+            return _top(argument)
+    return None
+
+
+def _top(target: str) -> str:
+    return _stem(target.partition(":")[0]).partition(".")[0]
+
+
+def _stem(path: str) -> str:
+    name = os.path.basename(path.rstrip("/"))
+    return name[:-3] if name.endswith(".py") else name
+
+
+def resource_attributes(config: Config) -> "dict[str, object]":
+    """What describes this process, by OpenTelemetry's resource conventions. The process id and the
+    instance id are added natively, because a fork changes them."""
+    import platform
+
+    from pitviper._native import __version__
+
+    attributes: dict[str, object] = dict(config["tags"])
+    attributes["service.name"] = config["service"]
+    if config["version"]:
+        attributes["service.version"] = config["version"]
+    if config["env"]:
+        attributes["deployment.environment.name"] = config["env"]
+    attributes.update(
+        {
+            "telemetry.sdk.name": "pitviper",
+            "telemetry.sdk.language": "python",
+            "telemetry.sdk.version": __version__,
+            "host.name": platform.node(),
+            "os.type": sys.platform,
+            "process.runtime.name": sys.implementation.name,
+            "process.runtime.version": platform.python_version(),
+            "process.executable.path": sys.executable or "",
+        }
+    )
+    return attributes

@@ -1,0 +1,70 @@
+"""``pitviper run --info``: what the agent would do, and why."""
+
+import os
+import sys
+from importlib import import_module
+
+from pitviper import config as configuration
+from pitviper._native import __version__
+from pitviper.instrument import Integration
+from pitviper.instrument.engine import installed_version
+
+_SECRET = ("headers", "token")
+#: How long the server may take to answer, in seconds.
+_TIMEOUT = 2.0
+
+
+def show(command: "list[str]") -> int:
+    """Prints the settings, the server's state and the integrations; 0 when all is well."""
+    config = configuration.load(os.environ)
+    if command and config.resolved["service"].source.startswith("guessed"):
+        guessed = configuration.guess_service(command, os.environ)
+        config.resolved["service"] = configuration.Resolved(guessed, "guessed from the command")
+    write = sys.stdout.write
+    write(f"pitviper {__version__}, Python {sys.version.split()[0]} at {sys.executable}\n\nSettings\n")
+    for setting in configuration.SETTINGS:
+        resolved = config.resolved[setting.name]
+        value = "***" if setting.name in _SECRET and resolved.value else resolved.value
+        write(f"  {setting.name:<30} {value!s:<34} {resolved.source}\n")
+    for problem in config.problems:
+        write(f"  ! {problem}\n")
+
+    answer, well = _ask(config)
+    write(f"\nServer\n  {config.traces_url}: {answer}\n\nIntegrations\n")
+    from pitviper.integrations._index import NAMES
+
+    for name in NAMES:
+        integration: Integration = import_module(f"pitviper.integrations.{name}").INTEGRATION
+        write(f"  {name:<12} {_state(integration, config['integrations_disabled'])}\n")
+    return 0 if well and not config.problems else 1
+
+
+def _state(integration: Integration, disabled: "list[str]") -> str:
+    if integration.name in disabled:
+        return "off: disabled by configuration"
+    if integration.distribution is None:
+        return "on: standard library" if integration.patches else "on: used by other integrations"
+    version = installed_version(integration.distribution)
+    if version is None:
+        return f"off: {integration.distribution} is not installed"
+    return f"on: {integration.distribution} {version}"
+
+
+def _ask(config: configuration.Config) -> "tuple[str, bool]":
+    """Sends an export without spans, which every OTLP receiver answers."""
+    from urllib.error import HTTPError, URLError
+    from urllib.request import ProxyHandler, Request, build_opener
+
+    headers = {"content-type": "application/x-protobuf", **dict(config.headers())}
+    request = Request(config.traces_url, data=b"", headers=headers, method="POST")
+    # As the exporter does: no proxy to this machine.
+    opener = build_opener(ProxyHandler({})) if "127.0.0.1" in config.traces_url else build_opener()
+    try:
+        with opener.open(request, timeout=_TIMEOUT) as response:
+            return f"answers ({response.status})", True
+    except HTTPError as error:
+        hint = "; set PITVIPER_TOKEN" if error.code in (401, 403) else ""
+        return f"refuses ({error.code} {error.reason}){hint}", False
+    except (URLError, OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        return f"does not answer ({reason}); start pitviper-server or set PITVIPER_ENDPOINT", False

@@ -1,0 +1,182 @@
+"""Applies integrations when their libraries are imported, and takes them back.
+
+A finder at the head of ``sys.meta_path`` waits for the modules that patches name; everything else
+it passes on after one dictionary look-up. A module that was imported before is patched at once.
+"""
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any, Callable, Optional
+
+from pitviper._guard import internal_error
+from pitviper.instrument import Integration, Patch
+
+_waiting: "dict[str, list[Callable[[], None]]]" = {}
+_applied: "list[tuple[str, object, str, object, object]]" = []
+_states: "dict[str, str]" = {}
+_finder: "Optional[_Finder]" = None
+
+
+def install(disabled: "frozenset[str]" = frozenset()) -> None:
+    """Instruments all libraries that have an integration, now or when they are imported."""
+    from pitviper.integrations._index import NAMES
+
+    for name in NAMES:
+        if name in disabled:
+            _states[name] = "disabled by configuration"
+            continue
+        package = importlib.import_module(f"pitviper.integrations.{name}")
+        _arrange(package.INTEGRATION)
+
+
+def uninstall() -> None:
+    """Takes all patches back. Objects made while they were in place keep working."""
+    global _finder
+    while _applied:
+        _, owner, attribute, original, replacement = _applied.pop()
+        if vars(owner).get(attribute) is replacement:
+            setattr(owner, attribute, original)
+    _waiting.clear()
+    _states.clear()
+    if _finder in sys.meta_path:
+        sys.meta_path.remove(_finder)  # pyright: ignore[reportArgumentType]
+    _finder = None
+
+
+def states() -> "dict[str, str]":
+    """For each integration whether it is in place, and if not, why."""
+    return dict(_states)
+
+
+def when_imported(module: str, action: Callable[[], None]) -> None:
+    """Runs an action once a module has been imported; at once if it has."""
+    if module in sys.modules:
+        action()
+        return
+    _waiting.setdefault(module, []).append(action)
+    _hook()
+
+
+def _hook() -> None:
+    global _finder
+    if _finder is None:
+        _finder = _Finder()
+        sys.meta_path.insert(0, _finder)  # pyright: ignore[reportArgumentType]
+
+
+def _arrange(integration: Integration) -> None:
+    _states[integration.name] = "waits for the library to be imported"
+    by_module: dict[str, list[Patch]] = {}
+    for patch in integration.patches:
+        by_module.setdefault(patch.module, []).append(patch)
+    for module, patches in by_module.items():
+        when_imported(module, lambda patches=patches: _apply(integration, patches))
+
+
+def _apply(integration: Integration, patches: "list[Patch]") -> None:
+    try:
+        reason = _unsuitable(integration)
+        if reason is not None:
+            _states[integration.name] = reason
+            return
+        factories = importlib.import_module(f"pitviper.integrations.{integration.name}.patches")
+        for patch in patches:
+            _wrap(integration.name, patch, getattr(factories, patch.wrapper))
+        _states[integration.name] = "in place"
+    except Exception as error:
+        _states[integration.name] = f"failed: {type(error).__name__}: {error}"
+        internal_error(error)
+
+
+def _unsuitable(integration: Integration) -> Optional[str]:
+    """Why this version of the library is not instrumented, or None."""
+    if integration.distribution is None or not integration.minimum:
+        return None
+    version = installed_version(integration.distribution)
+    if version is None:
+        return None
+    numbers: list[int] = []
+    for part in version.split("."):
+        digits = "".join(character for character in part if character.isdigit())
+        if not digits:
+            break
+        numbers.append(int(digits))
+    if tuple(numbers) < integration.minimum:
+        needed = ".".join(map(str, integration.minimum))
+        return f"{integration.distribution} {version} is older than {needed}"
+    return None
+
+
+def installed_version(distribution: str) -> Optional[str]:
+    """The installed version of a distribution, or None."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
+
+
+def _wrap(name: str, patch: Patch, factory: Callable[[Any], Any]) -> None:
+    owner: Any = sys.modules[patch.module]
+    *path, attribute = patch.attribute.split(".")
+    for part in path:
+        owner = getattr(owner, part, None)
+    original = getattr(owner, attribute, None)
+    if original is None:
+        if patch.optional:
+            return
+        raise AttributeError(f"{patch.module} has no {patch.attribute}")
+    own = vars(owner).get(attribute, original)
+    replacement = factory(original)
+    setattr(owner, attribute, replacement)
+    _applied.append((name, owner, attribute, own, replacement))
+
+
+class _Finder:
+    """Lets the other finders find a module, and has the loader tell when it was executed."""
+
+    def find_spec(
+        self, fullname: str, path: "Optional[Sequence[str]]" = None, target: Optional[ModuleType] = None
+    ) -> Optional[ModuleSpec]:
+        if fullname not in _waiting:
+            return None
+        for finder in sys.meta_path:
+            if finder is self:
+                continue
+            find = getattr(finder, "find_spec", None)
+            spec: Optional[ModuleSpec] = find(fullname, path, target) if find else None
+            if spec is not None:
+                if spec.loader is not None and hasattr(spec.loader, "exec_module"):
+                    spec.loader = _Loader(spec.loader)  # pyright: ignore[reportAttributeAccessIssue]
+                return spec
+        return None
+
+
+class _Loader:
+    """A loader that runs what waits for its module after executing it."""
+
+    def __init__(self, loader: Any) -> None:
+        self._loader = loader
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
+
+    def create_module(self, spec: ModuleSpec) -> Optional[ModuleType]:
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        # From here on the module looks as if we had never been there.
+        if module.__spec__ is not None:
+            module.__spec__.loader = self._loader
+        module.__loader__ = self._loader
+        self._loader.exec_module(module)
+        for action in _waiting.pop(module.__name__, ()):
+            try:
+                action()
+            except Exception as error:
+                internal_error(error)
