@@ -135,29 +135,47 @@ def _traced_connection(base: type) -> type:
             factory = _traced_cursor(factory)
         return base_cursor(self, factory)
 
-    # Connection.execute and its siblings make their cursor through self.cursor, which is traced.
     methods: dict[str, Any] = {
         "_pitviper_database": "",
         "cursor": cursor,
         "commit": _traced_transaction_end(base, "commit"),
         "rollback": _traced_transaction_end(base, "rollback"),
+        "__exit__": _traced_transaction_end(base, "__exit__"),
     }
+    for name in ("execute", "executemany", "executescript"):
+        if getattr(base, name) is getattr(sqlite3.Connection, name):
+            methods[name] = _through_cursor(name)
     found = _subclass(base, methods)
     _connection_classes[base] = found
     return found
 
 
+def _through_cursor(method: str) -> Callable[..., Any]:
+    """``Connection.execute`` and its siblings as they are documented: a new cursor's method. Whether
+    the built-in ones call an overridden ``cursor`` depends on the version of Python."""
+
+    def wrapper(self: Any, *args: Any) -> Any:
+        cursor = self.cursor()
+        getattr(cursor, method)(*args)
+        return cursor
+
+    wrapper.__name__ = method
+    wrapper.__doc__ = getattr(sqlite3.Connection, method).__doc__
+    return wrapper
+
+
 def _traced_transaction_end(base: type, method: str) -> Callable[..., Any]:
     original = getattr(base, method)
-    statement = method.upper()
 
-    def wrapper(self: Any) -> Any:
+    def wrapper(self: Any, *args: Any) -> Any:
         if not self.in_transaction:
-            return original(self)
+            return original(self, *args)
+        # A block that an exception left is rolled back.
+        statement = "ROLLBACK" if method == "rollback" or (args and args[0] is not None) else "COMMIT"
         start = _native.now()
         failure = None
         try:
-            return original(self)
+            return original(self, *args)
         except BaseException as error:
             failure = error
             raise
