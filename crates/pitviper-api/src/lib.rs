@@ -46,9 +46,8 @@ pub fn app(api: &Api, receivers: Router) -> Router {
 /// What a port of receivers answers: the receivers, a health probe, and a problem for all else. Not
 /// yet behind [`guarded`].
 pub fn receivers_only(receivers: Router) -> Router {
-    let elsewhere = Router::new()
-        .route(routes::health::PATH, axum::routing::get(routes::health::health))
-        .fallback(no_such_path);
+    let elsewhere =
+        Router::new().route(routes::health::PATH, axum::routing::get(routes::health::health)).fallback(no_such_path);
     by_path(receivers, elsewhere)
 }
 

@@ -7,7 +7,7 @@ use http::{HeaderValue, StatusCode, header};
 use pitviper_query::QueryError;
 use pitviper_query::search::SyntaxError;
 use pitviper_store::StoreError;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 use crate::request_id;
@@ -17,7 +17,8 @@ use crate::request_id;
 pub struct Problem {
     /// Always `about:blank`: the code says what kind of problem it is.
     #[serde(rename = "type")]
-    pub kind: &'static str,
+    #[schema(value_type = String)]
+    pub kind: AboutBlank,
     /// What went wrong, in a few words.
     pub title: String,
     /// The HTTP status.
@@ -31,12 +32,22 @@ pub struct Problem {
     /// The id of the request; the server's log names it as well.
     pub request_id: String,
     /// What is wrong with the query, and where.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
     #[schema(value_type = Option<Vec<SyntaxError>>)]
-    pub errors: Vec<SyntaxError>,
-    /// When to try again.
+    pub errors: Box<[SyntaxError]>,
+    /// After how many seconds to try again.
     #[serde(skip)]
-    pub retry_after: Option<Duration>,
+    pub retry_after_s: Option<u32>,
+}
+
+/// The type of all problems.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AboutBlank;
+
+impl Serialize for AboutBlank {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("about:blank")
+    }
 }
 
 impl Problem {
@@ -44,14 +55,14 @@ impl Problem {
     #[must_use]
     pub fn new(status: StatusCode, code: &'static str, title: impl Into<String>) -> Self {
         Self {
-            kind: "about:blank",
+            kind: AboutBlank,
             title: title.into(),
             status: status.as_u16(),
             code,
             detail: None,
             request_id: request_id::current(),
-            errors: Vec::new(),
-            retry_after: None,
+            errors: Box::default(),
+            retry_after_s: None,
         }
     }
 
@@ -65,7 +76,8 @@ impl Problem {
     /// Adds when to try again.
     #[must_use]
     pub fn retry_after(mut self, after: Duration) -> Self {
-        self.retry_after = Some(after);
+        let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+        self.retry_after_s = Some(u32::try_from(seconds.max(1)).unwrap_or(u32::MAX));
         self
     }
 
@@ -89,7 +101,7 @@ impl From<QueryError> for Problem {
         match error {
             QueryError::Syntax(errors) => {
                 let title = errors.0.first().map_or_else(String::new, |error| error.message.clone());
-                Self { errors: errors.0, ..Self::new(StatusCode::BAD_REQUEST, "query.syntax", title) }
+                Self { errors: errors.0.into(), ..Self::new(StatusCode::BAD_REQUEST, "query.syntax", title) }
             }
             QueryError::Time { .. } | QueryError::Parameter { .. } => {
                 Self::new(StatusCode::BAD_REQUEST, "bad_request", "a parameter is not usable").detail(error.to_string())
@@ -127,10 +139,31 @@ impl IntoResponse for Problem {
         let mut response = (status, body).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if let Some(after) = self.retry_after {
-            let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        if let Some(seconds) = self.retry_after_s {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_busy_store_says_when_to_try_again() {
+        let busy = StoreError::Busy { budget: "memory", retry_after_ms: 1_200 };
+        let response = Problem::from(QueryError::from(busy)).into_response();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.headers()[header::RETRY_AFTER], "2");
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
+    }
+
+    #[test]
+    fn what_the_store_says_of_its_files_stays_in_the_log() {
+        let error = StoreError::Io { context: "reading /secret/path".into(), source: std::io::Error::other("no") };
+        let body = serde_json::to_value(Problem::from(error)).unwrap();
+        assert_eq!((&body["status"], &body["type"]), (&500.into(), &"about:blank".into()));
+        assert!(!body.to_string().contains("secret"));
     }
 }

@@ -107,7 +107,9 @@ impl Serve {
     pub(crate) fn token(&self) -> anyhow::Result<Option<Token>> {
         let variable = std::env::var(TOKEN_VARIABLE).ok().filter(|token| !token.is_empty());
         let (text, source) = match (&self.token_file, variable) {
-            (Some(_), Some(_)) => bail!("there are two tokens, one in --token-file and one in {TOKEN_VARIABLE}; keep one"),
+            (Some(_), Some(_)) => {
+                bail!("there are two tokens, one in --token-file and one in {TOKEN_VARIABLE}; keep one")
+            }
             (Some(file), None) => {
                 let text = std::fs::read_to_string(file).with_context(|| format!("--token-file {}", file.display()))?;
                 (text, format!("--token-file {}", file.display()))

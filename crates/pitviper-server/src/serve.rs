@@ -125,7 +125,6 @@ fn open_ports(
 }
 
 async fn serve_grpc(listener: TcpListener, ingest: Arc<Ingest>, access: Access, mut stopping: watch::Receiver<bool>) {
-    #[expect(clippy::result_large_err, reason = "the interceptor's signature is tonic's")]
     let admit = move |request: tonic::Request<()>| {
         let headers: HeaderMap = request.metadata().clone().into_headers();
         if access.admits_bearer(&headers) {

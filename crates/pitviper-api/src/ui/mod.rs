@@ -25,6 +25,10 @@ const ASK_AGAIN: &str = "no-cache";
 
 /// Answers with a file of the UI, its page, or a problem.
 pub(crate) async fn serve(request: Request) -> Response {
+    answer::<Files>(&request)
+}
+
+fn answer<Files: RustEmbed>(request: &Request) -> Response {
     let path = request.uri().path();
     let is_page_view = matches!(*request.method(), Method::GET | Method::HEAD);
     if path.starts_with("/api/") || path.starts_with("/v1/") || !is_page_view {
@@ -33,17 +37,17 @@ pub(crate) async fn serve(request: Request) -> Response {
     let name = path.trim_start_matches('/');
     let name = if name.is_empty() { PAGE } else { name };
     if !name.ends_with(".br")
-        && let Some(response) = file(name, request.headers())
+        && let Some(response) = file::<Files>(name, request.headers())
     {
         return response;
     }
     if accepts_html(request.headers()) {
-        return file(PAGE, request.headers()).unwrap_or_else(|| Problem::internal().into_response());
+        return file::<Files>(PAGE, request.headers()).unwrap_or_else(|| Problem::internal().into_response());
     }
     Problem::no_such_path(path).into_response()
 }
 
-fn file(name: &str, request: &HeaderMap) -> Option<Response> {
+fn file<Files: RustEmbed>(name: &str, request: &HeaderMap) -> Option<Response> {
     let plain = Files::get(name)?;
     let content_type = content_type(plain.metadata.mimetype());
     let compressed = if accepts_brotli(request) { Files::get(&format!("{name}.br")) } else { None };
@@ -97,6 +101,65 @@ fn accepts_brotli(headers: &HeaderMap) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A UI of three files.
+    #[derive(RustEmbed)]
+    #[folder = "$CARGO_MANIFEST_DIR/tests/ui"]
+    struct Fixture;
+
+    const SCRIPT: &str = "/assets/app-1a2b3c.js";
+
+    fn ask(path: &str, headers: &[(&str, &str)]) -> Response {
+        let request =
+            headers.iter().fold(http::Request::get(path), |request, (name, value)| request.header(*name, *value));
+        answer::<Fixture>(&request.body(Body::empty()).unwrap())
+    }
+
+    fn header<'a>(response: &'a Response, name: &str) -> &'a str {
+        response.headers().get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    #[test]
+    fn files_with_a_hash_are_kept_for_ever_and_the_page_is_asked_for_again() {
+        let script = ask(SCRIPT, &[]);
+        assert_eq!((script.status(), header(&script, "cache-control")), (StatusCode::OK, FOR_EVER));
+        assert_eq!(
+            (header(&script, "content-type"), header(&script, "content-encoding")),
+            ("text/javascript; charset=utf-8", "")
+        );
+        let page = ask("/", &[]);
+        assert_eq!((page.status(), header(&page, "cache-control")), (StatusCode::OK, ASK_AGAIN));
+        assert_eq!(header(&page, "content-type"), "text/html; charset=utf-8");
+        let again = ask("/", &[("if-none-match", header(&page, "etag"))]);
+        assert_eq!((again.status(), header(&again, "etag")), (StatusCode::NOT_MODIFIED, header(&page, "etag")));
+        assert_eq!(ask("/", &[("if-none-match", "\"other\"")]).status(), StatusCode::OK);
+    }
+
+    #[test]
+    fn brotli_is_sent_where_it_is_there_and_accepted() {
+        let compressed = ask(SCRIPT, &[("accept-encoding", "gzip, br")]);
+        assert_eq!((header(&compressed, "content-encoding"), header(&compressed, "vary")), ("br", "accept-encoding"));
+        assert_eq!(header(&compressed, "content-type"), "text/javascript; charset=utf-8");
+        assert_ne!(header(&compressed, "etag"), header(&ask(SCRIPT, &[]), "etag"));
+        assert_eq!(header(&ask("/", &[("accept-encoding", "br")]), "content-encoding"), "");
+        assert_eq!(ask("/assets/app-1a2b3c.js.br", &[]).status(), StatusCode::NOT_FOUND);
+    }
+
+    #[test]
+    fn pages_of_the_ui_get_the_page_and_all_else_a_problem() {
+        let html = ("accept", "text/html,application/xhtml+xml");
+        assert_eq!(header(&ask("/traces/abc", &[html]), "content-type"), "text/html; charset=utf-8");
+        assert_eq!(ask("/traces/abc", &[("accept", "application/json")]).status(), StatusCode::NOT_FOUND);
+        for path in ["/api/v1/nothing", "/v1/nothing", "/assets/gone.js"] {
+            let response = ask(path, &[("accept", if path.ends_with(".js") { "*/*" } else { html.1 })]);
+            assert_eq!(
+                (response.status(), header(&response, "content-type")),
+                (StatusCode::NOT_FOUND, "application/problem+json"),
+                "{path}"
+            );
+        }
+        assert_eq!(ask("/../Cargo.toml", &[]).status(), StatusCode::NOT_FOUND);
+    }
 
     #[test]
     fn reads_accepted_encodings() {

@@ -47,7 +47,9 @@ fn a_token_is_asked_for_everywhere() {
     let file = dir.path().join("token");
     std::fs::write(&file, format!("{TOKEN}\n")).unwrap();
     let server = Server::start_with(dir.path(), &["--token-file", file.to_str().unwrap()], &[]);
-    let with = |request: Request, authorization: &str| send(&server.http, &request.header("authorization", authorization)).unwrap();
+    let with = |request: Request, authorization: &str| {
+        send(&server.http, &request.header("authorization", authorization)).unwrap()
+    };
     let bearer = format!("Bearer {TOKEN}");
 
     let refused = server.get("/api/v1/services");
@@ -115,5 +117,10 @@ fn browsers_trade_the_token_for_a_cookie() {
     assert_eq!(send(&server.http, &page("/").header("cookie", session)).unwrap().status, 200);
     let forged = Request::get("/api/v1/meta").header("cookie", "pitviper_session=0000");
     assert_eq!(send(&server.http, &forged).unwrap().status, 401);
-    assert!(send(&server.http, &Request::post("/logout", "text/plain", b"")).unwrap().header("set-cookie").contains("Max-Age=0"));
+    assert!(
+        send(&server.http, &Request::post("/logout", "text/plain", b""))
+            .unwrap()
+            .header("set-cookie")
+            .contains("Max-Age=0")
+    );
 }

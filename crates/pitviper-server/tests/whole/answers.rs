@@ -61,7 +61,12 @@ fn check(server: &Server, start: u64) {
 fn check_trace(trace: &Value, start: u64) {
     let strings = trace["strings"].as_array().unwrap();
     let texts = |column: &str| -> Vec<&str> {
-        trace[column].as_array().unwrap().iter().map(|index| strings[index.as_u64().unwrap() as usize].as_str().unwrap()).collect()
+        trace[column]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|index| strings[index.as_u64().unwrap() as usize].as_str().unwrap())
+            .collect()
     };
     assert_eq!(texts("name"), ["POST /create", "INSERT post", "POST", "POST /notify"]);
     assert_eq!(trace["trace_id"], TRACE_HEX);
@@ -88,8 +93,13 @@ fn check_trace(trace: &Value, start: u64) {
         .collect();
     assert_eq!(services, [("flaskr", "web", 120 * MS), ("notifications", "web", 80 * MS)]);
     let expected = json!([
-        [0, 0, 10 * MS], [1, 10 * MS, 40 * MS], [0, 40 * MS, 50 * MS], [2, 50 * MS, 60 * MS],
-        [3, 60 * MS, 140 * MS], [2, 140 * MS, 150 * MS], [0, 150 * MS, 200 * MS]
+        [0, 0, 10 * MS],
+        [1, 10 * MS, 40 * MS],
+        [0, 40 * MS, 50 * MS],
+        [2, 50 * MS, 60 * MS],
+        [3, 60 * MS, 140 * MS],
+        [2, 140 * MS, 150 * MS],
+        [0, 150 * MS, 200 * MS]
     ]);
     assert_eq!(trace["critical"], expected);
     let statement = strings[trace["desc"][1].as_u64().unwrap() as usize].as_str().unwrap();
@@ -104,7 +114,10 @@ fn check_details(server: &Server, start: u64) {
     let root = &some[0];
     assert_eq!(some.as_array().unwrap().len(), 1);
     assert_eq!(root["parent_span_id"], Value::Null);
-    assert_eq!((&root["service"], &root["kind"], &root["status"]), (&json!("flaskr"), &json!("server"), &json!("error")));
+    assert_eq!(
+        (&root["service"], &root["kind"], &root["status"]),
+        (&json!("flaskr"), &json!("server"), &json!("error"))
+    );
     assert_eq!(root["status_message"], "mail server away");
     assert_eq!(root["start_us"], start / 1_000);
     assert_eq!(root["attributes"], json!({ "http.request.method": "POST", "http.response.status_code": 500 }));
@@ -119,7 +132,10 @@ fn check_services(answer: &Value) {
     let flaskr = &services[0];
     assert_eq!((&flaskr["hits"], &flaskr["errors"], &flaskr["kind"]), (&json!(11), &json!(1), &json!("web")));
     assert_eq!((&flaskr["lang"], &flaskr["framework"]), (&json!("python 3.11.7"), &json!("flask 3.1.0")));
-    assert_eq!((&flaskr["env"], &flaskr["version"], &flaskr["instances"]), (&json!(["test"]), &json!(["2.1.0"]), &json!(1)));
+    assert_eq!(
+        (&flaskr["env"], &flaskr["version"], &flaskr["instances"]),
+        (&json!(["test"]), &json!(["2.1.0"]), &json!(1))
+    );
     let p50 = flaskr["p50"]["v"].as_f64().unwrap();
     assert!((p50 / 2e6 - 1.0).abs() < 0.012, "{p50}");
     let points = flaskr["rps"]["s"].as_array().unwrap();
@@ -152,7 +168,10 @@ fn check_operations(operations: &Value) {
         ]
     );
     let create = &operations[0];
-    assert_eq!((&create["max"], &create["total_ns"], &create["err"]), (&json!(200 * MS), &json!(200 * MS), &json!(1.0)));
+    assert_eq!(
+        (&create["max"], &create["total_ns"], &create["err"]),
+        (&json!(200 * MS), &json!(200 * MS), &json!(1.0))
+    );
     assert!((create["share"].as_f64().unwrap() - 200.0 / 220.0).abs() < 1e-9);
     assert_eq!(operations[2]["share"], Value::Null);
 }
@@ -164,7 +183,8 @@ fn check_series(server: &Server) {
         "from": "now-10m", "max_points": 60
     });
     let answer = server.post("/api/v1/series", &query).data();
-    let names: Vec<&str> = answer["series"].as_array().unwrap().iter().map(|series| series["name"].as_str().unwrap()).collect();
+    let names: Vec<&str> =
+        answer["series"].as_array().unwrap().iter().map(|series| series["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["response_time max", "count", "failure_rate", "throughput"]);
     let values = |index: usize| answer["series"][index]["v"].as_array().unwrap().iter().filter_map(Value::as_f64);
     assert_eq!(values(0).fold(0.0, f64::max), 2e6);
@@ -177,7 +197,8 @@ fn check_series(server: &Server) {
 
 fn check_search(server: &Server) {
     let found = |query: &str| -> Vec<String> {
-        let answer = server.post("/api/v1/spans/search", &json!({ "query": query, "mode": "spans", "limit": 100 })).data();
+        let answer =
+            server.post("/api/v1/spans/search", &json!({ "query": query, "mode": "spans", "limit": 100 })).data();
         let mut names: Vec<String> =
             answer.as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap().to_owned()).collect();
         names.dedup();
@@ -208,7 +229,8 @@ fn check_search(server: &Server) {
     assert_eq!((&row["matched"], &row["matched_count"]), (&json!(["0000000000000002"]), &json!(1)));
     assert_eq!(row["services"], json!([["flaskr", 0.6], ["notifications", 0.4]]));
 
-    let problem = server.post("/api/v1/spans/search", &json!({ "query": "a duration:>5parsec" })).problem(400, "query.syntax");
+    let problem =
+        server.post("/api/v1/spans/search", &json!({ "query": "a duration:>5parsec" })).problem(400, "query.syntax");
     assert_eq!((&problem["errors"][0]["from"], &problem["errors"][0]["to"]), (&json!(12), &json!(19)));
 }
 
@@ -284,11 +306,39 @@ fn otlp_arrives_over_grpc_and_json_and_on_the_main_port() {
     assert_eq!(answer.status, 200);
 
     let services = server.get("/api/v1/services?from=now-1m&to=now%2B1m").data();
-    let names: Vec<&str> = services.as_array().unwrap().iter().map(|service| service["name"].as_str().unwrap()).collect();
+    let names: Vec<&str> =
+        services.as_array().unwrap().iter().map(|service| service["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["a", "b", "c"]);
     for (trace, name) in [("01", "over grpc"), ("02", "as json"), ("03", "on the main port")] {
         let trace = server.get(&format!("/api/v1/traces/{}", trace.repeat(16))).data();
         assert_eq!(trace["strings"][trace["name"][0].as_u64().unwrap() as usize], name);
+    }
+}
+
+#[test]
+fn every_received_span_has_one_counted_outcome() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path());
+    let good = span([1; 16], 1, 0, "GET /", 2, now_ns(), MS);
+    let without_id = span([2; 16], 0, 0, "GET /", 2, now_ns(), MS);
+    let answer = server.export(&request("a", vec![good, without_id]));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let broken = Request::post("/v1/traces", "application/x-protobuf", b"\xff\xff\xff");
+    assert_eq!(send(&server.otlp_http, &broken).unwrap().status, 400);
+    let unknown = Request::post("/v1/traces", "text/csv", b"a,b");
+    assert_eq!(send(&server.otlp_http, &unknown).unwrap().status, 415);
+    let metrics = server.get("/metrics").text();
+    let spans = "pitviper_spans_total{transport=\"otlp_http_protobuf\",";
+    for line in [
+        format!("{spans}outcome=\"received\",reason=\"\"}} 2"),
+        format!("{spans}outcome=\"stored\",reason=\"\"}} 1"),
+        format!("{spans}outcome=\"rejected\",reason=\"invalid_span_id\"}} 1"),
+        "pitviper_ingest_requests_total{outcome=\"accepted\",reason=\"\"} 1".to_owned(),
+        "pitviper_ingest_requests_total{outcome=\"refused\",reason=\"bad_protobuf\"} 1".to_owned(),
+        "pitviper_ingest_requests_total{outcome=\"refused\",reason=\"unsupported_media_type\"} 1".to_owned(),
+        "pitviper_store_spans 1".to_owned(),
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{line} is not in\n{metrics}");
     }
 }
 
@@ -317,7 +367,8 @@ fn answers_are_compressed_when_asked_for() {
     let server = Server::start(dir.path());
     let plain = server.get("/api/openapi.json").body;
     for encoding in ["gzip", "br", "zstd"] {
-        let answer = send(&server.http, &Request::get("/api/openapi.json").header("accept-encoding", encoding)).unwrap();
+        let answer =
+            send(&server.http, &Request::get("/api/openapi.json").header("accept-encoding", encoding)).unwrap();
         assert_eq!((answer.status, answer.header("content-encoding")), (200, encoding));
         assert!(answer.body.len() * 4 < plain.len(), "{encoding}: {} of {}", answer.body.len(), plain.len());
         if encoding == "gzip" {

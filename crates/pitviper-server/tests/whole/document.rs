@@ -35,12 +35,18 @@ fn requests(method: &str, path: &str) -> Vec<Request> {
             Request::get(&format!("/api/v1/traces/{trace}/spans?ids=z")),
         ],
         ("post", "/api/v1/series") => vec![
-            post(path, json!({ "scope": { "service": "flaskr", "kind": "server" }, "queries": [{ "metric": "response_time", "agg": "p95" }, { "metric": "count" }] })),
+            post(
+                path,
+                json!({ "scope": { "service": "flaskr", "kind": "server" }, "queries": [{ "metric": "response_time", "agg": "p95" }, { "metric": "count" }] }),
+            ),
             post(path, json!({ "queries": [] })),
         ],
         ("post", "/api/v1/spans/search") => vec![
             post(path, json!({ "query": "service:flaskr", "mode": "traces", "order": "-duration", "limit": 1 })),
-            post(path, json!({ "query": "sevice:flaskr OR status:error", "mode": "spans", "from": "now-1h", "to": now_ns() / 1_000 + 1_000_000 })),
+            post(
+                path,
+                json!({ "query": "sevice:flaskr OR status:error", "mode": "spans", "from": "now-1h", "to": now_ns() / 1_000 + 1_000_000 }),
+            ),
             post(path, json!({ "query": "duration:>5 is:rot" })),
         ],
         other => panic!("{other:?} is documented and not tested here"),
@@ -54,7 +60,11 @@ fn every_documented_route_answers_as_documented() {
     let start = now_ns() - 1_000_000_000;
     let mut second = span([7; 16], 2, 1, "SELECT", 3, start + 10, 5_000);
     second.attributes = vec![text("db.system.name", "sqlite")];
-    let spans = vec![failed(span([7; 16], 1, 0, "GET /", 2, start, 9_000_000), "no"), second, span([9; 16], 1, 0, "GET /", 2, start, 7)];
+    let spans = vec![
+        failed(span([7; 16], 1, 0, "GET /", 2, start, 9_000_000), "no"),
+        second,
+        span([9; 16], 1, 0, "GET /", 2, start, 7),
+    ];
     assert_eq!(server.export(&request("flaskr", spans)).status, 200);
 
     let document = server.get("/api/openapi.json").json();
@@ -81,8 +91,13 @@ fn check_answer(document: &Value, operation: &Value, answer: &Answer, place: &st
     assert!(answer.header("server-timing").starts_with("total;dur="), "{place}");
     assert!(answer.header("content-security-policy").starts_with("default-src 'self'"), "{place}");
     let content = &operation["responses"][answer.status.to_string()]["content"];
-    let (media_type, media) = content.as_object().unwrap_or_else(|| panic!("{place} is not documented")).iter().next().unwrap();
-    assert!(answer.header("content-type").starts_with(media_type.as_str()), "{place}: {}", answer.header("content-type"));
+    let (media_type, media) =
+        content.as_object().unwrap_or_else(|| panic!("{place} is not documented")).iter().next().unwrap();
+    assert!(
+        answer.header("content-type").starts_with(media_type.as_str()),
+        "{place}: {}",
+        answer.header("content-type")
+    );
     if media_type.ends_with("json") {
         check(document, &media["schema"], &answer.json(), "answer").unwrap_or_else(|wrong| panic!("{place}: {wrong}"));
     }

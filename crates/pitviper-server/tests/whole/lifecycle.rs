@@ -53,7 +53,9 @@ fn wrong_arguments_say_what_is_right() {
     let message = String::from_utf8(homeless.stderr).unwrap();
     assert!(message.contains("--data-dir"), "{message}");
     let help = String::from_utf8(run(&["serve", "--help"], &[]).stdout).unwrap();
-    for flag in ["--data-dir", "--http", "--otlp-http", "--otlp-grpc", "--token-file", "--ready-file", "PITVIPER_SERVER_HTTP"] {
+    for flag in
+        ["--data-dir", "--http", "--otlp-http", "--otlp-grpc", "--token-file", "--ready-file", "PITVIPER_SERVER_HTTP"]
+    {
         assert!(help.contains(flag), "{flag}");
     }
 }

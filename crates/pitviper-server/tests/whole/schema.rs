@@ -39,7 +39,11 @@ fn check_keyword(
             if kinds.iter().any(|kind| is_of(value, kind)) { Ok(()) } else { wrong(format!("should be {rule}")) }
         }
         "enum" => {
-            if rule.as_array().unwrap().contains(value) { Ok(()) } else { wrong(format!("should be one of {rule}")) }
+            if rule.as_array().unwrap().contains(value) {
+                Ok(())
+            } else {
+                wrong(format!("should be one of {rule}"))
+            }
         }
         "minimum" => match value.as_f64() {
             Some(number) if number < rule.as_f64().unwrap() => wrong(format!("is below {rule}")),
@@ -81,15 +85,20 @@ fn check_keyword(
             if items.len() != schemas.len() {
                 return wrong(format!("should have {} members", schemas.len()));
             }
-            items.iter().zip(schemas).enumerate().try_for_each(|(index, (item, schema))| {
-                check(document, schema, item, &format!("{place}[{index}]"))
-            })
+            items
+                .iter()
+                .zip(schemas)
+                .enumerate()
+                .try_for_each(|(index, (item, schema))| check(document, schema, item, &format!("{place}[{index}]")))
         }
         // What comes behind `prefixItems` was counted there.
         "items" if rule == &Value::Bool(false) => Ok(()),
-        "items" => value.as_array().into_iter().flatten().enumerate().try_for_each(|(index, item)| {
-            check(document, rule, item, &format!("{place}[{index}]"))
-        }),
+        "items" => value
+            .as_array()
+            .into_iter()
+            .flatten()
+            .enumerate()
+            .try_for_each(|(index, item)| check(document, rule, item, &format!("{place}[{index}]"))),
         "oneOf" | "anyOf" => {
             let outcomes: Vec<_> =
                 rule.as_array().unwrap().iter().map(|schema| check(document, schema, value, place)).collect();

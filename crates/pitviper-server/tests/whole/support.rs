@@ -251,8 +251,10 @@ fn read_answer(message: &[u8]) -> Option<Answer> {
     let head = std::str::from_utf8(&message[..end]).ok()?;
     let mut lines = head.split("\r\n");
     let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
-    let headers: BTreeMap<String, String> =
-        lines.filter_map(|line| line.split_once(": ")).map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let headers: BTreeMap<String, String> = lines
+        .filter_map(|line| line.split_once(": "))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
     let mut rest = &message[end + 4..];
     let mut body = Vec::new();
     if headers.get("transfer-encoding").is_some_and(|coding| coding == "chunked") {

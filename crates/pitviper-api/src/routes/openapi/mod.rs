@@ -32,8 +32,7 @@ pub(crate) struct Document;
     responses((status = 200, description = "An OpenAPI 3.1 document", body = serde_json::Value))
 )]
 pub(crate) async fn openapi() -> Response {
-    static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| {
-        openapi_document().to_json().expect("the document is text, numbers and lists").into()
-    });
+    static DOCUMENT: LazyLock<Bytes> =
+        LazyLock::new(|| openapi_document().to_json().expect("the document is text, numbers and lists").into());
     body_response(JSON, DOCUMENT.clone())
 }

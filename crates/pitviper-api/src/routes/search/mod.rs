@@ -3,8 +3,8 @@
 use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderMap, header};
-use pitviper_query::views::{Answer, Meta};
 use pitviper_query::views::search::{self as view, Request, SearchRow};
+use pitviper_query::views::{Answer, Meta};
 use serde::Serialize;
 
 use crate::extract::Body;

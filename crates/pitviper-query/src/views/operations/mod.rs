@@ -1,5 +1,6 @@
 //! The operations of one service: its requests, and what else it does.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::try_join;
@@ -115,7 +116,7 @@ pub async fn operations(
     for row in data.iter_mut().filter(|row| row.entry && entry_ns > 0) {
         row.share = Some(row.total_ns as f64 / entry_ns as f64);
     }
-    data.sort_by(|a, b| (b.entry, b.total_ns).cmp(&(a.entry, a.total_ns)));
+    data.sort_by_key(|row| Reverse((row.entry, row.total_ns)));
 
     let mut meta = Meta::over(&window);
     if data.len() > MAX_OPERATIONS {
