@@ -101,7 +101,9 @@ def main() -> int:
         visitor.visit(source.choices(kinds, weights)[0])
 
     durations = sorted(visitor.durations)
-    print(f"{len(durations)} requests in {time.monotonic() - began:.1f} s, median {durations[len(durations) // 2]:.4f} s")
+    print(
+        f"{len(durations)} requests in {time.monotonic() - began:.1f} s, median {durations[len(durations) // 2]:.4f} s"
+    )
     for what, count in sorted(visitor.statuses.items()):
         print(f"  {count:5} {what}")
     for problem in visitor.unexpected[:10]:

@@ -1,7 +1,7 @@
 """The native half of the agent: spans, context, export. Written in Rust."""
 
 from collections.abc import Iterable, Mapping, MutableMapping
-from typing import Any, Literal, Optional, Union, final
+from typing import Any, Literal, final
 
 __version__: str
 
@@ -15,7 +15,7 @@ class SpanContext:
         span_id: int,
         is_remote: bool = False,
         trace_flags: int = 1,
-        trace_state: Optional[str] = None,
+        trace_state: str | None = None,
     ) -> SpanContext: ...
     @property
     def trace_id(self) -> int: ...
@@ -41,19 +41,19 @@ class Span:
     def set_attribute(self, key: str, value: object) -> None: ...
     def set_attributes(self, attributes: Mapping[str, object]) -> None: ...
     def add_event(
-        self, name: str, attributes: Optional[Mapping[str, object]] = None, timestamp: Optional[int] = None
+        self, name: str, attributes: Mapping[str, object] | None = None, timestamp: int | None = None
     ) -> None: ...
-    def add_link(self, context: object, attributes: Optional[Mapping[str, object]] = None) -> None: ...
+    def add_link(self, context: object, attributes: Mapping[str, object] | None = None) -> None: ...
     def record_exception(
         self,
         exception: BaseException,
-        attributes: Optional[Mapping[str, object]] = None,
-        timestamp: Optional[int] = None,
+        attributes: Mapping[str, object] | None = None,
+        timestamp: int | None = None,
         escaped: bool = False,
     ) -> None: ...
-    def set_status(self, code: object, description: Optional[str] = None) -> None: ...
+    def set_status(self, code: object, description: str | None = None) -> None: ...
     def update_name(self, name: str) -> None: ...
-    def end(self, end_time: Optional[int] = None) -> None: ...
+    def end(self, end_time: int | None = None) -> None: ...
     def is_recording(self) -> bool: ...
     def get_span_context(self) -> SpanContext: ...
     @property
@@ -73,7 +73,7 @@ def configure(
     *,
     endpoint: str,
     resource: Mapping[str, object],
-    headers: Optional[list[tuple[str, str]]] = None,
+    headers: list[tuple[str, str]] | None = None,
     compression: str = "auto",
     sampler: str = "parentbased_traceidratio",
     sampler_arg: float = 1.0,
@@ -82,7 +82,7 @@ def configure(
     max_queue_spans: int = 16_384,
     max_batch_spans: int = 2_048,
     attribute_count_limit: int = 128,
-    attribute_value_length_limit: Optional[int] = None,
+    attribute_value_length_limit: int | None = None,
     event_count_limit: int = 128,
     link_count_limit: int = 128,
     enabled: bool = True,
@@ -90,35 +90,35 @@ def configure(
 def start_span(
     name: str,
     kind: object = None,
-    attributes: Optional[Mapping[str, object]] = None,
-    parent: Union[Span, SpanContext, object, None] = None,
-    start_time: Optional[int] = None,
-    links: Optional[Iterable[object]] = None,
+    attributes: Mapping[str, object] | None = None,
+    parent: Span | SpanContext | object | None = None,
+    start_time: int | None = None,
+    links: Iterable[object] | None = None,
     scope: str = "",
 ) -> Span: ...
 def start_as_current_span(
     name: str,
     kind: object = None,
-    attributes: Optional[Mapping[str, object]] = None,
-    parent: Union[Span, SpanContext, object, None] = None,
-    start_time: Optional[int] = None,
-    links: Optional[Iterable[object]] = None,
+    attributes: Mapping[str, object] | None = None,
+    parent: Span | SpanContext | object | None = None,
+    start_time: int | None = None,
+    links: Iterable[object] | None = None,
     scope: str = "",
 ) -> Span: ...
 def finish_leaf(
     name: str,
     kind: int,
     start_time: int,
-    attributes: Optional[Mapping[str, object]] = None,
-    exc: Optional[BaseException] = None,
+    attributes: Mapping[str, object] | None = None,
+    exc: BaseException | None = None,
     scope: str = "",
 ) -> None: ...
-def current_span() -> Optional[Span]: ...
+def current_span() -> Span | None: ...
 def activate(span: object) -> Any: ...
 def deactivate(token: Any) -> None: ...
-def inject() -> Optional[str]: ...
+def inject() -> str | None: ...
 def inject_into(headers: MutableMapping[str, Any]) -> None: ...
-def extract(traceparent: Optional[str], tracestate: Optional[str] = None) -> Optional[SpanContext]: ...
+def extract(traceparent: str | None, tracestate: str | None = None) -> SpanContext | None: ...
 def now() -> int: ...
 def flush(timeout_ms: int = 5_000) -> bool: ...
 def shutdown(timeout_ms: int = 5_000) -> bool: ...

@@ -46,10 +46,6 @@ def _flag(value: str) -> bool:
     raise ValueError("use true or false")
 
 
-def _not_flag(value: str) -> bool:
-    return not _flag(value)
-
-
 def _count(value: str) -> int:
     number = int(value)
     if number < 0:
@@ -260,7 +256,7 @@ def _from_environ(setting: Setting, environ: Mapping[str, str], problems: "list[
 def command_line() -> "list[str]":
     """The command line of this process, the interpreter included."""
     try:
-        with open("/proc/self/cmdline", "rb") as file:  # noqa: PTH123 - pathlib would cost its import
+        with open("/proc/self/cmdline", "rb") as file:
             parts = file.read().split(b"\0")
         return [os.fsdecode(part) for part in parts if part]
     except OSError:

@@ -86,7 +86,8 @@ class SpanBlock:
             def generator(*args: Any, **kwargs: Any) -> Any:
                 span = _native.start_span(name, **self._arguments)
                 try:
-                    return (yield from _Stepwise(function(*args, **kwargs), span))
+                    steps: Any = _Stepwise(function(*args, **kwargs), span)
+                    return (yield from steps)
                 except BaseException:
                     span.__exit__(*sys.exc_info())
                     raise
@@ -101,7 +102,8 @@ class SpanBlock:
                     return function(*args, **kwargs)
 
             wrapper = call
-        return functools.update_wrapper(wrapper, function)
+        functools.update_wrapper(wrapper, function)
+        return wrapper
 
 
 class _Stepwise:

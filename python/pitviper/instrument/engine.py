@@ -5,12 +5,11 @@ it passes on after one dictionary look-up. A module that was imported before is 
 """
 
 import importlib
-import importlib.util
 import sys
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, cast
 
 from pitviper._guard import internal_error
 from pitviper.instrument import Integration, Patch
@@ -131,8 +130,14 @@ def _wrap(name: str, patch: Patch, factory: Callable[[Any], Any]) -> None:
         if patch.optional:
             return
         raise AttributeError(f"{patch.module} has no {patch.attribute}")
-    own = vars(owner).get(attribute, original)
-    replacement = factory(original)
+    own: Any = cast("dict[str, Any]", vars(owner)).get(attribute, original)
+    replacement: Any = None
+    # A name that was imported from a module patched before, as sqlite3 does from sqlite3.dbapi2.
+    for _, _, _, its_original, its_replacement in _applied:
+        if its_replacement is original:
+            own, replacement = its_original, its_replacement
+    if replacement is None:
+        replacement = factory(original)
     setattr(owner, attribute, replacement)
     _applied.append((name, owner, attribute, own, replacement))
 

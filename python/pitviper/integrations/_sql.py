@@ -66,7 +66,7 @@ def _describe(statement: str) -> "tuple[str, str, str]":
         else:
             text = token[0]
             out.append(text)
-            words.append(text if kind == "name" else text)
+            words.append(text)
     text = _LISTS.sub("(?)", "".join(out).strip())
     operation = next((word.upper() for word in words if word.isidentifier()), "")
     table = _table(words, operation)

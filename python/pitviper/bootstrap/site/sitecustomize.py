@@ -12,8 +12,24 @@ _HERE = os.path.dirname(os.path.abspath(__file__))
 
 # Tools that are started by applications and have nothing to trace.
 _IGNORED = (
-    "pip", "pip3", "pipx", "uv", "poetry", "pdm", "conda", "virtualenv", "easy_install", "twine",
-    "ensurepip", "venv", "py_compile", "compileall", "ruff", "mypy", "pyright", "black",
+    "pip",
+    "pip3",
+    "pipx",
+    "uv",
+    "poetry",
+    "pdm",
+    "conda",
+    "virtualenv",
+    "easy_install",
+    "twine",
+    "ensurepip",
+    "venv",
+    "py_compile",
+    "compileall",
+    "ruff",
+    "mypy",
+    "pyright",
+    "black",
 )
 
 
@@ -23,7 +39,7 @@ def _program():
         try:
             with open("/proc/self/cmdline", "rb") as file:
                 arguments = [part.decode("utf-8", "replace") for part in file.read().split(b"\0")]
-        except (IOError, OSError):
+        except OSError:
             return ""
     for index, argument in enumerate(arguments[1:], 1):
         if argument == "-m" and index + 1 < len(arguments):
@@ -39,7 +55,7 @@ def _start():
     if _program() in _IGNORED:
         return
     try:
-        import pitviper.auto  # noqa: F401
+        import pitviper.auto  # pyright: ignore[reportUnusedImport]  # noqa: F401
     except ImportError as error:
         # The command runs in an environment that pitviper is not installed in.
         if sys.stderr is not None and os.environ.get("PITVIPER_RUN") == "1":
@@ -65,7 +81,7 @@ def _chain():
         return
     module = module_from_spec(spec)
     sys.modules["sitecustomize"] = module
-    spec.loader.exec_module(module)
+    spec.loader.exec_module(module)  # pyright: ignore
 
 
 _start()

@@ -4,11 +4,10 @@ from typing import Any, Callable, Optional
 
 from pitviper import _native
 from pitviper._guard import internal_error
-from pitviper.integrations.wsgi.patches import RECORDED, SPAN, error_type, handle, record_once
+from pitviper.integrations.wsgi.patches import RECORDED, SPAN, fail, handle
 
 _SCOPE = "pitviper.flask"
 _INTERNAL = 1
-_ERROR = 2
 
 Method = Callable[..., Any]
 
@@ -106,10 +105,8 @@ def handle_exception(original: Method) -> Method:
             error = args[-1]
             environ = _request().environ
             span: Optional[_native.Span] = environ.get(SPAN)
-            if span is not None and isinstance(error, Exception):
-                record_once(environ, span, error)
-                span.set_status(_ERROR, f"{type(error).__name__}: {error}")
-                span.set_attribute("error.type", error_type(error))
+            if span is not None:
+                fail(environ, span, error)
         except Exception as failure:
             internal_error(failure)
         return original(self, *args)

@@ -13,6 +13,9 @@ _CLIENT = 3
 #: Position of ``factory`` among the arguments of ``sqlite3.connect``.
 _FACTORY_POSITION = 5
 
+#: Attribute of a traced connection that holds the name of its database.
+_DATABASE = "_pitviper_database"
+
 _connection_classes: "dict[type, type]" = {}
 _cursor_classes: "dict[type, type]" = {}
 
@@ -33,8 +36,8 @@ def connect(original: Callable[..., Any]) -> Callable[..., Any]:
         except Exception as error:
             internal_error(error)
         connection = original(*args, **kwargs)
-        if isinstance(connection, sqlite3.Connection) and hasattr(connection, "_pitviper_database"):
-            connection._pitviper_database = _name(args[0] if args else kwargs.get("database", ""))
+        if isinstance(connection, sqlite3.Connection) and hasattr(connection, _DATABASE):
+            setattr(connection, _DATABASE, _name(args[0] if args else kwargs.get("database", "")))
         return connection
 
     return wrapper
@@ -121,12 +124,12 @@ def _traced_cursor(base: type) -> type:
 
 
 def _traced_connection(base: type) -> type:
-    if hasattr(base, "_pitviper_database"):
+    if hasattr(base, _DATABASE):
         return base
     found = _connection_classes.get(base)
     if found is not None:
         return found
-    base_cursor = base.cursor  # pyright: ignore[reportAttributeAccessIssue]
+    base_cursor: Any = getattr(base, "cursor")  # noqa: B009 - the base is any class of connections
 
     def cursor(self: Any, factory: Any = None) -> Any:
         if factory is None:
@@ -136,7 +139,7 @@ def _traced_connection(base: type) -> type:
         return base_cursor(self, factory)
 
     methods: dict[str, Any] = {
-        "_pitviper_database": "",
+        _DATABASE: "",
         "cursor": cursor,
         "commit": _traced_transaction_end(base, "commit"),
         "rollback": _traced_transaction_end(base, "rollback"),

@@ -39,7 +39,9 @@ def urlopen(original: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
-def _with_context(pool: Any, args: "tuple[Any, ...]", kwargs: "dict[str, Any]") -> "tuple[tuple[Any, ...], dict[str, Any]]":
+def _with_context(
+    pool: Any, args: "tuple[Any, ...]", kwargs: "dict[str, Any]"
+) -> "tuple[tuple[Any, ...], dict[str, Any]]":
     """The arguments with the trace context among the headers; the caller's own stay as they are."""
     positional = len(args) > _HEADERS_POSITION
     given = args[_HEADERS_POSITION] if positional else kwargs.get("headers")

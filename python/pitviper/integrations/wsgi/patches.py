@@ -16,6 +16,9 @@ SPAN = "pitviper.span"
 #: The exception that was last recorded for a request, so that it is recorded once.
 RECORDED = "pitviper.recorded_exception"
 
+#: Set in the environ of a request that failed with an exception.
+FAILED = "pitviper.failed"
+
 _SERVER = 2
 _ERROR = 2
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"))
@@ -45,17 +48,23 @@ def handle(application: Application, environ: Environ, start_response: StartResp
         code = status[:3]
         if code.isdigit():
             span.set_attribute("http.response.status_code", int(code))
-            if code >= "500":
+            # An exception says more than the status it became.
+            if code >= "500" and FAILED not in environ:
                 span.set_attribute("error.type", code)
                 span.set_status(_ERROR)
         return start_response(status, headers, *exc_info)
 
+    # Current only while the application runs: a server may have several responses under way in one
+    # thread, and some callers never close theirs.
+    before = _native.activate(span)
     try:
         body = application(environ, traced_start_response)
     except BaseException as error:
-        _fail(environ, span, error)
+        fail(environ, span, error)
         span.end()
         raise
+    finally:
+        _native.deactivate(before)
     return _until_sent(body, environ, span)
 
 
@@ -93,7 +102,7 @@ def _start(environ: Environ, scope: str) -> _native.Span:
         attributes["network.protocol.version"] = protocol[5:]
     traceparent = environ.get("HTTP_TRACEPARENT")
     parent = _native.extract(traceparent, environ.get("HTTP_TRACESTATE")) if traceparent else None
-    return _native.start_as_current_span(name, _SERVER, attributes, parent, None, None, scope)
+    return _native.start_span(name, _SERVER, attributes, parent, None, None, scope)
 
 
 def _path(environ: Environ) -> str:
@@ -104,19 +113,16 @@ def _path(environ: Environ) -> str:
     return path.encode("latin-1", "replace").decode("utf-8", "replace")
 
 
-def _fail(environ: Environ, span: _native.Span, error: BaseException) -> None:
-    """Marks the request as failed with an exception that left the application."""
+def fail(environ: Environ, span: _native.Span, error: BaseException) -> None:
+    """Marks the request as failed with an exception that nobody handled, and records it, unless
+    another span of the request has it."""
     if isinstance(error, Exception):
-        record_once(environ, span, error)
+        environ[FAILED] = True
+        if environ.get(RECORDED) is not error:
+            environ[RECORDED] = error
+            span.record_exception(error)
         span.set_attribute("error.type", error_type(error))
         span.set_status(_ERROR, f"{type(error).__name__}: {error}")
-
-
-def record_once(environ: Environ, span: _native.Span, error: BaseException) -> None:
-    """Records an exception, unless a span of this request has it."""
-    if environ.get(RECORDED) is not error:
-        environ[RECORDED] = error
-        span.record_exception(error)
 
 
 def error_type(error: BaseException) -> str:
@@ -171,28 +177,33 @@ class _Body:
         return self
 
     def __next__(self) -> bytes:
-        iterator = self._iterator
-        if iterator is None:
-            iterator = self._iterator = iter(self._body)
+        before = _native.activate(self._span)
         try:
+            iterator = self._iterator
+            if iterator is None:
+                iterator = self._iterator = iter(self._body)
             return next(iterator)
         except StopIteration:
             raise
         except BaseException as error:
-            _fail(self._environ, self._span, error)
+            fail(self._environ, self._span, error)
             raise
+        finally:
+            _native.deactivate(before)
 
     def __len__(self) -> int:
         # Servers take the length of a list as a hint; other bodies have none, and say so.
         return len(self._body)  # pyright: ignore[reportArgumentType]
 
     def close(self) -> None:
+        before = _native.activate(self._span)
         try:
             close = getattr(self._body, "close", None)
             if close is not None:
                 close()
         except BaseException as error:
-            _fail(self._environ, self._span, error)
+            fail(self._environ, self._span, error)
             raise
         finally:
+            _native.deactivate(before)
             _end(self._environ, self._span)

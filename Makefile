@@ -1,0 +1,62 @@
+# Two commands matter: `make demo` and `make test`. `make help` lists the rest.
+
+export CARGO_TARGET_DIR ?= $(HOME)/.cache/pitviper/target
+CACHE := $(HOME)/.cache/pitviper
+TOOLS := $(CACHE)/tools/bin
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build wheels demo test lint test-rust test-python test-ui test-house bench-agent bench-ingest audit
+
+help: ## Lists the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+
+setup: ## Installs what builds and tests need
+	@bash scripts/setup.sh
+
+build: setup ## Builds the UI and the server
+	@bash scripts/section.sh "UI" npm --prefix ui run --silent build
+	@bash scripts/section.sh "Server" cargo build --release --locked -p pitviper-server
+
+wheels: setup ## Builds the agent's wheel for every CPython found
+	@bash scripts/section.sh "Wheels" $(TOOLS)/python python/tools/matrix.py build
+
+demo: setup ## Runs Flaskr under the agent and opens the server; ARGS=--once runs a load and exits
+	@$(TOOLS)/python scripts/demo.py $(ARGS)
+
+test: setup lint test-ui test-rust test-python test-house ## Runs every test and check
+	@echo "make test: everything passed"
+
+lint: setup ## Formatting, lints, types, and the arrows between rooms
+	@bash scripts/section.sh "rustfmt" cargo fmt --all --check
+	@bash scripts/section.sh "tidy" cargo xtask tidy
+	@bash scripts/section.sh "ruff" $(TOOLS)/ruff check python tests scripts examples
+	@bash scripts/section.sh "ruff format" $(TOOLS)/ruff format --check python tests scripts examples
+	@bash scripts/section.sh "pyright" $(TOOLS)/pyright
+	@bash scripts/section.sh "integration index" $(TOOLS)/python python/tools/check_index.py
+	@bash scripts/section.sh "oxlint" npm --prefix ui run --silent lint
+	@bash scripts/section.sh "clippy" cargo clippy --release --locked --workspace --all-targets --quiet -- -D warnings
+
+test-rust: setup ## Rust tests
+	@bash scripts/section.sh "Rust" cargo nextest run --release --locked --workspace
+
+test-python: setup ## Agent tests on every CPython found, 3.9 to 3.13
+	@bash scripts/section.sh "Python" $(TOOLS)/python python/tools/matrix.py test
+
+test-ui: setup ## UI type check, unit tests, build, size budget
+	@bash scripts/section.sh "UI types" npm --prefix ui run --silent check
+	@bash scripts/section.sh "UI unit tests" npm --prefix ui test --silent
+	@bash scripts/section.sh "UI build" npm --prefix ui run --silent build
+	@bash scripts/section.sh "UI size" npm --prefix ui run --silent budget
+
+test-house: build wheels ## Whole-house tests: real server, real Flaskr, real browser
+	@bash scripts/section.sh "Whole house" $(TOOLS)/python -m pytest tests
+
+bench-agent: build wheels ## What the agent costs, beside its peers
+	@$(TOOLS)/python bench/agent/run.py $(ARGS)
+
+bench-ingest: build ## What the server accepts
+	@$(TOOLS)/python bench/ingest/run.py $(ARGS)
+
+audit: ## Licences, sources and advisories of the dependencies; needs cargo-deny
+	cargo deny check

@@ -1,0 +1,66 @@
+"""A receiver for each test, and the agent pointed at it."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+from sink import Sink
+
+import pitviper
+from pitviper import _native
+
+
+@pytest.fixture
+def sink() -> "Iterator[Sink]":
+    """A receiver."""
+    receiver = Sink()
+    yield receiver
+    receiver.close()
+
+
+@pytest.fixture
+def agent(sink: Sink) -> "Iterator[Callable[[], list[Any]]]":
+    """The agent in this process, reporting to the receiver; call it for all spans so far."""
+    pitviper.init(endpoint=sink.endpoint, service="test", schedule_delay_ms=20)
+
+    def spans() -> "list[Any]":
+        assert pitviper.flush(10)
+        return list(sink.spans)
+
+    yield spans
+    pitviper.flush(10)
+    assert _native.current_span() is None, "a test left a span current"
+
+
+@pytest.fixture
+def run(sink: Sink, tmp_path: Path) -> "Callable[..., subprocess.CompletedProcess[str]]":
+    """Runs a program in a process of its own under ``pitviper run``."""
+
+    def start(
+        source: str, *arguments: str, command: "tuple[str, ...]" = (), **environ: str
+    ) -> "subprocess.CompletedProcess[str]":
+        program = tmp_path / "program.py"
+        program.write_text(source)
+        target = command or (sys.executable, str(program))
+        variables = {
+            **os.environ,
+            "PITVIPER_ENDPOINT": sink.endpoint,
+            "PITVIPER_SERVICE": "program",
+            "OTEL_BSP_SCHEDULE_DELAY": "20",
+            **environ,
+        }
+        return subprocess.run(
+            [sys.executable, "-m", "pitviper", "run", *target, *arguments],
+            capture_output=True,
+            text=True,
+            env=variables,
+            cwd=tmp_path,
+            timeout=60,
+            check=False,
+        )
+
+    return start

@@ -1,0 +1,185 @@
+"""``pitviper run``, settings, and how the agent gets into a process."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from pitviper import config
+from pitviper.instrument import engine
+from pitviper.integrations import _index
+from pitviper.integrations._http import masked_query, masked_url
+from pitviper.integrations._sql import describe
+
+
+def cli(*arguments, **environ):
+    return subprocess.run(
+        [sys.executable, "-m", "pitviper", *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environ},
+        check=False,
+        timeout=60,
+    )
+
+
+def test_the_applications_own_sitecustomize_still_runs(run, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text("print('own sitecustomize')")
+    done = run("import sitecustomize; print(sitecustomize.__file__)", PYTHONPATH=str(tmp_path))
+    # Once in the interpreter that is `pitviper run`, once in the program's.
+    assert done.stdout.splitlines() == ["own sitecustomize"] * 2 + [str(tmp_path / "sitecustomize.py")]
+
+
+def test_a_missing_command_says_so():
+    done = cli("run", "no-such-command-anywhere")
+    assert done.returncode == 127
+    assert "no-such-command-anywhere" in done.stderr and "PATH" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [(), ("run",), ("walk",), ("run", "--fast", "x")])
+def test_wrong_usage_shows_usage(arguments):
+    done = cli(*arguments)
+    assert done.returncode == 2
+    assert "usage: pitviper run" in done.stdout + done.stderr
+
+
+def test_the_exit_status_is_the_commands(run):
+    assert run("import sys; sys.exit(7)").returncode == 7
+
+
+def test_info_tells_where_values_come_from(sink):
+    done = cli(
+        "run",
+        "--info",
+        "gunicorn",
+        "shop.wsgi:app",
+        PITVIPER_ENDPOINT=sink.endpoint,
+        OTEL_SERVICE_NAME="",
+        DD_ENV="staging",
+        PITVIPER_TOKEN="hush",
+        PITVIPER_SAMPLE_RATE="2",
+    )
+    assert done.returncode == 1
+    lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    assert "service shop guessed from the command" in lines
+    assert "env staging DD_ENV" in lines
+    assert "token *** PITVIPER_TOKEN" in lines and "hush" not in done.stdout
+    assert "! PITVIPER_SAMPLE_RATE='2' is ignored: use a number from 0 to 1" in lines
+    assert f"{sink.endpoint}/v1/traces: answers (200)" in lines
+    assert any(line.startswith("flask on: flask 3.") for line in lines)
+
+
+def test_info_says_when_the_server_is_away():
+    done = cli("run", "--info", PITVIPER_ENDPOINT="http://127.0.0.1:9")
+    assert done.returncode == 1
+    assert "does not answer" in done.stdout and "start pitviper-server" in done.stdout
+
+
+def test_libraries_imported_before_are_instrumented_too(run, sink):
+    source = "import sqlite3, flask\nimport pitviper.auto\nsqlite3.connect(':memory:').execute('SELECT 1')\n"
+    done = subprocess.run(
+        [sys.executable, "-c", source],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PITVIPER_ENDPOINT": sink.endpoint},
+    )
+    assert done.stderr == ""
+    assert [span.name for span in sink.wait_for(1)] == ["SELECT"]
+
+
+def test_a_disabled_integration_stays_off(run, sink):
+    source = "import sqlite3, pitviper\nsqlite3.connect(':memory:').execute('SELECT 1')\n"
+    source += "from pitviper.instrument import engine\nprint(engine.states()['sqlite3'])\n"
+    done = run(source, PITVIPER_INTEGRATIONS_DISABLED="sqlite3,flask")
+    assert done.stdout == "disabled by configuration\n"
+    assert sink.spans == []
+
+
+def test_patches_can_be_taken_back(run):
+    source = """
+import sqlite3, flask, pitviper
+from pitviper.instrument import engine
+assert flask.Flask.dispatch_request.__module__ == 'pitviper.integrations.flask.patches'
+engine.uninstall()
+print(flask.Flask.dispatch_request.__module__, sqlite3.connect.__module__, type(sqlite3.connect(':memory:')) is sqlite3.Connection)
+"""
+    assert run(source).stdout.split()[0::2] == ["flask.app", "True"]
+
+
+def test_sitecustomize_is_silent_where_pitviper_is_not_wanted(run):
+    done = run("", command=(sys.executable, "-m", "pip", "--version"))
+    assert done.returncode == 0 and done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("command", "service"),
+    [
+        ("gunicorn -w 4 blog_app:app", "blog_app"),
+        ("python -m gunicorn shop.wsgi", "gunicorn"),
+        ("python3.11 /srv/shop/app.py --port 80", "shop"),
+        ("python -X dev tools/import_orders.py", "import_orders"),
+        ("python -W error -m shop.jobs.nightly", "shop"),
+        ("/usr/bin/python3 /venv/bin/flask --app flaskr run", "flaskr"),
+        ("python -c pass", "python-application"),
+        ("python", "python-application"),
+        ("/venv/bin/python /venv/bin/celery -A shop.tasks worker", "shop"),
+        ("uvicorn shop.main:app --reload", "shop"),
+    ],
+)
+def test_service_names_are_guessed(command, service):
+    assert config.guess_service(command.split(), {}) == service
+
+
+def test_variables_count_in_order():
+    loaded = config.load(
+        {"DD_SERVICE": "dd", "OTEL_SERVICE_NAME": "otel", "DD_TAGS": "a:b c:d", "OTEL_TRACES_SAMPLER": "always_off"}
+    )
+    assert loaded["service"] == "otel" and loaded.resolved["service"].source == "OTEL_SERVICE_NAME"
+    assert loaded["tags"] == {"a": "b", "c": "d"}
+    assert loaded.sampler() == ("always_off", 1.0)
+    assert loaded.traces_url == "http://127.0.0.1:4318/v1/traces"
+    loaded = config.load({"OTEL_RESOURCE_ATTRIBUTES": "service.name=from%20tags"}, {"sample_rate": 0.5})
+    assert loaded["service"] == "from tags"
+    assert loaded.sampler() == ("parentbased_traceidratio", 0.5)
+    with pytest.raises(TypeError, match="no setting colour"):
+        config.load({}, {"colour": "red"})
+
+
+def test_every_integration_declares_itself():
+    for name in _index.NAMES:
+        module = __import__(f"pitviper.integrations.{name}", fromlist=["INTEGRATION"])
+        assert module.INTEGRATION.name == name
+        assert module.__doc__
+    assert set(engine.states()) <= set(_index.NAMES)
+
+
+@pytest.mark.parametrize(
+    ("statement", "text", "summary"),
+    [
+        (
+            "SELECT a1, t.b2 FROM t WHERE x='it''s' AND y=-1.5e3",
+            "SELECT a1, t.b2 FROM t WHERE x=? AND y=-?",
+            "SELECT t",
+        ),
+        ("insert into \"my table\" values (1, 'a', x'ff')", 'insert into "my table" values (?)', "INSERT my table"),
+        (
+            "UPDATE s.t SET a = ? -- secret 'x'\nWHERE id IN (1,2,3)",
+            "UPDATE s.t SET a = ? WHERE id IN (?)",
+            "UPDATE s.t",
+        ),
+        ("/* lead */ DELETE FROM t", "DELETE FROM t", "DELETE t"),
+        ("SELECT $1, :name, @p, ?2 FROM t", "SELECT $1, :name, @p, ?2 FROM t", "SELECT t"),
+        ("SELECT 'unterminated", "SELECT ?", "SELECT"),
+        ("CREATE TABLE IF NOT EXISTS post (id INTEGER)", "CREATE TABLE IF NOT EXISTS post (id INTEGER)", "CREATE post"),
+        ("", "", "SQL"),
+    ],
+)
+def test_statements_are_described_without_their_values(statement, text, summary):
+    assert describe(statement)[:2] == (text, summary)
+
+
+def test_secrets_in_urls_are_masked():
+    assert masked_url("https://u:p@host:1/a?x=1&api_key=k#f") == "https://***@host:1/a?x=1&api_key=***"
+    assert masked_query("Token=a&b=2&X-Amz-Signature=s") == "Token=***&b=2&X-Amz-Signature=***"
