@@ -10,6 +10,7 @@
 //! - The manifest and the log sequence it covers change in one SQLite transaction: one truth.
 //! - No SQL and no DataFusion type leaves this crate.
 
+pub mod conformance;
 pub mod embedded;
 pub mod filter;
 pub mod schema;

@@ -1,16 +1,58 @@
 //! The embedded store: one directory, one process.
+//!
+//! The path of a write: [`frame`] makes bytes of it, [`commit`] groups it with its neighbours, [`wal`]
+//! puts the group on disk, [`hot`] makes it visible, and a minute later [`flush`] moves it into sorted
+//! [`segment`]s that the [`manifest`] makes count. The path of a question: a [`hot`] snapshot of memory
+//! and segments; then [`traces`], [`metrics`] and [`resources`] read what they need directly, and
+//! [`search`] asks the query engine.
+//!
+//! To add a table: its schema beside [`crate::schema`], a field of [`WriteBatch`], a number in
+//! [`frame`], a name in [`manifest`], and a line in [`flush`].
 
-use std::path::PathBuf;
+mod commit;
+mod flush;
+mod frame;
+mod hot;
+mod manifest;
+mod metrics;
+mod resources;
+mod search;
+mod segment;
+mod traces;
+mod wal;
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use pitviper_model::{SpanId, TraceId};
+use rustc_hash::FxHashSet;
+use tokio::sync::oneshot;
 
+use self::commit::{Committer, Request};
+use self::flush::{FlushContext, Flusher};
+use self::hot::{FlushPolicy, Snapshot, Tiers, batch_bytes};
+use self::manifest::{Manifest, Table};
+use self::search::Engine;
+use self::segment::Segment;
+use self::wal::Wal;
 use crate::schema::WriteBatch;
 use crate::store::{
     Ack, MetricRow, MetricsQuery, ResourceSeen, Search, Store, StoreError, StoreStats, StoredSpan, TimeRange, Trace,
     TraceHit,
 };
+
+/// Writes of more spans than this are encoded on a thread that may block.
+const INLINE_ENCODE_SPANS: usize = 256;
+/// A flush begins at this share of the memory budget, so that writes go on while it runs.
+const FLUSH_AT_BUDGET_SHARE: usize = 2;
+/// Most memory one flush takes on at once, in bytes; it needs about as much again to sort.
+const FLUSH_BYTES_LIMIT: usize = 256 * 1024 * 1024;
 
 /// When a write counts as durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -62,64 +104,270 @@ impl EmbeddedConfig {
 /// Keeps all data in one directory of this machine.
 #[derive(Debug)]
 pub struct EmbeddedStore {
-    config: EmbeddedConfig,
+    tiers: Arc<Tiers>,
+    wal: Arc<Mutex<Wal>>,
+    flush: Arc<FlushContext>,
+    engine: Engine,
+    running: Mutex<Option<Running>>,
+    durable_sequence: Arc<AtomicU64>,
+    wal_frames_truncated: u64,
+    closed: AtomicBool,
+}
+
+/// What ends when the store is closed.
+#[derive(Debug)]
+struct Running {
+    committer: Committer,
+    flusher: Flusher,
+    /// Held for the lock on the data directory.
+    _lock: File,
 }
 
 impl EmbeddedStore {
-    /// Opens the store, making the directory when it is missing.
+    /// Opens the store, making the directory when it is missing. Takes up every acknowledged write
+    /// that no segment holds from the log.
     ///
     /// # Errors
     /// [`StoreError::Locked`] when another process has it, [`StoreError::NewerSchema`] when a newer
     /// version wrote it, and what the file system says.
     pub async fn open(config: EmbeddedConfig) -> Result<Arc<Self>, StoreError> {
-        Ok(Arc::new(Self { config }))
+        tokio::task::spawn_blocking(move || Self::open_blocking(&config).map(Arc::new))
+            .await
+            .map_err(|error| StoreError::Engine(error.to_string()))?
+    }
+
+    fn open_blocking(config: &EmbeddedConfig) -> Result<Self, StoreError> {
+        let dir = &config.data_dir;
+        let make = |name: &str| {
+            let path = dir.join(name);
+            std::fs::create_dir_all(&path).map_err(io_error(|| format!("making {}", path.display()))).map(|()| path)
+        };
+        let (segments_dir, temporary_dir) = (make("segments")?, make("tmp")?);
+        let lock = lock_dir(dir)?;
+        let manifest = Manifest::open(&dir.join("manifest.sqlite"))?;
+        let rows = manifest.segments()?;
+        let known: FxHashSet<&str> = rows.iter().map(|row| row.file.as_str()).collect();
+        remove_others(&segments_dir, &known)?;
+        remove_others(&temporary_dir, &FxHashSet::default())?;
+        let segments = rows.into_iter().map(|row| Arc::new(Segment::new(&segments_dir, row))).collect();
+        let tiers = Arc::new(Tiers::new(segments, config.hot_bytes_limit));
+        let flushed = manifest.flushed_sequence()?;
+        let replay = |sequence, batch| tiers.replay(sequence, batch);
+        let (wal, recovery) = Wal::open(&dir.join("wal"), config.durability, flushed, replay)?;
+        let durable_sequence = Arc::new(AtomicU64::new(wal.last_sequence()));
+        let wal = Arc::new(Mutex::new(wal));
+        let flush = Arc::new(FlushContext {
+            segments_dir,
+            temporary_dir,
+            tiers: Arc::clone(&tiers),
+            manifest,
+            wal: Arc::clone(&wal),
+            policy: FlushPolicy {
+                rows: config.flush_rows,
+                bytes: (config.hot_bytes_limit / FLUSH_AT_BUDGET_SHARE).min(FLUSH_BYTES_LIMIT),
+                age: Duration::from_millis(config.flush_after_ms),
+            },
+            flushes: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+        });
+        let start = || -> io::Result<(Committer, Flusher, Engine)> {
+            let committer = Committer::start(Arc::clone(&wal), Arc::clone(&tiers), Arc::clone(&durable_sequence))?;
+            Ok((committer, Flusher::start(Arc::clone(&flush))?, Engine::start()?))
+        };
+        let (committer, flusher, engine) = start().map_err(io_error(|| "starting the store's threads".to_owned()))?;
+        Ok(Self {
+            tiers,
+            wal,
+            flush,
+            engine,
+            running: Mutex::new(Some(Running { committer, flusher, _lock: lock })),
+            durable_sequence,
+            wal_frames_truncated: recovery.frames_truncated,
+            closed: AtomicBool::new(false),
+        })
+    }
+
+    /// Runs a reading job where it cannot hold up the caller's runtime.
+    async fn read<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Snapshot) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let snapshot = self.tiers.snapshot();
+        self.engine.run_blocking(move || job(&snapshot)).await
+    }
+
+    fn request_flush(&self) -> Result<oneshot::Receiver<Result<(), StoreError>>, StoreError> {
+        let running = self.running.lock();
+        let running = running.as_ref().ok_or(StoreError::Closed)?;
+        running.flusher.request(self.durable_sequence.load(Ordering::Acquire))
     }
 }
 
 #[async_trait]
 impl Store for EmbeddedStore {
-    async fn append(&self, _: WriteBatch) -> Result<Ack, StoreError> {
-        Err(StoreError::Closed)
+    async fn append(&self, batch: WriteBatch) -> Result<Ack, StoreError> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(StoreError::Closed);
+        }
+        if batch.is_empty() {
+            return Ok(Ack { sequence: self.durable_sequence.load(Ordering::Acquire) });
+        }
+        let reservation = self.tiers.reserve(batch_bytes(&batch))?;
+        let is_small = batch.span_count() <= INLINE_ENCODE_SPANS;
+        let encode = move || {
+            let mut body = Vec::new();
+            frame::encode(&batch, &mut body)
+                .map(|()| (batch, body))
+                .map_err(|error| StoreError::Engine(format!("encoding a write: {error}")))
+        };
+        let (rows, body) = if is_small { encode()? } else { blocking(encode).await? };
+        let (ack, acknowledged) = oneshot::channel();
+        {
+            let running = self.running.lock();
+            let running = running.as_ref().ok_or(StoreError::Closed)?;
+            running.committer.submit(Request { body, rows, reservation, ack })?;
+        }
+        acknowledged.await.map_err(|_| StoreError::Closed)?
     }
 
-    async fn trace(&self, _: TraceId, _: usize) -> Result<Trace, StoreError> {
-        Err(StoreError::Closed)
+    async fn trace(&self, trace_id: TraceId, limit: usize) -> Result<Trace, StoreError> {
+        let mut found = self.traces(&[trace_id], limit).await?;
+        Ok(found.pop().map(|(_, trace)| trace).unwrap_or_default())
     }
 
-    async fn trace_details(&self, _: TraceId, _: &[SpanId], _: usize, _: usize) -> Result<Vec<StoredSpan>, StoreError> {
-        Err(StoreError::Closed)
+    async fn trace_details(
+        &self,
+        trace_id: TraceId,
+        span_ids: &[SpanId],
+        offset: usize,
+        limit: usize,
+    ) -> Result<Vec<StoredSpan>, StoreError> {
+        let span_ids = span_ids.to_vec();
+        self.read(move |snapshot| traces::details(snapshot, trace_id, &span_ids, offset, limit)).await
     }
 
-    async fn search_spans(&self, _: &Search) -> Result<Vec<StoredSpan>, StoreError> {
-        Err(StoreError::Closed)
+    async fn search_spans(&self, search: &Search) -> Result<Vec<StoredSpan>, StoreError> {
+        let snapshot = self.tiers.snapshot();
+        self.engine.search_spans(snapshot, search).await
     }
 
-    async fn search_traces(&self, _: &Search) -> Result<Vec<TraceHit>, StoreError> {
-        Err(StoreError::Closed)
+    async fn search_traces(&self, search: &Search) -> Result<Vec<TraceHit>, StoreError> {
+        let snapshot = self.tiers.snapshot();
+        self.engine.search_traces(snapshot, search).await
     }
 
-    async fn traces(&self, _: &[TraceId], _: usize) -> Result<Vec<(TraceId, Trace)>, StoreError> {
-        Err(StoreError::Closed)
+    async fn traces(&self, trace_ids: &[TraceId], limit_per_trace: usize) -> Result<Vec<(TraceId, Trace)>, StoreError> {
+        let trace_ids = trace_ids.to_vec();
+        self.read(move |snapshot| traces::waterfalls(snapshot, &trace_ids, limit_per_trace)).await
     }
 
-    async fn metrics(&self, _: &MetricsQuery) -> Result<Vec<MetricRow>, StoreError> {
-        Err(StoreError::Closed)
+    async fn metrics(&self, query: &MetricsQuery) -> Result<Vec<MetricRow>, StoreError> {
+        let query = query.clone();
+        self.read(move |snapshot| metrics::metrics(snapshot, &query)).await
     }
 
-    async fn resources(&self, _: TimeRange) -> Result<Vec<ResourceSeen>, StoreError> {
-        Err(StoreError::Closed)
+    async fn resources(&self, range: TimeRange) -> Result<Vec<ResourceSeen>, StoreError> {
+        self.read(move |snapshot| resources::resources(snapshot, range)).await
     }
 
     async fn flush(&self) -> Result<(), StoreError> {
-        Err(StoreError::Closed)
+        self.request_flush()?.await.map_err(|_| StoreError::Closed)?
     }
 
     async fn close(&self) -> Result<(), StoreError> {
-        Err(StoreError::Closed)
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let Some(mut running) = self.running.lock().take() else { return Ok(()) };
+        let durable_sequence = Arc::clone(&self.durable_sequence);
+        let wal = Arc::clone(&self.wal);
+        blocking(move || {
+            // What is queued is still written and acknowledged; then all of it is flushed.
+            running.committer.stop();
+            wal.lock().rotate();
+            let flushed = running.flusher.request(durable_sequence.load(Ordering::Acquire))?;
+            let result = flushed.blocking_recv().map_err(|_| StoreError::Closed)?;
+            running.flusher.stop();
+            result
+        })
+        .await
     }
 
     fn stats(&self) -> StoreStats {
-        let _ = &self.config;
-        StoreStats::default()
+        let snapshot = self.tiers.snapshot();
+        let hot_spans = snapshot.hot_rows(Table::Spans, TimeRange::ALL).map(|rows| rows.num_rows() as u64).sum();
+        let in_segments: u64 = snapshot.segments_in(Table::Spans, TimeRange::ALL).map(|segment| segment.row.rows).sum();
+        let (wal_bytes, wal_syncs) = {
+            let wal = self.wal.lock();
+            (wal.bytes(), wal.syncs())
+        };
+        StoreStats {
+            spans: hot_spans + in_segments,
+            hot_spans,
+            hot_bytes: self.tiers.reserved_bytes() as u64,
+            segments: snapshot.segments.len() as u64,
+            segment_bytes: snapshot.segments.iter().map(|segment| segment.row.bytes).sum(),
+            wal_bytes,
+            durable_sequence: self.durable_sequence.load(Ordering::Acquire),
+            wal_syncs,
+            flushes: self.flush.flushes.load(Ordering::Relaxed),
+            flush_failures: self.flush.failures.load(Ordering::Relaxed),
+            busy_rejections: self.tiers.busy_rejections(),
+            wal_frames_truncated: self.wal_frames_truncated,
+        }
     }
+}
+
+impl Drop for EmbeddedStore {
+    fn drop(&mut self) {
+        if let Some(mut running) = self.running.lock().take() {
+            running.committer.stop();
+            running.flusher.stop();
+        }
+    }
+}
+
+/// Runs a job on a thread that may block.
+async fn blocking<T: Send + 'static>(
+    job: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    tokio::task::spawn_blocking(job).await.map_err(|error| StoreError::Engine(error.to_string()))?
+}
+
+/// One process at a time; the lock goes with the process, however it ends.
+fn lock_dir(dir: &Path) -> Result<File, StoreError> {
+    let path = dir.join("lock");
+    let file = File::create(&path).map_err(io_error(|| format!("opening {}", path.display())))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Locked { path: dir.display().to_string() }),
+        Err(TryLockError::Error(source)) => {
+            Err(StoreError::Io { context: format!("locking {}", path.display()), source })
+        }
+    }
+}
+
+/// Deletes what a crash left behind: files the manifest does not know.
+fn remove_others(dir: &Path, known: &FxHashSet<&str>) -> Result<(), StoreError> {
+    let remove = || -> io::Result<()> {
+        for entry in std::fs::read_dir(dir)? {
+            let entry = entry?;
+            if !entry.file_name().to_str().is_some_and(|name| known.contains(name)) {
+                tracing::info!(path = %entry.path().display(), "removing a file that no finished flush wrote");
+                std::fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
+    };
+    remove().map_err(io_error(|| format!("cleaning {}", dir.display())))
+}
+
+/// Makes a rename or a new file in the directory durable.
+fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// Names what was being done when the file system refused.
+fn io_error(context: impl FnOnce() -> String) -> impl FnOnce(io::Error) -> StoreError {
+    move |source| StoreError::Io { context: context(), source }
 }

@@ -44,16 +44,19 @@ pub(crate) fn write_value(value: &Value, out: &mut String) {
             }
             out.push(']');
         }
-        Value::Map(attributes) => {
-            let escape = attributes.iter().any(|(key, _)| key.starts_with('$'));
-            if escape {
-                out.push_str(ESCAPED_MAP);
-            }
-            write_attributes(attributes, out);
-            if escape {
-                out.push('}');
-            }
-        }
+        Value::Map(attributes) => write_map(attributes, out),
+    }
+}
+
+/// Appends attributes as a value.
+pub(crate) fn write_map(attributes: &Attributes, out: &mut String) {
+    let escape = attributes.iter().any(|(key, _)| key.starts_with('$'));
+    if escape {
+        out.push_str(ESCAPED_MAP);
+    }
+    write_attributes(attributes, out);
+    if escape {
+        out.push('}');
     }
 }
 

@@ -10,11 +10,16 @@
 mod json;
 mod span_metrics;
 mod spans;
+mod spans_read;
 
 use arrow::record_batch::RecordBatch;
 
 pub use span_metrics::{SpanMetricKey, SpanMetricsBuilder};
 pub use spans::SpansBuilder;
+
+pub(crate) use span_metrics::{read_span_metrics, span_metrics_schema};
+pub(crate) use spans::{concat_spans, spans_schema};
+pub(crate) use spans_read::{WATERFALL_COLUMNS, read_resource, read_scope, read_spans, read_waterfall};
 
 /// Version of the tables and of the files' layout. A data directory of a newer version is refused.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -24,7 +29,7 @@ pub const METRIC_BUCKET_NS: i64 = 10_000_000_000;
 
 /// Latest start time the store can hold, in nanoseconds since the Unix epoch (the year 2262).
 /// Later ones are stored as this one, so a receiver rejects them before.
-pub const MAX_START_TIME_UNIX_NANO: u64 = i64::MAX as u64;
+pub const MAX_START_TIME_UNIX_NANO: u64 = i64::MAX as u64 - 1;
 
 /// What one request to the server wants kept. All of it becomes durable, or none.
 #[derive(Debug, Clone, Default)]

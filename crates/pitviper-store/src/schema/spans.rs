@@ -1,5 +1,6 @@
 //! The `spans` table: its columns, and the builder that fills them.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::sync::{Arc, LazyLock};
 
@@ -16,7 +17,8 @@ use arrow::record_batch::RecordBatch;
 use pitviper_model::{Attributes, Event, Link, Resource, Scope, Span, Value};
 use rustc_hash::FxHashMap;
 
-use super::json::{write_hex, write_text, write_value};
+use super::MAX_START_TIME_UNIX_NANO;
+use super::json::{write_hex, write_map, write_text, write_value};
 
 /// Longest [`TraceSpan::detail`](crate::TraceSpan::detail), in bytes. The whole text stays in the attribute.
 const MAX_DETAIL_BYTES: usize = 240;
@@ -170,7 +172,7 @@ impl SpansBuilder {
     }
 
     fn append_times(&mut self, span: &Span) {
-        let start = i64::try_from(span.start_time_unix_nano).unwrap_or(i64::MAX);
+        let start = span.start_time_unix_nano.min(MAX_START_TIME_UNIX_NANO).cast_signed();
         let duration = i64::try_from(span.duration_nano()).unwrap_or(i64::MAX);
         self.start_ns.append_value(start);
         self.duration_ns.append_value(duration);
@@ -277,7 +279,7 @@ fn write_link(link: &Link, out: &mut String) {
 fn write_details(attributes: &Attributes, dropped: u32, out: &mut String) {
     if !attributes.is_empty() {
         out.push_str(",\"attributes\":");
-        write_value(&Value::Map(attributes.clone()), out);
+        write_map(attributes, out);
     }
     if dropped > 0 {
         let _ = write!(out, ",\"dropped_attributes_count\":{dropped}");
@@ -289,9 +291,14 @@ fn exception_line(span: &Span) -> Option<&str> {
     exception.attributes.first_str(&["exception.message", "exception.type"])
 }
 
-/// The text's beginning, cut at a character's border.
-fn one_line(text: &str) -> &str {
-    &text[..text.floor_char_boundary(MAX_DETAIL_BYTES)]
+/// The text's beginning on one line.
+fn one_line(text: &str) -> Cow<'_, str> {
+    let text = &text[..text.floor_char_boundary(MAX_DETAIL_BYTES)];
+    if text.bytes().any(|byte| matches!(byte, b'\n' | b'\r' | b'\t')) {
+        Cow::Owned(text.split_ascii_whitespace().collect::<Vec<_>>().join(" "))
+    } else {
+        Cow::Borrowed(text)
+    }
 }
 
 /// Ids side by side, without the validity bitmap a general builder keeps.
@@ -386,7 +393,7 @@ impl ResourceColumns {
 /// The resource as `{"attributes":{…},"dropped_attributes_count":n}`, the count only above zero.
 fn resource_json(resource: &Resource) -> String {
     let mut out = String::from("{\"attributes\":");
-    write_value(&Value::Map(resource.attributes.clone()), &mut out);
+    write_map(&resource.attributes, &mut out);
     if resource.dropped_attributes_count > 0 {
         let _ = write!(out, ",\"dropped_attributes_count\":{}", resource.dropped_attributes_count);
     }
@@ -411,7 +418,7 @@ impl ScopeColumn {
                 json.push_str(",\"version\":");
                 write_text(&scope.version, &mut json);
                 json.push_str(",\"attributes\":");
-                write_value(&Value::Map(scope.attributes.clone()), &mut json);
+                write_map(&scope.attributes, &mut json);
                 json.push('}');
                 let key = self.dictionary.intern(&json);
                 self.last = Some((scope.clone(), key));

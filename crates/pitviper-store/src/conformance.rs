@@ -1,0 +1,11 @@
+//! The suite every store passes: [`fill`] writes a small fixture, [`verify`] asks every question of it
+//! whose answers were worked out by hand.
+//!
+//! A test calls both for each [`Layout`], and again after opening the store anew. A new method of
+//! [`Store`] or a new kind of [`Filter`] gets a case here.
+
+mod cases;
+mod fixture;
+
+pub use cases::verify;
+pub use fixture::{Layout, fill};

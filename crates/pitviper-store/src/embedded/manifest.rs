@@ -1,0 +1,223 @@
+//! The manifest: which segments count, and up to which write they hold everything.
+//!
+//! Both change in one SQLite transaction, synced before it is over, so there is one truth after
+//! any crash: a segment that is not in the manifest does not exist, and a write after the flushed
+//! sequence is in the log.
+
+use std::path::Path;
+
+use parking_lot::Mutex;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::schema::SCHEMA_VERSION;
+use crate::store::StoreError;
+
+/// Patience with another connection's lock, for tools that read the manifest while the server runs.
+const BUSY_TIMEOUT_MS: u64 = 5_000;
+
+/// The tables that have segments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Table {
+    Spans,
+    SpanMetrics,
+}
+
+impl Table {
+    /// The table's name in the manifest and in file names.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Spans => "spans",
+            Self::SpanMetrics => "span_metrics",
+        }
+    }
+
+    fn parse(name: &str) -> Option<Self> {
+        [Self::Spans, Self::SpanMetrics].into_iter().find(|table| table.as_str() == name)
+    }
+}
+
+/// What the manifest says of one segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SegmentRow {
+    pub(super) table: Table,
+    /// File name in the segments' directory.
+    pub(super) file: String,
+    pub(super) rows: u64,
+    pub(super) bytes: u64,
+    /// Earliest and latest start, both inside; of a metric, the bucket's start.
+    pub(super) min_start_ns: i64,
+    pub(super) max_start_ns: i64,
+    pub(super) min_sequence: u64,
+    pub(super) max_sequence: u64,
+    /// How often its rows were merged: zero for a flush.
+    pub(super) level: u32,
+    /// The services in it, sorted; empty when not known.
+    pub(super) services: Vec<String>,
+}
+
+/// The manifest of one data directory.
+#[derive(Debug)]
+pub(super) struct Manifest {
+    connection: Mutex<Connection>,
+}
+
+impl Manifest {
+    /// Opens the manifest, making it when it is missing.
+    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+        let connection = Connection::open(path)?;
+        connection.busy_timeout(std::time::Duration::from_millis(BUSY_TIMEOUT_MS))?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        let found: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        if found > SCHEMA_VERSION {
+            return Err(StoreError::NewerSchema { found, known: SCHEMA_VERSION });
+        }
+        connection.execute_batch(&format!(
+            "BEGIN;
+             CREATE TABLE IF NOT EXISTS segments (
+                 file TEXT PRIMARY KEY,
+                 table_name TEXT NOT NULL,
+                 row_count INTEGER NOT NULL,
+                 byte_count INTEGER NOT NULL,
+                 min_start_ns INTEGER NOT NULL,
+                 max_start_ns INTEGER NOT NULL,
+                 min_sequence INTEGER NOT NULL,
+                 max_sequence INTEGER NOT NULL,
+                 level INTEGER NOT NULL,
+                 services TEXT NOT NULL
+             ) STRICT;
+             CREATE TABLE IF NOT EXISTS progress (
+                 only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+                 flushed_sequence INTEGER NOT NULL
+             ) STRICT;
+             INSERT OR IGNORE INTO progress VALUES (1, 0);
+             PRAGMA user_version = {SCHEMA_VERSION};
+             COMMIT;"
+        ))?;
+        Ok(Self { connection: Mutex::new(connection) })
+    }
+
+    /// The last write that is in the segments, together with all before it.
+    pub(super) fn flushed_sequence(&self) -> Result<u64, StoreError> {
+        let found: Option<i64> = self
+            .connection
+            .lock()
+            .query_row("SELECT flushed_sequence FROM progress", [], |row| row.get(0))
+            .optional()?;
+        Ok(found.unwrap_or_default().cast_unsigned())
+    }
+
+    /// All segments, oldest writes first.
+    pub(super) fn segments(&self) -> Result<Vec<SegmentRow>, StoreError> {
+        let connection = self.connection.lock();
+        let mut statement = connection.prepare(
+            "SELECT file, table_name, row_count, byte_count, min_start_ns, max_start_ns, min_sequence, max_sequence,
+                    level, services FROM segments ORDER BY min_sequence, file",
+        )?;
+        let rows = statement.query_map([], read_row)?.collect::<Result<Vec<_>, _>>()?;
+        Ok(rows.into_iter().flatten().collect())
+    }
+
+    /// Adds the segments of one flush and says up to where everything is flushed.
+    pub(super) fn add_segments(&self, segments: &[SegmentRow], flushed_sequence: u64) -> Result<(), StoreError> {
+        let mut connection = self.connection.lock();
+        let transaction = connection.transaction()?;
+        for segment in segments {
+            transaction.execute(
+                "INSERT INTO segments (file, table_name, row_count, byte_count, min_start_ns, max_start_ns,
+                     min_sequence, max_sequence, level, services) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                params![
+                    segment.file,
+                    segment.table.as_str(),
+                    segment.rows.cast_signed(),
+                    segment.bytes.cast_signed(),
+                    segment.min_start_ns,
+                    segment.max_start_ns,
+                    segment.min_sequence.cast_signed(),
+                    segment.max_sequence.cast_signed(),
+                    segment.level,
+                    join_services(&segment.services),
+                ],
+            )?;
+        }
+        transaction.execute("UPDATE progress SET flushed_sequence = ?", [flushed_sequence.cast_signed()])?;
+        transaction.commit()?;
+        Ok(())
+    }
+}
+
+/// One service a line. A name with a line break in it makes the whole list unknown, which only costs
+/// pruning.
+fn join_services(services: &[String]) -> String {
+    if services.iter().any(|service| service.contains(['\n', '\r'])) { String::new() } else { services.join("\n") }
+}
+
+/// A row of a table this version does not know is skipped: its schema version would be newer.
+fn read_row(row: &Row<'_>) -> rusqlite::Result<Option<SegmentRow>> {
+    let Some(table) = Table::parse(&row.get::<_, String>(1)?) else { return Ok(None) };
+    let unsigned = |column: usize| row.get::<_, i64>(column).map(i64::cast_unsigned);
+    let services: String = row.get(9)?;
+    Ok(Some(SegmentRow {
+        table,
+        file: row.get(0)?,
+        rows: unsigned(2)?,
+        bytes: unsigned(3)?,
+        min_start_ns: row.get(4)?,
+        max_start_ns: row.get(5)?,
+        min_sequence: unsigned(6)?,
+        max_sequence: unsigned(7)?,
+        level: row.get(8)?,
+        services: services.lines().map(str::to_owned).collect(),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn segment(file: &str) -> SegmentRow {
+        SegmentRow {
+            table: Table::Spans,
+            file: file.into(),
+            rows: 3,
+            bytes: 9,
+            min_start_ns: -5,
+            max_start_ns: 7,
+            min_sequence: 1,
+            max_sequence: 4,
+            level: 0,
+            services: vec!["a".into(), "b".into()],
+        }
+    }
+
+    #[test]
+    fn segments_and_progress_come_back_after_reopen() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("manifest.sqlite");
+        let manifest = Manifest::open(&path).unwrap();
+        assert_eq!((manifest.flushed_sequence().unwrap(), manifest.segments().unwrap()), (0, vec![]));
+        manifest.add_segments(&[segment("x")], 4).unwrap();
+        drop(manifest);
+        let manifest = Manifest::open(&path).unwrap();
+        assert_eq!((manifest.flushed_sequence().unwrap(), manifest.segments().unwrap()), (4, vec![segment("x")]));
+    }
+
+    #[test]
+    fn a_segment_that_cannot_be_added_leaves_the_progress_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let manifest = Manifest::open(&dir.path().join("manifest.sqlite")).unwrap();
+        manifest.add_segments(&[segment("x")], 4).unwrap();
+        assert!(manifest.add_segments(&[segment("y"), segment("x")], 9).is_err());
+        assert_eq!((manifest.flushed_sequence().unwrap(), manifest.segments().unwrap()), (4, vec![segment("x")]));
+    }
+
+    #[test]
+    fn a_newer_schema_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("manifest.sqlite");
+        drop(Manifest::open(&path).unwrap());
+        Connection::open(&path).unwrap().pragma_update(None, "user_version", SCHEMA_VERSION + 1).unwrap();
+        let refused = Manifest::open(&path);
+        assert!(matches!(refused, Err(StoreError::NewerSchema { found, .. }) if found == SCHEMA_VERSION + 1));
+    }
+}

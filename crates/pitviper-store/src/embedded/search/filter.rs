@@ -1,0 +1,163 @@
+//! Compiles a [`Filter`] to the query engine's expressions. Every expression is true or false, never
+//! null, so that `not` means what [`Filter::Not`] says.
+
+use datafusion::logical_expr::expr::Like;
+use datafusion::logical_expr::{Expr, ScalarUDF};
+use datafusion::prelude::{col, lit, not};
+use datafusion::scalar::ScalarValue;
+use pitviper_model::SpanKind;
+
+use super::attribute::{AttributeNumber, AttributeText, ContainsText, TextTest};
+use crate::filter::{Bound, Filter, NumberField, NumberRange, TextField, TextMatch};
+
+/// The filter as an expression over the columns of `spans`.
+pub(super) fn compile(filter: &Filter) -> Expr {
+    match filter {
+        Filter::All => lit(true),
+        Filter::And(filters) => filters.iter().map(compile).reduce(Expr::and).unwrap_or_else(|| lit(true)),
+        Filter::Or(filters) => filters.iter().map(compile).reduce(Expr::or).unwrap_or_else(|| lit(false)),
+        Filter::Not(filter) => not(compile(filter)),
+        Filter::Text(TextField::Attribute(key), wanted) => {
+            let test = match wanted {
+                TextMatch::Equals(text) => TextTest::Equals(text.clone()),
+                TextMatch::Wildcard(pattern) => TextTest::Wildcard(pattern.clone()),
+            };
+            attribute_text(key, test)
+        }
+        Filter::Text(TextField::StatusMessage, wanted) => {
+            // A message that is not there is an empty one.
+            let compared = compare_text(col("status_message"), wanted).is_true();
+            if fits_nothing_said(wanted) { compared.or(col("status_message").is_null()) } else { compared }
+        }
+        Filter::Text(TextField::Service, wanted) => compare_text(col("service"), wanted),
+        Filter::Text(TextField::Name, wanted) => compare_text(col("name"), wanted),
+        Filter::Text(TextField::Environment, wanted) => compare_text(col("environment"), wanted),
+        Filter::Text(TextField::Version, wanted) => compare_text(col("version"), wanted),
+        Filter::Text(TextField::Host, wanted) => compare_text(col("host"), wanted),
+        Filter::Exists(field) => exists(field),
+        Filter::Number(NumberField::DurationNs, range) => duration_in(*range),
+        Filter::Number(NumberField::Attribute(key), range) => {
+            let function = ScalarUDF::new_from_impl(AttributeNumber::new(key.clone(), *range));
+            function.call(vec![col("attrs_num")])
+        }
+        Filter::Kind(kind) => col("kind").eq(lit(*kind as u8)),
+        Filter::Status(status) => col("status").eq(lit(*status as u8)),
+        Filter::Trace(trace_id) => col("trace_id").eq(id_literal(&trace_id.0)),
+        Filter::Span(span_id) => col("span_id").eq(id_literal(&span_id.0)),
+        Filter::IsRoot => col("is_root").eq(lit(true)),
+        Filter::IsEntry => SpanKind::ALL
+            .into_iter()
+            .filter(|kind| kind.is_entry())
+            .map(|kind| col("kind").eq(lit(kind as u8)))
+            .reduce(Expr::or)
+            .unwrap_or_else(|| lit(false)),
+        Filter::FullText(text) => {
+            let function = ScalarUDF::new_from_impl(ContainsText::new(text));
+            function.call(vec![col("name"), col("service"), col("status_message"), col("attrs")])
+        }
+    }
+}
+
+/// An id as a literal of its column's type.
+pub(super) fn id_literal(id: &[u8]) -> Expr {
+    let size = i32::try_from(id.len()).expect("ids have 8 or 16 bytes");
+    Expr::Literal(ScalarValue::FixedSizeBinary(size, Some(id.to_vec())), None)
+}
+
+fn attribute_text(key: &str, test: TextTest) -> Expr {
+    let function = ScalarUDF::new_from_impl(AttributeText::new(key.to_owned(), test));
+    function.call(vec![col("attrs"), col("resource")])
+}
+
+fn fits_nothing_said(wanted: &TextMatch) -> bool {
+    match wanted {
+        TextMatch::Equals(text) => text.is_empty(),
+        TextMatch::Wildcard(pattern) => pattern.bytes().all(|byte| byte == b'*'),
+    }
+}
+
+fn compare_text(column: Expr, wanted: &TextMatch) -> Expr {
+    match wanted {
+        TextMatch::Equals(text) => column.eq(lit(text.as_str())),
+        TextMatch::Wildcard(pattern) => {
+            let pattern = Box::new(lit(like_pattern(pattern)));
+            Expr::Like(Like::new(false, Box::new(column), pattern, None, false))
+        }
+    }
+}
+
+/// A wildcard pattern as one for LIKE, whose own wildcards stand for themselves.
+fn like_pattern(pattern: &str) -> String {
+    let mut out = String::with_capacity(pattern.len() + 8);
+    for character in pattern.chars() {
+        match character {
+            '*' => out.push('%'),
+            '%' | '_' | '\\' => {
+                out.push('\\');
+                out.push(character);
+            }
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+fn exists(field: &TextField) -> Expr {
+    match field {
+        TextField::Service | TextField::Name => lit(true),
+        TextField::StatusMessage => col("status_message").is_not_null(),
+        TextField::Attribute(key) => attribute_text(key, TextTest::Exists),
+        TextField::Environment => col("environment").not_eq(lit("")),
+        TextField::Version => col("version").not_eq(lit("")),
+        TextField::Host => col("host").not_eq(lit("")),
+    }
+}
+
+fn duration_in(range: NumberRange) -> Expr {
+    let mut condition = lit(true);
+    if let Some(low) = range.low {
+        condition = condition.and(at_least(low).map_or_else(|| lit(false), |low| col("duration_ns").gt_eq(lit(low))));
+    }
+    if let Some(high) = range.high {
+        condition = condition.and(at_most(high).map_or_else(|| lit(false), |high| col("duration_ns").lt_eq(lit(high))));
+    }
+    condition
+}
+
+/// The least whole number in the range; `None` when there is none.
+fn at_least(low: Bound) -> Option<i64> {
+    let least = if low.inclusive { low.value.ceil() } else { low.value.floor() + 1.0 };
+    // The cast saturates; a bound beyond all durations leaves none.
+    (least <= i64::MAX as f64).then_some(least as i64)
+}
+
+/// The greatest whole number in the range; `None` when there is none.
+fn at_most(high: Bound) -> Option<i64> {
+    let greatest = if high.inclusive { high.value.floor() } else { high.value.ceil() - 1.0 };
+    (greatest >= i64::MIN as f64).then_some(greatest as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_become_whole_numbers() {
+        let bound = |value, inclusive| Bound { value, inclusive };
+        assert_eq!(at_least(bound(10.0, true)), Some(10));
+        assert_eq!(at_least(bound(10.0, false)), Some(11));
+        assert_eq!(at_least(bound(10.5, true)), Some(11));
+        assert_eq!(at_least(bound(10.5, false)), Some(11));
+        assert_eq!(at_most(bound(10.0, true)), Some(10));
+        assert_eq!(at_most(bound(10.0, false)), Some(9));
+        assert_eq!(at_most(bound(10.5, false)), Some(10));
+        assert_eq!(at_least(bound(f64::NAN, true)), None);
+        assert_eq!(at_most(bound(f64::NAN, true)), None);
+        assert_eq!(at_most(bound(f64::INFINITY, true)), Some(i64::MAX));
+    }
+
+    #[test]
+    fn only_the_star_is_a_wildcard() {
+        assert_eq!(like_pattern("GET /*_%\\"), "GET /%\\_\\%\\\\");
+    }
+}

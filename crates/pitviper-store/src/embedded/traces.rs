@@ -1,0 +1,113 @@
+//! Reading traces: bloom filters say which row groups to look at, and no time window is needed.
+
+use std::sync::Arc;
+
+use arrow::compute::filter_record_batch;
+use arrow::record_batch::RecordBatch;
+use pitviper_model::{SpanId, TraceId};
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::hot::Snapshot;
+use super::manifest::Table;
+use super::segment::trace_mask;
+use crate::schema::{WATERFALL_COLUMNS, read_spans, read_waterfall};
+use crate::store::{StoreError, StoredSpan, TimeRange, Trace, TraceSpan};
+
+/// The rows of these traces that may start in the range, with these columns or all.
+pub(super) fn rows(
+    snapshot: &Snapshot,
+    wanted: &Arc<FxHashSet<TraceId>>,
+    range: TimeRange,
+    columns: Option<&[&str]>,
+) -> Result<Vec<RecordBatch>, StoreError> {
+    let mut found = Vec::new();
+    for batch in snapshot.hot_rows(Table::Spans, range) {
+        let ids = batch.column_by_name("trace_id").expect("the schema has the column");
+        let mask = trace_mask(ids.as_ref(), wanted);
+        if mask.true_count() > 0 {
+            found.push(filter_record_batch(batch, &mask).map_err(|error| StoreError::Engine(error.to_string()))?);
+        }
+    }
+    for segment in snapshot.segments_in(Table::Spans, range) {
+        found.extend(segment.read_traces(wanted, columns)?);
+    }
+    Ok(found)
+}
+
+/// What waterfalls need of these traces; unknown traces are missing.
+pub(super) fn waterfalls(
+    snapshot: &Snapshot,
+    trace_ids: &[TraceId],
+    limit_per_trace: usize,
+) -> Result<Vec<(TraceId, Trace)>, StoreError> {
+    let wanted: Arc<FxHashSet<TraceId>> = Arc::new(trace_ids.iter().copied().collect());
+    let mut spans: FxHashMap<TraceId, Vec<TraceSpan>> = FxHashMap::default();
+    for batch in rows(snapshot, &wanted, TimeRange::ALL, Some(&WATERFALL_COLUMNS))? {
+        for (trace_id, span) in read_waterfall(&batch)? {
+            spans.entry(trace_id).or_default().push(span);
+        }
+    }
+    let mut seen = FxHashSet::default();
+    Ok(trace_ids
+        .iter()
+        .filter(|trace_id| seen.insert(**trace_id))
+        .filter_map(|trace_id| Some((*trace_id, assemble(spans.remove(trace_id)?, limit_per_trace))))
+        .collect())
+}
+
+/// Puts the spans in order, drops what a client sent twice, and cuts to the limit around the root.
+fn assemble(mut spans: Vec<TraceSpan>, limit: usize) -> Trace {
+    let mut seen = FxHashSet::default();
+    spans.retain(|span| seen.insert(span.span_id));
+    spans.sort_unstable_by_key(|span| (span.start_ns, span.span_id));
+    let total = spans.len();
+    if total > limit {
+        let root_start =
+            spans.iter().find(|span| !span.parent_span_id.is_valid()).map_or(spans[0].start_ns, |root| root.start_ns);
+        // The root itself is at distance zero, so it is never cut off.
+        spans.sort_by_key(|span| (span.start_ns.abs_diff(root_start), span.parent_span_id.is_valid()));
+        spans.truncate(limit);
+        spans.sort_unstable_by_key(|span| (span.start_ns, span.span_id));
+    }
+    Trace { spans, total }
+}
+
+/// Whole spans of one trace by start time, once each; all when `span_ids` is empty.
+pub(super) fn details(
+    snapshot: &Snapshot,
+    trace_id: TraceId,
+    span_ids: &[SpanId],
+    offset: usize,
+    limit: usize,
+) -> Result<Vec<StoredSpan>, StoreError> {
+    let wanted = Arc::new(FxHashSet::from_iter([trace_id]));
+    let span_ids: FxHashSet<SpanId> = span_ids.iter().copied().collect();
+    let mut found = Vec::new();
+    let mut seen = FxHashSet::default();
+    for batch in rows(snapshot, &wanted, TimeRange::ALL, None)? {
+        found.extend(read_spans(&batch)?.into_iter().filter(|stored| {
+            (span_ids.is_empty() || span_ids.contains(&stored.span.span_id)) && seen.insert(stored.span.span_id)
+        }));
+    }
+    found.sort_by_key(|stored| (stored.span.start_time_unix_nano, stored.span.span_id));
+    Ok(found.into_iter().skip(offset).take(limit).collect())
+}
+
+/// Whole spans by trace and span id, in the order of `keys`.
+pub(super) fn by_key(
+    snapshot: &Snapshot,
+    keys: &[(TraceId, SpanId)],
+    range: TimeRange,
+) -> Result<Vec<StoredSpan>, StoreError> {
+    let wanted: Arc<FxHashSet<TraceId>> = Arc::new(keys.iter().map(|(trace_id, _)| *trace_id).collect());
+    let places: FxHashMap<(TraceId, SpanId), usize> = keys.iter().copied().zip(0..).collect();
+    let mut found: Vec<Option<StoredSpan>> = vec![None; keys.len()];
+    for batch in rows(snapshot, &wanted, range, None)? {
+        for stored in read_spans(&batch)? {
+            if let Some(&place) = places.get(&(stored.span.trace_id, stored.span.span_id)) {
+                found[place].get_or_insert(stored);
+            }
+        }
+    }
+    Ok(found.into_iter().flatten().collect())
+}
