@@ -87,7 +87,8 @@ class SpanBlock:
                 span = _native.start_span(name, **self._arguments)
                 try:
                     steps: Any = _Stepwise(function(*args, **kwargs), span)
-                    return (yield from steps)
+                    result: Any = yield from steps
+                    return result
                 except BaseException:
                     span.__exit__(*sys.exc_info())
                     raise

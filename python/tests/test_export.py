@@ -177,7 +177,7 @@ def test_imports_stay_cheap():
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
     # A count, because time depends on the machine. The largest single cost would be asyncio, typing
     # extensions or importlib.metadata; none of them may be pulled in.
-    assert int(done.stdout) < 60
+    assert int(done.stdout) < 80
     source = "import sys, pitviper.auto; print(sorted({'asyncio', 'importlib.metadata', 'inspect', 'logging', 'urllib.request'} & set(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-S", "-c", "import site; site.main(); " + source], capture_output=True, text=True, check=True

@@ -1,0 +1,85 @@
+// The one way to the server.
+
+import type {
+  Answer,
+  Operation,
+  Problem,
+  SeriesAnswer,
+  SeriesQuery,
+  ServerMeta,
+  Service,
+  SpanDetails,
+  TraceColumns,
+  TraceRow,
+} from './types';
+
+/** An answer that is no success: an RFC 9457 problem, or no answer at all. */
+export class ApiError extends Error {
+  readonly problem: Problem;
+
+  constructor(problem: Problem) {
+    super(problem.detail ?? problem.title);
+    this.problem = problem;
+  }
+}
+
+export interface Range {
+  from: string;
+  to: string;
+}
+
+async function ask<T>(path: string, signal: AbortSignal | undefined, body?: unknown): Promise<Answer<T>> {
+  const options: RequestInit = { headers: { accept: 'application/json' } };
+  if (signal) options.signal = signal;
+  if (body !== undefined) {
+    options.method = 'POST';
+    options.headers = { accept: 'application/json', 'content-type': 'application/json' };
+    options.body = JSON.stringify(body);
+  }
+  let response: Response;
+  try {
+    response = await fetch(`/api/v1/${path}`, options);
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new ApiError({ title: 'The server does not answer', status: 0, detail: 'Is pitviper-server running?' });
+  }
+  if (response.ok) return (await response.json()) as Answer<T>;
+  const fallback: Problem = { title: `The server answered ${response.status}`, status: response.status };
+  const problem = await response.json().catch(() => fallback);
+  throw new ApiError({ ...fallback, ...(problem as Problem) });
+}
+
+const query = (values: Record<string, string | number>) =>
+  new URLSearchParams(Object.entries(values).map(([key, value]) => [key, String(value)])).toString();
+
+export const api = {
+  meta: (signal?: AbortSignal) => ask<ServerMeta>('meta', signal),
+
+  services: (range: Range, signal?: AbortSignal) => ask<Service[]>(`services?${query({ ...range, points: 60 })}`, signal),
+
+  operations: (service: string, range: Range, signal?: AbortSignal) =>
+    ask<Operation[]>(`services/${encodeURIComponent(service)}/operations?${query({ ...range, points: 30 })}`, signal),
+
+  series: (service: string, queries: SeriesQuery[], range: Range, signal?: AbortSignal) =>
+    ask<SeriesAnswer>('series', signal, { scope: { service }, queries, ...range, max_points: 120 }),
+
+  traces: (search: { query: string; order: string; limit: number; cursor?: string } & Range, signal?: AbortSignal) =>
+    ask<TraceRow[]>('spans/search', signal, { ...search, mode: 'traces' }),
+
+  trace: (id: string, signal?: AbortSignal) =>
+    ask<TraceColumns>(`traces/${encodeURIComponent(id)}?shape=columns&max_spans=50000`, signal),
+
+  span: (traceId: string, spanId: string, signal?: AbortSignal) =>
+    ask<SpanDetails[]>(`traces/${encodeURIComponent(traceId)}/spans?${query({ ids: spanId })}`, signal),
+};
+
+/** Waits for the first span there ever is; returns how to stop waiting. */
+export function onFirstSpan(arrived: (traceId: string) => void): () => void {
+  const source = new EventSource('/api/v1/first-span');
+  source.addEventListener('first_span', (event) => {
+    source.close();
+    const { trace_id } = JSON.parse((event as MessageEvent<string>).data) as { trace_id: string };
+    arrived(trace_id);
+  });
+  return () => source.close();
+}

@@ -1,0 +1,105 @@
+// A chart over time. Charts on one page share their cursor; dragging across one chooses a time.
+
+import { useEffect, useRef } from 'react';
+import uPlot from 'uplot';
+import 'uplot/dist/uPlot.min.css';
+
+import { onThemeChange, token } from '../lib/theme';
+
+export interface Line {
+  label: string;
+  color: string;
+  values: (number | null)[];
+  fill?: boolean;
+}
+
+interface Props {
+  /** Microseconds since the epoch. */
+  times: number[];
+  lines: Line[];
+  format: (value: number | null) => string;
+  onZoom: (fromUs: number, toUs: number) => void;
+  label: string;
+}
+
+const sync = uPlot.sync('pitviper');
+
+export function Chart({ times, lines, format, onZoom, label }: Props) {
+  const host = useRef<HTMLDivElement>(null);
+  const readout = useRef<HTMLDivElement>(null);
+  const zoom = useRef(onZoom);
+  zoom.current = onZoom;
+
+  useEffect(() => {
+    const element = host.current;
+    if (!element) return;
+    let plot: uPlot | null = null;
+    const build = () => {
+      plot?.destroy();
+      const axis: Partial<uPlot.Axis> = {
+        stroke: token('--text-2'),
+        grid: { stroke: token('--bg-3'), width: 1 },
+        ticks: { show: false },
+        font: '11px system-ui, sans-serif',
+      };
+      const show = (index: number | null | undefined) => {
+        if (!readout.current) return;
+        readout.current.textContent = lines
+          .map((line) => `${line.label} ${format(index === null || index === undefined ? null : (line.values[index] ?? null))}`)
+          .join('   ');
+      };
+      plot = new uPlot(
+        {
+          width: element.clientWidth,
+          height: element.clientHeight,
+          cursor: { sync: { key: sync.key }, drag: { x: true, y: false, setScale: false }, y: false },
+          select: { show: true, left: 0, top: 0, width: 0, height: 0 },
+          scales: { x: { time: true }, y: { range: (_, __, max) => [0, max > 0 ? max * 1.1 : 1] } },
+          axes: [axis, { ...axis, size: 66, values: (_, values) => values.map((value) => format(value)) }],
+          series: [
+            {},
+            ...lines.map((line): uPlot.Series => {
+              const stroke = line.color.startsWith('--') ? token(line.color) : line.color;
+              const points = { show: line.values.filter((value) => value !== null).length < 3 };
+              return { label: line.label, stroke, width: 1.5, points, ...(line.fill ? { fill: `${stroke}22` } : {}) };
+            }),
+          ],
+          hooks: {
+            setCursor: [(self) => show(self.cursor.idx)],
+            setSelect: [
+              (self) => {
+                if (self.select.width < 4) return;
+                const from = self.posToVal(self.select.left, 'x');
+                const to = self.posToVal(self.select.left + self.select.width, 'x');
+                zoom.current(Math.round(from * 1e6), Math.round(to * 1e6));
+              },
+            ],
+          },
+        },
+        [times.map((us) => us / 1e6), ...lines.map((line) => line.values)] as uPlot.AlignedData,
+        element,
+      );
+      show(lines[0] ? lines[0].values.findLastIndex((value) => value !== null) : null);
+    };
+    build();
+    const resized = new ResizeObserver(() => plot?.setSize({ width: element.clientWidth, height: element.clientHeight }));
+    resized.observe(element);
+    const stop = onThemeChange(build);
+    return () => {
+      stop();
+      resized.disconnect();
+      plot?.destroy();
+    };
+  }, [times, lines, format]);
+
+  return (
+    <section className="panel">
+      <header>
+        <h2>{label}</h2>
+        <span className="spacer" />
+        <span className="muted" ref={readout} />
+      </header>
+      <div className="chart" ref={host} role="img" aria-label={`${label} over time`} />
+    </section>
+  );
+}

@@ -1,0 +1,26 @@
+import { describe, expect, test } from 'vitest';
+
+import { count, duration, percent, rate } from './format';
+
+describe('durations', () => {
+  test.each([
+    [0, '0 ns'],
+    [842, '842 ns'],
+    [1_500, '1.50 µs'],
+    [81_234_000, '81.2 ms'],
+    [999_600_000, '1.00 s'],
+    [5_120_331_000, '5.12 s'],
+    [125e9, '2 min 5 s'],
+    [7_260e9, '2 h 1 min'],
+    [null, '–'],
+  ])('%s is %s', (ns, text) => expect(duration(ns)).toBe(text));
+});
+
+test('shares never hide a failure', () => {
+  expect([0, 0.0001, 0.0217, 0.9999, 1].map(percent)).toEqual(['0 %', '<0.1 %', '2.17 %', '>99.9 %', '100 %']);
+});
+
+test('counts and rates', () => {
+  expect([7, 12_345, 3_400_000].map(count)).toEqual(['7', '12.3 k', '3.40 M']);
+  expect([0, 0.001, 12.14, null].map(rate)).toEqual(['0/s', '<0.01/s', '12.1/s', '–']);
+});

@@ -1,0 +1,52 @@
+// Numbers for people: three significant digits, one unit, nothing hidden in rounding.
+
+const significant = (value: number): string => {
+  if (value === 0) return '0';
+  const rounded = Number(value.toPrecision(3));
+  const digits = Math.max(0, 2 - Math.floor(Math.log10(Math.abs(rounded))));
+  return rounded.toFixed(Math.min(digits, 3));
+};
+
+/** A duration in nanoseconds. */
+export function duration(ns: number | null | undefined): string {
+  if (ns === null || ns === undefined) return '–';
+  if (ns < 1_000) return `${Math.round(ns)} ns`;
+  if (ns < 999_500) return `${significant(ns / 1e3)} µs`;
+  if (ns < 999_500_000) return `${significant(ns / 1e6)} ms`;
+  if (ns < 60e9) return `${significant(ns / 1e9)} s`;
+  const seconds = Math.round(ns / 1e9);
+  const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor((seconds % 3600) / 60)];
+  return hours > 0 ? `${hours} h ${minutes} min` : `${minutes} min ${seconds % 60} s`;
+}
+
+/** A count. */
+export function count(value: number | null | undefined): string {
+  if (value === null || value === undefined) return '–';
+  if (value < 10_000) return String(value);
+  if (value < 999_500) return `${significant(value / 1e3)} k`;
+  return `${significant(value / 1e6)} M`;
+}
+
+/** Something a second. */
+export function rate(value: number | null | undefined): string {
+  if (value === null || value === undefined) return '–';
+  if (value > 0 && value < 0.01) return '<0.01/s';
+  return `${value >= 10_000 ? count(value) : significant(value)}/s`;
+}
+
+/** A share of one, as a percentage. */
+export function percent(value: number | null | undefined): string {
+  if (value === null || value === undefined) return '–';
+  if (value > 0 && value < 0.001) return '<0.1 %';
+  if (value < 1 && value > 0.999) return '>99.9 %';
+  return `${significant(value * 100)} %`;
+}
+
+/** A moment, in microseconds since the epoch, to the millisecond. */
+export function moment(us: number): string {
+  const date = new Date(us / 1000);
+  const pad = (number: number, width = 2) => String(number).padStart(width, '0');
+  const day = `${date.getFullYear()}-${pad(date.getMonth() + 1)}-${pad(date.getDate())}`;
+  const time = `${pad(date.getHours())}:${pad(date.getMinutes())}:${pad(date.getSeconds())}`;
+  return `${day} ${time}.${pad(date.getMilliseconds(), 3)}`;
+}

@@ -1,0 +1,195 @@
+// One service: response time, failures and throughput over time, and its requests.
+
+import { keepPreviousData, useQuery } from '@tanstack/react-query';
+import { Link, useNavigate, useParams, useSearch } from '@tanstack/react-router';
+import { useMemo, useState } from 'react';
+
+import { ApiError, api } from '../../api/client';
+import type { Operation, SeriesAnswer, SeriesQuery } from '../../api/types';
+import { Chart, type Line } from '../../components/chart';
+import { SortHeader } from '../../components/sort-header';
+import { Sparkline } from '../../components/sparkline';
+import { Empty, Failure, Skeleton } from '../../components/states';
+import { count, duration, percent, rate } from '../../lib/format';
+import { useListKeys } from '../../lib/list-keys';
+import { rangeOf } from '../../router';
+
+const QUERIES: SeriesQuery[] = [
+  { metric: 'response_time', agg: 'p50' },
+  { metric: 'response_time', agg: 'p95' },
+  { metric: 'response_time', agg: 'p99' },
+  { metric: 'failure_rate' },
+  { metric: 'throughput' },
+];
+
+const SORTS = {
+  name: (row: Operation) => row.name,
+  hits: (row: Operation) => row.hits,
+  total: (row: Operation) => row.total_ns,
+  failed: (row: Operation) => row.err ?? 0,
+  p50: (row: Operation) => row.p50 ?? 0,
+  p95: (row: Operation) => row.p95 ?? 0,
+  p99: (row: Operation) => row.p99 ?? 0,
+  max: (row: Operation) => row.max ?? 0,
+} as const;
+type Sort = keyof typeof SORTS;
+
+export function ServicePage() {
+  const { service } = useParams({ from: '/services/$service' });
+  const range = rangeOf(useSearch({ strict: false }));
+  const series = useQuery({
+    queryKey: ['live', 'series', service, range],
+    queryFn: ({ signal }) => api.series(service, QUERIES, range, signal),
+    placeholderData: keepPreviousData,
+  });
+
+  return (
+    <div className="page" data-testid="service-page">
+      <div className="head">
+        <h1>{service}</h1>
+        <span className="spacer" />
+        <Link to="/search" search={{ query: `service:${quoted(service)}`, order: undefined }}>
+          Traces
+        </Link>
+        <Link to="/search" search={{ query: `service:${quoted(service)} status:error`, order: undefined }}>
+          Failed traces
+        </Link>
+        <Link to="/search" search={{ query: `service:${quoted(service)} is:entry`, order: '-duration' }}>
+          Slowest traces
+        </Link>
+      </div>
+      {series.isPending ? <Skeleton height={226} /> : series.isError ? <Problem error={series.error} retry={() => void series.refetch()} /> : <Charts answer={series.data.data} />}
+      <Operations service={service} range={range} />
+    </div>
+  );
+}
+
+const quoted = (value: string) => (/^[\w./-]+$/.test(value) ? value : JSON.stringify(value));
+
+function Problem({ error, retry }: { error: Error; retry: () => void }) {
+  const problem = error instanceof ApiError ? error.problem : { title: error.message, status: 0 };
+  return <Failure title={problem.title} detail={error.message} requestId={problem.request_id} retry={retry} />;
+}
+
+function Charts({ answer }: { answer: SeriesAnswer }) {
+  const navigate = useNavigate();
+  const zoom = (from: number, to: number) => void navigate({ to: '.', search: (before) => ({ ...before, from: String(from), to: String(to) }) });
+  const lines = useMemo(() => {
+    const values = (index: number) => answer.series[index]?.v ?? [];
+    const times: Line[] = [
+      { label: 'p50', color: '--accent', values: values(0) },
+      { label: 'p95', color: '--warn', values: values(1) },
+      { label: 'p99', color: '--bad', values: values(2) },
+    ];
+    return { times, failures: [{ label: '', color: '--bad', values: values(3), fill: true }], requests: [{ label: '', color: '--accent', values: values(4), fill: true }] };
+  }, [answer]);
+  return (
+    <div className="charts">
+      <Chart label="Response time" times={answer.t} lines={lines.times} format={duration} onZoom={zoom} />
+      <Chart label="Failure rate" times={answer.t} lines={lines.failures} format={percent} onZoom={zoom} />
+      <Chart label="Throughput" times={answer.t} lines={lines.requests} format={rate} onZoom={zoom} />
+    </div>
+  );
+}
+
+function Operations({ service, range }: { service: string; range: { from: string; to: string } }) {
+  const navigate = useNavigate();
+  const [filter, setFilter] = useState('');
+  const [sort, setSort] = useState<Sort>('total');
+  const [descending, setDescending] = useState(true);
+  const answer = useQuery({
+    queryKey: ['live', 'operations', service, range],
+    queryFn: ({ signal }) => api.operations(service, range, signal),
+    placeholderData: keepPreviousData,
+  });
+  const key = SORTS[sort];
+  const direction = descending ? -1 : 1;
+  const rows = (answer.data?.data ?? [])
+    .filter((row) => row.name.toLowerCase().includes(filter.toLowerCase()))
+    .sort((a, b) => Number(b.entry) - Number(a.entry) || direction * (key(a) < key(b) ? -1 : key(a) > key(b) ? 1 : 0));
+  const open = (index: number) => {
+    const row = rows[index];
+    if (row) void navigate({ to: '/search', search: (before) => ({ ...before, query: `service:${quoted(service)} name:${quoted(row.name)}` }) });
+  };
+  const selected = useListKeys(rows.length, open);
+  const sorter = (column: Sort) => {
+    setDescending(column === sort ? !descending : column !== 'name');
+    setSort(column);
+  };
+  const head = { sorted: sort, descending, onSort: sorter };
+
+  if (answer.isPending) return <Skeleton height={260} />;
+  if (answer.isError) return <Problem error={answer.error} retry={() => void answer.refetch()} />;
+  if (answer.data.data.length === 0) {
+    return (
+      <Empty title={`${service} did nothing in this time`}>
+        <button type="button" onClick={() => void navigate({ to: '.', search: (before) => ({ ...before, from: 'now-7d', to: 'now' }) })}>
+          Show the last 7 days
+        </button>
+      </Empty>
+    );
+  }
+  return (
+    <section>
+      <div className="head">
+        <h2>Requests and operations</h2>
+        <span className="muted">{answer.data.data.length}</span>
+        <span className="spacer" />
+        <input data-find value={filter} onChange={(event) => setFilter(event.target.value)} placeholder="Filter  /" aria-label="Filter operations" />
+      </div>
+      <table aria-label="Operations">
+        <thead>
+          <tr>
+            <SortHeader column="name" {...head} numeric={false}>
+              Name
+            </SortHeader>
+            <SortHeader column="hits" {...head}>
+              Count
+            </SortHeader>
+            <th aria-label="Count over time" />
+            <SortHeader column="total" {...head}>
+              Total time
+            </SortHeader>
+            <SortHeader column="failed" {...head}>
+              Failed
+            </SortHeader>
+            <SortHeader column="p50" {...head}>
+              Median
+            </SortHeader>
+            <SortHeader column="p95" {...head}>
+              p95
+            </SortHeader>
+            <SortHeader column="p99" {...head}>
+              p99
+            </SortHeader>
+            <SortHeader column="max" {...head}>
+              Slowest
+            </SortHeader>
+          </tr>
+        </thead>
+        <tbody>
+          {rows.map((row, index) => (
+            <tr key={`${row.kind} ${row.name}`} aria-selected={index === selected} onClick={() => open(index)}>
+              <td className="wide" title={row.name}>
+                <a href="/search" onClick={(event) => event.preventDefault()}>
+                  {row.name}
+                </a>{' '}
+                <span className="tag">{row.kind}</span>
+              </td>
+              <td className="num">{count(row.hits)}</td>
+              <td>
+                <Sparkline values={row.s} width={70} />
+              </td>
+              <td className="num">{duration(row.total_ns)}</td>
+              <td className={`num ${row.errors > 0 ? 'bad' : ''}`}>{row.errors > 0 ? `▲ ${percent(row.err)}` : percent(row.err)}</td>
+              <td className={`num ${row.hits < 20 ? 'muted' : ''}`}>{duration(row.p50)}</td>
+              <td className={`num ${row.hits < 20 ? 'muted' : ''}`}>{duration(row.p95)}</td>
+              <td className={`num ${row.hits < 20 ? 'muted' : ''}`}>{duration(row.p99)}</td>
+              <td className="num">{duration(row.max)}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </section>
+  );
+}

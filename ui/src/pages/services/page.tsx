@@ -1,0 +1,223 @@
+// Home: every service, the one that matters most first.
+
+import { keepPreviousData, useQuery, useQueryClient } from '@tanstack/react-query';
+import { useNavigate, useSearch } from '@tanstack/react-router';
+import { useEffect, useState } from 'react';
+
+import { ApiError, api, onFirstSpan } from '../../api/client';
+import type { Service } from '../../api/types';
+import { SortHeader } from '../../components/sort-header';
+import { Sparkline } from '../../components/sparkline';
+import { CopyLine, Empty, Failure, Skeleton } from '../../components/states';
+import { count, duration, percent, rate } from '../../lib/format';
+import { useListKeys } from '../../lib/list-keys';
+import { rangeOf } from '../../router';
+
+const SORTS = {
+  impact: (service: Service) => (service.rps.v ?? 0) * (service.p95.v ?? 0),
+  name: (service: Service) => service.name,
+  rate: (service: Service) => service.rps.v ?? 0,
+  failures: (service: Service) => service.err.v ?? 0,
+  p50: (service: Service) => service.p50.v ?? 0,
+  p95: (service: Service) => service.p95.v ?? 0,
+} as const;
+type Sort = keyof typeof SORTS;
+
+export function ServicesPage() {
+  const range = rangeOf(useSearch({ strict: false }));
+  const navigate = useNavigate();
+  const [filter, setFilter] = useState('');
+  const [sort, setSort] = useState<Sort>('impact');
+  const [descending, setDescending] = useState(true);
+  const answer = useQuery({
+    queryKey: ['live', 'services', range],
+    queryFn: ({ signal }) => api.services(range, signal),
+    placeholderData: keepPreviousData,
+  });
+  const key = SORTS[sort];
+  const direction = descending ? -1 : 1;
+  const rows = (answer.data?.data ?? [])
+    .filter((service) => service.name.toLowerCase().includes(filter.toLowerCase()))
+    .sort((a, b) => direction * (key(a) < key(b) ? -1 : key(a) > key(b) ? 1 : 0) || a.name.localeCompare(b.name));
+  const open = (index: number) => {
+    const service = rows[index];
+    if (service) void navigate({ to: '/services/$service', params: { service: service.name } });
+  };
+  const selected = useListKeys(rows.length, open);
+
+  if (answer.isPending) {
+    return (
+      <div className="page">
+        <Skeleton height={58} />
+        <Skeleton height={300} />
+      </div>
+    );
+  }
+  if (answer.isError) {
+    const problem = answer.error instanceof ApiError ? answer.error.problem : { title: answer.error.message, status: 0 };
+    return (
+      <div className="page">
+        <Failure title={problem.title} detail={answer.error.message} requestId={problem.request_id} retry={() => void answer.refetch()} />
+      </div>
+    );
+  }
+  const all = answer.data.data;
+  if (all.length === 0) return <NothingYet />;
+
+  const sorter = (column: Sort) => {
+    setDescending(column === sort ? !descending : column !== 'name');
+    setSort(column);
+  };
+  const failing = all.filter((service) => service.errors > 0).length;
+  const hits = all.reduce((sum, service) => sum + service.hits, 0);
+  const errors = all.reduce((sum, service) => sum + service.errors, 0);
+  const head = { sorted: sort, descending, onSort: sorter };
+
+  return (
+    <div className="page" data-testid="services-page">
+      <div className="head">
+        <h1>Services</h1>
+        <span className="spacer" />
+        <input data-find value={filter} onChange={(event) => setFilter(event.target.value)} placeholder="Filter  /" aria-label="Filter services" />
+      </div>
+      <div className="strip">
+        <div>
+          <b>{all.length}</b>
+          <span className="muted">services</span>
+        </div>
+        <div>
+          <b>{rate(all.reduce((sum, service) => sum + (service.rps.v ?? 0), 0))}</b>
+          <span className="muted">requests</span>
+        </div>
+        <div>
+          <b className={errors > 0 ? 'bad' : undefined}>{percent(hits > 0 ? errors / hits : 0)}</b>
+          <span className="muted">failed ({count(errors)})</span>
+        </div>
+        <div>
+          <b>{failing}</b>
+          <span className="muted">services with failures</span>
+        </div>
+      </div>
+      <table aria-label="Services">
+        <thead>
+          <tr>
+            <SortHeader column="name" {...head} numeric={false}>
+              Service
+            </SortHeader>
+            <th>Runs on</th>
+            <th>Environment</th>
+            <th className="num">Instances</th>
+            <SortHeader column="rate" {...head}>
+              Requests
+            </SortHeader>
+            <th aria-label="Requests over time" />
+            <SortHeader column="failures" {...head}>
+              Failed
+            </SortHeader>
+            <th aria-label="Failures over time" />
+            <SortHeader column="p50" {...head}>
+              Median
+            </SortHeader>
+            <SortHeader column="p95" {...head}>
+              p95
+            </SortHeader>
+            <th aria-label="p95 over time" />
+            <SortHeader column="impact" {...head}>
+              Impact
+            </SortHeader>
+          </tr>
+        </thead>
+        <tbody>
+          {rows.map((service, index) => (
+            <tr key={service.name} aria-selected={index === selected} onClick={() => open(index)}>
+              <td>
+                <a href={`/services/${encodeURIComponent(service.name)}`} onClick={(event) => event.preventDefault()}>
+                  {service.name}
+                </a>{' '}
+                <span className="tag">{service.kind}</span>
+              </td>
+              <td className="muted">{[service.framework, service.lang].filter(Boolean).join(' · ') || '–'}</td>
+              <td className="muted">{[...service.env, ...service.version].join(' · ') || '–'}</td>
+              <td className="num">{service.instances}</td>
+              <td className="num">{rate(service.rps.v)}</td>
+              <td>
+                <Sparkline values={service.rps.s} />
+              </td>
+              <td className={`num ${service.errors > 0 ? 'bad' : ''}`}>{service.errors > 0 ? `▲ ${percent(service.err.v)}` : percent(service.err.v)}</td>
+              <td>
+                <Sparkline values={service.err.s} color="--bad" />
+              </td>
+              <td className="num">{duration(service.p50.v)}</td>
+              <td className="num">{duration(service.p95.v)}</td>
+              <td>
+                <Sparkline values={service.p95.s} />
+              </td>
+              <td>
+                <Impact share={SORTS.impact(service) / Math.max(...all.map(SORTS.impact), Number.MIN_VALUE)} />
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+      {rows.length === 0 && (
+        <Empty title={`No service has “${filter}” in its name`}>
+          <button type="button" onClick={() => setFilter('')}>
+            Show all {all.length}
+          </button>
+        </Empty>
+      )}
+    </div>
+  );
+}
+
+function Impact({ share }: { share: number }) {
+  return <div className="length" style={{ width: Math.max(1, 80 * share) }} title="Requests × p95, relative to the first" />;
+}
+
+/** Nothing to show: either nothing ever arrived, or nothing in this time. */
+function NothingYet() {
+  const client = useQueryClient();
+  const navigate = useNavigate();
+  const [first, setFirst] = useState<string | null>(null);
+  const meta = useQuery({ queryKey: ['meta'], queryFn: ({ signal }) => api.meta(signal) });
+  const never = meta.data?.data.first_span === false;
+
+  useEffect(() => {
+    if (!never) return;
+    return onFirstSpan((traceId) => {
+      setFirst(traceId);
+      void client.invalidateQueries();
+    });
+  }, [never, client]);
+
+  if (meta.data && !never && first === null) {
+    return (
+      <div className="page" data-testid="services-page">
+        <Empty title="No spans in this time">
+          <span className="muted">The store holds {count(meta.data.data.spans_stored)} spans of other times.</span>
+          <button type="button" onClick={() => void navigate({ to: '/', search: { from: 'now-30d', to: 'now' } })}>
+            Show the last 30 days
+          </button>
+        </Empty>
+      </div>
+    );
+  }
+  const endpoint = meta.data?.data.endpoints.otlp_http ?? '127.0.0.1:4318';
+  const url = endpoint.startsWith('http') ? endpoint : `http://${endpoint}`;
+  return (
+    <div className="page" data-testid="first-run">
+      <h1>Trace your first application</h1>
+      <Empty title="Two lines, no change to the application">
+        <CopyLine label="the install command" text="pip install pitviper" />
+        <CopyLine label="the run command" text={`PITVIPER_ENDPOINT=${url} PITVIPER_SERVICE=my-app pitviper run gunicorn app:app`} />
+        <span className="muted">
+          Anything that speaks OpenTelemetry can report here as well: OTLP/HTTP at <code>{url}</code>, OTLP/gRPC at{' '}
+          <code>{meta.data?.data.endpoints.otlp_grpc}</code>.
+        </span>
+        <div className="waiting" role="status">
+          <span className="dot" /> Waiting for the first span …
+        </div>
+      </Empty>
+    </div>
+  );
+}

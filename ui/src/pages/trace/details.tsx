@@ -1,0 +1,120 @@
+// Everything that is known of one span.
+
+import { keepPreviousData, useQuery } from '@tanstack/react-query';
+import { Link } from '@tanstack/react-router';
+
+import { ApiError, api } from '../../api/client';
+import type { SpanDetails } from '../../api/types';
+import { Failure, Skeleton } from '../../components/states';
+import { duration, moment } from '../../lib/format';
+
+/** Attributes shown apart from the rest. */
+const STATEMENT = 'db.query.text';
+
+export function Details({ traceId, spanId, onClose }: { traceId: string; spanId: string; onClose: () => void }) {
+  const answer = useQuery({
+    queryKey: ['span', traceId, spanId],
+    queryFn: ({ signal }) => api.span(traceId, spanId, signal),
+    placeholderData: keepPreviousData,
+    staleTime: Infinity,
+  });
+  const span = answer.data?.data[0];
+  return (
+    <aside className="details" aria-label="Span details" data-testid="span-details">
+      {answer.isError ? (
+        <Failure
+          title="The span could not be loaded"
+          detail={answer.error.message}
+          requestId={answer.error instanceof ApiError ? answer.error.problem.request_id : undefined}
+          retry={() => void answer.refetch()}
+        />
+      ) : span ? (
+        <Span span={span} onClose={onClose} />
+      ) : (
+        <Skeleton height={300} />
+      )}
+    </aside>
+  );
+}
+
+function Span({ span, onClose }: { span: SpanDetails; onClose: () => void }) {
+  const statement = span.attributes[STATEMENT];
+  const attributes = Object.entries(span.attributes).filter(([key]) => key !== STATEMENT);
+  const copy = () => void navigator.clipboard.writeText(JSON.stringify(span, null, 2));
+  return (
+    <>
+      <div className="head">
+        <h2>{span.name}</h2>
+        <span className="spacer" />
+        <button type="button" onClick={copy}>
+          Copy JSON
+        </button>
+        <button type="button" onClick={onClose} aria-label="Close details">
+          ×
+        </button>
+      </div>
+      <div className="head">
+        <b>{duration(span.dur_ns)}</b>
+        <span className="tag">{span.kind}</span>
+        <span>{span.service}</span>
+        {span.status !== 'unset' && <span className={span.status === 'error' ? 'bad' : ''}>{span.status === 'error' ? '▲ failed' : 'ok'}</span>}
+      </div>
+      {span.status_message && <div className="bad">{span.status_message}</div>}
+      {typeof statement === 'string' && <pre>{statement}</pre>}
+      {span.events.map((event) => (
+        <section key={`${event.time_us} ${event.name}`}>
+          <h2>
+            {event.name} <span className="muted">at {duration(event.offset_ns)}</span>
+          </h2>
+          {event.name === 'exception' ? (
+            <>
+              <div className="bad">
+                {String(event.attributes['exception.type'] ?? 'exception')}: {String(event.attributes['exception.message'] ?? '')}
+              </div>
+              {typeof event.attributes['exception.stacktrace'] === 'string' && <pre>{event.attributes['exception.stacktrace']}</pre>}
+            </>
+          ) : (
+            <Values values={event.attributes} />
+          )}
+        </section>
+      ))}
+      <section>
+        <h2>Attributes</h2>
+        {attributes.length > 0 ? <Values values={Object.fromEntries(attributes)} /> : <span className="muted">none</span>}
+      </section>
+      {span.links.length > 0 && (
+        <section>
+          <h2>Links</h2>
+          {span.links.map((link) => (
+            <div key={link.span_id}>
+              <Link to="/traces/$traceId" params={{ traceId: link.trace_id }} search={{ span: link.span_id, filter: undefined }}>
+                span {link.span_id}
+              </Link>
+            </div>
+          ))}
+        </section>
+      )}
+      <section>
+        <h2>Process</h2>
+        <Values values={span.resource} />
+      </section>
+      <section>
+        <h2>Span</h2>
+        <Values
+          values={{ started: moment(span.start_us), 'span id': span.span_id, 'parent id': span.parent_span_id ?? 'none', scope: [span.scope.name, span.scope.version].join(' ').trim() }}
+        />
+      </section>
+    </>
+  );
+}
+
+function Values({ values }: { values: Record<string, unknown> }) {
+  return (
+    <dl>
+      {Object.entries(values).map(([key, value]) => [
+        <dt key={`${key} key`}>{key}</dt>,
+        <dd key={key}>{typeof value === 'string' ? value : JSON.stringify(value)}</dd>,
+      ])}
+    </dl>
+  );
+}

@@ -1,0 +1,100 @@
+// One trace: its waterfall, and the span that is looked at.
+
+import { useQuery } from '@tanstack/react-query';
+import { Link, useNavigate, useParams, useSearch } from '@tanstack/react-router';
+import { useMemo, useState } from 'react';
+
+import { ApiError, api } from '../../api/client';
+import type { TraceColumns } from '../../api/types';
+import { Empty, Failure, Skeleton } from '../../components/states';
+import { Waterfall } from '../../components/waterfall';
+import { count, duration, moment, percent } from '../../lib/format';
+import { serviceColor } from '../../lib/theme';
+import { Details } from './details';
+
+export function TracePage() {
+  const { traceId } = useParams({ from: '/traces/$traceId' });
+  const answer = useQuery({
+    queryKey: ['trace', traceId],
+    queryFn: ({ signal }) => api.trace(traceId, signal),
+    // A trace that is still being written grows.
+    staleTime: 2_000,
+  });
+  if (answer.isPending) {
+    return (
+      <div className="page">
+        <Skeleton height={48} />
+        <Skeleton height={420} />
+      </div>
+    );
+  }
+  if (answer.isError) {
+    const problem = answer.error instanceof ApiError ? answer.error.problem : { title: answer.error.message, status: 0 };
+    return (
+      <div className="page" data-testid="trace-page">
+        {problem.status === 404 ? (
+          <Empty title="There is no such trace">
+            <span className="muted">Its spans may not have arrived yet, or were never sampled.</span>
+            <button type="button" onClick={() => void answer.refetch()}>
+              Look again
+            </button>
+            <Link to="/search">Search traces</Link>
+          </Empty>
+        ) : (
+          <Failure title={problem.title} detail={answer.error.message} requestId={problem.request_id} retry={() => void answer.refetch()} />
+        )}
+      </div>
+    );
+  }
+  return <Trace trace={answer.data.data} />;
+}
+
+function Trace({ trace }: { trace: TraceColumns }) {
+  const search = useSearch({ from: '/traces/$traceId' });
+  const navigate = useNavigate();
+  const [critical, setCritical] = useState(true);
+  const filter = search.filter ?? '';
+  const selected = useMemo(() => (search.span ? trace.id.indexOf(search.span) : -1), [trace, search.span]);
+  const errors = useMemo(() => trace.status.reduce((sum, status) => sum + (status === 2 ? 1 : 0), 0), [trace]);
+  const set = (change: { span?: string | undefined; filter?: string | undefined }) =>
+    void navigate({ to: '.', search: (before) => ({ ...before, ...change }), replace: true });
+  const self = trace.services.reduce((sum, service) => sum + service.self_ns, 0);
+
+  return (
+    <div className="page fill" data-testid="trace-page">
+      <div className="head">
+        <h1>{trace.strings[trace.name[0] ?? 0]}</h1>
+        <span>{duration(trace.dur_ns)}</span>
+        <span className="muted">{moment(trace.t0_us)}</span>
+        <span className="muted">{count(trace.n)} spans</span>
+        {errors > 0 && <span className="bad">▲ {errors} failed</span>}
+        {trace.truncated && <span className="bad">the first {count(trace.n)} of {count(trace.truncated.total)} spans</span>}
+        <code className="muted">{trace.trace_id}</code>
+      </div>
+      <div className="legend">
+        {trace.services.map((service) => (
+          <span key={service.name}>
+            <i style={{ background: serviceColor(service.color) }} />
+            {trace.strings[service.name]} <span className="muted">{percent(self > 0 ? service.self_ns / self : 0)}</span>
+          </span>
+        ))}
+        <span className="spacer" />
+        <button type="button" aria-pressed={critical} onClick={() => setCritical(!critical)} title="Critical path (c)">
+          Critical path
+        </button>
+        <input data-find value={filter} onChange={(event) => set({ filter: event.target.value || undefined })} placeholder="Find spans  f" aria-label="Find spans" />
+      </div>
+      <div className="trace">
+        <Waterfall
+          trace={trace}
+          selected={selected}
+          filter={filter}
+          critical={critical}
+          onSelect={(row) => set({ span: row >= 0 ? trace.id[row] : undefined })}
+          onToggleCritical={() => setCritical(!critical)}
+        />
+        {selected >= 0 && <Details traceId={trace.trace_id} spanId={trace.id[selected] ?? ''} onClose={() => set({ span: undefined })} />}
+      </div>
+    </div>
+  );
+}

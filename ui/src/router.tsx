@@ -1,0 +1,74 @@
+// The pages and what their URLs hold. A URL is the whole state of a view.
+
+import { createRootRoute, createRoute, createRouter, lazyRouteComponent, retainSearchParams } from '@tanstack/react-router';
+
+import { DEFAULT_RANGE } from './lib/time';
+import { NotFound, Shell } from './shell';
+
+export interface CommonSearch {
+  from?: string | undefined;
+  to?: string | undefined;
+}
+
+const text = (value: unknown): string | undefined =>
+  typeof value === 'string' && value !== '' ? value : typeof value === 'number' ? String(value) : undefined;
+
+const root = createRootRoute({
+  component: Shell,
+  notFoundComponent: NotFound,
+  validateSearch: (search: Record<string, unknown>): CommonSearch => ({ from: text(search['from']), to: text(search['to']) }),
+  search: { middlewares: [retainSearchParams(['from', 'to'])] },
+});
+
+const services = createRoute({
+  getParentRoute: () => root,
+  path: '/',
+  component: lazyRouteComponent(() => import('./pages/services/page'), 'ServicesPage'),
+});
+
+const service = createRoute({
+  getParentRoute: () => root,
+  path: '/services/$service',
+  component: lazyRouteComponent(() => import('./pages/service/page'), 'ServicePage'),
+});
+
+export interface SearchState {
+  query?: string | undefined;
+  order?: string | undefined;
+}
+
+const search = createRoute({
+  getParentRoute: () => root,
+  path: '/search',
+  validateSearch: (values: Record<string, unknown>): SearchState => ({ query: text(values['query']), order: text(values['order']) }),
+  component: lazyRouteComponent(() => import('./pages/search/page'), 'SearchPage'),
+});
+
+export interface TraceState {
+  span?: string | undefined;
+  filter?: string | undefined;
+}
+
+const trace = createRoute({
+  getParentRoute: () => root,
+  path: '/traces/$traceId',
+  validateSearch: (values: Record<string, unknown>): TraceState => ({ span: text(values['span']), filter: text(values['filter']) }),
+  component: lazyRouteComponent(() => import('./pages/trace/page'), 'TracePage'),
+});
+
+export const router = createRouter({
+  routeTree: root.addChildren([services, service, search, trace]),
+  defaultPreload: 'intent',
+  scrollRestoration: true,
+});
+
+declare module '@tanstack/react-router' {
+  interface Register {
+    router: typeof router;
+  }
+}
+
+/** The time range of a URL. */
+export function rangeOf(search: CommonSearch): { from: string; to: string } {
+  return { from: search.from ?? DEFAULT_RANGE.from, to: search.to ?? DEFAULT_RANGE.to };
+}
