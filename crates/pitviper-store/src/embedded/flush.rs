@@ -19,7 +19,8 @@ use tokio::sync::oneshot;
 
 use super::hot::{FlushPolicy, HotBatch, Tiers, merge_rows};
 use super::manifest::{Manifest, Table};
-use super::segment::{Segment, SegmentWriter};
+use super::segment::{Segment, SegmentCache};
+use super::segment_write::SegmentWriter;
 use super::wal::Wal;
 use crate::schema::{SpanMetricKey, SpanMetricsBuilder, read_span_metrics};
 use crate::store::{Red, StoreError};
@@ -35,6 +36,7 @@ const RETRY_LONGEST: Duration = Duration::from_secs(30);
 pub(super) struct FlushContext {
     pub(super) segments_dir: PathBuf,
     pub(super) temporary_dir: PathBuf,
+    pub(super) segment_cache: Arc<SegmentCache>,
     pub(super) tiers: Arc<Tiers>,
     pub(super) manifest: Manifest,
     pub(super) wal: Arc<Mutex<Wal>>,
@@ -156,7 +158,8 @@ fn flush_batches(context: &FlushContext, batches: &[Arc<HotBatch>]) -> Result<()
         written.push(writer.write(Table::SpanMetrics, &metrics, services)?);
     }
     context.manifest.add_segments(&written, last.last_sequence)?;
-    let segments = written.into_iter().map(|row| Arc::new(Segment::new(&context.segments_dir, row))).collect();
+    let segment = |row| Arc::new(Segment::new(&context.segments_dir, row, Arc::clone(&context.segment_cache)));
+    let segments = written.into_iter().map(segment).collect();
     context.tiers.finish_flush(batches, segments);
     // The data is safe from here on; a log file that stays is removed after the next flush.
     if let Err(error) = context.wal.lock().remove_through(last.last_sequence) {

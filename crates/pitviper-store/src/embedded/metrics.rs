@@ -24,8 +24,8 @@ pub(super) fn metrics(snapshot: &Snapshot, query: &MetricsQuery) -> Result<Vec<M
         if query.service.as_deref().is_some_and(|service| !segment.may_hold_service(service)) {
             continue;
         }
-        for batch in segment.read(None)? {
-            read_span_metrics(&batch).for_each(|(key, red)| add(&key, &red));
+        for batch in &segment.metrics()?.rows {
+            read_span_metrics(batch).for_each(|(key, red)| add(&key, &red));
         }
     }
     let mut rows: Vec<MetricRow> =

@@ -18,6 +18,7 @@ mod metrics;
 mod resources;
 mod search;
 mod segment;
+mod segment_write;
 mod traces;
 mod wal;
 
@@ -39,7 +40,7 @@ use self::flush::{FlushContext, Flusher};
 use self::hot::{FlushPolicy, Snapshot, Tiers, batch_bytes};
 use self::manifest::{Manifest, Table};
 use self::search::Engine;
-use self::segment::Segment;
+use self::segment::{Segment, SegmentCache};
 use self::wal::Wal;
 use crate::schema::WriteBatch;
 use crate::store::{
@@ -149,7 +150,11 @@ impl EmbeddedStore {
         let known: FxHashSet<&str> = rows.iter().map(|row| row.file.as_str()).collect();
         remove_others(&segments_dir, &known)?;
         remove_others(&temporary_dir, &FxHashSet::default())?;
-        let segments = rows.into_iter().map(|row| Arc::new(Segment::new(&segments_dir, row))).collect();
+        let segment_cache = Arc::new(SegmentCache::default());
+        let segments = rows
+            .into_iter()
+            .map(|row| Arc::new(Segment::new(&segments_dir, row, Arc::clone(&segment_cache))))
+            .collect();
         let tiers = Arc::new(Tiers::new(segments, config.hot_bytes_limit));
         let flushed = manifest.flushed_sequence()?;
         let replay = |sequence, batch| tiers.replay(sequence, batch);
@@ -159,6 +164,7 @@ impl EmbeddedStore {
         let flush = Arc::new(FlushContext {
             segments_dir,
             temporary_dir,
+            segment_cache,
             tiers: Arc::clone(&tiers),
             manifest,
             wal: Arc::clone(&wal),

@@ -71,7 +71,7 @@ pub(super) fn resources(snapshot: &Snapshot, range: TimeRange) -> Result<Vec<Res
         if segment.is_within(range) {
             summary.merge(&*segment.resource_summary(&COLUMNS)?);
         } else {
-            for batch in segment.read(Some(&COLUMNS))? {
+            for batch in segment.read(&COLUMNS)? {
                 summary.add(&batch, range);
             }
         }

@@ -373,11 +373,14 @@ mod tests {
             assert_eq!(found, [(1, 1), (2, 2), (3, 3)][..kept], "cut at {cut}");
             let is_torn = cut != 0 && !ends.contains(&cut);
             assert_eq!(recovery.frames_truncated, u64::from(is_torn), "cut at {cut}");
-            // The log goes on behind what was kept, and nothing of the torn write comes back.
-            assert_eq!(append(&mut wal, &[body(9)]), kept as u64 + 1);
-            drop(wal);
-            let (_, recovery, found) = open(dir.path(), 0);
-            assert_eq!((recovery.frames_truncated, found.len()), (0, kept + 1), "cut at {cut}");
+            // The log goes on behind what was kept, and nothing of the torn write comes back. Around
+            // the borders and here and there, because each try syncs files.
+            if cut % 100 == 0 || ends.iter().any(|end| end.abs_diff(cut) < 20) {
+                assert_eq!(append(&mut wal, &[body(9)]), kept as u64 + 1);
+                drop(wal);
+                let (_, recovery, found) = open(dir.path(), 0);
+                assert_eq!((recovery.frames_truncated, found.len()), (0, kept + 1), "cut at {cut}");
+            }
         }
     }
 

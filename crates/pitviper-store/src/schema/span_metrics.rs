@@ -66,7 +66,7 @@ pub struct SpanMetricKey {
 }
 
 /// Turns span metrics into rows.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct SpanMetricsBuilder {
     bucket_start_ns: Int64Builder,
     service: StringBuilder,
@@ -82,11 +82,32 @@ pub struct SpanMetricsBuilder {
     histogram_count: UInt64Builder,
 }
 
+impl Default for SpanMetricsBuilder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl SpanMetricsBuilder {
     /// An empty builder.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        // Arrow's own default is room for a thousand rows, far too much for the many small writes.
+        let text = || StringBuilder::with_capacity(0, 0);
+        Self {
+            bucket_start_ns: Int64Builder::with_capacity(0),
+            service: text(),
+            environment: text(),
+            version: text(),
+            name: text(),
+            kind: UInt8Builder::with_capacity(0),
+            is_root: BooleanBuilder::with_capacity(0),
+            peer: text(),
+            numbers: std::array::from_fn(|_| UInt64Builder::with_capacity(0)),
+            histogram_lengths: Vec::new(),
+            histogram_index: Int16Builder::with_capacity(0),
+            histogram_count: UInt64Builder::with_capacity(0),
+        }
     }
 
     /// Adds one row.

@@ -92,7 +92,7 @@ pub(crate) fn spans_schema() -> SchemaRef {
 }
 
 /// Turns spans into rows.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct SpansBuilder {
     start_ns: Int64Builder,
     duration_ns: Int64Builder,
@@ -121,21 +121,47 @@ pub struct SpansBuilder {
     json: String,
 }
 
+impl Default for SpansBuilder {
+    fn default() -> Self {
+        Self::with_capacity(0)
+    }
+}
+
 impl SpansBuilder {
     /// A builder with room for `n` spans; it grows as needed.
     #[must_use]
     pub fn with_capacity(n: usize) -> Self {
+        // Arrow's own default is room for a thousand rows, far too much for the many small writes.
+        let sparse_text = || StringBuilder::with_capacity(n, 0);
         Self {
             start_ns: Int64Builder::with_capacity(n),
             duration_ns: Int64Builder::with_capacity(n),
             trace_id: IdBuilder::with_capacity(n),
             span_id: IdBuilder::with_capacity(n),
             parent_span_id: IdBuilder::with_capacity(n),
+            resource: ResourceColumns { keys: Vec::with_capacity(n), ..ResourceColumns::default() },
+            name: TextDictionary { keys: Vec::with_capacity(n), ..TextDictionary::default() },
             kind: UInt8Builder::with_capacity(n),
             status: UInt8Builder::with_capacity(n),
+            status_message: sparse_text(),
             is_root: BooleanBuilder::with_capacity(n),
+            http_status: UInt16Builder::with_capacity(n),
+            db_system: sparse_text(),
+            detail: sparse_text(),
+            attrs: AttributeColumns::with_capacity(n),
+            events: sparse_text(),
+            links: sparse_text(),
+            trace_state: sparse_text(),
             flags: UInt32Builder::with_capacity(n),
-            ..Self::default()
+            dropped_attributes: UInt32Builder::with_capacity(n),
+            dropped_events: UInt32Builder::with_capacity(n),
+            dropped_links: UInt32Builder::with_capacity(n),
+            end_ns: UInt64Builder::with_capacity(n),
+            scope: ScopeColumn {
+                dictionary: TextDictionary { keys: Vec::with_capacity(n), ..TextDictionary::default() },
+                last: None,
+            },
+            json: String::new(),
         }
     }
 
@@ -321,11 +347,17 @@ impl<const N: usize> IdBuilder<N> {
 }
 
 /// Distinct texts and, for each row, which.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct TextDictionary {
     keys: Vec<i32>,
     known: FxHashMap<Box<str>, i32>,
     values: StringBuilder,
+}
+
+impl Default for TextDictionary {
+    fn default() -> Self {
+        Self { keys: Vec::new(), known: FxHashMap::default(), values: StringBuilder::with_capacity(0, 0) }
+    }
 }
 
 impl TextDictionary {
@@ -455,23 +487,23 @@ struct AttributeColumns {
     text: String,
 }
 
-impl Default for AttributeColumns {
-    fn default() -> Self {
+impl AttributeColumns {
+    fn with_capacity(n: usize) -> Self {
+        let mut offsets = Vec::with_capacity(n + 1);
+        offsets.push(0);
         Self {
-            offsets: vec![0],
-            keys: StringBuilder::new(),
-            values: StringBuilder::new(),
-            types: StringBuilder::new(),
-            number_offsets: vec![0],
-            number_keys: StringBuilder::new(),
-            numbers: Float64Builder::new(),
+            number_offsets: offsets.clone(),
+            offsets,
+            keys: StringBuilder::with_capacity(n, 0),
+            values: StringBuilder::with_capacity(n, 0),
+            types: StringBuilder::with_capacity(n, 0),
+            number_keys: StringBuilder::with_capacity(0, 0),
+            numbers: Float64Builder::with_capacity(0),
             row_types: String::new(),
             text: String::new(),
         }
     }
-}
 
-impl AttributeColumns {
     fn append<'a>(&mut self, attributes: &'a Attributes) -> Promoted<'a> {
         let mut promoted = Promoted::default();
         let mut detail_rank = DETAIL_ATTRIBUTES.len();

@@ -10,20 +10,20 @@ use pitviper_store::schema::{METRIC_BUCKET_NS, SpanMetricKey, SpanMetricsBuilder
 use pitviper_store::{MetricsQuery, Order, Red, Search, SpanScope, Store, TimeRange};
 
 /// Spans of each numbered write.
-pub const SPANS_A_WRITE: u64 = 7;
+pub(crate) const SPANS_A_WRITE: u64 = 7;
 
 /// Opens the store with its defaults.
-pub async fn open(dir: &Path) -> Arc<EmbeddedStore> {
+pub(crate) async fn open(dir: &Path) -> Arc<EmbeddedStore> {
     EmbeddedStore::open(EmbeddedConfig::new(dir)).await.unwrap()
 }
 
 /// A write whose spans are known by its number, with metrics that count them.
-pub fn write(number: u64) -> WriteBatch {
+pub(crate) fn write(number: u64) -> WriteBatch {
     padded_write(number, 0)
 }
 
 /// The same, each span with so many bytes that do not compress.
-pub fn padded_write(number: u64, padding: usize) -> WriteBatch {
+pub(crate) fn padded_write(number: u64, padding: usize) -> WriteBatch {
     let attributes = [("service.name", "load")].into_iter().collect();
     let resource = Resource { attributes, dropped_attributes_count: 0 };
     let mut spans = SpansBuilder::with_capacity(SPANS_A_WRITE as usize);
@@ -82,7 +82,7 @@ fn noise(seed: u64, length: usize) -> String {
 }
 
 /// How many spans the metrics say there are. A row that is visible twice counts twice.
-pub async fn counted(store: &dyn Store) -> u64 {
+pub(crate) async fn counted(store: &dyn Store) -> u64 {
     let query = MetricsQuery {
         range: TimeRange::ALL,
         step_ns: None,
@@ -97,7 +97,7 @@ pub async fn counted(store: &dyn Store) -> u64 {
 }
 
 /// Asserts that exactly these writes are there, each span once, however it is asked for.
-pub async fn assert_holds(store: &dyn Store, numbers: impl IntoIterator<Item = u64>) {
+pub(crate) async fn assert_holds(store: &dyn Store, numbers: impl IntoIterator<Item = u64>) {
     let numbers: Vec<u64> = numbers.into_iter().collect();
     let expect = numbers.len() as u64 * SPANS_A_WRITE;
     assert_eq!(store.stats().spans, expect, "rows in all tiers");
