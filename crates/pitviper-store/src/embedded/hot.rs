@@ -119,6 +119,13 @@ pub(super) struct Reservation {
     bytes: usize,
 }
 
+impl Reservation {
+    /// Leaves the memory reserved, for whoever now accounts for it.
+    fn keep(mut self) -> usize {
+        std::mem::take(&mut self.bytes)
+    }
+}
+
 impl Drop for Reservation {
     fn drop(&mut self) {
         self.tiers.reserved_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
@@ -149,8 +156,7 @@ impl Tiers {
 
     /// Makes a durable write visible. Its memory stays reserved until it is flushed.
     pub(super) fn push(&self, sequence: u64, rows: WriteBatch, reservation: Reservation) {
-        let batch = hot_batch(sequence, sequence, rows, reservation.bytes, Instant::now());
-        std::mem::forget(reservation);
+        let batch = hot_batch(sequence, sequence, rows, reservation.keep(), Instant::now());
         self.state.lock().hot.push(Arc::new(batch));
     }
 

@@ -41,7 +41,7 @@ use self::hot::{FlushPolicy, Snapshot, Tiers, batch_bytes};
 use self::manifest::{Manifest, Table};
 use self::search::Engine;
 use self::segment::{Segment, SegmentCache};
-use self::wal::Wal;
+use self::wal::{Wal, WalGauges};
 use crate::schema::WriteBatch;
 use crate::store::{
     Ack, MetricRow, MetricsQuery, ResourceSeen, Search, Store, StoreError, StoreStats, StoredSpan, TimeRange, Trace,
@@ -107,6 +107,7 @@ impl EmbeddedConfig {
 pub struct EmbeddedStore {
     tiers: Arc<Tiers>,
     wal: Arc<Mutex<Wal>>,
+    wal_gauges: Arc<WalGauges>,
     flush: Arc<FlushContext>,
     engine: Engine,
     running: Mutex<Option<Running>>,
@@ -144,6 +145,7 @@ impl EmbeddedStore {
             std::fs::create_dir_all(&path).map_err(io_error(|| format!("making {}", path.display()))).map(|()| path)
         };
         let (segments_dir, temporary_dir) = (make("segments")?, make("tmp")?);
+        sync_dir(dir).map_err(io_error(|| format!("syncing {}", dir.display())))?;
         let lock = lock_dir(dir)?;
         let manifest = Manifest::open(&dir.join("manifest.sqlite"))?;
         let rows = manifest.segments()?;
@@ -160,6 +162,7 @@ impl EmbeddedStore {
         let replay = |sequence, batch| tiers.replay(sequence, batch);
         let (wal, recovery) = Wal::open(&dir.join("wal"), config.durability, flushed, replay)?;
         let durable_sequence = Arc::new(AtomicU64::new(wal.last_sequence()));
+        let wal_gauges = wal.gauges();
         let wal = Arc::new(Mutex::new(wal));
         let flush = Arc::new(FlushContext {
             segments_dir,
@@ -184,6 +187,7 @@ impl EmbeddedStore {
         Ok(Self {
             tiers,
             wal,
+            wal_gauges,
             flush,
             engine,
             running: Mutex::new(Some(Running { committer, flusher, _lock: lock })),
@@ -303,19 +307,15 @@ impl Store for EmbeddedStore {
         let snapshot = self.tiers.snapshot();
         let hot_spans = snapshot.hot_rows(Table::Spans, TimeRange::ALL).map(|rows| rows.num_rows() as u64).sum();
         let in_segments: u64 = snapshot.segments_in(Table::Spans, TimeRange::ALL).map(|segment| segment.row.rows).sum();
-        let (wal_bytes, wal_syncs) = {
-            let wal = self.wal.lock();
-            (wal.bytes(), wal.syncs())
-        };
         StoreStats {
             spans: hot_spans + in_segments,
             hot_spans,
             hot_bytes: self.tiers.reserved_bytes() as u64,
             segments: snapshot.segments.len() as u64,
             segment_bytes: snapshot.segments.iter().map(|segment| segment.row.bytes).sum(),
-            wal_bytes,
+            wal_bytes: self.wal_gauges.bytes.load(Ordering::Relaxed),
             durable_sequence: self.durable_sequence.load(Ordering::Acquire),
-            wal_syncs,
+            wal_syncs: self.wal_gauges.syncs.load(Ordering::Relaxed),
             flushes: self.flush.flushes.load(Ordering::Relaxed),
             flush_failures: self.flush.failures.load(Ordering::Relaxed),
             busy_rejections: self.tiers.busy_rejections(),

@@ -12,6 +12,8 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::frame::{self, FrameError};
 use super::{Durability, io_error, sync_dir};
@@ -37,7 +39,16 @@ pub(super) struct Wal {
     closed: Vec<LogFile>,
     next_sequence: u64,
     buffer: Vec<u8>,
-    syncs: u64,
+    gauges: Arc<WalGauges>,
+}
+
+/// Figures that can be read while a group is being synced.
+#[derive(Debug, Default)]
+pub(super) struct WalGauges {
+    /// Bytes of all files.
+    pub(super) bytes: AtomicU64,
+    /// Groups written since open.
+    pub(super) syncs: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -71,7 +82,7 @@ impl Wal {
             closed: Vec::new(),
             next_sequence: flushed_sequence + 1,
             buffer: Vec::new(),
-            syncs: 0,
+            gauges: Arc::default(),
         };
         let mut recovery = Recovery::default();
         for path in log_files(dir)? {
@@ -139,7 +150,8 @@ impl Wal {
             Ok(()) => {
                 file.bytes += self.buffer.len() as u64;
                 self.next_sequence = sequence;
-                self.syncs += 1;
+                self.gauges.syncs.fetch_add(1, Ordering::Relaxed);
+                self.measure();
                 Ok(first)
             }
             Err(error) => {
@@ -188,6 +200,7 @@ impl Wal {
             let (gone, kept) = std::mem::take(&mut self.closed).into_iter().partition(done);
             (removed, self.closed) = (gone, kept);
         }
+        self.measure();
         for file in &removed {
             std::fs::remove_file(&file.path).map_err(io_error(|| format!("removing {}", file.path.display())))?;
         }
@@ -204,14 +217,14 @@ impl Wal {
         self.next_sequence - 1
     }
 
-    /// Bytes of all files.
-    pub(super) fn bytes(&self) -> u64 {
-        self.closed.iter().chain(&self.active).map(|file| file.bytes).sum()
+    /// Figures that can be read without the log.
+    pub(super) fn gauges(&self) -> Arc<WalGauges> {
+        Arc::clone(&self.gauges)
     }
 
-    /// Groups written since open.
-    pub(super) fn syncs(&self) -> u64 {
-        self.syncs
+    fn measure(&self) {
+        let bytes = self.closed.iter().chain(&self.active).map(|file| file.bytes).sum();
+        self.gauges.bytes.store(bytes, Ordering::Relaxed);
     }
 }
 
@@ -426,12 +439,12 @@ mod tests {
             assert_eq!(log_files(dir.path()).unwrap().len(), expect_files);
         }
         let per_file = FILE_BYTES_LIMIT + (HEADER_BYTES + FRAME_HEADER_BYTES) as u64;
-        assert_eq!(wal.bytes(), 3 * per_file);
+        assert_eq!(wal.gauges().bytes.load(Ordering::Relaxed), 3 * per_file);
         wal.remove_through(2).unwrap();
-        assert_eq!((log_files(dir.path()).unwrap().len(), wal.bytes()), (1, per_file));
+        assert_eq!((log_files(dir.path()).unwrap().len(), wal.gauges().bytes.load(Ordering::Relaxed)), (1, per_file));
         wal.rotate();
         wal.remove_through(3).unwrap();
-        assert_eq!((log_files(dir.path()).unwrap().len(), wal.bytes()), (0, 0));
+        assert_eq!((log_files(dir.path()).unwrap().len(), wal.gauges().bytes.load(Ordering::Relaxed)), (0, 0));
     }
 
     #[test]
