@@ -22,6 +22,17 @@ interface Props {
   label: string;
 }
 
+/** Times of day, with seconds when the ticks are that close, with the day where it begins. */
+function clock(seconds: number[]): string[] {
+  const close = (seconds[1] ?? 0) - (seconds[0] ?? 0) < 60;
+  return seconds.map((second) => {
+    const date = new Date(second * 1000);
+    const midnight = date.getHours() === 0 && date.getMinutes() === 0 && date.getSeconds() === 0;
+    if (midnight) return date.toLocaleDateString([], { month: 'short', day: 'numeric' });
+    return date.toTimeString().slice(0, close ? 8 : 5);
+  });
+}
+
 const sync = uPlot.sync('pitviper');
 
 export function Chart({ times, lines, format, onZoom, label }: Props) {
@@ -42,6 +53,7 @@ export function Chart({ times, lines, format, onZoom, label }: Props) {
         ticks: { show: false },
         font: '11px system-ui, sans-serif',
       };
+      const latest = lines[0] ? lines[0].values.findLastIndex((value) => value !== null) : -1;
       const show = (index: number | null | undefined) => {
         if (!readout.current) return;
         readout.current.textContent = lines
@@ -55,7 +67,7 @@ export function Chart({ times, lines, format, onZoom, label }: Props) {
           cursor: { sync: { key: sync.key }, drag: { x: true, y: false, setScale: false }, y: false },
           select: { show: true, left: 0, top: 0, width: 0, height: 0 },
           scales: { x: { time: true }, y: { range: (_, __, max) => [0, max > 0 ? max * 1.1 : 1] } },
-          axes: [axis, { ...axis, size: 66, values: (_, values) => values.map((value) => format(value)) }],
+          axes: [{ ...axis, values: (_, seconds) => clock(seconds) }, { ...axis, size: 66, values: (_, values) => values.map((value) => format(value)) }],
           series: [
             {},
             ...lines.map((line): uPlot.Series => {
@@ -65,7 +77,7 @@ export function Chart({ times, lines, format, onZoom, label }: Props) {
             }),
           ],
           hooks: {
-            setCursor: [(self) => show(self.cursor.idx)],
+            setCursor: [(self) => show(self.cursor.idx ?? latest)],
             setSelect: [
               (self) => {
                 if (self.select.width < 4) return;
@@ -79,7 +91,7 @@ export function Chart({ times, lines, format, onZoom, label }: Props) {
         [times.map((us) => us / 1e6), ...lines.map((line) => line.values)] as uPlot.AlignedData,
         element,
       );
-      show(lines[0] ? lines[0].values.findLastIndex((value) => value !== null) : null);
+      show(latest);
     };
     build();
     const resized = new ResizeObserver(() => plot?.setSize({ width: element.clientWidth, height: element.clientHeight }));

@@ -12,7 +12,7 @@ interface Props {
 
 const HEIGHT = 20;
 
-export function Sparkline({ values, color = '--accent', width = 90 }: Props) {
+export function Sparkline({ values, color = '--accent', width = 64 }: Props) {
   const canvas = useRef<HTMLCanvasElement>(null);
 
   useEffect(() => {

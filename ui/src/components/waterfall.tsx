@@ -134,8 +134,9 @@ export function Waterfall({ trace, selected, filter, critical, onSelect, onToggl
         const textWidth = context.measureText(text).width;
         const after = left + width + 5;
         const before = left - textWidth - 5;
-        context.fillStyle = paint.muted;
-        context.fillText(text, after + textWidth < size.width ? after : Math.max(label + 4, before), y + ROW / 2);
+        const [fitsAfter, fitsBefore] = [after + textWidth < size.width, before > label];
+        context.fillStyle = fitsAfter || fitsBefore ? paint.muted : paint.bg;
+        context.fillText(text, fitsAfter ? after : fitsBefore ? before : Math.max(label, left) + 5, y + ROW / 2);
         context.restore();
 
         context.save();

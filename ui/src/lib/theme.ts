@@ -34,7 +34,9 @@ const HUES = [172, 262, 32, 212, 332, 92, 292, 12, 192, 52, 242, 132, 312, 72, 2
 /** The colour of a service, by the index the server gives it: the same on every screen. */
 export function serviceColor(index: number): string {
   const hue = HUES[((index % HUES.length) + HUES.length) % HUES.length];
-  return isDark() ? `hsl(${hue} 45% 58%)` : `hsl(${hue} 55% 45%)`;
+  // Neighbours in hue differ in lightness as well.
+  const odd = index % 2 === 1;
+  return isDark() ? `hsl(${hue} 48% ${odd ? 68 : 52}%)` : `hsl(${hue} 55% ${odd ? 58 : 40}%)`;
 }
 
 /** The colour index of a service, as the server computes it: 32-bit FNV-1a of its name. */

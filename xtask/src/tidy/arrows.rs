@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::process::Command;
 
-use anyhow::{Context, Result};
-use cargo_metadata::{DependencyKind, MetadataCommand};
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
 
 use super::settings::Settings;
 use super::{Complaint, complain};
@@ -16,21 +17,44 @@ struct Room {
     dependencies: Vec<(String, bool)>,
 }
 
+/// The part of `cargo metadata` that is needed. The crate `cargo_metadata` would do, but it turns on
+/// a feature of serde_json and with it a second build of the storage engine.
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    name: String,
+    dependencies: Vec<Dependency>,
+}
+
+#[derive(Deserialize)]
+struct Dependency {
+    name: String,
+    kind: Option<String>,
+}
+
 pub(super) fn check(root: &Path, settings: &Settings) -> Result<Vec<Complaint>> {
-    let metadata = MetadataCommand::new()
-        .manifest_path(root.join("Cargo.toml"))
-        .no_deps()
-        .exec()
-        .context("cannot read the workspace")?;
+    let output = Command::new("cargo")
+        .args(["metadata", "--no-deps", "--format-version", "1"])
+        .current_dir(root)
+        .output()
+        .context("cannot run cargo")?;
+    if !output.status.success() {
+        bail!("cargo metadata failed: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    let metadata: Metadata = serde_json::from_slice(&output.stdout).context("cargo metadata is not as expected")?;
     let rooms: Vec<Room> = metadata
         .packages
-        .iter()
+        .into_iter()
         .map(|package| Room {
-            name: package.name.to_string(),
+            name: package.name,
             dependencies: package
                 .dependencies
-                .iter()
-                .map(|dependency| (dependency.name.clone(), dependency.kind == DependencyKind::Development))
+                .into_iter()
+                .map(|dependency| (dependency.name, dependency.kind.as_deref() == Some("dev")))
                 .collect(),
         })
         .collect();

@@ -171,7 +171,7 @@ export function ServicesPage() {
 }
 
 function Impact({ share }: { share: number }) {
-  return <div className="length" style={{ width: Math.max(1, 80 * share) }} title="Requests × p95, relative to the first" />;
+  return <div className="length" style={{ width: Math.max(1, 56 * share) }} title="Requests × p95, relative to the first" />;
 }
 
 /** Nothing to show: either nothing ever arrived, or nothing in this time. */
