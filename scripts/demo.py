@@ -5,6 +5,7 @@ Runs until interrupted; ``--once`` runs a bounded load, prints what the server k
 
 import argparse
 import contextlib
+import functools
 import json
 import os
 import shutil
@@ -54,7 +55,15 @@ def build_server() -> Path:
     binary = target / "release" / "pitviper-server"
     if not binary.exists():
         step("building the server; the first time this takes a quarter of an hour")
-    run("cargo", "build", "--release", "--locked", "-p", "pitviper-server", *(() if not binary.exists() else ("--quiet",)))
+    run(
+        "cargo",
+        "build",
+        "--release",
+        "--locked",
+        "-p",
+        "pitviper-server",
+        *(() if not binary.exists() else ("--quiet",)),
+    )
     return binary
 
 
@@ -196,9 +205,14 @@ def start_services(bin_folder: Path, processes: Processes, otlp: str) -> str:
         }
         command[0] = str(bin_folder / "pitviper")
         processes.start(name, *command, application, cwd=ROOT / "examples" / folder, **shared, **own)
-        host, wanted = "127.0.0.1", port
-        wait_until(name, lambda: socket.create_connection((host, wanted), 1).close(), processes)
+        wait_until(name, functools.partial(connect, port), processes)
     return urls["flaskr"]
+
+
+def connect(port: int) -> bool:
+    """Connects and hangs up; raises when nobody listens."""
+    socket.create_connection(("127.0.0.1", port), 1).close()
+    return True
 
 
 def load_command(bin_folder: Path, blog: str, visits: int, rate: float, seed: int) -> "list[str]":
@@ -210,7 +224,9 @@ def load_command(bin_folder: Path, blog: str, visits: int, rate: float, seed: in
 def summary(base: str) -> bool:
     """Prints what the server knows; whether it is what a load leaves."""
     services = get(f"{base}/api/v1/services")["data"]
-    traces = get(f"{base}/api/v1/spans/search", {"query": 'name:"POST /create"', "order": "-duration", "limit": 1})["data"]
+    traces = get(f"{base}/api/v1/spans/search", {"query": 'name:"POST /create"', "order": "-duration", "limit": 1})[
+        "data"
+    ]
     print(f"\n{'service':<16}{'requests':>9}{'failed':>8}{'p50':>10}{'p95':>10}")
     for service in services:
         p50, p95 = ((service[key]["v"] or 0) / 1e6 for key in ("p50", "p95"))

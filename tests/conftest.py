@@ -1,0 +1,157 @@
+"""The whole house: the real server, the real Flaskr and a notification service under the agent.
+
+Everything is started by ``make test-house``, which builds the server and the wheels before.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "scripts"))
+import demo  # noqa: E402
+
+BINARY = Path(os.environ.get("CARGO_TARGET_DIR", demo.CACHE / "target")) / "release" / "pitviper-server"
+
+
+class Server:
+    """A server on free ports, with a store of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.ready = folder / "ready.json"
+        self.ports = {"http": 0, "otlp-http": 0, "otlp-grpc": 0}
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Starts it; a second start uses the same ports and the same store."""
+        self.ready.unlink(missing_ok=True)
+        command = [str(BINARY), "serve", "--data-dir", str(self.folder / "data"), "--ready-file", str(self.ready)]
+        for flag, port in self.ports.items():
+            command += [f"--{flag}", f"127.0.0.1:{port}"]
+        with (self.folder / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+        addresses = eventually(lambda: json.loads(self.ready.read_text()))
+        for flag in self.ports:
+            self.ports[flag] = int(addresses[flag.replace("-", "_")].rpartition(":")[2])
+
+    @property
+    def url(self) -> str:
+        """Where the UI and the API are."""
+        return f"http://127.0.0.1:{self.ports['http']}"
+
+    @property
+    def otlp(self) -> str:
+        """Where spans are sent."""
+        return f"http://127.0.0.1:{self.ports['otlp-http']}"
+
+    def stop(self, how: int = signal.SIGTERM) -> int:
+        """Ends it; returns its exit status."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+        return self.process.wait(30)
+
+    def get(self, path: str, body: "dict[str, Any] | None" = None) -> Any:
+        """Asks the API; the data of the answer."""
+        return demo.get(f"{self.url}/api/v1/{path}", body)["data"]
+
+    def spans(self, trace_id: str) -> "list[dict[str, Any]]":
+        """All spans of a trace."""
+        return self.get(f"traces/{trace_id}/spans")
+
+    def traces(self, query: str) -> "list[dict[str, Any]]":
+        """Traces that match, newest first."""
+        return self.get("spans/search", {"query": query, "limit": 1000})
+
+    def metric(self, name: str) -> "dict[str, float]":
+        """The samples of a metric, by their labels."""
+        import urllib.request
+
+        with urllib.request.urlopen(f"{self.url}/metrics", timeout=10) as response:
+            lines = response.read().decode().splitlines()
+        samples = (line.rpartition(" ") for line in lines if line.startswith((f"{name}{{", f"{name} ")))
+        return {labels: float(value) for labels, _, value in samples}
+
+
+def eventually(probe: "Callable[[], Any]", timeout: float = 20.0) -> Any:
+    """What ``probe`` returns once it neither raises nor returns something false."""
+    until = time.monotonic() + timeout
+    while True:
+        try:
+            found = probe()
+            if found or time.monotonic() > until:
+                assert found, "what was waited for did not come"
+                return found
+        except (OSError, AssertionError, KeyError, IndexError, json.JSONDecodeError):
+            if time.monotonic() > until:
+                raise
+        time.sleep(0.1)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> "Iterator[Server]":
+    """A server on an empty store."""
+    started = Server(tmp_path)
+    started.start()
+    yield started
+    started.stop(signal.SIGKILL)
+
+
+@pytest.fixture(scope="session")
+def services() -> Path:
+    """The ``bin`` of an environment with the agent, Flaskr and what both services need."""
+    return demo.environment()
+
+
+class House:
+    """Server and services."""
+
+    def __init__(self, server: Server, folder: Path, services: Path) -> None:
+        self.server = server
+        self.services = services
+        self.processes = demo.Processes(folder)
+        self.blog = ""
+
+    def start(self) -> None:
+        """Starts the services."""
+        self.blog = demo.start_services(self.services, self.processes, self.server.otlp.removeprefix("http://"))
+
+    def load(self, visits: int, seed: int = 1) -> None:
+        """Runs visitors to their end."""
+        command = demo.load_command(self.services, self.blog, visits, 0, seed)
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=120)
+
+    def visitor(self) -> Any:
+        """A browser that is logged in."""
+        import random
+
+        sys.path.insert(0, str(ROOT / "examples"))
+        import load
+
+        visitor = load.Visitor(self.blog, random.Random(7))
+        visitor.log_in("editor")
+        return visitor
+
+
+@pytest.fixture
+def house(server: Server, tmp_path: Path, services: Path) -> "Iterator[House]":
+    """The house with its lights on."""
+    built = House(server, tmp_path, services)
+    try:
+        built.start()
+        yield built
+    finally:
+        built.processes.stop()
+        with contextlib.suppress(OSError):
+            shutil.rmtree(tmp_path / "data", ignore_errors=True)

@@ -1,0 +1,131 @@
+"""The pages, in a real browser, on real data."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from conftest import House, Server
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
+from screenshots import CHROMIUM_FLAGS
+
+
+@pytest.fixture
+def page() -> "Iterator[Page]":
+    """A page that fails its test on any error, and on any request to another origin."""
+    troubles: list[str] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=list(CHROMIUM_FLAGS))
+        opened = browser.new_page(viewport={"width": 1360, "height": 800})
+        opened.set_default_timeout(20_000)
+        opened.on("pageerror", lambda error: troubles.append(str(error)))
+        opened.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
+        opened.on(
+            "request",
+            lambda request: (
+                troubles.append(request.url)
+                if not request.url.startswith(("http://127.0.0.1:", "data:", "blob:"))
+                else None
+            ),
+        )
+        yield opened
+        browser.close()
+    assert troubles == []
+
+
+def test_first_run_waits_and_flips_by_itself(page: Page, server: Server, tmp_path: Path, services: Path) -> None:
+    page.goto(server.url)
+    first_run = page.get_by_test_id("first-run")
+    expect(first_run).to_contain_text("pip install pitviper")
+    expect(first_run).to_contain_text(server.otlp.removeprefix("http://"))
+    expect(first_run).to_contain_text("Waiting for the first span")
+    house = House(server, tmp_path, services)
+    try:
+        house.start()
+        house.visitor()
+        expect(page.get_by_role("table", name="Services")).to_contain_text("flaskr")
+    finally:
+        house.processes.stop()
+
+
+def test_from_the_services_to_the_statement(page: Page, house: House) -> None:
+    house.load(40)
+    house.visitor().request("/create", {"title": "x", "body": "y"})
+    page.wait_for_timeout(1_500)
+    page.goto(house.server.url)
+    page.get_by_role("table", name="Services").get_by_role("row", name="flaskr").click()
+
+    expect(page.get_by_test_id("service-page").get_by_role("heading", name="flaskr")).to_be_visible()
+    for chart in ("Response time", "Failure rate", "Throughput"):
+        expect(page.get_by_role("img", name=f"{chart} over time")).to_be_visible()
+    page.get_by_role("table", name="Operations").get_by_role("row", name="POST /create").click()
+
+    results = page.get_by_role("table", name="Traces")
+    expect(page.get_by_role("textbox", name="Search traces")).to_have_value('service:flaskr name:"POST /create"')
+    results.get_by_role("row", name="POST /create").first.click()
+
+    spans = page.get_by_role("treegrid", name="Spans")
+    expect(spans).to_contain_text("INSERT INTO post (title, body, author_id) VALUES (?)")
+    expect(spans).to_contain_text("notification_app.notify")
+    waterfall = page.get_by_test_id("waterfall")
+    waterfall.focus()
+    page.keyboard.press("Home")
+    for _ in range(3):
+        page.keyboard.press("ArrowDown")
+    details = page.get_by_test_id("span-details")
+    expect(details).to_contain_text("INSERT post")
+    expect(details).to_contain_text("db.system.name")
+    page.reload()
+    expect(page.get_by_test_id("span-details")).to_contain_text("INSERT post")
+    waterfall.focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowLeft")
+    expect(spans.get_by_role("row")).to_have_count(1)
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Escape")
+    expect(details).to_be_hidden()
+
+
+def test_mistakes_are_shown_where_they_are(page: Page, house: House) -> None:
+    house.visitor()
+    page.wait_for_timeout(1_500)
+    page.goto(f"{house.server.url}/search")
+    box = page.get_by_role("textbox", name="Search traces")
+    expect(page.get_by_role("table", name="Traces")).to_be_visible()
+    box.fill("service:nowhere")
+    box.press("Enter")
+    expect(page.get_by_text("No trace matches")).to_be_visible()
+    trace_id = house.server.traces("is:root")[0]["trace_id"]
+    box.fill(trace_id)
+    box.press("Enter")
+    expect(page.get_by_test_id("trace-page")).to_contain_text(trace_id)
+
+
+def test_keys_and_themes(page: Page, house: House) -> None:
+    house.visitor()
+    page.wait_for_timeout(1_500)
+    page.goto(house.server.url)
+    expect(page.get_by_role("table", name="Services")).to_be_visible()
+    page.get_by_test_id("theme").select_option("dark")
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    page.reload()
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    page.get_by_test_id("theme").select_option("light")
+    page.get_by_role("heading", name="Services").click()
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keyboard")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    expect(page.get_by_test_id("service-page")).to_be_visible()
+    page.keyboard.press("g")
+    page.keyboard.press("t")
+    expect(page.get_by_test_id("search-page")).to_be_visible()
+    page.get_by_test_id("time-picker").click()
+    page.get_by_role("textbox", name="Time range").fill("2h")
+    page.keyboard.press("Enter")
+    expect(page.get_by_test_id("time-picker")).to_have_text("last 2h")
+    assert "from=now-2h" in page.url
