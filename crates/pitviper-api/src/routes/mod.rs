@@ -60,8 +60,8 @@ pub(crate) fn router(api: &Api) -> Router {
         .route_layer(axum::middleware::from_fn(remember_route))
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .layer(CompressionLayer::new().quality(COMPRESSION))
         .fallback(ui::serve)
+        .layer(CompressionLayer::new().quality(COMPRESSION))
         .with_state(api.clone())
 }
 
