@@ -181,9 +181,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let hot = store.stats().hot_spans;
     let began = Instant::now();
     store.flush().await?;
-    if hot > 0 {
-        println!("flush: {} ns a span for {hot} spans", began.elapsed().as_nanos() as u64 / hot);
-    }
+    let flushed = hot.max(1);
+    println!("flush: {} ns a span for {hot} spans", began.elapsed().as_nanos() as u64 / flushed);
     let stats = store.stats();
     println!("disk: {} B a span in {} segments", stats.segment_bytes / stats.spans, stats.segments);
     lookups(&store, "segments").await?;

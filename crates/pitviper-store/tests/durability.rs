@@ -1,5 +1,7 @@
 //! An acknowledged write survives crashes at any point, and is seen exactly once.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::fs;

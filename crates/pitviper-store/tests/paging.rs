@@ -1,6 +1,8 @@
 //! Pages of a search put together are the search in one piece, also where sort values are equal,
 //! traces spread over the time range, and rows lie in several tiers; and equal a plain evaluation.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::sync::Arc;
 
 use pitviper_model::{Resource, Scope, Span, SpanId, SpanKind, TraceId};
@@ -22,7 +24,7 @@ fn span(number: u64) -> Span {
     let start = 1_700_000_000_000_000_000 + scatter(number) % 40;
     Span {
         trace_id: TraceId(u128::from(scatter(number + 5_000) % TRACES + 1).to_be_bytes()),
-        span_id: SpanId((scatter(number + 9_000) << 10 | number + 1).to_be_bytes()),
+        span_id: SpanId(((scatter(number + 9_000) << 10) | (number + 1)).to_be_bytes()),
         name: format!("name {}", number % 3),
         kind: SpanKind::ALL[(scatter(number + 77) % 5) as usize],
         start_time_unix_nano: start,

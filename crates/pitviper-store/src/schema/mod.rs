@@ -7,6 +7,7 @@
 //! - A span comes back from its row exactly as it went in: attribute types, order and repeated keys.
 //! - A row needs nothing but its own segment to be read: resource and scope are columns.
 
+mod columns;
 mod json;
 mod span_metrics;
 mod spans;

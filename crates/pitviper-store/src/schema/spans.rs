@@ -5,47 +5,23 @@ use std::fmt::Write as _;
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::builder::{
-    ArrayBuilder, BooleanBuilder, Float64Builder, Int64Builder, StringBuilder, UInt8Builder, UInt16Builder,
-    UInt32Builder, UInt64Builder,
+    BooleanBuilder, Int64Builder, StringBuilder, UInt8Builder, UInt16Builder, UInt32Builder, UInt64Builder,
 };
-use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, Int32Array, MapArray, StringArray, StructArray};
-use arrow::buffer::OffsetBuffer;
+use arrow::array::{ArrayRef, AsArray};
 use arrow::compute::concat;
-use arrow::datatypes::{DataType, Field, FieldRef, Fields, Int32Type, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
-use pitviper_model::{Attributes, Event, Link, Resource, Scope, Span, Value};
-use rustc_hash::FxHashMap;
+use pitviper_model::{Attributes, Event, Link, Resource, Scope, Span};
 
 use super::MAX_START_TIME_UNIX_NANO;
-use super::json::{write_hex, write_map, write_text, write_value};
+use super::columns::{
+    AttributeColumns, IdBuilder, ResourceColumns, ScopeColumn, TextDictionary, dictionary_type, entries_field,
+};
+use super::json::{write_hex, write_map, write_text};
 
 /// Longest [`TraceSpan::detail`](crate::TraceSpan::detail), in bytes. The whole text stays in the attribute.
 const MAX_DETAIL_BYTES: usize = 240;
-
-/// Attributes that say in one line what a span did, the most telling first.
-const DETAIL_ATTRIBUTES: [&str; 8] = [
-    "db.query.text",
-    "db.statement",
-    "url.full",
-    "http.url",
-    "url.path",
-    "http.target",
-    "messaging.destination.name",
-    "rpc.method",
-];
-
-pub(super) fn dictionary_type() -> DataType {
-    DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
-}
-
-fn map_fields(value: DataType) -> Fields {
-    Fields::from(vec![Field::new("key", DataType::Utf8, false), Field::new("value", value, false)])
-}
-
-fn entries_field(value: DataType) -> FieldRef {
-    Arc::new(Field::new("key_value", DataType::Struct(map_fields(value)), false))
-}
 
 static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
     let text = |name: &str| Field::new(name, dictionary_type(), false);
@@ -139,8 +115,8 @@ impl SpansBuilder {
             trace_id: IdBuilder::with_capacity(n),
             span_id: IdBuilder::with_capacity(n),
             parent_span_id: IdBuilder::with_capacity(n),
-            resource: ResourceColumns { keys: Vec::with_capacity(n), ..ResourceColumns::default() },
-            name: TextDictionary { keys: Vec::with_capacity(n), ..TextDictionary::default() },
+            resource: ResourceColumns::with_capacity(n),
+            name: TextDictionary::with_capacity(n),
             kind: UInt8Builder::with_capacity(n),
             status: UInt8Builder::with_capacity(n),
             status_message: sparse_text(),
@@ -157,10 +133,7 @@ impl SpansBuilder {
             dropped_events: UInt32Builder::with_capacity(n),
             dropped_links: UInt32Builder::with_capacity(n),
             end_ns: UInt64Builder::with_capacity(n),
-            scope: ScopeColumn {
-                dictionary: TextDictionary { keys: Vec::with_capacity(n), ..TextDictionary::default() },
-                last: None,
-            },
+            scope: ScopeColumn::with_capacity(n),
             json: String::new(),
         }
     }
@@ -209,7 +182,7 @@ impl SpansBuilder {
     /// How many spans were added.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.resource.keys.len()
+        self.resource.len()
     }
 
     /// Whether no span was added.
@@ -327,282 +300,6 @@ fn one_line(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Ids side by side, without the validity bitmap a general builder keeps.
-#[derive(Debug, Default)]
-struct IdBuilder<const N: usize>(Vec<u8>);
-
-impl<const N: usize> IdBuilder<N> {
-    fn with_capacity(n: usize) -> Self {
-        Self(Vec::with_capacity(n * N))
-    }
-
-    fn append(&mut self, id: [u8; N]) {
-        self.0.extend_from_slice(&id);
-    }
-
-    fn finish(self) -> ArrayRef {
-        let size = i32::try_from(N).expect("ids have 8 or 16 bytes");
-        Arc::new(arrow::array::FixedSizeBinaryArray::new(size, self.0.into(), None))
-    }
-}
-
-/// Distinct texts and, for each row, which.
-#[derive(Debug)]
-struct TextDictionary {
-    keys: Vec<i32>,
-    known: FxHashMap<Box<str>, i32>,
-    values: StringBuilder,
-}
-
-impl Default for TextDictionary {
-    fn default() -> Self {
-        Self { keys: Vec::new(), known: FxHashMap::default(), values: StringBuilder::with_capacity(0, 0) }
-    }
-}
-
-impl TextDictionary {
-    fn append(&mut self, text: &str) {
-        let key = self.intern(text);
-        self.keys.push(key);
-    }
-
-    fn intern(&mut self, text: &str) -> i32 {
-        if let Some(&key) = self.known.get(text) {
-            return key;
-        }
-        let key = i32::try_from(self.known.len()).expect("a batch has fewer than 2^31 rows");
-        self.known.insert(text.into(), key);
-        self.values.append_value(text);
-        key
-    }
-
-    fn finish(mut self) -> ArrayRef {
-        dictionary(self.keys, self.values.finish())
-    }
-}
-
-fn dictionary(keys: Vec<i32>, values: StringArray) -> ArrayRef {
-    let array = DictionaryArray::<Int32Type>::try_new(Int32Array::from(keys), Arc::new(values));
-    Arc::new(array.expect("keys were handed out in the order of the values"))
-}
-
-/// The columns that follow from the resource. Spans of one resource come one after the other, so
-/// comparing with the one before is enough to keep the dictionaries small.
-#[derive(Debug, Default)]
-struct ResourceColumns {
-    keys: Vec<i32>,
-    seen: Vec<Resource>,
-}
-
-impl ResourceColumns {
-    fn append(&mut self, resource: &Resource) {
-        if self.seen.last() != Some(resource) {
-            self.seen.push(resource.clone());
-        }
-        self.keys.push(i32::try_from(self.seen.len() - 1).expect("a batch has fewer than 2^31 rows"));
-    }
-
-    fn finish(self) -> [ArrayRef; 5] {
-        let column = |text: fn(&Resource) -> &str| {
-            let mut values = TextDictionary::default();
-            let of_resource: Vec<i32> = self.seen.iter().map(|resource| values.intern(text(resource))).collect();
-            values.keys = self.keys.iter().map(|&key| of_resource[key as usize]).collect();
-            values.finish()
-        };
-        let mut json = TextDictionary::default();
-        let of_resource: Vec<i32> = self.seen.iter().map(|resource| json.intern(&resource_json(resource))).collect();
-        json.keys = self.keys.iter().map(|&key| of_resource[key as usize]).collect();
-        [
-            column(Resource::service),
-            column(Resource::environment),
-            column(Resource::version),
-            column(Resource::host),
-            json.finish(),
-        ]
-    }
-}
-
-/// The resource as `{"attributes":{…},"dropped_attributes_count":n}`, the count only above zero.
-fn resource_json(resource: &Resource) -> String {
-    let mut out = String::from("{\"attributes\":");
-    write_map(&resource.attributes, &mut out);
-    if resource.dropped_attributes_count > 0 {
-        let _ = write!(out, ",\"dropped_attributes_count\":{}", resource.dropped_attributes_count);
-    }
-    out.push('}');
-    out
-}
-
-/// The scope as `{"name":…,"version":…,"attributes":{…}}`.
-#[derive(Debug, Default)]
-struct ScopeColumn {
-    dictionary: TextDictionary,
-    last: Option<(Scope, i32)>,
-}
-
-impl ScopeColumn {
-    fn append(&mut self, scope: &Scope) {
-        let key = match &self.last {
-            Some((last, key)) if last == scope => *key,
-            _ => {
-                let mut json = String::from("{\"name\":");
-                write_text(&scope.name, &mut json);
-                json.push_str(",\"version\":");
-                write_text(&scope.version, &mut json);
-                json.push_str(",\"attributes\":");
-                write_map(&scope.attributes, &mut json);
-                json.push('}');
-                let key = self.dictionary.intern(&json);
-                self.last = Some((scope.clone(), key));
-                key
-            }
-        };
-        self.dictionary.keys.push(key);
-    }
-
-    fn finish(self) -> ArrayRef {
-        self.dictionary.finish()
-    }
-}
-
-/// Attributes with a column of their own beside the map, so that a list of rows need not read the map.
-#[derive(Default)]
-struct Promoted<'a> {
-    http_status: Option<u16>,
-    db_system: Option<&'a str>,
-    detail: Option<&'a str>,
-}
-
-/// The attribute maps, and one letter a value where not all are text.
-#[derive(Debug)]
-struct AttributeColumns {
-    offsets: Vec<i32>,
-    keys: StringBuilder,
-    values: StringBuilder,
-    types: StringBuilder,
-    number_offsets: Vec<i32>,
-    number_keys: StringBuilder,
-    numbers: Float64Builder,
-    row_types: String,
-    text: String,
-}
-
-impl AttributeColumns {
-    fn with_capacity(n: usize) -> Self {
-        let mut offsets = Vec::with_capacity(n + 1);
-        offsets.push(0);
-        Self {
-            number_offsets: offsets.clone(),
-            offsets,
-            keys: StringBuilder::with_capacity(n, 0),
-            values: StringBuilder::with_capacity(n, 0),
-            types: StringBuilder::with_capacity(n, 0),
-            number_keys: StringBuilder::with_capacity(0, 0),
-            numbers: Float64Builder::with_capacity(0),
-            row_types: String::new(),
-            text: String::new(),
-        }
-    }
-
-    fn append<'a>(&mut self, attributes: &'a Attributes) -> Promoted<'a> {
-        let mut promoted = Promoted::default();
-        let mut detail_rank = DETAIL_ATTRIBUTES.len();
-        self.row_types.clear();
-        for (key, value) in attributes.iter() {
-            self.keys.append_value(key);
-            let letter = self.append_value(key, value);
-            self.row_types.push(letter);
-            match (key, value) {
-                ("http.response.status_code" | "http.status_code", Value::Int(code)) => {
-                    promoted.http_status = u16::try_from(*code).ok();
-                }
-                ("db.system.name" | "db.system", Value::String(system)) => promoted.db_system = Some(system),
-                (_, Value::String(text)) => {
-                    let rank = DETAIL_ATTRIBUTES[..detail_rank].iter().position(|name| *name == key);
-                    if let Some(rank) = rank {
-                        detail_rank = rank;
-                        promoted.detail = Some(text);
-                    }
-                }
-                _ => {}
-            }
-        }
-        self.offsets.push(offset(self.keys.len()));
-        self.number_offsets.push(offset(self.numbers.len()));
-        if self.row_types.bytes().all(|letter| letter == TYPE_STRING as u8) {
-            self.types.append_null();
-        } else {
-            self.types.append_value(&self.row_types);
-        }
-        promoted
-    }
-
-    /// Adds the value's text, and its number when it is one. Returns the letter of its type.
-    fn append_value(&mut self, key: &str, value: &Value) -> char {
-        self.text.clear();
-        let letter = match value {
-            Value::String(text) => {
-                self.values.append_value(text);
-                return TYPE_STRING;
-            }
-            Value::Bool(flag) => {
-                self.text.push_str(if *flag { "true" } else { "false" });
-                TYPE_BOOL
-            }
-            Value::Int(number) => {
-                let _ = write!(self.text, "{number}");
-                TYPE_INT
-            }
-            Value::Double(number) if number.is_finite() => {
-                let _ = write!(self.text, "{number:?}");
-                TYPE_DOUBLE
-            }
-            Value::Double(number) => {
-                let _ = write!(self.text, "{number}");
-                TYPE_DOUBLE
-            }
-            Value::Bytes(bytes) => {
-                write_hex(bytes, &mut self.text);
-                TYPE_BYTES
-            }
-            nested => {
-                write_value(nested, &mut self.text);
-                TYPE_NESTED
-            }
-        };
-        self.values.append_value(&self.text);
-        if let Some(number) = value.as_f64() {
-            self.number_keys.append_value(key);
-            self.numbers.append_value(number);
-        }
-        letter
-    }
-
-    fn finish(mut self) -> [ArrayRef; 3] {
-        let attrs = map(self.offsets, self.keys.finish(), Arc::new(self.values.finish()));
-        let numbers = map(self.number_offsets, self.number_keys.finish(), Arc::new(self.numbers.finish()));
-        [attrs, Arc::new(self.types.finish()), numbers]
-    }
-}
-
-/// Letters of the `attr_types` column.
-pub(super) const TYPE_STRING: char = 's';
-pub(super) const TYPE_BOOL: char = 'b';
-pub(super) const TYPE_INT: char = 'i';
-pub(super) const TYPE_DOUBLE: char = 'd';
-pub(super) const TYPE_BYTES: char = 'x';
-pub(super) const TYPE_NESTED: char = 'j';
-
-fn offset(length: usize) -> i32 {
-    i32::try_from(length).expect("a batch has fewer than 2^31 attributes")
-}
-
-fn map(offsets: Vec<i32>, keys: StringArray, values: ArrayRef) -> ArrayRef {
-    let value_type = values.data_type().clone();
-    let entries = StructArray::new(map_fields(value_type.clone()), vec![Arc::new(keys), values], None);
-    Arc::new(MapArray::new(entries_field(value_type), OffsetBuffer::new(offsets.into()), entries, None, false))
-}
-
 /// Puts batches together. Dictionaries are merged, so that a text is kept once however many batches
 /// repeat it.
 pub(crate) fn concat_spans(batches: &[&RecordBatch]) -> Result<RecordBatch, ArrowError> {
@@ -620,12 +317,12 @@ pub(crate) fn concat_spans(batches: &[&RecordBatch]) -> Result<RecordBatch, Arro
 }
 
 fn concat_dictionaries(batches: &[&RecordBatch], index: usize) -> ArrayRef {
-    let mut merged = TextDictionary::default();
+    let rows = batches.iter().map(|batch| batch.num_rows()).sum();
+    let mut merged = TextDictionary::with_capacity(rows);
     for batch in batches {
         let array = batch.column(index).as_dictionary::<Int32Type>();
-        let values = array.values().as_string::<i32>();
-        let new_keys: Vec<i32> = values.iter().map(|text| merged.intern(text.unwrap_or_default())).collect();
-        merged.keys.extend(array.keys().values().iter().map(|&key| new_keys[key as usize]));
+        let texts = array.values().as_string::<i32>().iter().map(Option::unwrap_or_default);
+        merged.append_all(texts, array.keys().values());
     }
     merged.finish()
 }

@@ -9,8 +9,8 @@ use pitviper_model::{
     Attributes, Event, Link, Resource, Scope, Span, SpanId, SpanKind, Status, StatusCode, TraceId, Value,
 };
 
+use super::columns::{TYPE_BOOL, TYPE_BYTES, TYPE_DOUBLE, TYPE_INT, TYPE_NESTED, TYPE_STRING};
 use super::json::{read_hex, read_value};
-use super::spans::{TYPE_BOOL, TYPE_BYTES, TYPE_DOUBLE, TYPE_INT, TYPE_NESTED, TYPE_STRING};
 use crate::store::{StoreError, StoredSpan, TraceSpan};
 
 /// Columns [`read_waterfall`] needs.
