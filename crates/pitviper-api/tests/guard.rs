@@ -1,5 +1,7 @@
 //! What is done for every request: panics, ids, timing, and the routes of receivers.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests, which clippy does not take for tests")]
+
 use std::sync::Arc;
 
 use axum::Router;

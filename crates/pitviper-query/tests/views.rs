@@ -1,5 +1,7 @@
 //! The views over a real store, with figures worked out by hand.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests, which clippy does not take for tests")]
+
 use std::sync::Arc;
 
 use pitviper_model::{Resource, Scope, Span, SpanId, SpanKind, TraceId};
