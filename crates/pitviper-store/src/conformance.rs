@@ -2,7 +2,7 @@
 //! whose answers were worked out by hand.
 //!
 //! A test calls both for each [`Layout`], and again after opening the store anew. A new method of
-//! [`Store`] or a new kind of [`Filter`] gets a case here.
+//! [`Store`](crate::Store) or a new kind of [`Filter`](crate::filter::Filter) gets a case here.
 
 mod cases;
 mod fixture;

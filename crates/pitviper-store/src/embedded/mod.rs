@@ -1,13 +1,13 @@
 //! The embedded store: one directory, one process.
 //!
-//! The path of a write: [`frame`] makes bytes of it, [`commit`] groups it with its neighbours, [`wal`]
-//! puts the group on disk, [`hot`] makes it visible, and a minute later [`flush`] moves it into sorted
-//! [`segment`]s that the [`manifest`] makes count. The path of a question: a [`hot`] snapshot of memory
-//! and segments; then [`traces`], [`metrics`] and [`resources`] read what they need directly, and
-//! [`search`] asks the query engine.
+//! The path of a write: `frame` makes bytes of it, `commit` groups it with its neighbours, `wal`
+//! puts the group on disk, `hot` makes it visible, and a minute later `flush` moves it into sorted
+//! `segment`s that the `manifest` makes count. The path of a question: a `hot` snapshot of memory
+//! and segments; then `traces`, `metrics` and `resources` read what they need directly, and
+//! `search` asks the query engine.
 //!
 //! To add a table: its schema beside [`crate::schema`], a field of [`WriteBatch`], a number in
-//! [`frame`], a name in [`manifest`], and a line in [`flush`].
+//! `frame`, a name in `manifest`, and a line in `flush`.
 
 mod commit;
 mod flush;
