@@ -52,4 +52,4 @@ when_changed tools scripts/requirements-tools.txt \
     "$cache/tools/bin/pip" install --quiet --disable-pip-version-check -r scripts/requirements-tools.txt
 
 [ -d ui/node_modules ] || rm -f "$cache/ui.stamp"
-when_changed ui ui/package-lock.json npm --prefix ui ci --silent --no-audit --no-fund
+when_changed ui ui/package-lock.json npm --prefix ui install --silent --no-audit --no-fund
