@@ -83,7 +83,7 @@ def tutorial() -> Path:
         step(f"fetching the source distribution of {FLASK}")
         DEMO.mkdir(parents=True, exist_ok=True)
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
-        run(*pip, "--no-deps", "--no-binary", ":all:", "--no-build-isolation", "--dest", str(DEMO), FLASK)
+        run(*pip, "--no-deps", "--no-binary", ":all:", "--dest", str(DEMO), FLASK)
         (archive,) = DEMO.glob("flask-*.tar.gz")
         with tarfile.open(archive) as source:
             if hasattr(tarfile, "data_filter"):
