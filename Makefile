@@ -6,7 +6,7 @@ TOOLS := $(CACHE)/tools/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build wheels demo test lint test-rust test-python test-ui test-house bench-agent bench-ingest audit
+.PHONY: help setup build wheels demo test lint test-rust test-python test-ui test-house audit
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -51,12 +51,6 @@ test-ui: setup ## UI type check, unit tests, build, size budget
 
 test-house: build wheels ## Whole-house tests: real server, real Flaskr, real browser
 	@bash scripts/section.sh "Whole house" $(TOOLS)/python -m pytest tests
-
-bench-agent: build wheels ## What the agent costs, beside its peers
-	@$(TOOLS)/python bench/agent/run.py $(ARGS)
-
-bench-ingest: build ## What the server accepts
-	@$(TOOLS)/python bench/ingest/run.py $(ARGS)
 
 audit: ## Licences, sources and advisories of the dependencies; needs cargo-deny
 	cargo deny check

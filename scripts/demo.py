@@ -44,7 +44,7 @@ def step(text: str) -> None:
 
 def build_server() -> Path:
     """Builds the UI and the server when they are out of date; cargo and vite know."""
-    target = Path(os.environ.get("CARGO_TARGET_DIR", CACHE / "target"))
+    target = Path(os.environ["CARGO_TARGET_DIR"])
     dist, stamp = ROOT / "ui" / "dist" / "index.html", CACHE / "ui-sources.stamp"
     sources = [*(ROOT / "ui" / "src").rglob("*"), *(ROOT / "ui").glob("*.*")]
     newest = str(max(path.stat().st_mtime for path in sources if path.is_file()))

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 import demo  # noqa: E402
 
-BINARY = Path(os.environ.get("CARGO_TARGET_DIR", demo.CACHE / "target")) / "release" / "pitviper-server"
+BINARY = Path(os.environ["CARGO_TARGET_DIR"]) / "release" / "pitviper-server"
 
 
 class Server:

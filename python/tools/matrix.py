@@ -14,6 +14,8 @@ from interpreters import find
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = Path.home() / ".cache" / "pitviper"
+# The one target folder, also for those who come here without make.
+os.environ.setdefault("CARGO_TARGET_DIR", str(CACHE / "target"))
 #: What goes into a wheel.
 _SOURCES = (
     "Cargo.lock",
