@@ -24,7 +24,7 @@ wheels: setup ## Builds the agent's wheel for every CPython found
 demo: setup ## Runs Flaskr under the agent and opens the server; ARGS=--once runs a load and exits
 	@$(TOOLS)/python scripts/demo.py $(ARGS)
 
-test: setup lint test-ui test-rust test-python test-house ## Runs every test and check
+test: setup test-ui lint test-rust test-python test-house ## Runs every test and check
 	@echo "make test: everything passed"
 
 lint: setup ## Formatting, lints, types, and the arrows between rooms

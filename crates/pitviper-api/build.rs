@@ -50,7 +50,7 @@ fn find_dist() -> Result<PathBuf, String> {
     if !ui.join("package.json").exists() {
         return Err("there is no ui/package.json".to_owned());
     }
-    for step in [&["ci", "--no-audit", "--no-fund"][..], &["run", "build"]] {
+    for step in [&["install", "--no-audit", "--no-fund"][..], &["run", "build"]] {
         let status = Command::new("npm").args(step).current_dir(&ui).status();
         match status {
             Ok(status) if status.success() => {}

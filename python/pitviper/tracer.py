@@ -87,8 +87,7 @@ class SpanBlock:
                 span = _native.start_span(name, **self._arguments)
                 try:
                     steps: Any = _Stepwise(function(*args, **kwargs), span)
-                    result: Any = yield from steps
-                    return result
+                    return (yield from steps)  # pyright: ignore[reportUnknownVariableType]
                 except BaseException:
                     span.__exit__(*sys.exc_info())
                     raise
