@@ -1,5 +1,6 @@
 //! OTLP over real sockets into a real store: what is good is kept, what is bad is refused with a
 //! reason, counted, and forgotten.
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -204,6 +205,9 @@ async fn invalid_spans_are_rejected_alone() {
     house.goes_on().await;
 }
 
+/// What it is, headers, body; then the expected status, counted reason and part of the message.
+type Case = (&'static str, String, Vec<u8>, u16, &'static str, &'static str);
+
 #[tokio::test]
 async fn bad_bodies_are_refused_with_a_reason() {
     let house = House::open().await;
@@ -213,7 +217,7 @@ async fn bad_bodies_are_refused_with_a_reason() {
     let gzipped = format!("{protobuf}\r\ncontent-encoding: gzip");
     let zeros = vec![0; 80 * 1024 * 1024];
     let zstd_bomb = zstd::bulk::compress(&zeros, 3).unwrap();
-    let cases: [(&str, String, Vec<u8>, u16, &str, &str); 12] = [
+    let cases: [Case; 12] = [
         (
             "garbage",
             protobuf.clone(),

@@ -321,10 +321,8 @@ mod tests {
         let error = traces_from_json(br#"{"resourceSpans":[{"scopeSpans":7}]}"#).unwrap_err().to_string();
         assert!(error.contains("line 1 column"), "{error}");
         assert!(traces_from_json(b"{").is_err());
-        let deep = format!(
-            r#"{{"resourceSpans":[{{"resource":{{"attributes":[{{"key":"a","value":{}}}]}}}}]}}"#,
-            format!("{}{}", r#"{"arrayValue":{"values":["#.repeat(300), "]}}".repeat(300))
-        );
+        let nested = [r#"{"arrayValue":{"values":["#.repeat(300), "]}}".repeat(300)].concat();
+        let deep = format!(r#"{{"resourceSpans":[{{"resource":{{"attributes":[{{"key":"a","value":{nested}}}]}}}}]}}"#);
         assert!(traces_from_json(deep.as_bytes()).unwrap_err().to_string().contains("recursion limit"));
     }
 }

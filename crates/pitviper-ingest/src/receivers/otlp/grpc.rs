@@ -40,7 +40,7 @@ impl TraceService for Receiver {
         let kept = tokio::spawn(async move { ingest.accept(Transport::OtlpGrpc, batch).await });
         let accepted = kept.await.map_err(|_| Status::internal("the request could not be processed"))?;
         let accepted = accepted.map_err(|error| status(&error))?;
-        let partial_success = (accepted.rejected > 0).then(|| ExportTracePartialSuccess {
+        let partial_success = (accepted.rejected > 0).then_some(ExportTracePartialSuccess {
             rejected_spans: accepted.rejected as i64,
             error_message: accepted.message,
         });

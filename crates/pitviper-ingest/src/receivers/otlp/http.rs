@@ -170,7 +170,7 @@ fn refuse(ingest: &Ingest, format: Format, refusal: &Refusal) -> Response {
 fn success(format: Format, accepted: Accepted) -> Response {
     match format {
         Format::Protobuf => {
-            let partial_success = (accepted.rejected > 0).then(|| ExportTracePartialSuccess {
+            let partial_success = (accepted.rejected > 0).then_some(ExportTracePartialSuccess {
                 rejected_spans: accepted.rejected as i64,
                 error_message: accepted.message,
             });
