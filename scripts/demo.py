@@ -5,6 +5,7 @@ Runs until interrupted; ``--once`` runs a bounded load, prints what the server k
 
 import argparse
 import contextlib
+import fcntl
 import functools
 import json
 import os
@@ -17,6 +18,7 @@ import tarfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Optional
 
@@ -113,8 +115,31 @@ def free_port(wanted: int = 0) -> int:
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", port))
-            return probe.getsockname()[1]
+            found = probe.getsockname()[1]
+            if wanted not in (0, found):
+                step(f"port {wanted} is taken, so this run uses {found}")
+            return found
     raise DemoError("no free port on 127.0.0.1")
+
+
+@contextlib.contextmanager
+def own_folder(keep_data: bool) -> "Iterator[Path]":
+    """A folder for this run's data and logs that no other running demo uses."""
+    for number in range(1, 100):
+        folder = DEMO / (f"run-{number}" if number > 1 else "run")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with (DEMO / f"{folder.name}.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            if not keep_data:
+                shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(exist_ok=True)
+            (folder / "ready.json").unlink(missing_ok=True)
+            yield folder
+            return
+    raise DemoError("a hundred demos are running already")
 
 
 class Processes:
@@ -247,12 +272,21 @@ def main() -> int:
     parser.add_argument("--keep-data", action="store_true", help="keep the store of the run before")
     arguments = parser.parse_args()
 
-    folder = DEMO / "run"
-    if not arguments.keep_data:
-        shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "ready.json").unlink(missing_ok=True)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda received, _: sys.exit(128 + received))
+    try:
+        with own_folder(arguments.keep_data) as folder:
+            return show(arguments, folder)
+    except DemoError as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 0
+
+
+def show(arguments: argparse.Namespace, folder: Path) -> int:
+    """Starts everything, sends visitors, and ends everything."""
     processes = Processes(folder)
     try:
         binary = build_server()
@@ -276,11 +310,10 @@ def main() -> int:
             time.sleep(1)
             if time.monotonic() < visitors_end:
                 processes.check()
-    except DemoError as error:
-        print(f"demo: {error}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         step("stopping")
+        # A second Ctrl-C would leave processes behind.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         return 0
     finally:
         processes.stop()

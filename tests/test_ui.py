@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
-from conftest import House, Server
+from conftest import House, Server, eventually
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 from screenshots import CHROMIUM_FLAGS
@@ -129,3 +129,36 @@ def test_keys_and_themes(page: Page, house: House) -> None:
     page.keyboard.press("Enter")
     expect(page.get_by_test_id("time-picker")).to_have_text("last 2h")
     assert "from=now-2h" in page.url
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_pages_are_accessible(page: Page, house: House, theme: str) -> None:
+    house.load(20)
+    house.visitor().request("/broken", expected=500)
+    created = eventually(lambda: house.server.traces('name:"POST /create" is:root'))[0]["trace_id"]
+    failed = eventually(lambda: house.server.traces("service:flaskr status:error"))[0]["trace_id"]
+    axe = (Path(__file__).resolve().parents[1] / "ui" / "node_modules" / "axe-core" / "axe.min.js").read_text()
+    page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+    findings: list[str] = []
+    for path, shown, text in (
+        ("/", page.get_by_role("table", name="Services"), "flaskr"),
+        ("/services/flaskr", page.get_by_role("table", name="Operations"), "POST /create"),
+        ("/search?query=service%3Aflaskr", page.get_by_role("table", name="Traces"), "POST /create"),
+        (f"/traces/{created}", page.get_by_role("treegrid", name="Spans"), "INSERT post"),
+        (f"/traces/{failed}", page.get_by_role("treegrid", name="Spans"), "GET /broken"),
+    ):
+        page.goto(house.server.url + path)
+        expect(shown).to_contain_text(text)
+        if path.startswith("/traces"):
+            page.get_by_test_id("waterfall").focus()
+            page.keyboard.press("Home")
+            expect(page.get_by_test_id("span-details")).to_be_visible()
+        page.evaluate(f"() => {{ {axe} }}")
+        result = page.evaluate("() => axe.run({ resultTypes: ['violations'] })")
+        findings += [
+            f"{path}: {violation['id']}: {node['html']}"
+            for violation in result["violations"]
+            if violation["impact"] in ("serious", "critical")
+            for node in violation["nodes"]
+        ]
+    assert not findings, "\n".join(findings)
