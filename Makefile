@@ -6,7 +6,7 @@ TOOLS := $(CACHE)/tools/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build wheels demo test lint test-rust test-python test-ui test-house audit
+.PHONY: help setup build wheels demo test lint test-rust test-python test-ui test-house bench-agent audit
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -30,8 +30,8 @@ test: setup test-ui lint test-rust test-python test-house ## Runs every test and
 lint: setup ## Formatting, lints, types, and the arrows between rooms
 	@bash scripts/section.sh "rustfmt" cargo fmt --all --check
 	@bash scripts/section.sh "tidy" cargo xtask tidy
-	@bash scripts/section.sh "ruff" $(TOOLS)/ruff check python tests scripts examples
-	@bash scripts/section.sh "ruff format" $(TOOLS)/ruff format --check python tests scripts examples
+	@bash scripts/section.sh "ruff" $(TOOLS)/ruff check python tests scripts examples bench
+	@bash scripts/section.sh "ruff format" $(TOOLS)/ruff format --check python tests scripts examples bench
 	@bash scripts/section.sh "pyright" $(TOOLS)/pyright
 	@bash scripts/section.sh "integration index" $(TOOLS)/python python/tools/check_index.py
 	@bash scripts/section.sh "oxlint" npm --prefix ui run --silent lint
@@ -51,6 +51,9 @@ test-ui: setup ## UI type check, unit tests, build, size budget
 
 test-house: build wheels ## Whole-house tests: real server, real Flaskr, real browser
 	@bash scripts/section.sh "Whole house" $(TOOLS)/python -m pytest tests
+
+bench-agent: wheels ## What the agent costs, beside ddtrace and OpenTelemetry
+	@$(TOOLS)/python bench/agent/run.py
 
 audit: ## Licences, sources and advisories of the dependencies; needs cargo-deny
 	cargo deny check

@@ -1,0 +1,139 @@
+"""One measurement of one contender: ``contender.py AGENT WORK PORT``; prints figures as JSON."""
+
+import json
+import os
+import resource
+import sqlite3
+import sys
+import time
+from typing import Any, Callable
+
+SPANS = 60_000
+NESTED = 10
+REQUESTS = 1_500
+WARM_UP = 150
+
+
+def start(agent: str, port: str) -> "Callable[[str], Any]":
+    """Starts an agent; returns a function that starts a span as the current one."""
+    endpoint = f"http://127.0.0.1:{port}"
+    if agent == "pitviper":
+        import pitviper
+
+        pitviper.init(endpoint=endpoint, service="bench")
+        from pitviper import _native
+
+        return _native.start_as_current_span
+    if agent == "ddtrace":
+        os.environ.update(
+            DD_TRACE_AGENT_URL=endpoint, DD_SERVICE="bench", DD_INSTRUMENTATION_TELEMETRY_ENABLED="false",
+            DD_REMOTE_CONFIGURATION_ENABLED="false", DD_TRACE_STARTUP_LOGS="false",
+        )  # fmt: skip
+        import ddtrace.auto  # noqa: F401
+        from ddtrace.trace import tracer
+
+        return tracer.trace
+    if agent == "opentelemetry":
+        from opentelemetry import trace
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.instrumentation.flask import FlaskInstrumentor
+        from opentelemetry.instrumentation.jinja2 import Jinja2Instrumentor
+        from opentelemetry.instrumentation.sqlite3 import SQLite3Instrumentor
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+        provider = TracerProvider()
+        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(f"{endpoint}/v1/traces"), max_queue_size=10**6))
+        trace.set_tracer_provider(provider)
+        for instrumentor in (FlaskInstrumentor, Jinja2Instrumentor, SQLite3Instrumentor):
+            instrumentor().instrument()
+        return trace.get_tracer("bench").start_as_current_span
+    return lambda name: None
+
+
+def spans(agent: str, span: "Callable[[str], Any]") -> None:
+    """Makes the spans, ten nested."""
+
+    def nest(depth: int) -> None:
+        if depth == 0:
+            return
+        with span("operation") as current:
+            if agent == "ddtrace":
+                current.set_tag("key.one", "value")
+                current.set_tag("key.two", "another value")
+                current.set_metric("key.three", 3)
+            else:
+                current.set_attribute("key.one", "value")
+                current.set_attribute("key.two", "another value")
+                current.set_attribute("key.three", 3)
+            nest(depth - 1)
+
+    for _ in range(SPANS // NESTED):
+        if agent == "bare":
+            for _ in range(NESTED):
+                pass
+        else:
+            nest(NESTED)
+
+
+def make_client() -> Any:
+    """A small Flask application: SQL, a template."""
+    import flask
+
+    app = flask.Flask(__name__)
+    database = "file:bench?mode=memory&cache=shared"
+    keep = sqlite3.connect(database, uri=True)
+    keep.execute("CREATE TABLE post (id INTEGER, title TEXT)")
+    keep.executemany("INSERT INTO post VALUES (?, ?)", [(number, f"Post {number}") for number in range(10)])
+    keep.commit()
+    app.extensions["keep"] = keep
+
+    @app.get("/posts/<int:number>")
+    def posts(number: int) -> str:
+        connection = sqlite3.connect(database, uri=True)
+        connection.execute("SELECT COUNT(*) FROM post").fetchone()
+        rows = connection.execute("SELECT id, title FROM post WHERE id >= ? ORDER BY id", (number,)).fetchall()
+        connection.close()
+        return flask.render_template_string("{% for row in rows %}<li>{{ row[1] }}{% endfor %}", rows=rows)
+
+    return app.test_client()
+
+
+def flush(agent: str) -> None:
+    """Sends what waits, as the end of the process would."""
+    if agent == "pitviper":
+        import pitviper
+
+        assert pitviper.flush(60)
+    elif agent == "opentelemetry":
+        from opentelemetry import trace
+
+        trace.get_tracer_provider().force_flush(60_000)  # type: ignore[attr-defined]
+    elif agent == "ddtrace":
+        from ddtrace.trace import tracer
+
+        tracer.flush()
+
+
+def main() -> None:
+    """Measures."""
+    agent, work, port = sys.argv[1:4]
+    span = start(agent, port)
+    if work == "requests":
+        client = make_client()
+        for _ in range(WARM_UP):
+            client.get("/posts/3").close()
+    began = time.process_time()
+    if work == "spans":
+        spans(agent, span)
+    elif work == "requests":
+        for _ in range(REQUESTS):
+            client.get("/posts/3").close()
+    flush(agent)
+    spent = time.process_time() - began
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"spent": spent, "total": time.process_time(), "memory": memory}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
