@@ -36,9 +36,8 @@ fi
 
 # Runs a command when what it depends on changed since it last succeeded.
 when_changed() {
-    local name=$1 depends=$2
-    shift 2
-    local stamp=$cache/$name.stamp sum
+    local stamp=$1 name=$2 depends=$3 sum
+    shift 3
     sum=$(sha256sum "$depends")
     if [ "$(cat "$stamp" 2>/dev/null)" != "$sum" ]; then
         echo "setup: $name"
@@ -47,9 +46,9 @@ when_changed() {
     fi
 }
 
-[ -x "$cache/tools/bin/python" ] || { python3 -m venv "$cache/tools"; rm -f "$cache/tools.stamp"; }
-when_changed tools scripts/requirements-tools.txt \
+[ -x "$cache/tools/bin/python" ] || { python3 -m venv "$cache/tools"; }
+when_changed "$cache/tools/requirements.stamp" tools scripts/requirements-tools.txt \
     "$cache/tools/bin/pip" install --quiet --disable-pip-version-check -r scripts/requirements-tools.txt
 
-[ -d ui/node_modules ] || rm -f "$cache/ui.stamp"
-when_changed ui ui/package-lock.json npm --prefix ui install --silent --no-audit --no-fund
+mkdir -p ui/node_modules
+when_changed ui/node_modules/.lock.stamp ui ui/package-lock.json npm --prefix ui install --silent --no-audit --no-fund

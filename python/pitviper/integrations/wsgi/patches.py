@@ -191,10 +191,6 @@ class _Body:
         finally:
             _native.deactivate(before)
 
-    def __len__(self) -> int:
-        # Servers take the length of a list as a hint; other bodies have none, and say so.
-        return len(self._body)  # pyright: ignore[reportArgumentType]
-
     def close(self) -> None:
         before = _native.activate(self._span)
         try:
