@@ -8,6 +8,7 @@ Environment: ``FLASKR_DATABASE`` (path of the SQLite file), ``NOTIFICATION_URL``
 notification service).
 """
 
+import fcntl
 import os
 import time
 from collections.abc import Iterator
@@ -78,9 +79,12 @@ def make_app() -> Flask:
     database = os.environ.get("FLASKR_DATABASE", "flaskr.sqlite")
     app = create_app({"SECRET_KEY": "demo", "DATABASE": database})
     add_pages(app)
-    if not os.path.exists(database):
-        with app.app_context():
-            init_db()
+    # Several workers start at once, and only one may make the tables.
+    with open(f"{database}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not os.path.exists(database):
+            with app.app_context():
+                init_db()
     return app
 
 
