@@ -106,9 +106,17 @@ pub struct Agent {
     pub(crate) host: Host,
 }
 
+/// Every lock of the agent, held by the thread that forks: the child has no other thread that could
+/// release one. Whoever adds a lock adds it here.
+struct Held {
+    queue: MutexGuard<'static, State>,
+    instance: MutexGuard<'static, String>,
+    _scopes: MutexGuard<'static, Vec<Arc<Scope>>>,
+    _config: MutexGuard<'static, Arc<Config>>,
+}
+
 thread_local! {
-    /// The queue's lock, held by the thread that is forking.
-    static FORKING: RefCell<Option<MutexGuard<'static, State>>> = const { RefCell::new(None) };
+    static FORKING: RefCell<Option<Held>> = const { RefCell::new(None) };
 }
 
 impl Agent {
@@ -171,6 +179,16 @@ impl Agent {
         (scopes.len() - 1) as u16
     }
 
+    /// Says which version of the instrumented library stands behind a scope. It goes out with the
+    /// batches that are sent from now on.
+    pub fn set_scope_version(&self, name: &str, version: &str) {
+        let index = usize::from(self.scope(name));
+        let mut scopes = lock(&self.scopes);
+        if scopes[index].name == name {
+            scopes[index] = Arc::new(Scope { name: name.to_owned(), version: version.to_owned(), ..Scope::default() });
+        }
+    }
+
     pub(crate) fn scopes(&self) -> Vec<Arc<Scope>> {
         lock(&self.scopes).clone()
     }
@@ -230,6 +248,14 @@ impl Agent {
         self.counters.invalid_attributes.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Cuts all texts and bytes in the value to the value length limit, when there is one.
+    pub(crate) fn shorten(&self, value: &mut Value) {
+        let limit = self.limits.value_length.load(Ordering::Relaxed);
+        if limit < usize::MAX {
+            shorten(value, limit);
+        }
+    }
+
     /// The text, cut to the value length limit at a character.
     #[inline]
     pub(crate) fn cut<'t>(&self, text: &'t str) -> &'t str {
@@ -272,8 +298,13 @@ impl Agent {
     /// To be called in the thread that is about to fork. Until [`Agent::after_fork_in_parent`] or
     /// [`Agent::after_fork_in_child`], spans that end in other threads wait.
     pub fn before_fork(&'static self) {
-        let guard = self.queue.hold();
-        FORKING.with(|slot| *slot.borrow_mut() = Some(guard));
+        // No code of ours holds two of these at a time, so their order is free. The queue comes
+        // last: it is the one that busy threads wait for.
+        let config = lock(&self.config);
+        let scopes = lock(&self.scopes);
+        let instance = lock(&self.instance);
+        let held = Held { queue: self.queue.hold(), instance, _scopes: scopes, _config: config };
+        FORKING.with(|slot| *slot.borrow_mut() = Some(held));
     }
 
     /// To be called after a fork in the parent.
@@ -287,11 +318,21 @@ impl Agent {
         id::next_generation();
         self.counters.reset();
         FORKING.with(|slot| {
-            if let Some(mut state) = slot.borrow_mut().take() {
-                state.reset_in_child();
+            if let Some(mut held) = slot.borrow_mut().take() {
+                held.queue.reset_in_child();
+                *held.instance = new_instance_id();
             }
         });
-        *lock(&self.instance) = new_instance_id();
+    }
+}
+
+fn shorten(value: &mut Value, limit: usize) {
+    match value {
+        Value::String(text) => text.truncate(text.floor_char_boundary(limit)),
+        Value::Bytes(bytes) => bytes.truncate(limit),
+        Value::Array(items) => items.iter_mut().for_each(|item| shorten(item, limit)),
+        Value::Map(pairs) => pairs.0.iter_mut().for_each(|(_, item)| shorten(item, limit)),
+        Value::Bool(_) | Value::Int(_) | Value::Double(_) => {}
     }
 }
 

@@ -1,5 +1,6 @@
 //! The exporter thread: takes batches, wraps and sends them, and counts what became of each span.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -50,9 +51,17 @@ impl Exporter {
 
     fn run(mut self) {
         while let Some(batch) = self.agent.queue.take() {
-            self.follow_settings();
             let spans = batch.spans;
-            self.send(batch);
+            // A panic costs this batch and the connection it may have left half used, not the
+            // thread: nobody would start another.
+            let sent = catch_unwind(AssertUnwindSafe(|| {
+                self.follow_settings();
+                self.send(batch);
+            }));
+            if sent.is_err() {
+                self.agent.counters.export_failed.fetch_add(spans as u64, Ordering::Relaxed);
+                self.transport = Transport::new(&self.config);
+            }
             self.agent.queue.settle(spans);
         }
     }
@@ -74,6 +83,7 @@ impl Exporter {
         };
         let began = Instant::now();
         let mut backoff = FIRST_BACKOFF;
+        let mut last_attempt = false;
         loop {
             match self.transport.post(&body) {
                 Answer::Accepted { rejected } => {
@@ -89,10 +99,14 @@ impl Exporter {
                 }
                 Answer::TryAgain { after, why } => {
                     self.warn(&why, "spans wait in memory and are sent when it answers");
-                    let closing = self.agent.queue.pause(after.unwrap_or_else(|| jittered(backoff)));
-                    if closing || began.elapsed() > MAX_RETRY {
-                        let counter = if closing { &counters.shutdown } else { &counters.export_failed };
-                        counter.fetch_add(spans, Ordering::Relaxed);
+                    if last_attempt {
+                        counters.shutdown.fetch_add(spans, Ordering::Relaxed);
+                        return;
+                    }
+                    // A pause the receiver asked for is its own; ours ends when someone cannot wait.
+                    last_attempt = self.agent.queue.pause(after.unwrap_or_else(|| jittered(backoff)), after.is_none());
+                    if began.elapsed() > MAX_RETRY {
+                        counters.export_failed.fetch_add(spans, Ordering::Relaxed);
                         return;
                     }
                     backoff = (backoff * 2).min(MAX_BACKOFF);

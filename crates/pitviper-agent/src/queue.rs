@@ -35,6 +35,8 @@ pub(crate) struct State {
     in_flight: usize,
     /// Someone waits: send at once.
     flush: bool,
+    /// How often someone asked for a flush. A pause between attempts ends when it grows.
+    flushes: u64,
     /// No more spans are taken.
     pub(crate) closing: bool,
     /// An exporter thread runs in this process.
@@ -166,12 +168,13 @@ impl Queue {
         }
     }
 
-    /// Waits up to `delay` unless the queue is closing or someone asks for a flush; whether it is
-    /// closing. For the pause between attempts.
-    pub(crate) fn pause(&self, delay: Duration) -> bool {
+    /// Waits up to `delay` unless the queue is closing or, with `until_flush`, someone asks for a
+    /// flush meanwhile; whether it is closing. For the pause between attempts.
+    pub(crate) fn pause(&self, delay: Duration, until_flush: bool) -> bool {
         let mut state = self.lock();
         let until = Instant::now() + delay;
-        while !state.closing {
+        let flushes = state.flushes;
+        while !(state.closing || until_flush && state.flushes != flushes) {
             let rest = until.saturating_duration_since(Instant::now());
             if rest.is_zero() {
                 break;
@@ -186,6 +189,7 @@ impl Queue {
         let until = Instant::now() + timeout;
         let mut state = self.lock();
         state.closing |= close;
+        state.flushes += 1;
         while state.spans > 0 || state.in_flight > 0 {
             state.flush = true;
             self.work.notify_all();

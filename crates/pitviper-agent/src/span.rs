@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime};
 
-use pitviper_model::{Link, SpanId, SpanKind, StatusCode, Value};
+use pitviper_model::{Attributes, Link, SpanId, SpanKind, StatusCode, Value};
 use pitviper_wire::encode::{AttributeList, Scalar, SpanEncoder, SpanHead};
 
 use crate::agent::Agent;
@@ -156,7 +156,7 @@ impl Span {
     }
 
     /// Sets an attribute to a value of any shape.
-    pub fn set_value(&mut self, key: &str, value: &Value) {
+    pub fn set_value(&mut self, key: &str, value: Value) {
         if let Some(encoder) = &mut self.encoder {
             put_value(&mut encoder.attributes, self.agent, key, value);
         }
@@ -171,25 +171,21 @@ impl Span {
     }
 
     /// Adds an event, at `time_unix_nano` or now.
-    pub fn add_event<'v>(
-        &mut self,
-        name: &str,
-        time_unix_nano: Option<u64>,
-        attributes: impl IntoIterator<Item = (&'v str, &'v Value)>,
-    ) {
+    pub fn add_event(&mut self, name: &str, time_unix_nano: Option<u64>, attributes: Attributes) {
         let Some(encoder) = &mut self.encoder else { return };
         let mut list = AttributeList::default();
-        for (key, value) in attributes {
-            put_value(&mut list, self.agent, key, value);
+        for (key, value) in attributes.0 {
+            put_value(&mut list, self.agent, &key, value);
         }
         let time = time_unix_nano.unwrap_or_else(now_unix_nano);
         encoder.add_event(name, time, &list, self.agent.limits.events.load(Ordering::Relaxed));
     }
 
     /// Links another span as a cause.
-    pub fn add_link(&mut self, link: &Link) {
+    pub fn add_link(&mut self, mut link: Link) {
         if let Some(encoder) = &mut self.encoder {
-            encoder.add_link(link, self.agent.limits.links.load(Ordering::Relaxed));
+            link.attributes.0.iter_mut().for_each(|(_, value)| self.agent.shorten(value));
+            encoder.add_link(&link, self.agent.limits.links.load(Ordering::Relaxed));
         }
     }
 
@@ -259,10 +255,11 @@ fn put_scalar(list: &mut AttributeList, agent: &Agent, key: &str, value: Scalar<
     list.set(key, value, agent.limits.attributes.load(Ordering::Relaxed));
 }
 
-fn put_value(list: &mut AttributeList, agent: &Agent, key: &str, value: &Value) {
-    match value {
-        Value::String(text) => put_scalar(list, agent, key, Scalar::Str(text)),
-        _ if key.is_empty() => agent.count_invalid_attribute(),
-        value => list.set_value(key, value, agent.limits.attributes.load(Ordering::Relaxed)),
+fn put_value(list: &mut AttributeList, agent: &Agent, key: &str, mut value: Value) {
+    if key.is_empty() {
+        agent.count_invalid_attribute();
+        return;
     }
+    agent.shorten(&mut value);
+    list.set_value(key, &value, agent.limits.attributes.load(Ordering::Relaxed));
 }

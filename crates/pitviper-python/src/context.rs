@@ -37,20 +37,27 @@ pub(crate) fn get(py: Python<'_>) -> Option<Bound<'_, PyAny>> {
     (!value.is_none()).then_some(value)
 }
 
-/// Sets the variable in the calling context.
+/// Sets the variable in the calling context; the token undoes it, see [`reset`].
 #[inline]
-pub(crate) fn set(py: Python<'_>, value: Option<&Bound<'_, PyAny>>) {
-    let Some(variable) = variable(py) else { return };
+pub(crate) fn set<'py>(py: Python<'py>, value: Option<&Bound<'py, PyAny>>) -> Option<Bound<'py, PyAny>> {
+    let variable = variable(py)?;
     let none = py.None();
     let value = value.map_or(none.as_ptr(), Bound::as_ptr);
-    // SAFETY: both are live objects for the duration of the call; the token it returns is a new
-    // reference that we do not need.
+    // SAFETY: both are live objects for the duration of the call, which returns a new reference or
+    // null with an exception set, which from_owned_ptr_or_err takes away.
+    unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContextVar_Set(variable.as_ptr(), value)).ok() }
+}
+
+/// Sets the variable back to what it was before the [`set`] that returned the token. In any other
+/// context than that one, and for anything but a token, it does nothing.
+#[inline]
+pub(crate) fn reset(py: Python<'_>, token: &Bound<'_, PyAny>) {
+    let Some(variable) = variable(py) else { return };
+    // SAFETY: both are live objects for the duration of the call, which checks the token's type,
+    // its variable and its context, and sets an exception if it refuses.
     unsafe {
-        let token = ffi::PyContextVar_Set(variable.as_ptr(), value);
-        if token.is_null() {
+        if ffi::PyContextVar_Reset(variable.as_ptr(), token.as_ptr()) != 0 {
             ffi::PyErr_Clear();
-        } else {
-            ffi::Py_DECREF(token);
         }
     }
 }

@@ -1,9 +1,12 @@
-//! Python values into attribute values.
+//! Python values into those of the core. None of these functions fails: what an instrumented
+//! application passes by mistake must not become an exception in it.
+
+use std::borrow::Cow;
 
 use pitviper_agent::Span;
 use pitviper_model::{Attributes, SpanKind, Value};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyMapping, PyString};
+use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PyMapping, PySet, PyString, PyTuple};
 
 /// Nesting of lists and mappings that is followed.
 const MAX_DEPTH: usize = 8;
@@ -23,20 +26,20 @@ pub(crate) fn set_attribute(span: &mut Span, key: &Bound<'_, PyAny>, value: &Bou
         match text.to_str() {
             Ok(text) => span.set_attribute(key, pitviper_agent::Scalar::Str(text)),
             // Lone surrogates have no UTF-8 form.
-            Err(_) => span.set_value(key, &Value::String(text.to_string_lossy().into_owned())),
+            Err(_) => span.set_value(key, Value::String(text.to_string_lossy().into_owned())),
         }
     } else if let Ok(flag) = value.cast_exact::<PyBool>() {
         span.set_attribute(key, pitviper_agent::Scalar::Bool(flag.is_true()));
     } else if let Ok(number) = value.cast_exact::<PyInt>() {
         match number.extract::<i64>() {
             Ok(number) => span.set_attribute(key, pitviper_agent::Scalar::Int(number)),
-            Err(_) => span.set_value(key, &Value::String(number.to_string())),
+            Err(_) => span.set_value(key, Value::String(number.to_string())),
         }
     } else if let Ok(number) = value.cast_exact::<PyFloat>() {
         span.set_attribute(key, pitviper_agent::Scalar::Double(number.value()));
     } else if !value.is_none() {
         match to_value(value, 0) {
-            Some(value) => span.set_value(key, &value),
+            Some(value) => span.set_value(key, value),
             None => span.drop_attribute(),
         }
     }
@@ -101,10 +104,39 @@ pub(crate) fn to_value(value: &Bound<'_, PyAny>, depth: usize) -> Option<Value> 
             .filter_map(|(key, value)| Some((key.extract::<String>().ok()?, to_value(&value, depth + 1)?)));
         return Some(Value::Map(pairs.collect()));
     }
-    // Lists, tuples and sets, but not an iterator, which reading would use up.
-    let length = value.len().ok()?;
-    let items = value.try_iter().ok()?.take(length.min(MAX_ITEMS));
+    // Nothing else that can be iterated: reading would use an iterator up, and make an object
+    // relational mapper run a query.
+    let is_list = value.is_instance_of::<PyList>()
+        || value.is_instance_of::<PyTuple>()
+        || value.is_instance_of::<PySet>()
+        || value.is_instance_of::<PyFrozenSet>();
+    if !is_list {
+        return None;
+    }
+    let items = value.try_iter().ok()?.take(MAX_ITEMS);
     Some(Value::Array(items.filter_map(|item| to_value(&item.ok()?, depth + 1)).collect()))
+}
+
+/// A text, whatever was given: lone surrogates, which have no UTF-8 form, are replaced, bytes are
+/// read as UTF-8, None is empty, and other objects are shown as `str` shows them.
+#[inline]
+pub(crate) fn to_text<'a>(value: &'a Bound<'_, PyAny>) -> Cow<'a, str> {
+    if let Ok(text) = value.cast::<PyString>() {
+        return text.to_str().map_or_else(|_| Cow::Owned(text.to_string_lossy().into_owned()), Cow::Borrowed);
+    }
+    if value.is_none() {
+        return Cow::Borrowed("");
+    }
+    if let Ok(bytes) = value.cast::<PyBytes>() {
+        return String::from_utf8_lossy(bytes.as_bytes());
+    }
+    Cow::Owned(value.str().map(|text| text.to_string_lossy().into_owned()).unwrap_or_default())
+}
+
+/// A time in nanoseconds since the Unix epoch; `None`, which means now, for what is none.
+#[inline]
+pub(crate) fn to_time(value: Option<&Bound<'_, PyAny>>) -> Option<u64> {
+    value?.extract().ok()
 }
 
 /// A span kind: OTLP's number, or OpenTelemetry's enum, whose values are one less.

@@ -37,7 +37,7 @@ pub(crate) fn record(
     for (key, value) in more.0 {
         attributes.set(key, value);
     }
-    span.add_event("exception", time, attributes.iter());
+    span.add_event("exception", time, attributes);
 }
 
 /// Records an exception that left the span's block, and marks the span as failed. What is no

@@ -28,7 +28,8 @@ mod _native {
     use crate::configure::configure;
     #[pymodule_export]
     use crate::runtime::{
-        after_fork_child, after_fork_parent, before_fork, extract, flush, inject, inject_into, now, shutdown, stats,
+        after_fork_child, after_fork_parent, before_fork, extract, flush, inject, inject_into, now, set_scope_version,
+        shutdown, stats,
     };
     #[pymodule_export]
     use crate::span::{Span, activate, current_span, deactivate, finish_leaf, start_as_current_span, start_span};
@@ -37,6 +38,7 @@ mod _native {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        crate::shield::show_panics_once();
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

@@ -7,10 +7,10 @@ use pitviper_agent::{Agent, Config, format_traceparent, parse_trace_context};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::host;
 use crate::shield::shield;
 use crate::span::current;
 use crate::span_context::SpanContext;
+use crate::{convert, host};
 
 static AGENT: OnceLock<&'static Agent> = OnceLock::new();
 
@@ -22,27 +22,40 @@ pub(crate) fn agent() -> &'static Agent {
 /// The `traceparent` header for a call made by the current span, or None.
 #[pyfunction]
 pub(crate) fn inject(py: Python<'_>) -> Option<String> {
-    let span = current(py)?;
-    Some(format_traceparent(&span.get().get_context()))
+    shield(None, || Some(format_traceparent(&current(py)?.get().get_context())))
 }
 
 /// Sets `traceparent` and, when there is one, `tracestate` in a mapping of headers.
 #[pyfunction]
 pub(crate) fn inject_into(py: Python<'_>, headers: &Bound<'_, PyAny>) {
-    let Some(span) = current(py) else { return };
-    let context = span.get().get_context();
-    // A mapping that refuses is the application's choice.
-    let _ = headers.set_item("traceparent", format_traceparent(&context));
-    if let Some(state) = &context.trace_state {
-        let _ = headers.set_item("tracestate", &**state);
-    }
+    shield((), || {
+        let Some(span) = current(py) else { return };
+        let context = span.get().get_context();
+        // A mapping that refuses is the application's choice.
+        let _ = headers.set_item("traceparent", format_traceparent(&context));
+        if let Some(state) = &context.trace_state {
+            let _ = headers.set_item("tracestate", &**state);
+        }
+    });
 }
 
 /// Reads W3C headers; None unless `traceparent` is valid.
 #[pyfunction]
 #[pyo3(signature = (traceparent, tracestate = None))]
-pub(crate) fn extract(traceparent: Option<&str>, tracestate: Option<&str>) -> Option<SpanContext> {
-    shield(None, || parse_trace_context(traceparent?, tracestate).map(SpanContext))
+pub(crate) fn extract(
+    traceparent: Option<&Bound<'_, PyAny>>,
+    tracestate: Option<&Bound<'_, PyAny>>,
+) -> Option<SpanContext> {
+    shield(None, || {
+        let state = tracestate.map(convert::to_text);
+        parse_trace_context(&convert::to_text(traceparent?), state.as_deref()).map(SpanContext)
+    })
+}
+
+/// Says which version of the instrumented library stands behind a scope.
+#[pyfunction]
+pub(crate) fn set_scope_version(name: &str, version: &str) {
+    shield((), || agent().set_scope_version(name, version));
 }
 
 /// Nanoseconds since the Unix epoch.

@@ -1,6 +1,7 @@
 //! `Span`, as Python sees it, and the functions that start one.
 
-use std::sync::{Mutex, MutexGuard, TryLockError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use pitviper_agent::{Parent, SpanOptions};
 use pitviper_model::{Link, SpanKind, StatusCode};
@@ -16,16 +17,18 @@ use crate::{context, convert, exception};
 /// representation does nothing and raises nothing.
 #[pyclass(frozen, weakref, module = "pitviper._native")]
 pub(crate) struct Span {
-    state: Mutex<State>,
+    span: Mutex<pitviper_agent::Span>,
     /// A copy outside the lock: others need it while the span is being changed.
     context: pitviper_agent::SpanContext,
+    /// Whether it made itself current, and what was current before. The lock is held for no longer
+    /// than a move.
+    displaced: Mutex<Option<Option<Py<PyAny>>>>,
+    /// When it ended, if that happened while someone was changing it; who changes it then ends it.
+    end_requested: AtomicU64,
 }
 
-struct State {
-    span: pitviper_agent::Span,
-    /// Whether it made itself current, and what was current before.
-    displaced: Option<Option<Py<PyAny>>>,
-}
+/// [`Span::end_requested`] of a span nobody asked to end.
+const NOT_REQUESTED: u64 = 0;
 
 impl Span {
     pub(crate) fn get_context(&self) -> pitviper_agent::SpanContext {
@@ -34,14 +37,19 @@ impl Span {
 
     fn make(span: pitviper_agent::Span) -> Self {
         let context = span.context().clone();
-        Self { state: Mutex::new(State { span, displaced: None }), context }
+        Self {
+            span: Mutex::new(span),
+            context,
+            displaced: Mutex::new(None),
+            end_requested: AtomicU64::new(NOT_REQUESTED),
+        }
     }
 
-    /// The state, unless it is in use: by another thread, or by this one further up the stack (an
+    /// The span, unless it is in use: by another thread, or by this one further up the stack (an
     /// attribute whose `__str__` touches the span). Waiting could deadlock, so the call is void.
-    fn lock(&self) -> Option<MutexGuard<'_, State>> {
-        match self.state.try_lock() {
-            Ok(state) => Some(state),
+    fn lock(&self) -> Option<MutexGuard<'_, pitviper_agent::Span>> {
+        match self.span.try_lock() {
+            Ok(span) => Some(span),
             Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
             Err(TryLockError::WouldBlock) => None,
         }
@@ -49,19 +57,45 @@ impl Span {
 
     fn change(&self, change: impl FnOnce(&mut pitviper_agent::Span)) {
         shield((), || {
-            if let Some(mut state) = self.lock() {
-                change(&mut state.span);
+            if let Some(mut span) = self.lock() {
+                change(&mut span);
+                drop(span);
+                self.end_if_requested();
             }
         });
+    }
+
+    /// Ends the span, now or, if it is in use, as soon as it no longer is.
+    fn finish(&self, end_time: Option<u64>) {
+        if let Some(mut span) = self.lock() {
+            span.end(end_time);
+            return;
+        }
+        self.end_requested.store(end_time.unwrap_or_else(crate::runtime::now).max(1), Ordering::SeqCst);
+        // Who held it may have let go before the request was there to be seen.
+        self.end_if_requested();
+    }
+
+    fn end_if_requested(&self) {
+        if self.end_requested.load(Ordering::SeqCst) != NOT_REQUESTED
+            && let Some(mut span) = self.lock()
+        {
+            span.end(Some(self.end_requested.load(Ordering::SeqCst)));
+        }
+    }
+
+    fn displaced(&self) -> MutexGuard<'_, Option<Option<Py<PyAny>>>> {
+        self.displaced.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Makes a span current and remembers what was.
 fn enter(slf: &Bound<'_, Span>) {
-    let Some(mut state) = slf.get().lock() else { return };
-    if state.displaced.is_none() {
-        state.displaced = Some(context::get(slf.py()).map(Bound::unbind));
-        drop(state);
+    let before = context::get(slf.py()).map(Bound::unbind);
+    let mut displaced = slf.get().displaced();
+    if displaced.is_none() {
+        *displaced = Some(before);
+        drop(displaced);
         context::set(slf.py(), Some(slf.as_any()));
     }
 }
@@ -69,10 +103,8 @@ fn enter(slf: &Bound<'_, Span>) {
 /// Ends a span, and makes current again what was, if the span still is.
 fn leave(slf: &Bound<'_, Span>, end_time: Option<u64>) {
     let py = slf.py();
-    let Some(mut state) = slf.get().lock() else { return };
-    state.span.end(end_time);
-    let displaced = state.displaced.take();
-    drop(state);
+    slf.get().finish(end_time);
+    let displaced = slf.get().displaced().take();
     if let Some(displaced) = displaced
         && context::get(py).is_some_and(|current| current.is(slf))
     {
@@ -94,11 +126,19 @@ impl Span {
 
     /// Adds an event, now or at `timestamp` nanoseconds since the Unix epoch.
     #[pyo3(signature = (name, attributes = None, timestamp = None))]
-    fn add_event(&self, name: &str, attributes: Option<&Bound<'_, PyAny>>, timestamp: Option<u64>) {
+    fn add_event(
+        &self,
+        name: &Bound<'_, PyAny>,
+        attributes: Option<&Bound<'_, PyAny>>,
+        timestamp: Option<&Bound<'_, PyAny>>,
+    ) {
         self.change(|span| {
             if span.is_recording() {
-                let attributes = convert::to_attributes(attributes);
-                span.add_event(name, timestamp, attributes.iter());
+                span.add_event(
+                    &convert::to_text(name),
+                    convert::to_time(timestamp),
+                    convert::to_attributes(attributes),
+                );
             }
         });
     }
@@ -108,50 +148,52 @@ impl Span {
     fn add_link(&self, context: &Bound<'_, PyAny>, attributes: Option<&Bound<'_, PyAny>>) {
         self.change(|span| {
             if let Some(context) = context_of(context) {
-                span.add_link(&link(&context, attributes));
+                span.add_link(link(&context, attributes));
             }
         });
     }
 
     /// Adds an event that describes an exception. The status stays as it is.
-    #[pyo3(signature = (exception, attributes = None, timestamp = None, escaped = false))]
+    #[pyo3(signature = (exception, attributes = None, timestamp = None, escaped = None))]
     fn record_exception(
         &self,
         exception: &Bound<'_, PyAny>,
         attributes: Option<&Bound<'_, PyAny>>,
-        timestamp: Option<u64>,
-        escaped: bool,
+        timestamp: Option<&Bound<'_, PyAny>>,
+        escaped: Option<&Bound<'_, PyAny>>,
     ) {
         self.change(|span| {
-            exception::record(span, exception, convert::to_attributes(attributes), timestamp, escaped);
+            let escaped = escaped.is_some_and(|flag| flag.is_truthy().unwrap_or(false));
+            let time = convert::to_time(timestamp);
+            exception::record(span, exception, convert::to_attributes(attributes), time, escaped);
         });
     }
 
     /// Says whether the operation succeeded: 0 unset, 1 ok, 2 error, or OpenTelemetry's status.
     #[pyo3(signature = (code, description = None))]
-    fn set_status(&self, code: &Bound<'_, PyAny>, description: Option<&str>) {
+    fn set_status(&self, code: &Bound<'_, PyAny>, description: Option<&Bound<'_, PyAny>>) {
         self.change(|span| {
             let (code, own_description) = status_of(code);
-            let description = description.map(str::to_owned).or(own_description).unwrap_or_default();
-            span.set_status(code, &description);
+            let description = description.map(convert::to_text);
+            span.set_status(code, &description.or(own_description.map(Into::into)).unwrap_or_default());
         });
     }
 
     /// Gives the span another name.
-    fn update_name(&self, name: &str) {
-        self.change(|span| span.update_name(name));
+    fn update_name(&self, name: &Bound<'_, PyAny>) {
+        self.change(|span| span.update_name(&convert::to_text(name)));
     }
 
     /// Ends the span, now or at `end_time` nanoseconds since the Unix epoch. Only the first end
     /// counts.
     #[pyo3(signature = (end_time = None))]
-    fn end(slf: &Bound<'_, Self>, end_time: Option<u64>) {
-        shield((), || leave(slf, end_time));
+    fn end(slf: &Bound<'_, Self>, end_time: Option<&Bound<'_, PyAny>>) {
+        shield((), || leave(slf, convert::to_time(end_time)));
     }
 
     /// Whether what is set still counts.
     fn is_recording(&self) -> bool {
-        self.lock().is_some_and(|state| state.span.is_recording())
+        self.lock().is_some_and(|span| span.is_recording())
     }
 
     /// The span's context.
@@ -166,12 +208,12 @@ impl Span {
 
     #[getter]
     fn name(&self) -> String {
-        self.lock().map(|state| state.span.name().to_owned()).unwrap_or_default()
+        self.lock().map(|span| span.name().to_owned()).unwrap_or_default()
     }
 
     #[getter]
     fn kind(&self) -> i32 {
-        self.lock().map_or(SpanKind::Internal, |state| state.span.kind()) as i32
+        self.lock().map_or(SpanKind::Internal, |span| span.kind()) as i32
     }
 
     #[getter]
@@ -214,7 +256,7 @@ fn status_of(code: &Bound<'_, PyAny>) -> (StatusCode, Option<String>) {
     }
     // opentelemetry.trace.Status has status_code and description; StatusCode has value.
     if let Ok(inner) = code.getattr("status_code") {
-        let description = code.getattr("description").and_then(|text| text.extract()).ok();
+        let description = code.getattr("description").ok().map(|text| convert::to_text(&text).into_owned());
         return (status_of(&inner).0, description);
     }
     let number = code.getattr("value").and_then(|value| value.extract::<i32>());
@@ -258,22 +300,24 @@ pub(crate) fn current(py: Python<'_>) -> Option<Bound<'_, Span>> {
 
 /// How a span begins, as Python says it.
 struct Start<'a, 'py> {
-    name: &'a str,
+    name: &'a Bound<'py, PyAny>,
     kind: SpanKind,
     parent: Option<&'a Bound<'py, PyAny>>,
     start_time: Option<u64>,
-    scope: &'a str,
+    scope: Option<&'a Bound<'py, PyAny>>,
 }
 
 fn start(py: Python<'_>, start: &Start<'_, '_>) -> pitviper_agent::Span {
     let agent = agent();
+    let name = convert::to_text(start.name);
+    let scope = start.scope.map_or(0, |scope| agent.scope(&convert::to_text(scope)));
     let begin = |parent: Parent<'_>| {
         agent.start(&SpanOptions {
-            name: start.name,
+            name: &name,
             kind: start.kind,
             parent,
             start_time_unix_nano: start.start_time,
-            scope: agent.scope(start.scope),
+            scope,
         })
     };
     match start.parent.filter(|parent| !parent.is_none()).and_then(context_of) {
@@ -287,27 +331,30 @@ fn start(py: Python<'_>, start: &Start<'_, '_>) -> pitviper_agent::Span {
 
 /// Starts a span that is not current. Without `parent` it is a child of the current span.
 #[pyfunction]
-#[pyo3(signature = (name, kind = None, attributes = None, parent = None, start_time = None, links = None, scope = ""))]
+#[pyo3(signature = (name, kind = None, attributes = None, parent = None, start_time = None, links = None, scope = None))]
 #[expect(clippy::too_many_arguments, reason = "the signature is OpenTelemetry's")]
 pub(crate) fn start_span<'py>(
     py: Python<'py>,
-    name: &str,
+    name: &Bound<'py, PyAny>,
     kind: Option<&Bound<'py, PyAny>>,
     attributes: Option<&Bound<'py, PyAny>>,
     parent: Option<&Bound<'py, PyAny>>,
-    start_time: Option<u64>,
+    start_time: Option<&Bound<'py, PyAny>>,
     links: Option<&Bound<'py, PyAny>>,
-    scope: &str,
+    scope: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, Span>> {
     let kind = kind.map_or(SpanKind::Internal, convert::to_kind);
-    let mut span = start(py, &Start { name, kind, parent, start_time, scope });
+    let mut span = start(py, &Start { name, kind, parent, start_time: convert::to_time(start_time), scope });
     if span.is_recording() {
-        if let Some(attributes) = attributes {
-            convert::set_attributes(&mut span, attributes);
-        }
-        for link in links.and_then(|links| links.try_iter().ok()).into_iter().flatten().flatten() {
-            add_given_link(&mut span, &link);
-        }
+        // A panic in here costs attributes; without a span there would be nothing to return.
+        shield((), || {
+            if let Some(attributes) = attributes {
+                convert::set_attributes(&mut span, attributes);
+            }
+            for link in links.and_then(|links| links.try_iter().ok()).into_iter().flatten().flatten() {
+                add_given_link(&mut span, &link);
+            }
+        });
     }
     Bound::new(py, Span::make(span))
 }
@@ -322,41 +369,41 @@ fn add_given_link(span: &mut pitviper_agent::Span, given: &Bound<'_, PyAny>) {
         },
     };
     if let Some(context) = context.as_ref().and_then(context_of) {
-        span.add_link(&link(&context, attributes.as_ref()));
+        span.add_link(link(&context, attributes.as_ref()));
     }
 }
 
 /// Starts a span and makes it current until it ends.
 #[pyfunction]
-#[pyo3(signature = (name, kind = None, attributes = None, parent = None, start_time = None, links = None, scope = ""))]
+#[pyo3(signature = (name, kind = None, attributes = None, parent = None, start_time = None, links = None, scope = None))]
 #[expect(clippy::too_many_arguments, reason = "the signature is OpenTelemetry's")]
 pub(crate) fn start_as_current_span<'py>(
     py: Python<'py>,
-    name: &str,
+    name: &Bound<'py, PyAny>,
     kind: Option<&Bound<'py, PyAny>>,
     attributes: Option<&Bound<'py, PyAny>>,
     parent: Option<&Bound<'py, PyAny>>,
-    start_time: Option<u64>,
+    start_time: Option<&Bound<'py, PyAny>>,
     links: Option<&Bound<'py, PyAny>>,
-    scope: &str,
+    scope: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, Span>> {
     let span = start_span(py, name, kind, attributes, parent, start_time, links, scope)?;
-    enter(&span);
+    shield((), || enter(&span));
     Ok(span)
 }
 
 /// Records a finished child of the current span: what began at `start_time` and ends now. For leaf
 /// operations such as one statement, which cost a single call that way.
 #[pyfunction]
-#[pyo3(signature = (name, kind, start_time, attributes = None, exc = None, scope = ""))]
+#[pyo3(signature = (name, kind, start_time, attributes = None, exc = None, scope = None))]
 pub(crate) fn finish_leaf(
     py: Python<'_>,
-    name: &str,
+    name: &Bound<'_, PyAny>,
     kind: i32,
     start_time: u64,
     attributes: Option<&Bound<'_, PyAny>>,
     exc: Option<&Bound<'_, PyAny>>,
-    scope: &str,
+    scope: Option<&Bound<'_, PyAny>>,
 ) {
     shield((), || {
         let kind = SpanKind::from_otlp(kind);
@@ -377,20 +424,19 @@ pub(crate) fn finish_leaf(
 /// The span that is current in the calling context, or None.
 #[pyfunction]
 pub(crate) fn current_span(py: Python<'_>) -> Option<Bound<'_, Span>> {
-    current(py)
+    shield(None, || current(py))
 }
 
 /// Makes a span current without starting or ending anything; returns what `deactivate` needs.
 #[pyfunction]
 pub(crate) fn activate<'py>(py: Python<'py>, span: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
-    let before = context::get(py);
-    context::set(py, Some(span));
-    before
+    shield(None, || context::set(py, Some(span)))
 }
 
-/// Makes current again what was before `activate`.
+/// Makes current again what was before `activate`, unless it is called in another context than
+/// that: a generator or a response body may be closed elsewhere than it was running.
 #[pyfunction]
 #[pyo3(signature = (token))]
-pub(crate) fn deactivate(py: Python<'_>, token: Option<&Bound<'_, PyAny>>) {
-    context::set(py, token);
+pub(crate) fn deactivate(py: Python<'_>, token: &Bound<'_, PyAny>) {
+    shield((), || context::reset(py, token));
 }

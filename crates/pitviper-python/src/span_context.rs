@@ -3,6 +3,8 @@
 use pitviper_model::{SpanId, TraceId};
 use pyo3::prelude::*;
 
+use crate::convert::to_text;
+
 /// What a span tells others of itself: its ids, whether the trace is recorded, its trace state.
 #[pyclass(frozen, eq, module = "pitviper._native")]
 #[derive(Clone, PartialEq)]
@@ -11,14 +13,21 @@ pub(crate) struct SpanContext(pub(crate) pitviper_agent::SpanContext);
 #[pymethods]
 impl SpanContext {
     #[new]
-    #[pyo3(signature = (trace_id, span_id, is_remote = false, trace_flags = 1, trace_state = None))]
-    fn new(trace_id: u128, span_id: u64, is_remote: bool, trace_flags: u8, trace_state: Option<&str>) -> Self {
+    #[pyo3(signature = (trace_id, span_id, is_remote = false, trace_flags = None, trace_state = None))]
+    fn new(
+        trace_id: &Bound<'_, PyAny>,
+        span_id: &Bound<'_, PyAny>,
+        is_remote: bool,
+        trace_flags: Option<&Bound<'_, PyAny>>,
+        trace_state: Option<&Bound<'_, PyAny>>,
+    ) -> Self {
+        // A number out of range makes the context invalid, and no exception, as in OpenTelemetry.
         Self(pitviper_agent::SpanContext {
-            trace_id: TraceId(trace_id.to_be_bytes()),
-            span_id: SpanId(span_id.to_be_bytes()),
-            flags: trace_flags,
+            trace_id: TraceId(trace_id.extract::<u128>().unwrap_or_default().to_be_bytes()),
+            span_id: SpanId(span_id.extract::<u64>().unwrap_or_default().to_be_bytes()),
+            flags: trace_flags.map_or(1, |flags| flags.extract().unwrap_or_default()),
             is_remote,
-            trace_state: trace_state.filter(|state| !state.is_empty()).map(Into::into),
+            trace_state: trace_state.map(to_text).filter(|state| !state.is_empty()).map(|state| (&*state).into()),
         })
     }
 
