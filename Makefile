@@ -6,7 +6,7 @@ TOOLS := $(CACHE)/tools/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build wheels demo test lint test-rust test-python test-ui test-house bench-agent audit
+.PHONY: help setup build wheels demo test lint test-rust test-python test-ui test-house bench-agent bench-ingest audit
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -54,6 +54,9 @@ test-house: build wheels ## Whole-house tests: real server, real Flaskr, real br
 
 bench-agent: wheels ## What the agent costs, beside ddtrace and OpenTelemetry
 	@$(TOOLS)/python bench/agent/run.py
+
+bench-ingest: build ## What the server takes in: spans a second, CPU and bytes a span
+	@cargo run --release --locked --quiet -p pitviper-bench-ingest -- $(CARGO_TARGET_DIR)/release/pitviper-server $(ARGS) | tee bench/ingest/results.md
 
 audit: ## Licences, sources and advisories of the dependencies; needs cargo-deny
 	cargo deny check

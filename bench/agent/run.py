@@ -1,6 +1,7 @@
 """Runs the contenders in interleaved rounds and writes ``results.md``."""
 
 import json
+import os
 import platform
 import statistics
 import subprocess
@@ -16,7 +17,20 @@ from interpreters import find  # noqa: E402
 
 VERSION = "3.12"
 ROUNDS = 7
-AGENTS = ("bare", "pitviper", "opentelemetry", "ddtrace")
+AGENTS = ("bare", "pitviper", "pitviper, gzip", "opentelemetry", "ddtrace")
+#: The command that starts an application under the agent.
+LAUNCHERS = {
+    "bare": (),
+    "pitviper": ("pitviper", "run"),
+    "opentelemetry": ("opentelemetry-instrument",),
+    "ddtrace": ("ddtrace-run",),
+}
+#: An application that does nothing but tell its peak memory, in MB.
+NOTHING = """
+for line in open("/proc/self/status"):
+    if line.startswith("VmHWM"):
+        print(int(line.split()[1]) / 1024)
+"""
 
 
 def measure(python: Path, agent: str, work: str, port: str) -> "dict[str, float]":
@@ -26,6 +40,27 @@ def measure(python: Path, agent: str, work: str, port: str) -> "dict[str, float]
     if done.returncode != 0:
         sys.exit(f"{agent} {work} failed:\n{done.stderr}")
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def launch(python: Path, agent: str, port: str) -> "dict[str, float]":
+    """CPU time and memory of an application that does nothing, from the launcher's start to the end."""
+    endpoint = f"http://127.0.0.1:{port}"
+    environ = {
+        **os.environ,
+        "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}",
+        "PITVIPER_ENDPOINT": endpoint, "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "DD_TRACE_AGENT_URL": endpoint,
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf", "DD_TRACE_STARTUP_LOGS": "false",
+        "DD_INSTRUMENTATION_TELEMETRY_ENABLED": "false", "DD_REMOTE_CONFIGURATION_ENABLED": "false",
+    }  # fmt: skip
+    command = [*LAUNCHERS[agent], "python", "-c", NOTHING]
+    process = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stderr is not None
+    shown, complaint = process.stdout.read(), process.stderr.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if status != 0:
+        sys.exit(f"{command[0]} failed:\n{complaint}")
+    return {"spent": usage.ru_utime + usage.ru_stime, "memory": float(shown.splitlines()[-1])}
 
 
 def main() -> None:
@@ -38,34 +73,47 @@ def main() -> None:
     try:
         for number in range(ROUNDS):
             print(f"round {number + 1} of {ROUNDS}", file=sys.stderr)
-            for work in ("spans", "requests", "start"):
+            for work in ("spans", "requests"):
                 for agent in AGENTS:
                     figures.setdefault((agent, work), []).append(measure(python, agent, work, port))
+            for agent in LAUNCHERS:
+                figures.setdefault((agent, "launch"), []).append(launch(python, agent, port))
     finally:
         sink.kill()
 
     def median(agent: str, work: str, key: str) -> float:
         return statistics.median(figure[key] for figure in figures[agent, work])
 
+    def added(agent: str, work: str, key: str) -> float:
+        return median(agent, work, key) - median("bare", work, key)
+
     lines = [
-        f"CPython {VERSION}, {platform.machine()}, medians of {ROUNDS} interleaved rounds,",
-        "CPU time of the whole process, exporting included.",
+        f"CPython {VERSION}, {platform.machine()}, medians of {ROUNDS} interleaved rounds, CPU time of the whole",
+        "process, exporting included. A span has three attributes and lies ten deep. A request is the mean of three:",
+        "two statements and a template, three statements, one call to another service.",
         "",
-        "| agent | ns a span | µs a request | times bare | added µs | start-up, added ms | memory at start, added MB |",
-        "|---|---|---|---|---|---|---|",
+        "| agent | ns a span | µs a request | times bare | added µs | added peak MB |",
+        "|---|---|---|---|---|---|",
     ]
-    bare_span, bare_request = median("bare", "spans", "spent"), median("bare", "requests", "spent")
+    bare_request = median("bare", "requests", "spent") / REQUESTS * 1e6
     for agent in AGENTS:
-        span = (median(agent, "spans", "spent") - bare_span) / SPANS * 1e9
+        span = added(agent, "spans", "spent") / SPANS * 1e9
         request = median(agent, "requests", "spent") / REQUESTS * 1e6
-        added = request - bare_request / REQUESTS * 1e6
-        start = (median(agent, "start", "total") - median("bare", "start", "total")) * 1e3
-        memory = median(agent, "start", "memory") - median("bare", "start", "memory")
-        shown = "" if agent == "bare" else f"{span:,.0f}"
         lines.append(
-            f"| {agent} | {shown} | {request:,.0f} | {request / (bare_request / REQUESTS * 1e6):.2f} "
-            f"| {added:,.0f} | {start:,.0f} | {memory:.1f} |"
+            f"| {agent} | {'' if agent == 'bare' else f'{span:,.0f}'} | {request:,.0f} | {request / bare_request:.2f} "
+            f"| {request - bare_request:,.0f} | {added(agent, 'requests', 'memory'):.1f} |"
         )
+    lines += [
+        "",
+        "Start-up: what the launcher adds to `python -c` of a program that does nothing.",
+        "",
+        "| launcher | added CPU ms | added peak MB |",
+        "|---|---|---|",
+    ]
+    for agent, command in LAUNCHERS.items():
+        if command:
+            spent, memory = added(agent, "launch", "spent") * 1e3, added(agent, "launch", "memory")
+            lines.append(f"| `{' '.join(command)}` | {spent:,.0f} | {memory:.1f} |")
     text = "\n".join(lines) + "\n"
     (HERE / "results.md").write_text(f"# Results\n\n{text}", encoding="utf-8")
     print(text)

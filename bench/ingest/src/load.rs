@@ -1,0 +1,79 @@
+//! Clients that send as fast as the server accepts.
+
+use std::time::{Duration, Instant};
+
+use crate::spans::{Requests, SPANS_A_REQUEST};
+
+/// What the server did with the requests.
+#[derive(Debug, Default)]
+pub(crate) struct Load {
+    /// Spans in requests answered with 200.
+    pub(crate) accepted: u64,
+    /// Requests the server asked to send again later.
+    pub(crate) refused: u64,
+    /// Requests that failed otherwise.
+    pub(crate) failed: u64,
+    pub(crate) first_failure: Option<String>,
+    pub(crate) sent_bytes: u64,
+    answers: Vec<Duration>,
+}
+
+impl Load {
+    /// Sends over so many connections for so long.
+    pub(crate) fn run(url: &str, connections: usize, duration: Duration) -> Self {
+        let until = Instant::now() + duration;
+        let parts = std::thread::scope(|scope| {
+            let clients: Vec<_> =
+                (0..connections).map(|client| scope.spawn(move || one_client(url, client as u64, until))).collect();
+            clients.into_iter().map(|client| client.join().unwrap_or_default()).collect::<Vec<_>>()
+        });
+        let mut whole = Self::default();
+        for part in parts {
+            whole.accepted += part.accepted;
+            whole.refused += part.refused;
+            whole.failed += part.failed;
+            whole.first_failure = whole.first_failure.or(part.first_failure);
+            whole.sent_bytes += part.sent_bytes;
+            whole.answers.extend(part.answers);
+        }
+        whole.answers.sort();
+        whole
+    }
+
+    /// Median, 99th percentile and maximum of the time to the answer, in milliseconds.
+    pub(crate) fn latency(&self) -> String {
+        let at = |share: f64| {
+            let last = self.answers.len().saturating_sub(1);
+            self.answers.get((last as f64 * share) as usize).map_or(0.0, |answer| answer.as_secs_f64() * 1e3)
+        };
+        format!("{:.1} {:.1} {:.1}", at(0.5), at(0.99), at(1.0))
+    }
+}
+
+fn one_client(url: &str, client: u64, until: Instant) -> Load {
+    let http: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).proxy(None).build().into();
+    let mut requests = Requests::new(client);
+    let mut load = Load::default();
+    while Instant::now() < until {
+        let body = requests.next();
+        let began = Instant::now();
+        let answer = http.post(url).header("content-type", "application/x-protobuf").send(&body[..]);
+        load.answers.push(began.elapsed());
+        let status = answer.map(|mut answer| (answer.status().as_u16(), answer.body_mut().read_to_vec()));
+        match status {
+            Ok((200, _)) => {
+                load.accepted += SPANS_A_REQUEST;
+                load.sent_bytes += body.len() as u64;
+            }
+            Ok((429 | 503, _)) => {
+                load.refused += 1;
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            other => {
+                load.failed += 1;
+                load.first_failure.get_or_insert_with(|| format!("{other:?}"));
+            }
+        }
+    }
+    load
+}
