@@ -24,17 +24,60 @@ class Setting:
 
 
 class Resolved:
-    """A setting's value, and where it came from."""
+    """A setting's value, where it came from, and what could not be followed on the way there."""
 
-    __slots__ = ("source", "value")
+    __slots__ = ("problems", "source", "value")
 
-    def __init__(self, value: Any, source: str) -> None:
+    def __init__(self, value: Any, source: str, problems: "tuple[str, ...]" = ()) -> None:
         self.value = value
         self.source = source
+        self.problems = problems
+
+
+#: Settings whose values are never shown.
+SECRET = ("headers", "token")
+
+#: The largest count that every platform's native half can hold.
+_MAX_COUNT = 2**32 - 1
+_COMPRESSIONS = ("auto", "none", "gzip", "zstd")
+_SAMPLERS = (
+    "always_on",
+    "always_off",
+    "traceidratio",
+    "parentbased_always_on",
+    "parentbased_always_off",
+    "parentbased_traceidratio",
+)
+
+
+# What a parser says when it raises ValueError is shown to the user: the values that are allowed.
 
 
 def _text(value: str) -> str:
+    try:
+        # The environment is bytes; those that are no text arrive as lone surrogates.
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError("use UTF-8 text") from None
     return value.strip()
+
+
+def _one_of(*allowed: str) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        lowered = value.strip().lower()
+        if lowered not in allowed:
+            raise ValueError(f"use {', '.join(allowed[:-1])} or {allowed[-1]}")
+        return lowered
+
+    return parse
+
+
+def _url(value: str) -> str:
+    text = _text(value)
+    scheme, _, rest = text.partition("://")
+    if scheme.lower() not in ("http", "https") or not rest.strip("/"):
+        raise ValueError("use a URL such as http://host:4318")
+    return text
 
 
 def _flag(value: str) -> bool:
@@ -47,14 +90,20 @@ def _flag(value: str) -> bool:
 
 
 def _count(value: str) -> int:
-    number = int(value)
-    if number < 0:
-        raise ValueError("use a number of at least 0")
+    try:
+        number = int(value)
+    except ValueError:
+        number = -1
+    if not 0 <= number <= _MAX_COUNT:
+        raise ValueError(f"use a whole number from 0 to {_MAX_COUNT}")
     return number
 
 
 def _ratio(value: str) -> float:
-    number = float(value)
+    try:
+        number = float(value)
+    except ValueError:
+        number = -1.0
     if not 0.0 <= number <= 1.0:
         raise ValueError("use a number from 0 to 1")
     return number
@@ -66,6 +115,7 @@ def _names(value: str) -> "list[str]":
 
 def _pairs(value: str) -> "dict[str, str]":
     """Reads ``a=b,c=d`` (OpenTelemetry) and ``a:b,c:d`` or ``a:b c:d`` (Datadog)."""
+    value = _text(value)
     separators = value.replace(" ", ",") if "=" not in value else value
     pairs: dict[str, str] = {}
     for item in separators.split(","):
@@ -94,14 +144,14 @@ SETTINGS = (
     Setting(
         "endpoint",
         "http://127.0.0.1:4318",
-        _text,
+        _url,
         "PITVIPER_ENDPOINT OTEL_EXPORTER_OTLP_ENDPOINT",
         "Base URL of the OTLP/HTTP receiver; /v1/traces is added.",
     ),
     Setting(
         "traces_endpoint",
         None,
-        _text,
+        _url,
         "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
         "Full URL for traces; used as it is.",
     ),
@@ -116,7 +166,7 @@ SETTINGS = (
     Setting(
         "compression",
         "auto",
-        _text,
+        _one_of(*_COMPRESSIONS),
         "PITVIPER_COMPRESSION OTEL_EXPORTER_OTLP_TRACES_COMPRESSION OTEL_EXPORTER_OTLP_COMPRESSION",
         "auto (none on this machine, gzip elsewhere), none, gzip or zstd.",
     ),
@@ -145,8 +195,8 @@ SETTINGS = (
     ),
     Setting(
         "sampler",
-        None,
-        _text,
+        "parentbased_always_on",
+        _one_of(*_SAMPLERS),
         "OTEL_TRACES_SAMPLER",
         "OpenTelemetry's sampler name, with OTEL_TRACES_SAMPLER_ARG; used when no sample rate is set.",
     ),
@@ -182,14 +232,18 @@ SETTINGS = (
 
 
 class Config:
-    """All settings as they are in force; ``problems`` lists variables that could not be read."""
+    """All settings as they are in force."""
 
-    def __init__(self, resolved: "dict[str, Resolved]", problems: "list[str]") -> None:
+    def __init__(self, resolved: "dict[str, Resolved]") -> None:
         self.resolved = resolved
-        self.problems = problems
 
     def __getitem__(self, name: str) -> Any:
         return self.resolved[name].value
+
+    @property
+    def problems(self) -> "list[str]":
+        """A line for each variable that cannot be followed."""
+        return [problem for resolved in self.resolved.values() for problem in resolved.problems]
 
     @property
     def traces_url(self) -> str:
@@ -205,7 +259,7 @@ class Config:
 
     def sampler(self) -> "tuple[str, float]":
         """The sampler's name and argument."""
-        if self["sampler"] and self.resolved["sample_rate"].source == "default":
+        if self.resolved["sample_rate"].source == "default":
             return self["sampler"], self["sampler_arg"]
         return "parentbased_traceidratio", self["sample_rate"]
 
@@ -223,34 +277,41 @@ def load(environ: Mapping[str, str], overrides: "Optional[dict[str, Any]]" = Non
     unknown = set(given) - {setting.name for setting in SETTINGS}
     if unknown:
         raise TypeError(f"pitviper.init() has no setting {', '.join(sorted(unknown))}")
-    problems: list[str] = []
     resolved = {
         setting.name: Resolved(given[setting.name], "init()")
         if setting.name in given
-        else _from_environ(setting, environ, problems)
+        else _from_environ(setting, environ)
         for setting in SETTINGS
     }
     if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true" and resolved["enabled"].source == "default":
-        resolved["enabled"] = Resolved(False, "OTEL_SDK_DISABLED")
+        resolved["enabled"] = Resolved(False, "OTEL_SDK_DISABLED", resolved["enabled"].problems)
     if resolved["service"].value is None:
         named = resolved["tags"].value.get("service.name")
         if named:
-            resolved["service"] = Resolved(named, resolved["tags"].source)
+            named, source = named, resolved["tags"].source
         else:
-            resolved["service"] = Resolved(guess_service(command_line(), environ), "guessed from the command line")
-    return Config(resolved, problems)
+            named, source = guess_service(command_line(), environ), "guessed from the command line"
+        resolved["service"] = Resolved(named, source, resolved["service"].problems)
+    return Config(resolved)
 
 
-def _from_environ(setting: Setting, environ: Mapping[str, str], problems: "list[str]") -> Resolved:
+def _from_environ(setting: Setting, environ: Mapping[str, str]) -> Resolved:
+    value, source = setting.default, "default"
+    ignored: list[str] = []
     for variable in setting.variables:
         text = environ.get(variable)
         if not text:
             continue
         try:
-            return Resolved(setting.parse(text), variable)
+            value, source = setting.parse(text), variable
+            break
         except ValueError as error:
-            problems.append(f"{variable}={text!r} is ignored: {error}")
-    return Resolved(setting.default, "default")
+            shown = "***" if setting.name in SECRET else repr(text)
+            ignored.append(f"{variable}={shown} is ignored: {error}")
+    instead = "the default applies" if source == "default" else f"{source} applies"
+    if setting.name not in SECRET and value not in (None, {}, []):
+        instead += f": {value}"
+    return Resolved(value, source, tuple(f"{problem}; {instead}" for problem in ignored))
 
 
 def command_line() -> "list[str]":

@@ -9,7 +9,6 @@ from pitviper._native import __version__
 from pitviper.instrument import Integration
 from pitviper.instrument.engine import installed_version
 
-_SECRET = ("headers", "token")
 #: How long the server may take to answer, in seconds.
 _TIMEOUT = 2.0
 
@@ -19,15 +18,17 @@ def show(command: "list[str]") -> int:
     config = configuration.load(os.environ)
     if command and config.resolved["service"].source.startswith("guessed"):
         guessed = configuration.guess_service(command, os.environ)
-        config.resolved["service"] = configuration.Resolved(guessed, "guessed from the command")
+        config.resolved["service"] = configuration.Resolved(
+            guessed, "guessed from the command", config.resolved["service"].problems
+        )
     write = sys.stdout.write
     write(f"pitviper {__version__}, Python {sys.version.split()[0]} at {sys.executable}\n\nSettings\n")
     for setting in configuration.SETTINGS:
         resolved = config.resolved[setting.name]
-        value = "***" if setting.name in _SECRET and resolved.value else resolved.value
+        value = "***" if setting.name in configuration.SECRET and resolved.value else resolved.value
         write(f"  {setting.name:<30} {value!s:<34} {resolved.source}\n")
-    for problem in config.problems:
-        write(f"  ! {problem}\n")
+        for problem in resolved.problems:
+            write(f"    ! {problem}\n")
 
     answer, well = _ask(config)
     write(f"\nServer\n  {config.traces_url}: {answer}\n\nIntegrations\n")

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from pitviper import config
+from pitviper import bootstrap, config
 from pitviper.instrument import engine
 from pitviper.integrations import _index
 from pitviper.integrations._http import masked_query, masked_url
@@ -65,9 +65,65 @@ def test_info_tells_where_values_come_from(sink):
     assert "service shop guessed from the command" in lines
     assert "env staging DD_ENV" in lines
     assert "token *** PITVIPER_TOKEN" in lines and "hush" not in done.stdout
-    assert "! PITVIPER_SAMPLE_RATE='2' is ignored: use a number from 0 to 1" in lines
+    complaint = "! PITVIPER_SAMPLE_RATE='2' is ignored: use a number from 0 to 1; the default applies: 1.0"
+    assert lines[lines.index(complaint) - 1] == "sample_rate 1.0 default"
     assert f"{sink.endpoint}/v1/traces: answers (200)" in lines
     assert any(line.startswith("flask on: flask 3.") for line in lines)
+
+
+BAD_SETTINGS = [
+    ("PITVIPER_COMPRESSION", "brotli", "use auto, none, gzip or zstd; the default applies: auto"),
+    (
+        "OTEL_TRACES_SAMPLER",
+        "jaeger_remote",
+        "use always_on, always_off, traceidratio, parentbased_always_on, parentbased_always_off or "
+        "parentbased_traceidratio; the default applies: parentbased_always_on",
+    ),
+    ("OTEL_TRACES_SAMPLER_ARG", "half", "use a number from 0 to 1; the default applies: 1.0"),
+    ("PITVIPER_ENABLED", "perhaps", "use true or false; the default applies: True"),
+    ("OTEL_BSP_MAX_QUEUE_SIZE", "1e3", "use a whole number from 0 to 4294967295; the default applies: 16384"),
+    ("OTEL_SPAN_EVENT_COUNT_LIMIT", "99999999999", "use a whole number from 0 to 4294967295; the default applies: 128"),
+    ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "collector:4318", "use a URL such as http://host:4318; the default applies"),
+    ("PITVIPER_SERVICE", "caf\udce9", "use UTF-8 text; the default applies"),
+]
+
+
+@pytest.mark.parametrize(("variable", "value", "advice"), BAD_SETTINGS)
+@pytest.mark.parametrize("how", ["auto", "run"])
+def test_a_setting_nobody_can_follow_is_named_and_does_not_count(sink, how, variable, value, advice):
+    source = "import pitviper.auto\n" if how == "auto" else "import pitviper\n"
+    source += "with pitviper.tracer.start_as_current_span('work'): pass\npitviper.init()"
+    command = [sys.executable, "-c", source]
+    environ = {key: text for key, text in os.environ.items() if key != "PITVIPER_TESTING_RAISE"}
+    done = subprocess.run(
+        command if how == "auto" else [sys.executable, "-m", "pitviper", "run", *command],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**environ, "PITVIPER_ENDPOINT": sink.endpoint, variable: value},
+    )
+    assert done.stderr == f"pitviper: {variable}={value!r} is ignored: {advice}\n"
+    assert [span.name for span in sink.wait_for(1)] == ["work"]
+
+
+def test_a_bad_value_of_a_secret_is_not_shown():
+    loaded = config.load({"PITVIPER_TOKEN": "hush\udce9"})
+    assert loaded.problems == ["PITVIPER_TOKEN=*** is ignored: use UTF-8 text; the default applies"]
+
+
+def test_a_failing_start_stops_nothing_and_says_so(tmp_path):
+    (tmp_path / "pitviper.py").write_text("raise RuntimeError('broken install')")
+    environ = {key: text for key, text in os.environ.items() if key != "PITVIPER_TESTING_RAISE"}
+    path = os.pathsep.join([os.path.join(os.path.dirname(bootstrap.__file__), "site"), str(tmp_path)])
+    done = subprocess.run(
+        [sys.executable, "-c", "print('application')"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**environ, "PYTHONPATH": path},
+    )
+    assert done.stdout == "application\n"
+    assert done.stderr == "pitviper: not tracing: RuntimeError: broken install\n"
 
 
 def test_info_says_when_the_server_is_away():
