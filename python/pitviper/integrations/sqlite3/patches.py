@@ -6,7 +6,7 @@ from typing import Any, Callable
 
 from pitviper import _native
 from pitviper._guard import internal_error
-from pitviper.integrations._sql import describe
+from pitviper.integrations._sql import MAX_REMEMBERED_LENGTH, describe
 
 _SCOPE = "pitviper.sqlite3"
 _CLIENT = 3
@@ -75,9 +75,11 @@ class _Statements:
                 "db.query.summary": summary,
                 "db.operation.name": operation,
             }
-            if len(self._by_statement) >= self._MAX:
-                self._by_statement.clear()
-            found = self._by_statement[statement] = (summary, attributes)
+            found = (summary, attributes)
+            if len(statement) <= MAX_REMEMBERED_LENGTH:
+                if len(self._by_statement) >= self._MAX:
+                    self._by_statement.clear()
+                self._by_statement[statement] = found
         return found
 
 
