@@ -198,7 +198,7 @@ SETTINGS = (
         "parentbased_always_on",
         _one_of(*_SAMPLERS),
         "OTEL_TRACES_SAMPLER",
-        "OpenTelemetry's sampler name, with OTEL_TRACES_SAMPLER_ARG; used when no sample rate is set.",
+        "OpenTelemetry's sampler name, with OTEL_TRACES_SAMPLER_ARG; counts less than PITVIPER_SAMPLE_RATE.",
     ),
     Setting("sampler_arg", 1.0, _ratio, "OTEL_TRACES_SAMPLER_ARG", "Argument of the sampler."),
     Setting(
@@ -258,10 +258,19 @@ class Config:
         return headers
 
     def sampler(self) -> "tuple[str, float]":
-        """The sampler's name and argument."""
-        if self.resolved["sample_rate"].source == "default":
-            return self["sampler"], self["sampler_arg"]
-        return "parentbased_traceidratio", self["sample_rate"]
+        """The sampler's name and argument: what ``sample_rate`` says, or ``sampler``, whichever comes
+        from the source that counts more."""
+        if _rank(self.resolved["sample_rate"]) <= _rank(self.resolved["sampler"]):
+            return "parentbased_traceidratio", self["sample_rate"]
+        return self["sampler"], self["sampler_arg"]
+
+
+#: Sources in the order in which they count.
+_SOURCES = ("init()", "PITVIPER_", "OTEL_", "DD_")
+
+
+def _rank(resolved: Resolved) -> int:
+    return next((rank for rank, prefix in enumerate(_SOURCES) if resolved.source.startswith(prefix)), len(_SOURCES))
 
 
 def load(environ: Mapping[str, str], overrides: "Optional[dict[str, Any]]" = None) -> Config:
@@ -283,8 +292,10 @@ def load(environ: Mapping[str, str], overrides: "Optional[dict[str, Any]]" = Non
         else _from_environ(setting, environ)
         for setting in SETTINGS
     }
-    if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true" and resolved["enabled"].source == "default":
-        resolved["enabled"] = Resolved(False, "OTEL_SDK_DISABLED", resolved["enabled"].problems)
+    if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        disabled = Resolved(False, "OTEL_SDK_DISABLED", resolved["enabled"].problems)
+        if _rank(disabled) < _rank(resolved["enabled"]):
+            resolved["enabled"] = disabled
     if resolved["service"].value is None:
         named = resolved["tags"].value.get("service.name")
         if named:

@@ -159,11 +159,11 @@ def test_patches_can_be_taken_back(run):
     source = """
 import sqlite3, flask, pitviper
 from pitviper.instrument import engine
-assert flask.Flask.dispatch_request.__module__ == 'pitviper.integrations.flask.patches'
+assert engine._applied and type(sqlite3.connect(':memory:')) is not sqlite3.Connection
 engine.uninstall()
-print(flask.Flask.dispatch_request.__module__, sqlite3.connect.__module__, type(sqlite3.connect(':memory:')) is sqlite3.Connection)
+print(hasattr(flask.Flask.dispatch_request, '__wrapped__'), type(sqlite3.connect(':memory:')) is sqlite3.Connection)
 """
-    assert run(source).stdout.split()[0::2] == ["flask.app", "True"]
+    assert run(source).stdout.split() == ["False", "True"]
 
 
 def test_sitecustomize_is_silent_where_pitviper_is_not_wanted(run):
@@ -203,6 +203,27 @@ def test_variables_count_in_order():
     assert loaded.sampler() == ("parentbased_traceidratio", 0.5)
     with pytest.raises(TypeError, match="no setting colour"):
         config.load({}, {"colour": "red"})
+
+
+@pytest.mark.parametrize(
+    ("environ", "given", "sampler"),
+    [
+        ({}, {}, ("parentbased_traceidratio", 1.0)),
+        ({"DD_TRACE_SAMPLE_RATE": "0.1"}, {}, ("parentbased_traceidratio", 0.1)),
+        ({"DD_TRACE_SAMPLE_RATE": "0.1", "OTEL_TRACES_SAMPLER": "always_on"}, {}, ("always_on", 1.0)),
+        ({"PITVIPER_SAMPLE_RATE": "0.2", "OTEL_TRACES_SAMPLER": "always_on"}, {}, ("parentbased_traceidratio", 0.2)),
+        ({"PITVIPER_SAMPLE_RATE": "0.2"}, {"sampler": "always_off"}, ("always_off", 1.0)),
+        ({"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.3"}, {}, ("traceidratio", 0.3)),
+        ({"OTEL_TRACES_SAMPLER": "xray", "DD_TRACE_SAMPLE_RATE": "0.1"}, {}, ("parentbased_traceidratio", 0.1)),
+    ],
+)
+def test_samplers_count_in_order(environ, given, sampler):
+    assert config.load(environ, given).sampler() == sampler
+
+
+def test_disabling_counts_in_order():
+    assert not config.load({"OTEL_SDK_DISABLED": "true", "DD_TRACE_ENABLED": "true"})["enabled"]
+    assert config.load({"OTEL_SDK_DISABLED": "true", "PITVIPER_ENABLED": "true"})["enabled"]
 
 
 def test_every_integration_declares_itself():
