@@ -4,6 +4,7 @@ A finder at the head of ``sys.meta_path`` waits for the modules that patches nam
 it passes on after one dictionary look-up. A module that was imported before is patched at once.
 """
 
+import functools
 import importlib
 import sys
 from collections.abc import Sequence
@@ -137,7 +138,8 @@ def _wrap(name: str, patch: Patch, factory: Callable[[Any], Any]) -> None:
         if its_replacement is original:
             own, replacement = its_original, its_replacement
     if replacement is None:
-        replacement = factory(original)
+        # Who looks at the function, a debugger or a framework, sees the one that was there.
+        replacement = functools.update_wrapper(factory(original), original)
     setattr(owner, attribute, replacement)
     _applied.append((name, owner, attribute, own, replacement))
 

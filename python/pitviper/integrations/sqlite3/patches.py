@@ -1,5 +1,6 @@
 """Traced subclasses of SQLite's connections and cursors."""
 
+import functools
 import os
 import sqlite3
 from typing import Any, Callable
@@ -111,9 +112,7 @@ def _traced_method(base: type, method: str) -> Callable[..., Any]:
         _native.finish_leaf(name, _CLIENT, start, attributes, None, _SCOPE)
         return result
 
-    wrapper.__name__ = method
-    wrapper.__doc__ = original.__doc__
-    return wrapper
+    return functools.update_wrapper(wrapper, original)
 
 
 def _traced_cursor(base: type) -> type:
@@ -142,7 +141,7 @@ def _traced_connection(base: type) -> type:
 
     methods: dict[str, Any] = {
         _DATABASE: "",
-        "cursor": cursor,
+        "cursor": functools.update_wrapper(cursor, base_cursor),
         "commit": _traced_transaction_end(base, "commit"),
         "rollback": _traced_transaction_end(base, "rollback"),
         "__exit__": _traced_transaction_end(base, "__exit__"),
@@ -164,9 +163,7 @@ def _through_cursor(method: str) -> Callable[..., Any]:
         getattr(cursor, method)(*args)
         return cursor
 
-    wrapper.__name__ = method
-    wrapper.__doc__ = getattr(sqlite3.Connection, method).__doc__
-    return wrapper
+    return functools.update_wrapper(wrapper, getattr(sqlite3.Connection, method))
 
 
 def _traced_transaction_end(base: type, method: str) -> Callable[..., Any]:
@@ -188,9 +185,7 @@ def _traced_transaction_end(base: type, method: str) -> Callable[..., Any]:
             name, attributes = _statements(self._pitviper_database).of(statement)
             _native.finish_leaf(name, _CLIENT, start, attributes, failure, _SCOPE)
 
-    wrapper.__name__ = method
-    wrapper.__doc__ = original.__doc__
-    return wrapper
+    return functools.update_wrapper(wrapper, original)
 
 
 def _subclass(base: type, namespace: "dict[str, Any]") -> type:
