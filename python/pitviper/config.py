@@ -5,6 +5,7 @@ OpenTelemetry's, Datadog's of the same meaning.
 """
 
 import os
+import re
 import sys
 from collections.abc import Mapping
 from typing import Any, Callable, Optional
@@ -347,10 +348,11 @@ def guess_service(command: "list[str]", environ: Mapping[str, str]) -> str:
     arguments = list(command)
     program = os.path.basename(arguments.pop(0)) if arguments else ""
     if program.startswith(("python", "pypy")):
-        target = _python_target(arguments)
-        if target is None:
+        target = python_target(arguments)
+        if target is None or target[0] == "c":
             return "python-application"
-        program, arguments = target
+        kind, program, own = target
+        program, arguments = program.partition(".")[0] if kind == "m" else program, arguments[own:]
     name = _stem(program)
     if name in _SERVERS:
         return _application(arguments) or _stem(environ.get("FLASK_APP", "").partition(":")[0]) or name
@@ -360,20 +362,37 @@ def guess_service(command: "list[str]", environ: Mapping[str, str]) -> str:
     return name or "python-application"
 
 
-def _python_target(arguments: "list[str]") -> "Optional[tuple[str, list[str]]]":
-    """The script or module an interpreter was told to run, and what follows it."""
-    with_value = ("-W", "-X", "--check-hash-based-pycs")
+#: An option of the interpreter, behind others that take no value: ``-c``, ``-um``, ``-Xdev``.
+_OPTION = re.compile(r"-[bBdEiIOPqRsSuvx]*([cmWX])(.*)", re.DOTALL)
+
+
+def python_target(arguments: "list[str]") -> "Optional[tuple[str, str, int]]":
+    """What an interpreter was told to run.
+
+    Returns:
+        ``script``, ``m`` or ``c``; the script's path, the module's name or the code; and where the
+        target's own arguments begin. None when there is no target.
+    """
     index = 0
     while index < len(arguments):
         argument = arguments[index]
-        if argument == "-m":
-            rest = arguments[index + 1 :]
-            return (rest[0].partition(".")[0], rest[1:]) if rest else None
-        if argument == "-c" or argument == "-":
+        index += 1
+        if argument == "-":
             return None
         if not argument.startswith("-"):
-            return argument, arguments[index + 1 :]
-        index += 2 if argument in with_value else 1
+            return "script", argument, index
+        option = _OPTION.fullmatch(argument)
+        if option is None:
+            index += argument == "--check-hash-based-pycs"
+            continue
+        letter, value = option.groups()
+        if not value:
+            if index == len(arguments):
+                return None
+            value = arguments[index]
+            index += 1
+        if letter in "cm":
+            return letter, value, index
     return None
 
 
@@ -398,31 +417,3 @@ def _top(target: str) -> str:
 def _stem(path: str) -> str:
     name = os.path.basename(path.rstrip("/"))
     return name[:-3] if name.endswith(".py") else name
-
-
-def resource_attributes(config: Config) -> "dict[str, object]":
-    """What describes this process, by OpenTelemetry's resource conventions. The process id and the
-    instance id are added natively, because a fork changes them."""
-    import platform
-
-    from pitviper._native import __version__
-
-    attributes: dict[str, object] = dict(config["tags"])
-    attributes["service.name"] = config["service"]
-    if config["version"]:
-        attributes["service.version"] = config["version"]
-    if config["env"]:
-        attributes["deployment.environment.name"] = config["env"]
-    attributes.update(
-        {
-            "telemetry.sdk.name": "pitviper",
-            "telemetry.sdk.language": "python",
-            "telemetry.sdk.version": __version__,
-            "host.name": platform.node(),
-            "os.type": sys.platform,
-            "process.runtime.name": sys.implementation.name,
-            "process.runtime.version": platform.python_version(),
-            "process.executable.path": sys.executable or "",
-        }
-    )
-    return attributes

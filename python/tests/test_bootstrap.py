@@ -181,6 +181,8 @@ def test_sitecustomize_is_silent_where_pitviper_is_not_wanted(run):
         ("python -W error -m shop.jobs.nightly", "shop"),
         ("/usr/bin/python3 /venv/bin/flask --app flaskr run", "flaskr"),
         ("python -c pass", "python-application"),
+        ("python -uc pass", "python-application"),
+        ("python -Bm shop.jobs", "shop"),
         ("python", "python-application"),
         ("/venv/bin/python /venv/bin/celery -A shop.tasks worker", "shop"),
         ("uvicorn shop.main:app --reload", "shop"),

@@ -7,7 +7,8 @@ from typing import Any, Optional
 
 from pitviper import _native
 from pitviper._guard import internal_error, say
-from pitviper.config import Config, load, resource_attributes
+from pitviper.config import Config, load
+from pitviper.resource import resource_attributes
 
 #: How long the end of the process may wait for the last spans to be sent, in milliseconds.
 EXIT_TIMEOUT_MS = 3_000
