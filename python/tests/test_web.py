@@ -215,6 +215,18 @@ def test_sqlite_keeps_its_types_and_errors(agent):
     assert [span.status for span in spans if span.name == "SELECT absent"] == ["error"]
 
 
+def test_sqlites_own_error_is_the_one_to_be_seen(agent):
+    class Careless(sqlite3.Cursor):
+        def __init__(self, connection):
+            pass
+
+    with pytest.raises(sqlite3.ProgrammingError, match="__init__ not called"):
+        sqlite3.connect(":memory:").cursor(Careless).execute("SELECT 1")
+    traced_cursor = type(sqlite3.connect(":memory:").cursor())
+    assert traced_cursor(sqlite3.Connection(":memory:")).execute("SELECT 1").fetchone() == (1,)
+    assert [(span.name, span.status) for span in agent()] == [("SELECT", "error"), ("SELECT", "unset")]
+
+
 GUNICORN_APP = """
 import flask, os, sqlite3
 app = flask.Flask(__name__)

@@ -97,6 +97,12 @@ def _statements(database: str) -> _Statements:
     return found
 
 
+def _statements_of(cursor: Any) -> _Statements:
+    # A subclass that never called its base's __init__ has no connection, and one made by its class
+    # may have a connection that is not traced. SQLite's own error is the one to be seen.
+    return _statements(getattr(getattr(cursor, "connection", None), _DATABASE, ""))
+
+
 def _traced_method(base: type, method: str) -> Callable[..., Any]:
     original = getattr(base, method)
 
@@ -105,10 +111,10 @@ def _traced_method(base: type, method: str) -> Callable[..., Any]:
         try:
             result = original(self, statement, *args)
         except BaseException as error:
-            name, attributes = _statements(self.connection._pitviper_database).of(statement)
+            name, attributes = _statements_of(self).of(statement)
             _native.finish_leaf(name, _CLIENT, start, attributes, error, _SCOPE)
             raise
-        name, attributes = _statements(self.connection._pitviper_database).of(statement)
+        name, attributes = _statements_of(self).of(statement)
         _native.finish_leaf(name, _CLIENT, start, attributes, None, _SCOPE)
         return result
 
