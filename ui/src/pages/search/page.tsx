@@ -1,7 +1,7 @@
 // Search: traces that contain a matching span.
 
 import { keepPreviousData, useInfiniteQuery } from '@tanstack/react-query';
-import { useNavigate, useSearch } from '@tanstack/react-router';
+import { Link, linkOptions, useNavigate, useSearch } from '@tanstack/react-router';
 import { useVirtualizer } from '@tanstack/react-virtual';
 import { useEffect, useRef, useState } from 'react';
 
@@ -11,6 +11,7 @@ import { Dialog } from '../../components/dialog';
 import { Empty, Failure, Skeleton } from '../../components/states';
 import { duration, moment } from '../../lib/format';
 import { useListKeys } from '../../lib/list-keys';
+import { followsItsLink } from '../../lib/row-link';
 import { colorIndex, serviceColor } from '../../lib/theme';
 import { rangeOf } from '../../router';
 
@@ -53,11 +54,9 @@ export function SearchPage() {
   });
   const rows = answer.data?.pages.flatMap((page) => page.data) ?? [];
 
-  const openTrace = (traceId: string, span?: string) =>
-    void navigate({ to: '/traces/$traceId', params: { traceId }, search: (before) => ({ from: before.from, to: before.to, span }) });
   const submit = () => {
     const id = /^(?:[0-9a-f]{2}-)?([0-9a-f]{32})(?:-|$)/i.exec(typed.trim())?.[1];
-    if (id) openTrace(id.toLowerCase());
+    if (id) void navigate(traceAt(id.toLowerCase()));
     else void navigate({ to: '/search', search: (before) => ({ ...before, query: typed.trim() || undefined }) });
   };
   const problem = answer.error instanceof ApiError ? answer.error.problem : null;
@@ -119,11 +118,14 @@ export function SearchPage() {
           </button>
         </Empty>
       ) : (
-        <Results rows={rows} open={(row) => openTrace(row.trace_id, query ? row.matched[0] : undefined)} more={answer.hasNextPage ? () => void answer.fetchNextPage() : null} />
+        <Results rows={rows} pageOf={(row) => traceAt(row.trace_id, query ? row.matched[0] : undefined)} more={answer.hasNextPage ? () => void answer.fetchNextPage() : null} />
       )}
     </div>
   );
 }
+
+/** A trace, opened at a span. */
+const traceAt = (traceId: string, span?: string) => linkOptions({ to: '/traces/$traceId', params: { traceId }, search: { span, filter: undefined } });
 
 /** The query with each mistake underlined. */
 function Mistakes({ query, problem }: { query: string; problem: Problem }) {
@@ -144,9 +146,10 @@ function Mistakes({ query, problem }: { query: string; problem: Problem }) {
   );
 }
 
-function Results({ rows, open, more }: { rows: TraceRow[]; open: (row: TraceRow) => void; more: (() => void) | null }) {
+function Results({ rows, pageOf, more }: { rows: TraceRow[]; pageOf: (row: TraceRow) => ReturnType<typeof traceAt>; more: (() => void) | null }) {
+  const navigate = useNavigate();
   const scroller = useRef<HTMLDivElement>(null);
-  const selected = useListKeys(rows.length, (index) => rows[index] && open(rows[index]));
+  const selected = useListKeys(rows.length, (index) => rows[index] && void navigate(pageOf(rows[index])));
   const virtual = useVirtualizer({ count: rows.length, getScrollElement: () => scroller.current, estimateSize: () => ROW_HEIGHT, overscan: 12 });
   useEffect(() => {
     if (selected >= 0) virtual.scrollToIndex(selected);
@@ -180,12 +183,10 @@ function Results({ rows, open, more }: { rows: TraceRow[]; open: (row: TraceRow)
             const row = rows[index];
             if (!row) return null;
             return (
-              <tr key={row.trace_id} aria-selected={index === selected} onClick={() => open(row)}>
+              <tr key={row.trace_id} aria-selected={index === selected} {...followsItsLink}>
                 <td className="muted">{moment(row.t0_us)}</td>
                 <td className="wide">
-                  <a href={`/traces/${row.trace_id}`} onClick={(event) => event.preventDefault()}>
-                    {row.root ? row.root.name : `trace ${row.trace_id.slice(0, 8)}…`}
-                  </a>{' '}
+                  <Link {...pageOf(row)}>{row.root ? row.root.name : `trace ${row.trace_id.slice(0, 8)}…`}</Link>{' '}
                   <span className="muted">{row.root?.service}</span>
                 </td>
                 <td className="num">{duration(row.dur_ns)}</td>

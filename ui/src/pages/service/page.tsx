@@ -1,7 +1,7 @@
 // One service: response time, failures and throughput over time, and its requests.
 
 import { keepPreviousData, useQuery } from '@tanstack/react-query';
-import { Link, useNavigate, useParams, useSearch } from '@tanstack/react-router';
+import { Link, linkOptions, useNavigate, useParams, useSearch } from '@tanstack/react-router';
 import { useMemo, useState } from 'react';
 
 import { ApiError, api } from '../../api/client';
@@ -12,6 +12,7 @@ import { Sparkline } from '../../components/sparkline';
 import { Empty, Failure, Skeleton } from '../../components/states';
 import { count, duration, percent, rate } from '../../lib/format';
 import { useListKeys } from '../../lib/list-keys';
+import { followsItsLink } from '../../lib/row-link';
 import { rangeOf } from '../../router';
 
 const QUERIES: SeriesQuery[] = [
@@ -66,6 +67,9 @@ export function ServicePage() {
 
 const quoted = (value: string) => (/^[\w./-]+$/.test(value) ? value : JSON.stringify(value));
 
+const tracesOf = (service: string, row: Operation) =>
+  linkOptions({ to: '/search', search: { query: `service:${quoted(service)} name:${quoted(row.name)}`, order: undefined } });
+
 function Problem({ error, retry }: { error: Error; retry: () => void }) {
   const problem = error instanceof ApiError ? error.problem : { title: error.message, status: 0 };
   return <Failure title={problem.title} detail={error.message} requestId={problem.request_id} retry={retry} />;
@@ -109,7 +113,7 @@ function Operations({ service, range }: { service: string; range: { from: string
     .sort((a, b) => Number(b.entry) - Number(a.entry) || direction * (key(a) < key(b) ? -1 : key(a) > key(b) ? 1 : 0));
   const open = (index: number) => {
     const row = rows[index];
-    if (row) void navigate({ to: '/search', search: (before) => ({ ...before, query: `service:${quoted(service)} name:${quoted(row.name)}` }) });
+    if (row) void navigate(tracesOf(service, row));
   };
   const selected = useListKeys(rows.length, open);
   const sorter = (column: Sort) => {
@@ -169,11 +173,9 @@ function Operations({ service, range }: { service: string; range: { from: string
         </thead>
         <tbody>
           {rows.map((row, index) => (
-            <tr key={`${row.kind} ${row.name}`} aria-selected={index === selected} onClick={() => open(index)}>
+            <tr key={`${row.kind} ${row.name}`} aria-selected={index === selected} {...followsItsLink}>
               <td className="wide" title={row.name}>
-                <a href="/search" onClick={(event) => event.preventDefault()}>
-                  {row.name}
-                </a>{' '}
+                <Link {...tracesOf(service, row)}>{row.name}</Link>{' '}
                 <span className="tag">{row.kind}</span>
               </td>
               <td className="num">{count(row.hits)}</td>

@@ -1,7 +1,7 @@
 // Home: every service, the one that matters most first.
 
 import { keepPreviousData, useQuery, useQueryClient } from '@tanstack/react-query';
-import { useNavigate, useSearch } from '@tanstack/react-router';
+import { Link, linkOptions, useNavigate, useSearch } from '@tanstack/react-router';
 import { useEffect, useState } from 'react';
 
 import { ApiError, api, onFirstSpan } from '../../api/client';
@@ -11,6 +11,7 @@ import { Sparkline } from '../../components/sparkline';
 import { CopyLine, Empty, Failure, Skeleton } from '../../components/states';
 import { count, duration, percent, rate } from '../../lib/format';
 import { useListKeys } from '../../lib/list-keys';
+import { followsItsLink } from '../../lib/row-link';
 import { rangeOf } from '../../router';
 
 const SORTS = {
@@ -41,7 +42,7 @@ export function ServicesPage() {
     .sort((a, b) => direction * (key(a) < key(b) ? -1 : key(a) > key(b) ? 1 : 0) || a.name.localeCompare(b.name));
   const open = (index: number) => {
     const service = rows[index];
-    if (service) void navigate({ to: '/services/$service', params: { service: service.name } });
+    if (service) void navigate(pageOf(service));
   };
   const selected = useListKeys(rows.length, open);
 
@@ -129,11 +130,9 @@ export function ServicesPage() {
         </thead>
         <tbody>
           {rows.map((service, index) => (
-            <tr key={service.name} aria-selected={index === selected} onClick={() => open(index)}>
+            <tr key={service.name} aria-selected={index === selected} {...followsItsLink}>
               <td>
-                <a href={`/services/${encodeURIComponent(service.name)}`} onClick={(event) => event.preventDefault()}>
-                  {service.name}
-                </a>{' '}
+                <Link {...pageOf(service)}>{service.name}</Link>{' '}
                 <span className="tag">{service.kind}</span>
               </td>
               <td className="muted">{[service.framework, service.lang].filter(Boolean).join(' · ') || '–'}</td>
@@ -169,6 +168,8 @@ export function ServicesPage() {
     </div>
   );
 }
+
+const pageOf = (service: Service) => linkOptions({ to: '/services/$service', params: { service: service.name } });
 
 function Impact({ share }: { share: number }) {
   return <div className="length" style={{ width: Math.max(1, 56 * share) }} title="Requests × p95, relative to the first" />;
