@@ -6,9 +6,10 @@ import { useVirtualizer } from '@tanstack/react-virtual';
 import { useEffect, useRef, useState } from 'react';
 
 import { ApiError, api } from '../../api/client';
-import type { Problem, TraceRow } from '../../api/types';
+import type { Problem as Rejected, TraceRow } from '../../api/types';
 import { Dialog } from '../../components/dialog';
-import { Empty, Failure, Skeleton } from '../../components/states';
+import { Problem } from '../../components/loaded';
+import { Empty, Skeleton } from '../../components/states';
 import { duration, moment } from '../../lib/format';
 import { useListKeys } from '../../lib/list-keys';
 import { followsItsLink } from '../../lib/row-link';
@@ -103,7 +104,7 @@ export function SearchPage() {
       {problem?.errors ? (
         <Mistakes query={query} problem={problem} />
       ) : answer.isError ? (
-        <Failure title={problem?.title ?? 'The search failed'} detail={answer.error.message} requestId={problem?.request_id} retry={() => void answer.refetch()} />
+        <Problem error={answer.error} retry={() => void answer.refetch()} />
       ) : answer.isPending ? (
         <Skeleton height={320} />
       ) : rows.length === 0 ? (
@@ -128,7 +129,7 @@ export function SearchPage() {
 const traceAt = (traceId: string, span?: string) => linkOptions({ to: '/traces/$traceId', params: { traceId }, search: { span, filter: undefined } });
 
 /** The query with each mistake underlined. */
-function Mistakes({ query, problem }: { query: string; problem: Problem }) {
+function Mistakes({ query, problem }: { query: string; problem: Rejected }) {
   return (
     <div className="mistake" role="alert">
       {problem.errors?.map((mistake) => (
