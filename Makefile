@@ -6,7 +6,7 @@ TOOLS := $(CACHE)/tools/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build wheels demo test lint test-rust test-python test-ui test-house bench-agent audit
+.PHONY: help setup build wheels demo test lint test-rust test-python test-ui test-house bench-agent bench-waterfall audit
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -54,6 +54,10 @@ test-house: build wheels ## Whole-house tests: real server, real Flaskr, real br
 
 bench-agent: wheels ## What the agent costs, beside ddtrace and OpenTelemetry
 	@$(TOOLS)/python bench/agent/run.py
+
+bench-waterfall: setup ## Whether the waterfall keeps up with 50,000 spans, in a real browser
+	@bash scripts/section.sh "UI" npm --prefix ui run --silent build
+	@$(TOOLS)/python bench/waterfall/run.py
 
 audit: ## Licences, sources and advisories of the dependencies; needs cargo-deny
 	cargo deny check

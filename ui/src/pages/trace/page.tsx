@@ -8,7 +8,7 @@ import { ApiError, api } from '../../api/client';
 import type { TraceColumns } from '../../api/types';
 import { Loaded } from '../../components/loaded';
 import { Empty } from '../../components/states';
-import { Waterfall } from '../../components/waterfall';
+import { Waterfall } from '../../components/waterfall/waterfall';
 import { count, duration, moment, percent } from '../../lib/format';
 import { serviceColor } from '../../lib/theme';
 import { Details } from './details';
@@ -72,11 +72,12 @@ function Trace({ trace }: { trace: TraceColumns }) {
             {trace.strings[service.name]} <span className="muted">{percent(self > 0 ? service.self_ns / self : 0)}</span>
           </span>
         ))}
-        <span className="spacer" />
-        <button type="button" aria-pressed={critical} onClick={() => setCritical(!critical)} title="Critical path (c)">
-          Critical path
-        </button>
-        <input data-find value={filter} onChange={(event) => set({ filter: event.target.value || undefined })} placeholder="Find spans  f" aria-label="Find spans" />
+        <span className="tools">
+          <button type="button" aria-pressed={critical} onClick={() => setCritical(!critical)} title="Critical path (c)">
+            Critical path
+          </button>
+          <input data-find value={filter} onChange={(event) => set({ filter: event.target.value || undefined })} placeholder="Find spans  f" aria-label="Find spans" />
+        </span>
       </div>
       <div className="trace">
         <Waterfall
