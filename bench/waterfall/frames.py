@@ -50,7 +50,7 @@ def read(events: "list[dict[str, Any]]") -> Frames:
         return Frames()
     thread = max(busiest, key=lambda key: busiest[key])
     own = [event for event in events if (event["pid"], event["tid"]) == thread]
-    ends = sorted(event["ts"] + event["dur"] for event in own if event["name"] == FRAME)
+    ends = sorted(event["ts"] + event.get("dur", 0) for event in own if event["name"] == FRAME)
 
     def spans(names: "set[str]") -> "list[tuple[float, float]]":
         return union([(event["ts"], event["ts"] + event.get("dur", 0)) for event in own if event["name"] in names])
