@@ -202,6 +202,11 @@ export function Waterfall({ trace, selected, filter, critical, onSelect, onToggl
     >
       <canvas ref={canvas} style={{ width: size.width, height: size.height }} aria-hidden="true" />
       <div style={{ height: Math.max(0, visible.length * ROW + HEAD - size.height) }} />
+      {visible.length === 0 && (
+        <div className="nothing" role="status">
+          No span has “{filter}” in its name, detail or service.
+        </div>
+      )}
       <div className="visually-hidden" role="treegrid" aria-label="Spans" aria-rowcount={visible.length}>
         {mirrored.map((row, index) => (
           <div key={row} role="row" aria-level={trace.depth[row]! + 1} aria-selected={row === selected} aria-rowindex={first + index + 1}>

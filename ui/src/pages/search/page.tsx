@@ -23,6 +23,8 @@ const ORDERS: [string, string][] = [
 ];
 const PAGE = 100;
 const ROW_HEIGHT = 28;
+/** Width of the longest duration's bar. */
+const LENGTH = 96;
 
 const HELP: [string, string][] = [
   ['service:flaskr', 'spans of a service'],
@@ -147,6 +149,8 @@ function Mistakes({ query, problem }: { query: string; problem: Rejected }) {
   );
 }
 
+const shares = (row: TraceRow): string[] => row.services.map(([name, share]) => `${name} ${Math.round(share * 100)} %`);
+
 function Results({ rows, pageOf, more }: { rows: TraceRow[]; pageOf: (row: TraceRow) => ReturnType<typeof traceAt>; more: (() => void) | null }) {
   const navigate = useNavigate();
   const scroller = useRef<HTMLDivElement>(null);
@@ -172,7 +176,7 @@ function Results({ rows, pageOf, more }: { rows: TraceRow[]; pageOf: (row: Trace
             <th>Started</th>
             <th>Request</th>
             <th className="num">Duration</th>
-            <th aria-label="Duration, relative" />
+            <th className="extra" aria-label="Duration, relative" />
             <th className="num">Spans</th>
             <th className="num">Failed</th>
             <th>Where the time went</th>
@@ -186,24 +190,28 @@ function Results({ rows, pageOf, more }: { rows: TraceRow[]; pageOf: (row: Trace
             return (
               <tr key={row.trace_id} aria-selected={index === selected} {...followsItsLink}>
                 <td className="muted">{moment(row.t0_us)}</td>
-                <td className="wide">
-                  <Link {...pageOf(row)}>{row.root ? row.root.name : `trace ${row.trace_id.slice(0, 8)}…`}</Link>{' '}
-                  <span className="muted">{row.root?.service}</span>
+                <td className="wide" title={row.root ? `${row.root.name}\n${row.root.service}` : row.trace_id}>
+                  <span className="named">
+                    <Link {...pageOf(row)}>{row.root ? row.root.name : `trace ${row.trace_id.slice(0, 8)}…`}</Link>
+                    <span className="muted">{row.root?.service}</span>
+                  </span>
                 </td>
                 <td className="num">{duration(row.dur_ns)}</td>
-                <td style={{ width: 110 }}>
-                  <div className="length" style={{ width: `${(100 * row.dur_ns) / longest}%` }} />
+                <td className="extra">
+                  <div style={{ width: LENGTH }}>
+                    <div className="length" style={{ width: `${(100 * row.dur_ns) / longest}%` }} />
+                  </div>
                 </td>
                 <td className="num">{row.spans}</td>
                 <td className={`num ${row.errors > 0 ? 'bad' : 'muted'}`}>{row.errors > 0 ? `▲ ${row.errors}` : 0}</td>
-                <td>
-                  <span style={{ display: 'flex', gap: 8, alignItems: 'center' }}>
+                <td className="wide less" title={shares(row).join('\n')}>
+                  <span className="named">
                     <span className="bar" aria-hidden="true">
                       {row.services.map(([name, share]) => (
                         <span key={name} style={{ width: `${100 * share}%`, background: serviceColor(colorIndex(name)) }} />
                       ))}
                     </span>
-                    <span className="muted">{row.services.map(([name, share]) => `${name} ${Math.round(share * 100)} %`).join(', ')}</span>
+                    <span className="muted">{shares(row).join(', ')}</span>
                   </span>
                 </td>
               </tr>

@@ -140,7 +140,7 @@ function OperationsTable({ service, total, table }: { service: string; total: nu
             <SortHeader column="hits" {...head}>
               Count
             </SortHeader>
-            <th aria-label="Count over time" />
+            <th className="extra" aria-label="Count over time" />
             <SortHeader column="total" {...head}>
               Total time
             </SortHeader>
@@ -165,11 +165,13 @@ function OperationsTable({ service, total, table }: { service: string; total: nu
           {rows.map((row, index) => (
             <tr key={`${row.kind} ${row.name}`} aria-selected={index === selected} {...followsItsLink}>
               <td className="wide" title={row.name}>
-                <Link {...tracesOf(service, row)}>{row.name}</Link>{' '}
-                <span className="tag">{row.kind}</span>
+                <span className="named">
+                  <Link {...tracesOf(service, row)}>{row.name}</Link>
+                  <span className="tag">{row.kind}</span>
+                </span>
               </td>
               <td className="num">{count(row.hits)}</td>
-              <td>
+              <td className="extra">
                 <Sparkline values={row.s} width={70} />
               </td>
               <td className="num">{duration(row.total_ns)}</td>
@@ -182,6 +184,13 @@ function OperationsTable({ service, total, table }: { service: string; total: nu
           ))}
         </tbody>
       </table>
+      {rows.length === 0 && (
+        <Empty title={`No operation has “${filter}” in its name`}>
+          <button type="button" onClick={() => setFilter('')}>
+            Show all {total}
+          </button>
+        </Empty>
+      )}
     </section>
   );
 }

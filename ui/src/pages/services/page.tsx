@@ -80,24 +80,24 @@ function Services({ all, table }: { all: Service[]; table: SortedRows<Service, k
               Service
             </SortHeader>
             <th>Runs on</th>
-            <th>Environment</th>
+            <th className="extra">Environment</th>
             <th className="num">Instances</th>
             <SortHeader column="rate" {...head}>
               Requests
             </SortHeader>
-            <th aria-label="Requests over time" />
+            <th className="extra" aria-label="Requests over time" />
             <SortHeader column="failures" {...head}>
               Failed
             </SortHeader>
-            <th aria-label="Failures over time" />
+            <th className="extra" aria-label="Failures over time" />
             <SortHeader column="p50" {...head}>
               Median
             </SortHeader>
             <SortHeader column="p95" {...head}>
               p95
             </SortHeader>
-            <th aria-label="p95 over time" />
-            <SortHeader column="impact" {...head}>
+            <th className="extra" aria-label="p95 over time" />
+            <SortHeader column="impact" {...head} numeric={false}>
               Impact
             </SortHeader>
           </tr>
@@ -105,24 +105,26 @@ function Services({ all, table }: { all: Service[]; table: SortedRows<Service, k
         <tbody>
           {rows.map((service, index) => (
             <tr key={service.name} aria-selected={index === selected} {...followsItsLink}>
-              <td>
-                <Link {...pageOf(service)}>{service.name}</Link>{' '}
-                <span className="tag">{service.kind}</span>
+              <td className="wide" title={service.name}>
+                <span className="named">
+                  <Link {...pageOf(service)}>{service.name}</Link>
+                  <span className="tag">{service.kind}</span>
+                </span>
               </td>
               <td className="muted">{[service.framework, service.lang].filter(Boolean).join(' · ') || '–'}</td>
-              <td className="muted">{[...service.env, ...service.version].join(' · ') || '–'}</td>
+              <td className="muted extra">{[...service.env, ...service.version].join(' · ') || '–'}</td>
               <td className="num">{service.instances}</td>
               <td className="num">{rate(service.rps.v)}</td>
-              <td>
+              <td className="extra">
                 <Sparkline values={service.rps.s} />
               </td>
               <td className={`num ${service.errors > 0 ? 'bad' : ''}`}>{service.errors > 0 ? `▲ ${percent(service.err.v)}` : percent(service.err.v)}</td>
-              <td>
+              <td className="extra">
                 <Sparkline values={service.err.s} color="--bad" />
               </td>
               <td className="num">{duration(service.p50.v)}</td>
               <td className="num">{duration(service.p95.v)}</td>
-              <td>
+              <td className="extra">
                 <Sparkline values={service.p95.s} />
               </td>
               <td>
