@@ -20,6 +20,8 @@ class Frames:
 
     #: The page's own code.
     scripting: "list[float]" = field(default_factory=list)
+    #: The same by the thread's own clock, which stands still while another process has the core.
+    scripting_cpu: "list[float]" = field(default_factory=list)
     #: Everything: code, style, layout, and the canvas's pixels, for there is no GPU here.
     main_thread: "list[float]" = field(default_factory=list)
 
@@ -50,16 +52,19 @@ def read(events: "list[dict[str, Any]]") -> Frames:
         return Frames()
     thread = max(busiest, key=lambda key: busiest[key])
     own = [event for event in events if (event["pid"], event["tid"]) == thread]
-    ends = sorted(event["ts"] + event.get("dur", 0) for event in own if event["name"] == FRAME)
 
-    def spans(names: "set[str]") -> "list[tuple[float, float]]":
-        return union([(event["ts"], event["ts"] + event.get("dur", 0)) for event in own if event["name"] in names])
+    def spans(names: "set[str]", start: str = "ts", length: str = "dur") -> "list[tuple[float, float]]":
+        timed = [event for event in own if event["name"] in names and start in event]
+        return union([(event[start], event[start] + event.get(length, 0)) for event in timed])
 
-    scripting, tasks = spans(SCRIPTING), spans(TASK)
+    def of_frames(work: "list[tuple[float, float]]", ends: "list[float]") -> "list[float]":
+        return [within(work, before, end) for before, end in zip(ends, ends[1:])]
+
+    ends = [end for _, end in spans({FRAME})]
     frames = Frames()
-    for before, end in zip(ends, ends[1:]):
-        frames.scripting.append(within(scripting, before, end))
-        frames.main_thread.append(within(tasks, before, end))
+    frames.scripting = of_frames(spans(SCRIPTING), ends)
+    frames.scripting_cpu = of_frames(spans(SCRIPTING, "tts", "tdur"), [end for _, end in spans({FRAME}, "tts", "tdur")])
+    frames.main_thread = of_frames(spans(TASK), ends)
     return frames
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -148,6 +149,7 @@ def measure(browser: Browser, url: str, rounds: int, profile: "str | None") -> "
         seen = frames.read(json.loads(recorded)["traceEvents"])
         lines += [
             row(f"{name}: scripting a frame", seen.scripting, FRAME_AIM),
+            row(f"{name}: of that, CPU time", seen.scripting_cpu),
             row(f"{name}: main thread a frame", seen.main_thread),
             row(f"{name}: frame to frame", page.evaluate("(window.bench.watching = false, window.bench.deltas)")),
         ]
@@ -175,6 +177,8 @@ def main() -> int:
     if not (dist / "index.html").exists():
         print("bench-waterfall: build the UI first: npm --prefix ui run build", file=sys.stderr)
         return 1
+    # What else the machine does shows in the slowest frames.
+    busy = os.getloadavg()[0]
     with server.serve(dist, generate.trace(arguments.spans)) as base, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=list(CHROMIUM_FLAGS))
         url = f"{base}/traces/{generate.TRACE_ID}"
@@ -190,7 +194,8 @@ def main() -> int:
     )
     print(table)
     if not arguments.no_results:
-        about = f"{arguments.spans:,} spans, Chromium {version}, headless, 1440 by 900, no GPU.\n"
+        machine = f"{os.cpu_count()} cores with a load of {busy:.1f} before"
+        about = f"{arguments.spans:,} spans, Chromium {version}, headless, 1440 by 900, no GPU, {machine}.\n"
         (HERE / "results.md").write_text(f"# Results\n\n{about}\n{table}\n")
     return 0
 
