@@ -6,6 +6,7 @@ use std::sync::Arc;
 use pitviper_model::{DropReason, Outcome, RejectReason, ResourceSpans};
 use pitviper_store::schema::{SpansBuilder, WriteBatch};
 use pitviper_store::{Store, StoreError};
+use pitviper_wire::decode::Decoded;
 
 use crate::accounting::{Accounting, OutcomeCount, Pending, RefusalReason, RequestCount, Transport};
 use crate::processors::{normalize, red, validate};
@@ -63,11 +64,13 @@ impl Ingest {
     ///
     /// # Errors
     /// When the store cannot take it; the sender should try again.
-    pub async fn accept(&self, transport: Transport, batch: Vec<ResourceSpans>) -> Result<Accepted, IngestError> {
-        let received = batch.iter().map(ResourceSpans::span_count).sum();
-        let mut pending = self.accounting.receive(transport, received);
+    pub async fn accept(&self, transport: Transport, decoded: Decoded) -> Result<Accepted, IngestError> {
+        let Decoded { batch, rejected: mut rejections } = decoded;
+        let spans: usize = batch.iter().map(ResourceSpans::span_count).sum();
+        let mut pending = self.accounting.receive(transport, spans + rejections.len());
 
-        let (valid, rejections) = validate::split(batch);
+        let (valid, faulty) = validate::split(batch);
+        rejections.extend(faulty);
         let valid = normalize::apply(valid);
         let metrics = red::measure(&valid);
         let write = WriteBatch::new(rows(&valid), metrics);

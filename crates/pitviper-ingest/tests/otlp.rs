@@ -192,15 +192,17 @@ async fn every_good_form_is_kept() {
 #[tokio::test]
 async fn invalid_spans_are_rejected_alone() {
     let house = House::open().await;
-    let bad = json(3)
+    let bad = json(4)
         .replace(&format!("\"traceId\":\"{:032x}\"", 2), "\"traceId\":\"00\"")
-        .replace(&format!("\"spanId\":\"{:016x}\"", 3), "\"spanId\":\"zz\"");
+        .replace(&format!("\"spanId\":\"{:016x}\"", 3), "\"spanId\":\"zz\"")
+        .replace(&format!("\"spanId\":\"{:016x}\"", 4), &format!("\"parentSpanId\":\"1\",\"spanId\":\"{:016x}\"", 4));
     let answer = house.post(&format!("content-type: {JSON}"), bad.as_bytes()).await;
     assert_eq!(answer.status, 200);
     let text = answer.text();
-    assert!(text.contains(r#""rejectedSpans":"2""#) && text.contains("invalid_span_id"), "{text}");
+    assert!(text.contains(r#""rejectedSpans":"3""#) && text.contains("1 invalid_parent_span_id"), "{text}");
     assert_eq!(house.outcome("rejected", "invalid_trace_id"), 1);
     assert_eq!(house.outcome("rejected", "invalid_span_id"), 1);
+    assert_eq!(house.outcome("rejected", "invalid_parent_span_id"), 1);
     assert_eq!(house.outcome("stored", ""), 1);
     house.goes_on().await;
 }

@@ -19,6 +19,8 @@ pub enum RejectReason {
     InvalidTraceId,
     /// The span id is missing, of the wrong length or all zero.
     InvalidSpanId,
+    /// The parent's span id is there and not an id: as no parent it would make a false root.
+    InvalidParentSpanId,
     /// The start time is zero or beyond what the store can hold.
     InvalidTime,
     /// The item is larger than the limit for one item.
@@ -40,7 +42,8 @@ pub enum DropReason {
 
 impl RejectReason {
     /// All reasons.
-    pub const ALL: [Self; 4] = [Self::InvalidTraceId, Self::InvalidSpanId, Self::InvalidTime, Self::TooLarge];
+    pub const ALL: [Self; 5] =
+        [Self::InvalidTraceId, Self::InvalidSpanId, Self::InvalidParentSpanId, Self::InvalidTime, Self::TooLarge];
 
     /// The reason's name in metrics.
     #[must_use]
@@ -48,6 +51,7 @@ impl RejectReason {
         match self {
             Self::InvalidTraceId => "invalid_trace_id",
             Self::InvalidSpanId => "invalid_span_id",
+            Self::InvalidParentSpanId => "invalid_parent_span_id",
             Self::InvalidTime => "invalid_time",
             Self::TooLarge => "too_large",
         }

@@ -11,10 +11,9 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, Request, StatusCode};
-use pitviper_model::ResourceSpans;
 use pitviper_wire::decode::trace_service::{ExportTracePartialSuccess, ExportTraceServiceResponse};
 use pitviper_wire::decode::{
-    ContentEncoding, DecodeError, DecompressError, decompress, traces_from_json, traces_from_protobuf,
+    ContentEncoding, DecodeError, Decoded, DecompressError, decompress, traces_from_json, traces_from_protobuf,
 };
 use prost::Message as _;
 
@@ -82,7 +81,7 @@ fn format(headers: &HeaderMap) -> Result<Format, Refusal> {
     }
 }
 
-async fn read(format: Format, request: Request<Body>) -> Result<Vec<ResourceSpans>, Refusal> {
+async fn read(format: Format, request: Request<Body>) -> Result<Decoded, Refusal> {
     let named = request.headers().get(CONTENT_ENCODING).map_or("", |value| value.to_str().unwrap_or("?"));
     let Some(encoding) = ContentEncoding::parse(named) else {
         let message = format!("content encoding `{named}` is not understood; send {}", ContentEncoding::ACCEPTED);
