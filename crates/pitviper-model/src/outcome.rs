@@ -38,6 +38,8 @@ pub enum DropReason {
     ExportFailed,
     /// The process ended before it could be sent.
     Shutdown,
+    /// A defect of ours: the code that handled it panicked, or forgot to say what became of it.
+    InternalError,
 }
 
 impl RejectReason {
@@ -60,7 +62,8 @@ impl RejectReason {
 
 impl DropReason {
     /// All reasons.
-    pub const ALL: [Self; 4] = [Self::StoreUnavailable, Self::QueueFull, Self::ExportFailed, Self::Shutdown];
+    pub const ALL: [Self; 5] =
+        [Self::StoreUnavailable, Self::QueueFull, Self::ExportFailed, Self::Shutdown, Self::InternalError];
 
     /// The reason's name in metrics.
     #[must_use]
@@ -70,6 +73,7 @@ impl DropReason {
             Self::QueueFull => "queue_full",
             Self::ExportFailed => "export_failed",
             Self::Shutdown => "shutdown",
+            Self::InternalError => "internal_error",
         }
     }
 }

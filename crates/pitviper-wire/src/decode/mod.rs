@@ -10,10 +10,10 @@ mod protobuf;
 
 use pitviper_model::{RejectReason, ResourceSpans, SpanId};
 
-pub use compression::{ContentEncoding, DecompressError, decompress};
+pub use compression::{ContentEncoding, DecompressError, decompress, decompress_within};
 pub use json::traces_from_json;
 pub use opentelemetry_proto::tonic::collector::trace::v1 as trace_service;
-pub use protobuf::{request_to_model, traces_from_protobuf};
+pub use protobuf::traces_from_protobuf;
 
 /// A request in the model.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -18,12 +18,7 @@ use super::{DecodeError, Decoded, parent_span_id};
 /// # Errors
 /// When the bytes are not that message.
 pub fn traces_from_protobuf(bytes: &[u8]) -> Result<Decoded, DecodeError> {
-    Ok(request_to_model(ExportTraceServiceRequest::decode(bytes)?))
-}
-
-/// Moves a decoded request into the model.
-#[must_use]
-pub fn request_to_model(request: ExportTraceServiceRequest) -> Decoded {
+    let request = ExportTraceServiceRequest::decode(bytes)?;
     let mut rejected = Vec::new();
     let batch = request
         .resource_spans
@@ -39,7 +34,7 @@ pub fn request_to_model(request: ExportTraceServiceRequest) -> Decoded {
             }
         })
         .collect();
-    Decoded { batch, rejected }
+    Ok(Decoded { batch, rejected })
 }
 
 fn scope_spans(scope_spans: otlp::ScopeSpans, rejected: &mut Vec<RejectReason>) -> ScopeSpans {
