@@ -11,7 +11,7 @@ use tonic::codegen::Service as _;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use crate::house::{House, deflate, gzip, message, request};
+use crate::house::{House, PATIENCE, deflate, gzip, message, request};
 
 const EXPORT_PATH: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 
@@ -44,7 +44,7 @@ pub(crate) async fn call_body(house: &House, headers: &[(&str, &str)], body: ton
         request.headers_mut().insert(http::HeaderName::try_from(*name).unwrap(), value.parse().unwrap());
     }
     std::future::poll_fn(|context| channel.poll_ready(context)).await.unwrap();
-    let response = channel.call(request).await.unwrap();
+    let response = tokio::time::timeout(PATIENCE, channel.call(request)).await.expect("an answer comes").unwrap();
     let (head, body) = response.into_parts();
     let body = body.collect().await.unwrap();
     let status = Status::from_header_map(&head.headers)

@@ -20,7 +20,7 @@ pub(crate) const PROTOBUF: &str = "application/x-protobuf";
 pub(crate) const JSON: &str = "application/json";
 
 /// How long something that happens at once may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) struct House {
     _directory: tempfile::TempDir,
@@ -39,7 +39,8 @@ pub(crate) struct Answer {
 impl Answer {
     pub(crate) async fn read(stream: &mut TcpStream) -> Self {
         let mut bytes = Vec::new();
-        let _ = stream.read_to_end(&mut bytes).await;
+        let reading = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut bytes));
+        let _ = reading.await.expect("an answer comes and the connection is closed");
         let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("an answer has a head");
         let head = String::from_utf8(bytes[..end].to_vec()).unwrap().to_ascii_lowercase();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
