@@ -8,17 +8,18 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Bounds on requests under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Most bytes of request bodies held at once: as they came over the wire, and again as they are
-    /// once decompressed. A request beyond it is asked to come back.
+    /// Most bytes requests hold at once: their bodies as they came over the wire, as they are once
+    /// decompressed, and as they are once decoded. A request beyond it is asked to come back; one
+    /// that is beyond it alone is refused for good.
     pub bytes_under_way: usize,
     /// Longest time a body may take to arrive, from the head of its request to its last byte.
     pub body_timeout: Duration,
 }
 
 impl Limits {
-    /// Default of [`Limits::bytes_under_way`]: three of the largest bodies there may be, or some
-    /// thousand of the usual ones.
-    pub const DEFAULT_BYTES_UNDER_WAY: usize = 256 * 1024 * 1024;
+    /// Default of [`Limits::bytes_under_way`]: the largest body of usual spans, or some hundred
+    /// usual ones.
+    pub const DEFAULT_BYTES_UNDER_WAY: usize = 512 * 1024 * 1024;
     /// Default of [`Limits::body_timeout`]: the largest body over a line of 5 Mbit/s.
     pub const DEFAULT_BODY_TIMEOUT: Duration = Duration::from_secs(30);
 }

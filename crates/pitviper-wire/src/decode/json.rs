@@ -13,6 +13,16 @@ use serde::{Deserialize, Deserializer, de};
 
 use super::{DecodeError, Decoded, parent_span_id};
 
+/// What a span takes while it is decoded, beyond its text and what hangs on it, in bytes.
+pub(super) const SPAN_BYTES: usize = size_of::<SpanDocument>() + size_of::<Span>();
+
+/// The same for the largest thing that hangs on a span.
+pub(super) const BELOW_SPAN_BYTES: usize = {
+    let link = size_of::<LinkDocument>() + size_of::<Link>();
+    let pair = size_of::<KeyValue>() + size_of::<(String, Value)>();
+    if link > pair { link } else { pair }
+};
+
 /// Reads an `ExportTraceServiceRequest` document.
 ///
 /// # Errors

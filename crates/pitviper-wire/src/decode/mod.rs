@@ -3,14 +3,19 @@
 //! Ids are taken as they come; an id of the wrong length becomes the invalid id, which validation
 //! rejects span by span, so one bad span does not cost its request. Of a parent's id alone that
 //! would make a root, so a span whose parent id is malformed is rejected here.
+//!
+//! Whoever decodes what strangers send asks first what it will cost ([`protobuf_cost`],
+//! [`json_cost`]).
 
 mod compression;
+mod cost;
 mod json;
 mod protobuf;
 
 use pitviper_model::{RejectReason, ResourceSpans, SpanId};
 
 pub use compression::{ContentEncoding, DecompressError, decompress, decompress_within};
+pub use cost::{json_cost, protobuf_cost};
 pub use json::traces_from_json;
 pub use opentelemetry_proto::tonic::collector::trace::v1 as trace_service;
 pub use protobuf::traces_from_protobuf;

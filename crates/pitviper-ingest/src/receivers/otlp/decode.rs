@@ -4,12 +4,15 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
-use pitviper_wire::decode::{ContentEncoding, Decoded, decompress_within, traces_from_json, traces_from_protobuf};
+use pitviper_wire::decode::{
+    ContentEncoding, Decoded, decompress_within, json_cost, protobuf_cost, traces_from_json, traces_from_protobuf,
+};
 
 use super::MAX_DECOMPRESSED_BYTES;
 use super::body::Received;
 use super::refusal::Refusal;
 use crate::accept::Ingest;
+use crate::accounting::RefusalReason;
 use crate::limits::Share;
 
 /// Bodies below this are decoded where they are; larger ones on a thread that may block.
@@ -25,7 +28,7 @@ pub(super) enum Format {
     Json,
 }
 
-/// Decompresses and decodes a body. The share comes back, for the model needs the memory next.
+/// Decompresses and decodes a body. The share comes back, for the model holds the memory next.
 pub(super) async fn decode(
     ingest: &Ingest,
     format: Format,
@@ -36,6 +39,7 @@ pub(super) async fn decode(
         ContentEncoding::Identity => received.bytes.len(),
         _ => received.bytes.len().saturating_mul(COMPRESSION_RATIO),
     };
+    let limits = ingest.limits();
     let work = move || {
         let Received { bytes, mut share } = received;
         let plain = match encoding {
@@ -45,6 +49,17 @@ pub(super) async fn decode(
                 Bytes::from(decompress_within(encoding, &bytes, MAX_DECOMPRESSED_BYTES, may_grow)?)
             }
         };
+        let cost = match format {
+            Format::Protobuf => protobuf_cost(&plain),
+            Format::Json => json_cost(&plain),
+        };
+        if cost > limits.bytes_under_way {
+            let message = format!("the request takes {cost} bytes once decoded; send smaller batches");
+            return Err(Refusal::new(RefusalReason::TooLarge, message));
+        }
+        if !share.grow(cost) {
+            return Err(Refusal::overloaded());
+        }
         let decoded = match format {
             Format::Protobuf => traces_from_protobuf(&plain)?,
             Format::Json => traces_from_json(&plain)?,
