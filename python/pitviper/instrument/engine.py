@@ -5,6 +5,7 @@ it passes on after one dictionary look-up. A module that was imported before is 
 """
 
 import functools
+import functools
 import importlib
 import sys
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, Callable, Optional, cast
 
+from pitviper import _native
 from pitviper._guard import internal_error, say
 from pitviper.instrument import Integration, Patch
 
@@ -102,6 +104,9 @@ def _apply(integration: Integration, patches: "list[Patch]") -> None:
         for patch in patches:
             _wrap(integration.name, patch, getattr(factories, patch.wrapper))
         _states[integration.name] = "in place"
+        version = installed_version(integration.distribution) if integration.distribution else None
+        if version is not None:
+            _native.set_scope_version(f"pitviper.{integration.name}", version)
     except Exception as error:
         # In place as a whole or not at all: half an integration starts spans that nothing ends.
         _remove(integration.name)
@@ -153,6 +158,7 @@ def unsuitable(integration: Integration) -> Optional[str]:
     return None
 
 
+@functools.lru_cache(maxsize=None)
 def installed_version(distribution: str) -> Optional[str]:
     """The installed version of a distribution, or None."""
     from importlib.metadata import PackageNotFoundError, version

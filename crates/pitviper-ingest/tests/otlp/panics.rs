@@ -62,6 +62,10 @@ impl Store for Defective {
         self.store.resources(range).await
     }
 
+    async fn compact(&self) -> Result<(), StoreError> {
+        self.store.compact().await
+    }
+
     async fn flush(&self) -> Result<(), StoreError> {
         self.store.flush().await
     }
