@@ -5,7 +5,6 @@ it passes on after one dictionary look-up. A module that was imported before is 
 """
 
 import functools
-import functools
 import importlib
 import sys
 from collections.abc import Sequence
@@ -158,7 +157,7 @@ def unsuitable(integration: Integration) -> Optional[str]:
     return None
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def installed_version(distribution: str) -> Optional[str]:
     """The installed version of a distribution, or None."""
     from importlib.metadata import PackageNotFoundError, version
