@@ -8,7 +8,7 @@ import { useEffect, useRef, useState } from 'react';
 import { ApiError, api } from '../../api/client';
 import type { Problem as Rejected, TraceRow } from '../../api/types';
 import { Dialog } from '../../components/dialog';
-import { Problem } from '../../components/loaded';
+import { Problem } from '../loaded';
 import { Empty, Skeleton } from '../../components/states';
 import { duration, moment } from '../../lib/format';
 import { useListKeys } from '../../lib/list-keys';

@@ -7,7 +7,7 @@ import { useMemo } from 'react';
 import { api } from '../../api/client';
 import type { Operation, SeriesAnswer, SeriesQuery } from '../../api/types';
 import { Chart, type Line } from '../../components/chart';
-import { Loaded } from '../../components/loaded';
+import { Loaded } from '../loaded';
 import { SortHeader } from '../../components/sort-header';
 import { Sparkline } from '../../components/sparkline';
 import { Empty } from '../../components/states';

@@ -6,7 +6,7 @@ import { useEffect, useState } from 'react';
 
 import { api, onFirstSpan } from '../../api/client';
 import type { Service } from '../../api/types';
-import { Loaded } from '../../components/loaded';
+import { Loaded } from '../loaded';
 import { SortHeader } from '../../components/sort-header';
 import { Sparkline } from '../../components/sparkline';
 import { CopyLine, Empty } from '../../components/states';

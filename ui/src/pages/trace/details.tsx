@@ -5,7 +5,7 @@ import { Link } from '@tanstack/react-router';
 
 import { api } from '../../api/client';
 import type { SpanDetails } from '../../api/types';
-import { Problem } from '../../components/loaded';
+import { Problem } from '../loaded';
 import { Skeleton } from '../../components/states';
 import { duration, moment } from '../../lib/format';
 

@@ -6,7 +6,7 @@ import { useMemo, useState } from 'react';
 
 import { ApiError, api } from '../../api/client';
 import type { TraceColumns } from '../../api/types';
-import { Loaded } from '../../components/loaded';
+import { Loaded } from '../loaded';
 import { Empty } from '../../components/states';
 import { Waterfall } from '../../components/waterfall/waterfall';
 import { count, duration, moment, percent } from '../../lib/format';

@@ -5,7 +5,7 @@ import type { ReactNode } from 'react';
 
 import { ApiError } from '../api/client';
 import type { Answer } from '../api/types';
-import { Failure, Skeleton } from './states';
+import { Failure, Skeleton } from '../components/states';
 
 /** A failed request, with what the server said of it. */
 export function Problem({ error, title, retry }: { error: Error; title?: string; retry: () => void }) {
