@@ -64,7 +64,7 @@ async fn merged_segments_hold_what_their_inputs_held() {
     for number in 0..20 {
         assert_eq!(store.trace(trace_id(number), 100).await.unwrap().total as u64, SPANS_A_WRITE);
     }
-    assert_eq!(files(scratch.path()).len(), 3, "a segment of each table and the trace index");
+    assert_eq!(files(scratch.path()).len(), 4, "a segment of each table and two indexes");
     store.close().await.unwrap();
     assert_holds(open(scratch.path()).await.as_ref(), 0..20).await;
 }
@@ -107,7 +107,7 @@ async fn a_crash_on_either_side_of_the_swap_loses_and_doubles_nothing() {
     drop(again);
     let merged = open(&after).await;
     assert_holds(merged.as_ref(), 0..9).await;
-    assert_eq!(files(&after).len(), 3);
+    assert_eq!(files(&after).len(), 4);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -193,6 +193,6 @@ async fn a_segment_without_its_index_is_read_whole() {
         assert_eq!(store.trace(trace_id(number), 100).await.unwrap().total as u64, SPANS_A_WRITE);
     }
     store.compact().await.unwrap();
-    assert_eq!(files(scratch.path()).len(), 3, "merging makes the index anew");
+    assert_eq!(files(scratch.path()).len(), 4, "merging makes the indexes anew");
     assert_holds(store.as_ref(), 0..6).await;
 }

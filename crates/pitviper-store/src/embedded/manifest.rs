@@ -36,7 +36,7 @@ const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [
          flushed_sequence INTEGER NOT NULL
      ) STRICT;
      INSERT INTO progress VALUES (1, 0);",
-    // Segments of version 1 have no trace index until they are merged.
+    // Segments of version 1 have no indexes until they are merged.
     "ALTER TABLE segments ADD COLUMN index_bytes INTEGER NOT NULL DEFAULT 0;",
 ];
 
@@ -70,7 +70,7 @@ pub(super) struct SegmentRow {
     pub(super) rows: u64,
     /// Size of the file.
     pub(super) bytes: u64,
-    /// Size of what lies beside the file: its trace index.
+    /// Size of what lies beside the file: its indexes.
     pub(super) index_bytes: u64,
     /// Earliest and latest start, both inside; of a metric, the bucket's start.
     pub(super) min_start_ns: i64,

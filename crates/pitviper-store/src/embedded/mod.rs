@@ -13,13 +13,15 @@ mod commit;
 mod flush;
 mod frame;
 mod hot;
+mod indexes;
 mod manifest;
 mod metrics;
+mod page_index;
+mod prune;
 mod resources;
 mod search;
 mod segment;
 mod segment_write;
-mod trace_index;
 mod traces;
 mod upkeep;
 mod wal;
@@ -41,6 +43,7 @@ use self::commit::{Committer, Request};
 use self::flush::{FlushContext, Flusher};
 use self::hot::{FlushPolicy, Snapshot, Tiers, batch_bytes};
 use self::manifest::{Manifest, SegmentRow, Table};
+use self::page_index::Kind;
 use self::search::Engine;
 use self::segment::{Segment, SegmentCache};
 pub use self::upkeep::Retention;
@@ -161,7 +164,7 @@ impl EmbeddedStore {
         let known: FxHashSet<PathBuf> = rows
             .iter()
             .map(|row| segments_dir.join(&row.file))
-            .flat_map(|path| [trace_index::path_of(&path), path])
+            .flat_map(|path| Kind::ALL.map(|kind| kind.path(&path)).into_iter().chain([path]))
             .collect();
         remove_others(&segments_dir, &known)?;
         remove_others(&temporary_dir, &FxHashSet::default())?;

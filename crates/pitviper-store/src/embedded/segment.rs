@@ -5,7 +5,6 @@
 
 use std::fs::File;
 use std::io::ErrorKind;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,10 +21,13 @@ use parquet::file::metadata::PageIndexPolicy;
 use pitviper_model::TraceId;
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::indexes::hash_trace;
 use super::io_error;
 use super::manifest::{SegmentRow, Table};
+use super::page_index::{Kind, PageIndex};
+use super::prune::{self, Rows};
 use super::resources::Summary;
-use super::trace_index::{self, TraceIndex};
+use crate::filter::Filter;
 use crate::store::{StoreError, TimeRange};
 
 /// Most memory for footers, filters and metrics of segments that queries have used, in bytes.
@@ -48,7 +50,8 @@ pub(super) struct Segment {
 #[derive(Debug)]
 pub(super) struct OpenSegment {
     metadata: ArrowReaderMetadata,
-    trace_index: Option<TraceIndex>,
+    /// In the order of [`Kind::ALL`].
+    indexes: [Option<PageIndex>; 2],
     /// All rows of a metrics segment; none of others.
     pub(super) rows: Vec<RecordBatch>,
     bytes: usize,
@@ -153,7 +156,7 @@ impl Segment {
         }
         let mut open = OpenSegment::load(self.file()?, self.row.table).map_err(|error| self.error(error.as_ref()))?;
         if self.row.table == Table::Spans {
-            open.add_index(TraceIndex::open(&trace_index::path_of(&self.path), self.row.rows), &self.path);
+            open.open_indexes(&self.path, self.row.rows);
         }
         let open = Arc::new(open);
         self.cache.put(&self.row.file, Arc::clone(&open));
@@ -188,7 +191,7 @@ impl Segment {
         columns: Option<&[&str]>,
     ) -> Result<Vec<RecordBatch>, StoreError> {
         let open = self.open()?;
-        let rows = self.rows_with(&open, traces);
+        let rows = open.rows_with(traces);
         if rows.as_ref().is_some_and(Vec::is_empty) {
             return Ok(Vec::new());
         }
@@ -206,28 +209,10 @@ impl Segment {
         collect(builder).map_err(|error| self.error(error.as_ref()))
     }
 
-    /// The rows that may belong to one of the traces, in order, none twice; `None` when the index
-    /// cannot tell.
-    fn rows_with(&self, open: &OpenSegment, traces: &FxHashSet<TraceId>) -> Option<Vec<Range<u64>>> {
-        let index = open.trace_index.as_ref()?;
-        let mut rows = Vec::new();
-        for trace in traces {
-            if let Err(error) = index.find(*trace, &mut rows) {
-                tracing::warn!(path = %self.path.display(), %error, "looking through all of the segment instead");
-                return None;
-            }
-        }
-        rows.sort_unstable_by_key(|range| range.start);
-        // Ranges are whole pages, so they are equal or apart.
-        rows.dedup();
-        Some(rows)
-    }
-
-    /// Which rows may belong to the trace, for those who read the file themselves; `None` when the
-    /// index cannot tell.
-    pub(super) fn rows_of_trace(&self, trace: TraceId) -> Result<Option<RowSelection>, StoreError> {
-        let rows = self.rows_with(&*self.open()?, &FxHashSet::from_iter([trace]));
-        Ok(rows.map(|rows| selection(rows, self.row.rows)))
+    /// Which rows may pass the filter, for those who read the file themselves; `None` when the
+    /// indexes cannot tell.
+    pub(super) fn rows_for(&self, filter: &Filter) -> Result<Option<RowSelection>, StoreError> {
+        Ok(prune::rows(&*self.open()?, filter).map(|rows| selection(rows, self.row.rows)))
     }
 
     /// Reads all rows in order, without keeping anything in the cache.
@@ -244,7 +229,7 @@ impl Drop for Segment {
             return;
         }
         self.cache.forget(&self.row.file);
-        for path in [&self.path, &trace_index::path_of(&self.path)] {
+        for path in Kind::ALL.map(|kind| kind.path(&self.path)).iter().chain([&self.path]) {
             if let Err(error) = std::fs::remove_file(path)
                 && error.kind() != ErrorKind::NotFound
             {
@@ -254,7 +239,7 @@ impl Drop for Segment {
     }
 }
 
-fn selection(rows: Vec<Range<u64>>, total: u64) -> RowSelection {
+fn selection(rows: Rows, total: u64) -> RowSelection {
     let rows = rows.into_iter().map(|range| range.start as usize..range.end as usize);
     RowSelection::from_consecutive_ranges(rows, total as usize)
 }
@@ -288,20 +273,41 @@ impl OpenSegment {
             rows = collect(ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata.clone()))?;
             bytes += rows.iter().map(RecordBatch::get_array_memory_size).sum::<usize>();
         }
-        Ok(Self { metadata, trace_index: None, rows, bytes })
+        Ok(Self { metadata, indexes: [None, None], rows, bytes })
     }
 
-    /// Takes the segment's trace index. Without it, whole segments are read to find a trace.
-    fn add_index(&mut self, opened: std::io::Result<TraceIndex>, segment: &Path) {
-        match opened {
-            Ok(index) => {
-                self.bytes += index.memory_size();
-                self.trace_index = Some(index);
-            }
-            Err(error) => {
-                tracing::warn!(segment = %segment.display(), %error, "no trace index; finding traces in it is slow");
+    /// Opens the indexes that are there. Without one, whole segments are read.
+    fn open_indexes(&mut self, segment: &Path, rows: u64) {
+        for (kind, slot) in Kind::ALL.into_iter().zip(&mut self.indexes) {
+            match PageIndex::open(&kind.path(segment), rows) {
+                Ok(index) => {
+                    self.bytes += index.memory_size();
+                    *slot = Some(index);
+                }
+                Err(error) => {
+                    tracing::warn!(segment = %segment.display(), ?kind, %error, "no index; searching this is slow");
+                }
             }
         }
+    }
+
+    /// The rows that may have the value of this hash; `None` when the index cannot tell.
+    pub(super) fn find(&self, kind: Kind, hash: u64) -> Option<Rows> {
+        let index = self.indexes[kind as usize].as_ref()?;
+        let mut rows = Vec::new();
+        match index.find(hash, &mut rows) {
+            Ok(is_rare) => is_rare.then_some(rows),
+            Err(error) => {
+                tracing::warn!(?kind, %error, "looking through all of the segment instead");
+                None
+            }
+        }
+    }
+
+    /// The rows that may belong to one of the traces.
+    fn rows_with(&self, traces: &FxHashSet<TraceId>) -> Option<Rows> {
+        let found = traces.iter().map(|trace| self.find(Kind::Traces, hash_trace(*trace)));
+        Some(prune::union(found.collect::<Option<Vec<_>>>()?.into_iter().flatten().collect()))
     }
 
     fn projection(&self, columns: Option<&[&str]>) -> ProjectionMask {

@@ -16,8 +16,9 @@ use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
+use super::indexes::IndexBuilders;
 use super::manifest::{SegmentRow, Table};
-use super::trace_index::{self, TraceIndexBuilder};
+use super::page_index::Kind;
 use super::{io_error, sync_dir};
 use crate::store::StoreError;
 
@@ -33,7 +34,7 @@ const ZSTD_LEVEL_OF_OLD: i32 = 3;
 const OLD_FROM_LEVEL: u32 = 2;
 /// Columns that hold distinct bytes in every row: no dictionary, and nothing for zstd to find.
 const RANDOM_COLUMNS: [&str; 3] = ["trace_id", "span_id", "parent_span_id"];
-/// Columns nobody prunes by. The trace index finds trace ids.
+/// Columns nobody prunes by statistics. An index finds trace ids.
 const UNPRUNED_COLUMNS: [&str; 10] = [
     "trace_id",
     "span_id",
@@ -68,7 +69,7 @@ pub(super) struct SegmentWriter<'a> {
     file: String,
     temporary: PathBuf,
     writer: ArrowWriter<File>,
-    index: Option<TraceIndexBuilder>,
+    indexes: Option<IndexBuilders>,
     rows: u64,
     starts: Option<(i64, i64)>,
     services: BTreeSet<String>,
@@ -84,9 +85,9 @@ impl<'a> SegmentWriter<'a> {
             Ok(writer)
         };
         let writer = create().map_err(io_error(|| format!("writing the segment {}", temporary.display())))?;
-        let index = (table == Table::Spans).then(|| TraceIndexBuilder::new(PAGE_ROWS));
+        let indexes = (table == Table::Spans).then(|| IndexBuilders::new(PAGE_ROWS));
         let (rows, starts, services) = (0, None, BTreeSet::new());
-        Ok(Self { place, table, file, temporary, writer, index, rows, starts, services })
+        Ok(Self { place, table, file, temporary, writer, indexes, rows, starts, services })
     }
 
     /// Appends rows, which go on in the table's order. Their first column is when they start.
@@ -98,8 +99,8 @@ impl<'a> SegmentWriter<'a> {
         }
         self.rows += rows.num_rows() as u64;
         add_services(&mut self.services, rows);
-        if let Some(index) = &mut self.index {
-            index.append(rows.column_by_name("trace_id").expect("the schema has the column").as_fixed_size_binary());
+        if let Some(indexes) = &mut self.indexes {
+            indexes.append(rows);
         }
         self.writer.write(rows).map_err(|error| self.error(std::io::Error::other(error)))
     }
@@ -115,12 +116,15 @@ impl<'a> SegmentWriter<'a> {
         let bytes = end(&mut self.writer).map_err(|error| self.error(error))?;
         let target = self.place.dir.join(&self.file);
         let mut index_bytes = 0;
-        if let Some(index) = self.index.take() {
-            let temporary = trace_index::path_of(&self.temporary);
-            let moved = index
-                .write(&temporary)
-                .and_then(|bytes| std::fs::rename(&temporary, trace_index::path_of(&target)).map(|()| bytes));
-            index_bytes = moved.map_err(io_error(|| format!("writing the trace index {}", temporary.display())))?;
+        if let Some(indexes) = self.indexes.take() {
+            let written = indexes.write(&self.temporary).and_then(|bytes| {
+                for kind in Kind::ALL {
+                    std::fs::rename(kind.path(&self.temporary), kind.path(&target))?;
+                }
+                Ok(bytes)
+            });
+            index_bytes =
+                written.map_err(io_error(|| format!("writing the indexes of {}", self.temporary.display())))?;
         }
         std::fs::rename(&self.temporary, &target)
             .and_then(|()| sync_dir(self.place.dir))

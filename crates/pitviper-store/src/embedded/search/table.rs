@@ -23,7 +23,6 @@ use datafusion::physical_plan::union::UnionExec;
 use datafusion::scalar::ScalarValue;
 use object_store::path::Path;
 use parquet::arrow::arrow_reader::RowSelection;
-use pitviper_model::TraceId;
 
 use super::QUERY_THREADS;
 use crate::embedded::hot::Snapshot;
@@ -67,24 +66,14 @@ impl SpansTable {
                 segments.sort_by_key(|segment| Reverse(segment.row.max_start_ns));
             }
         }
-        let trace = required_trace(&search.filter);
         let mut to_scan = Vec::with_capacity(segments.len());
         for segment in segments {
-            let rows = trace.map_or(Ok(None), |trace| segment.rows_of_trace(trace))?;
+            let rows = segment.rows_for(&search.filter)?;
             if rows.as_ref().is_none_or(RowSelection::selects_any) {
                 to_scan.push(SegmentToScan { segment, rows });
             }
         }
         Ok(Self { hot, segments: to_scan })
-    }
-}
-
-/// The trace that every match belongs to, when the filter says so.
-fn required_trace(filter: &Filter) -> Option<TraceId> {
-    match filter {
-        Filter::Trace(trace) => Some(*trace),
-        Filter::And(filters) => filters.iter().find_map(required_trace),
-        _ => None,
     }
 }
 

@@ -1,0 +1,122 @@
+//! Loads the generated spans the way receivers do: through ingest, a request at a time, each durable
+//! before the next.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use pitviper_ingest::{Ingest, IngestError, Transport};
+use pitviper_model::ResourceSpans;
+use pitviper_store::Store;
+use pitviper_wire::decode::Decoded;
+
+use crate::generate::{self, Plan, START_NS};
+
+/// Spans in a request, about; a larger trace is a request of its own.
+const SPANS_A_REQUEST: usize = 512;
+const CLIENTS: u64 = 8;
+/// Progress is told this often.
+const TELL_EVERY: Duration = Duration::from_secs(10);
+
+/// How loading went.
+pub(crate) struct Loaded {
+    pub(crate) spans: u64,
+    pub(crate) traces: u64,
+    pub(crate) took: Duration,
+    /// Times a client was asked to come again.
+    pub(crate) busy: u64,
+}
+
+/// How many traces make up the plan's spans.
+pub(crate) fn traces_of(plan: Plan) -> u64 {
+    let (mut spans, mut traces) = (0, 0);
+    while spans < plan.spans {
+        spans += generate::size(traces);
+        traces += 1;
+    }
+    traces
+}
+
+/// Loads everything.
+pub(crate) async fn load(store: &Arc<dyn Store>, plan: Plan) -> anyhow::Result<Loaded> {
+    let traces = traces_of(plan);
+    let ingest = Ingest::new(Arc::clone(store));
+    let (next, busy, stored) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let began = Instant::now();
+    let clients = (0..CLIENTS).map(|_| {
+        let (ingest, next, busy, stored) = (Arc::clone(&ingest), next.clone(), busy.clone(), stored.clone());
+        tokio::spawn(async move {
+            // Traces are dealt out in small ranges, so that time goes on evenly.
+            const RANGE: u64 = 64;
+            loop {
+                let first = next.fetch_add(RANGE, Ordering::Relaxed);
+                if first >= traces {
+                    return anyhow::Ok(());
+                }
+                let end = (first + RANGE).min(traces);
+                let (mut begin, mut spans) = (first, 0);
+                for trace in first..end {
+                    spans += generate::size(trace) as usize;
+                    if spans >= SPANS_A_REQUEST || trace + 1 == end {
+                        let make = || make(plan, traces, begin..trace + 1);
+                        stored.fetch_add(send(&ingest, &busy, make).await?, Ordering::Relaxed);
+                        (begin, spans) = (trace + 1, 0);
+                    }
+                }
+            }
+        })
+    });
+    let clients: Vec<_> = clients.collect();
+    let teller = tokio::spawn({
+        let (stored, store) = (stored.clone(), Arc::clone(store));
+        async move {
+            loop {
+                tokio::time::sleep(TELL_EVERY).await;
+                let stats = store.stats();
+                eprintln!(
+                    "{:>4.0} s  {:>11} spans  {:>4} segments  {:>4} merges",
+                    began.elapsed().as_secs_f64(),
+                    stored.load(Ordering::Relaxed),
+                    stats.segments,
+                    stats.merges
+                );
+            }
+        }
+    });
+    for client in clients {
+        client.await.context("a client panicked")??;
+    }
+    teller.abort();
+    let took = began.elapsed();
+    Ok(Loaded { spans: stored.load(Ordering::Relaxed), traces, took, busy: busy.load(Ordering::Relaxed) })
+}
+
+fn make(plan: Plan, traces: u64, range: Range<u64>) -> Vec<ResourceSpans> {
+    let mut batch = Vec::new();
+    for trace in range {
+        generate::trace(trace, start_of(plan, traces, trace), &mut batch);
+    }
+    batch
+}
+
+/// When a trace begins, in nanoseconds since the Unix epoch.
+pub(crate) fn start_of(plan: Plan, traces: u64, trace: u64) -> u64 {
+    START_NS + (u128::from(plan.span_of_time_ns) * u128::from(trace) / u128::from(traces)) as u64
+}
+
+async fn send(ingest: &Ingest, busy: &AtomicU64, make: impl Fn() -> Vec<ResourceSpans>) -> anyhow::Result<u64> {
+    loop {
+        // Made again rather than copied for the rare second attempt.
+        let decoded = Decoded { batch: make(), rejected: Vec::new() };
+        match ingest.accept(Transport::OtlpGrpc, decoded).await {
+            Ok(accepted) if accepted.rejected == 0 => return Ok(accepted.stored as u64),
+            Ok(accepted) => bail!("{} spans were rejected: {}", accepted.rejected, accepted.message),
+            Err(IngestError::TryAgain { .. }) => {
+                busy.fetch_add(1, Ordering::Relaxed);
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    }
+}
