@@ -1,18 +1,23 @@
 //! The parser: recursive descent with bounded depth. It goes on after an error, so that one answer
 //! names all that is wrong.
+//!
+//! This file reads conditions: terms and what combines them. [`value`] reads what stands behind a
+//! field's colon, [`structure`] what stands around conditions.
 
-use pitviper_model::{SpanKind, StatusCode};
+mod structure;
+mod value;
 
-use super::ast::{Expr, Field, Matcher, Number, Query, Reserved, Text};
-use super::error::{RawError, SyntaxErrors, nearest};
+use super::ast::{Expr, Query, Reserved, alias};
+use super::error::{RawError, SyntaxError, SyntaxErrors};
 use super::lexer::{Context, Key, Lexer, Spanned, Token, Word};
-use super::units;
+use super::tokens::{TokenKind, kind};
 use super::{MAX_DEPTH, MAX_QUERY_BYTES, MAX_TERMS};
 
 /// Errors beyond these are not reported; the first ones are what the user repairs first.
 const MAX_ERRORS: usize = 16;
 
-type Range = (usize, usize);
+/// From and to, in bytes.
+pub(super) type Range = (usize, usize);
 
 impl Query {
     /// Reads a query.
@@ -21,18 +26,66 @@ impl Query {
     /// All that is wrong with it, by position.
     pub fn parse(text: &str) -> Result<Self, SyntaxErrors> {
         if text.len() > MAX_QUERY_BYTES {
-            let message = format!("the query is longer than {MAX_QUERY_BYTES} bytes");
-            return Err(SyntaxErrors(vec![RawError::new((0, text.len()), message).locate(text)]));
+            return Err(SyntaxErrors(vec![RawError::too_long(text).locate(text)]));
         }
-        let mut parser = Parser { lexer: Lexer::new(text), peeked: None, errors: Vec::new(), terms: 0 };
-        let root = parser.query();
-        if parser.errors.is_empty() {
-            return Ok(Self { root });
-        }
-        parser.errors.sort_by_key(|error| (error.from, error.to));
-        parser.errors.truncate(MAX_ERRORS);
-        Err(SyntaxErrors(parser.errors.into_iter().map(|error| error.locate(text)).collect()))
+        let parsed = parse(text);
+        if parsed.errors.is_empty() { Ok(parsed.query) } else { Err(SyntaxErrors(locate(parsed.errors, text))) }
     }
+}
+
+/// All that the parser learns of a text.
+#[derive(Debug)]
+pub(super) struct Parsed {
+    /// What could be read; the whole query when there are no errors.
+    pub(super) query: Query,
+    /// All that is wrong, in no order.
+    pub(super) errors: Vec<RawError>,
+    /// Every token that was read, by position.
+    pub(super) tokens: Vec<(Range, TokenKind)>,
+    /// For each condition, the terms that it joins by *and*.
+    pub(super) terms: Vec<Vec<(Range, Expr)>>,
+    /// Where each pipe stands, with the bar in front.
+    pub(super) pipes: Vec<Range>,
+}
+
+/// Reads a text of at most [`MAX_QUERY_BYTES`].
+pub(super) fn parse(text: &str) -> Parsed {
+    let mut parser = Parser {
+        lexer: Lexer::new(text),
+        peeked: None,
+        errors: Vec::new(),
+        terms: 0,
+        patterns: 0,
+        tokens: Vec::new(),
+        all_terms: Vec::new(),
+        pipes: Vec::new(),
+    };
+    let query = parser.query();
+    Parsed { query, errors: parser.errors, tokens: parser.tokens, terms: parser.all_terms, pipes: parser.pipes }
+}
+
+/// The first errors, by position, as the user sees them.
+pub(super) fn locate(mut errors: Vec<RawError>, text: &str) -> Vec<SyntaxError> {
+    errors.sort_by_key(|error| (error.from, error.to));
+    errors.truncate(MAX_ERRORS);
+    errors.into_iter().map(|error| error.locate(text)).collect()
+}
+
+/// What people write between a field and its value elsewhere.
+const COMPARISONS: [&str; 6] = [">", ">=", "<", "<=", "=", "!="];
+
+/// Tokens that no condition goes on behind.
+macro_rules! ends_condition {
+    () => {
+        Token::End
+            | Token::Close
+            | Token::BraceOpen
+            | Token::BraceClose
+            | Token::Relation(_)
+            | Token::Both
+            | Token::Either
+            | Token::Pipe
+    };
 }
 
 struct Parser<'a> {
@@ -41,6 +94,10 @@ struct Parser<'a> {
     peeked: Option<Spanned>,
     errors: Vec<RawError>,
     terms: usize,
+    patterns: usize,
+    tokens: Vec<(Range, TokenKind)>,
+    all_terms: Vec<Vec<(Range, Expr)>>,
+    pipes: Vec<Range>,
 }
 
 impl Parser<'_> {
@@ -52,8 +109,16 @@ impl Parser<'_> {
     fn read(&mut self, context: Context) -> Spanned {
         loop {
             match self.lexer.next(context) {
-                Ok(token) => return token,
-                Err(error) => self.error(error),
+                Ok(token) => {
+                    if let Some(kind) = kind(&token.token, context) {
+                        self.tokens.push((token.range, kind));
+                    }
+                    return token;
+                }
+                Err(error) => {
+                    self.tokens.push(((error.from, error.to), TokenKind::Error));
+                    self.error(error);
+                }
             }
         }
     }
@@ -71,21 +136,7 @@ impl Parser<'_> {
         token
     }
 
-    fn query(&mut self) -> Option<Expr> {
-        let mut alternatives = Vec::new();
-        loop {
-            alternatives.extend(self.any_of(0));
-            let token = self.take();
-            if token.token == Token::End {
-                break;
-            }
-            // Only a closing parenthesis stops `any_of` before the end.
-            self.error(RawError::new(token.range, "there is no opening parenthesis for this one").fix(""));
-        }
-        combine(alternatives, Expr::And)
-    }
-
-    /// `a b OR c`, up to a closing parenthesis or the end.
+    /// `a b OR c`, up to what ends a condition.
     fn any_of(&mut self, depth: usize) -> Option<Expr> {
         let mut alternatives = Vec::new();
         let mut or: Option<Range> = None;
@@ -108,14 +159,14 @@ impl Parser<'_> {
         }
     }
 
-    /// `a b AND c`, up to an `OR`, a closing parenthesis or the end.
+    /// `a b AND c`, up to an `OR` or what ends a condition.
     fn all_of(&mut self, depth: usize) -> Option<Expr> {
         let mut parts = Vec::new();
         let mut and: Option<Range> = None;
         loop {
             let next = self.peek();
             match next.token {
-                Token::End | Token::Close | Token::Or => {
+                Token::Or | ends_condition!() => {
                     if let Some(range) = and {
                         self.error(RawError::new(range, "`AND` needs a term on its right").fix(""));
                     }
@@ -130,7 +181,11 @@ impl Parser<'_> {
                 }
                 _ => {
                     and = None;
-                    parts.extend(self.unary(depth));
+                    let part = self.unary(depth);
+                    if depth == 0 {
+                        self.remember_term(next.range.0, part.as_ref());
+                    }
+                    parts.extend(part);
                 }
             }
         }
@@ -148,12 +203,15 @@ impl Parser<'_> {
                     last = Some(token);
                     continue;
                 }
-                Token::End | Token::Close | Token::And | Token::Or => {
+                Token::And | Token::Or | ends_condition!() => {
                     let not = last.map_or(range, |not| not.range);
-                    self.error(
-                        RawError::new(not, "there is nothing to negate here; quote a dash that is meant as text")
-                            .fix(""),
-                    );
+                    let error = if token.token == Token::BraceOpen {
+                        RawError::new(not, "braces cannot be negated; negate the terms between them")
+                    } else {
+                        let message = "there is nothing to negate here; quote a dash that is meant as text";
+                        RawError::new(not, message).fix("")
+                    };
+                    self.error(error);
                     self.peeked = Some(token);
                     return None;
                 }
@@ -162,6 +220,15 @@ impl Parser<'_> {
                     return Some(if negated { negate(inner) } else { inner });
                 }
             }
+        }
+    }
+
+    /// Keeps a term of the condition's highest level, which ends where reading has come to.
+    fn remember_term(&mut self, from: usize, term: Option<&Expr>) {
+        let to = self.peeked.as_ref().map_or(self.lexer.position(), |next| next.range.0);
+        let written = self.lexer.source().get(from..to).unwrap_or_default().trim_end();
+        if let (Some(terms), Some(term)) = (self.all_terms.last_mut(), term) {
+            terms.push(((from, from + written.len()), term.clone()));
         }
     }
 
@@ -186,15 +253,23 @@ impl Parser<'_> {
         if close.token != Token::Close {
             // The text may end in the middle of something that was already reported.
             if self.errors.len() == errors {
-                let range = (open.0, self.lexer.source().len());
-                let fix = format!("{})", &self.lexer.source()[open.0..]);
-                self.error(RawError::new(range, "the closing parenthesis is missing").fix(fix));
+                let error = match close.token {
+                    Token::BraceClose | Token::End => self.unclosed(open, close.range.0),
+                    _ => RawError::new(open, "parentheses stand between braces, not around them"),
+                };
+                self.error(error);
             }
             self.peeked = Some(close);
         } else if inner.is_none() && self.errors.len() == errors {
             self.error(RawError::new((open.0, close.range.1), "there is nothing between the parentheses").fix(""));
         }
         inner
+    }
+
+    /// The error of a parenthesis that is still open at `end`.
+    fn unclosed(&self, open: Range, end: usize) -> RawError {
+        let written = self.lexer.source().get(open.0..end).unwrap_or_default().trim_end();
+        RawError::new((open.0, open.0 + written.len()), "the closing parenthesis is missing").fix(format!("{written})"))
     }
 
     fn count_term(&mut self, range: Range) -> bool {
@@ -208,6 +283,11 @@ impl Parser<'_> {
 
     fn word(&mut self, word: &Word, range: Range) -> Option<Expr> {
         if !self.count_term(range) {
+            return None;
+        }
+        if !word.quoted && COMPARISONS.contains(&word.text.as_str()) {
+            let message = format!("`{}` compares behind a field's colon, as in `duration:>100ms`", word.text);
+            self.error(RawError::new(range, message));
             return None;
         }
         if !word.wildcard {
@@ -228,6 +308,8 @@ impl Parser<'_> {
 
     fn field(&mut self, key: &Key, range: Range) -> Option<Expr> {
         let reserved = if key.attribute { None } else { Reserved::parse(&key.name) };
+        let renamed = alias(&key.name).filter(|_| !key.attribute);
+        let key = &renamed.map_or_else(|| key.clone(), |name| Key { name: name.to_owned(), attribute: true });
         let mut values = Vec::new();
         let errors = self.errors.len();
         let first = self.read(Context::Value);
@@ -276,9 +358,10 @@ impl Parser<'_> {
                     }
                     return;
                 }
-                Token::End => {
-                    let fix = format!("{})", &self.lexer.source()[open.0..]);
-                    self.error(RawError::new((open.0, range.1), "the closing parenthesis is missing").fix(fix));
+                Token::End | Token::BraceClose => {
+                    let error = self.unclosed(open, range.0);
+                    self.error(error);
+                    self.peeked = Some(token);
                     return;
                 }
                 Token::Or if expects_value => {
@@ -297,228 +380,6 @@ impl Parser<'_> {
             }
         }
     }
-
-    /// One value of a field. `term` is where the field stands.
-    fn value(&mut self, reserved: Option<Reserved>, key: &Key, token: Spanned, term: Range) -> Option<Expr> {
-        if !self.count_term(token.range) {
-            return None;
-        }
-        let range = token.range;
-        let matcher = match token.token {
-            Token::Compare(comparison) => {
-                let (value, at) = self.plain_text(Context::Value, range);
-                let number = self.number(reserved, key, &value, at)?;
-                Matcher::Compare(comparison, number)
-            }
-            Token::RangeOpen => self.range(reserved, key, range)?,
-            Token::Text(word) => return self.text_value(reserved, key, &word, (term.0, range.0, range.1)),
-            _ => return None,
-        };
-        let field = match reserved {
-            Some(Reserved::Duration) => Field::Duration,
-            None => Field::Attribute(key.name.clone()),
-            Some(_) => {
-                let message = format!("`{}` is not a number; only `duration` and attributes compare", key.name);
-                self.error(RawError::new((range.0, self.lexer.position()), message));
-                return None;
-            }
-        };
-        Some(Expr::Field(field, matcher))
-    }
-
-    /// The text that follows a comparison or stands at the end of a range.
-    fn plain_text(&mut self, context: Context, before: Range) -> (String, Range) {
-        let start = self.lexer.position();
-        if context == Context::Value && self.lexer.source()[start..].starts_with(['(', ')', '[', '<', '>', '"']) {
-            return (String::new(), before);
-        }
-        let token = self.read(context);
-        match token.token {
-            Token::Text(word) if !word.text.is_empty() => (word.text, token.range),
-            _ => (String::new(), before),
-        }
-    }
-
-    fn range(&mut self, reserved: Option<Reserved>, key: &Key, open: Range) -> Option<Matcher> {
-        let mut ends: [Option<(String, Range)>; 2] = [None, None];
-        let mut at = 0;
-        let mut well_formed = true;
-        loop {
-            let token = self.read(Context::Range);
-            match token.token {
-                Token::RangeClose => break,
-                Token::To if at == 0 => at = 1,
-                Token::Text(word) if ends[at].is_none() => ends[at] = Some((word.text, token.range)),
-                Token::End => {
-                    let range = (open.0, token.range.1);
-                    self.error(RawError::new(range, "the closing bracket is missing; a range is `[100ms TO 1s]`"));
-                    return None;
-                }
-                _ => well_formed = false,
-            }
-        }
-        let [Some((low, low_at)), Some((high, high_at))] = ends else {
-            let range = (open.0, self.lexer.position());
-            self.error(RawError::new(range, "a range is `[low TO high]`, with `*` for an open end"));
-            return None;
-        };
-        if !well_formed {
-            let range = (open.0, self.lexer.position());
-            self.error(RawError::new(range, "a range is `[low TO high]`").fix(format!("[{low} TO {high}]")));
-            return None;
-        }
-        let low = if low == "*" { None } else { Some(self.number(reserved, key, &low, low_at)?) };
-        let high = if high == "*" { None } else { Some(self.number(reserved, key, &high, high_at)?) };
-        if let (Some(low), Some(high)) = (low, high)
-            && low.0 > high.0
-        {
-            self.error(RawError::new((low_at.0, high_at.1), "the range is empty: its low end is above its high end"));
-            return None;
-        }
-        Some(Matcher::Range(low, high))
-    }
-
-    /// A number; with its unit for a duration.
-    fn number(&mut self, reserved: Option<Reserved>, key: &Key, text: &str, range: Range) -> Option<Number> {
-        let is_duration = reserved == Some(Reserved::Duration);
-        let Some((number, unit)) = units::split(text) else {
-            let example = if is_duration { "100ms" } else { "500" };
-            self.error(RawError::new(range, format!("`{}` compares with a number such as {example}", key.name)));
-            return None;
-        };
-        let digits = text.len() - unit.len();
-        if !is_duration {
-            if unit.is_empty() {
-                return Some(Number(number));
-            }
-            let message = format!("`{unit}` is not part of a number; only `duration` has units");
-            self.error(RawError::new(range, message).fix(&text[..digits]));
-            return None;
-        }
-        match units::nanoseconds(unit) {
-            Some(nanoseconds) if number >= 0.0 && (number * nanoseconds).is_finite() => {
-                Some(Number(number * nanoseconds))
-            }
-            Some(_) => {
-                self.error(RawError::new(range, "a duration is not negative and not beyond all bounds"));
-                None
-            }
-            None if unit.is_empty() => {
-                let message = "a duration needs a unit: ns, us, ms, s, m or h";
-                self.error(RawError::new(range, message).fix(format!("{text}ms")));
-                None
-            }
-            None => {
-                let error = RawError::new(range, format!("`{unit}` is not a unit; use ns, us, ms, s, m or h"));
-                let lower = unit.to_lowercase();
-                let meant = match lower.as_str() {
-                    "sec" | "secs" | "second" | "seconds" => Some("s"),
-                    "min" | "mins" | "minute" | "minutes" => Some("m"),
-                    "msec" | "millis" => Some("ms"),
-                    other => units::UNITS.iter().map(|(name, _)| *name).find(|name| *name == other),
-                };
-                self.error(match meant {
-                    Some(meant) => error.fix(format!("{}{meant}", &text[..digits])),
-                    None => error,
-                });
-                None
-            }
-        }
-    }
-
-    /// `key:text`. `at` is where the field, and where its value starts and ends.
-    fn text_value(
-        &mut self,
-        reserved: Option<Reserved>,
-        key: &Key,
-        word: &Word,
-        at: (usize, usize, usize),
-    ) -> Option<Expr> {
-        let range = (at.1, at.2);
-        if word.wildcard && word.literal_star {
-            let message = "`*` cannot both stand for itself and for any text in one value; quote the value";
-            self.error(RawError::new(range, message));
-            return None;
-        }
-        let exists = word.wildcard && word.text.bytes().all(|byte| byte == b'*');
-        let field = match reserved {
-            None => Field::Attribute(key.name.clone()),
-            Some(Reserved::Service) => Field::Service,
-            Some(Reserved::Name) => Field::Name,
-            Some(Reserved::Environment) => Field::Environment,
-            Some(Reserved::Version) => Field::Version,
-            Some(Reserved::Host) => Field::Host,
-            Some(_) if exists => return Some(Expr::Always),
-            Some(reserved) => return self.keyword_value(reserved, word, at),
-        };
-        let matcher = if exists {
-            Matcher::Exists
-        } else if word.wildcard {
-            Matcher::Text(Text::Wildcard(word.text.clone()))
-        } else {
-            Matcher::Text(Text::Literal(word.text.clone()))
-        };
-        Some(Expr::Field(field, matcher))
-    }
-
-    /// The value of a field that has few or that are ids.
-    fn keyword_value(&mut self, reserved: Reserved, word: &Word, at: (usize, usize, usize)) -> Option<Expr> {
-        let lower = word.text.to_lowercase();
-        let parsed = match reserved {
-            Reserved::Kind => SpanKind::parse(&lower).map(Expr::Kind),
-            Reserved::Status => STATUSES.into_iter().find(|code| code.as_str() == lower).map(Expr::Status),
-            Reserved::Is => match lower.as_str() {
-                "root" => Some(Expr::IsRoot),
-                "entry" => Some(Expr::IsEntry),
-                "error" => Some(Expr::Status(StatusCode::Error)),
-                _ => None,
-            },
-            Reserved::Trace => lower.parse().ok().map(Expr::Trace),
-            Reserved::Span => lower.parse().ok().map(Expr::Span),
-            _ => None,
-        };
-        if parsed.is_none() {
-            self.error(keyword_error(reserved, &lower, at));
-        }
-        parsed
-    }
-}
-
-const STATUSES: [StatusCode; 3] = [StatusCode::Ok, StatusCode::Error, StatusCode::Unset];
-
-fn keyword_error(reserved: Reserved, value: &str, (term, from, to): (usize, usize, usize)) -> RawError {
-    let choices = |choices: &[&'static str], message: String| {
-        let error = RawError::new((from, to), message);
-        match nearest(value, choices.iter().copied()) {
-            Some(meant) => error.fix(meant),
-            None => error,
-        }
-    };
-    match reserved {
-        Reserved::Kind => choices(
-            &SpanKind::ALL.map(SpanKind::as_str),
-            format!("`{value}` is not a kind; use internal, server, client, producer or consumer"),
-        ),
-        Reserved::Status if value.bytes().next().is_some_and(|byte| byte.is_ascii_digit()) => {
-            RawError::new((term, to), "`status` is ok, error or unset; an HTTP status is an attribute")
-                .fix(format!("http.response.status_code:{value}"))
-        }
-        Reserved::Status => {
-            choices(&STATUSES.map(StatusCode::as_str), format!("`{value}` is not a status; use ok, error or unset"))
-        }
-        Reserved::Is => choices(
-            &["root", "entry", "error"],
-            format!("`is:{value}` is not known; use is:root, is:entry or is:error"),
-        ),
-        Reserved::Trace => RawError::new((from, to), "a trace id has 32 hex digits"),
-        Reserved::Span => RawError::new((from, to), "a span id has 16 hex digits"),
-        Reserved::Duration => {
-            let error = RawError::new((from, to), "a duration compares: duration:>100ms or duration:[100ms TO 1s]");
-            let has_unit = units::split(value).is_some_and(|(_, unit)| units::nanoseconds(unit).is_some());
-            if has_unit { error.fix(format!(">={value}")) } else { error }
-        }
-        _ => RawError::new((from, to), "this value is not known"),
-    }
 }
 
 fn negate(inner: Expr) -> Expr {
@@ -529,7 +390,7 @@ fn negate(inner: Expr) -> Expr {
 }
 
 /// Puts parts together, flat: parts of the same combination become parts of the whole.
-fn combine(parts: Vec<Expr>, whole: fn(Vec<Expr>) -> Expr) -> Option<Expr> {
+pub(super) fn combine(parts: Vec<Expr>, whole: fn(Vec<Expr>) -> Expr) -> Option<Expr> {
     let is_and = matches!(whole(Vec::new()), Expr::And(_));
     let mut flat = Vec::with_capacity(parts.len());
     for part in parts {
@@ -543,5 +404,9 @@ fn combine(parts: Vec<Expr>, whole: fn(Vec<Expr>) -> Expr) -> Option<Expr> {
 }
 
 #[cfg(test)]
-#[path = "tests.rs"]
+#[path = "../tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "../structure_tests.rs"]
+mod structure_tests;

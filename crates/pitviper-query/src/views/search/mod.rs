@@ -184,7 +184,7 @@ pub async fn search(store: &dyn Store, request: &Request, now_us: i64) -> Result
     let after = request.cursor.as_deref().map(|text| cursor::parse(text, request.mode, request.order)).transpose()?;
     let search = Search {
         range: window.range,
-        filter: query.filter(),
+        filter: query.filter().unwrap_or_default(),
         order: request.order.into(),
         // One more than the page tells whether there is another page.
         limit: limit + 1,
