@@ -131,7 +131,7 @@ fn says_what_is_wrong_around_conditions() {
     wrong("a | sum() > 5ms", "(", "duration", Some("a | sum(duration) > 5ms"));
     wrong("a | sum(size) > 5ms", "size", "duration", Some("a | sum(duration) > 5ms"));
     wrong("a | sum(duration) > 5", "5", "needs a unit", Some("a | sum(duration) > 5ms"));
-    wrong("a | count(b > 5", "(", "closing parenthesis", None);
+    wrong("a | count(b", "(", "closing parenthesis", None);
     wrong("a | count() > 5 b", "b", "nothing but another function", None);
     let chain = "{a} >> ".repeat(8) + "{b}";
     assert!(Query::parse(&chain).unwrap_err().0[0].message.contains("more than 8 conditions"));
