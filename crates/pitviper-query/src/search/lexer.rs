@@ -271,8 +271,8 @@ impl<'a> Lexer<'a> {
         let body = &self.text[start + 1..];
         let Some(end) = unescaped_slash(body) else { return Ok(Token::Text(self.path())) };
         let pattern = &body[..end];
-        let at_value_end =
-            body[end + 1..].chars().next().is_none_or(|next| next.is_whitespace() || matches!(next, ')' | '}'));
+        let ends_value = |next: char| next.is_whitespace() || next == ')' || next == '}' && self.braced;
+        let at_value_end = body[end + 1..].chars().next().is_none_or(ends_value);
         if !at_value_end || pattern.is_empty() {
             return Ok(Token::Text(self.path()));
         }

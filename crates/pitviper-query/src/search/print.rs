@@ -177,12 +177,13 @@ fn regex(pattern: &str, f: &mut Formatter<'_>) -> fmt::Result {
     f.write_str("/")
 }
 
-/// Whether the text means itself without quotes, wherever it stands. A slash at the end could close
-/// what a slash before it opened, and an HTTP status has classes.
+/// Whether the text means itself without quotes, wherever it stands. A slash at the end or before a
+/// brace could close what a slash before it opened, and an HTTP status has classes.
 pub(super) fn is_plain(text: &str) -> bool {
     !text.is_empty()
         && !text.starts_with(['-', '{'])
         && !text.ends_with('/')
+        && !text.contains("/}")
         && braces_are_even(text)
         && status_class(text).is_none()
         && !matches!(text, "AND" | "OR" | "NOT" | "TO")

@@ -37,6 +37,8 @@ fn patterns_stand_between_slashes() {
     );
     assert_eq!(filter("url.path:\"/a/\""), Filter::Text(key, TextMatch::Equals("/a/".into())));
     canonical(r"name:/^POST\s\/create$/", r"name:/^POST\s\/create$/");
+    canonical("name:/{/} x{/}", "name:\"/{/}\" \"x{/}\"");
+    canonical("{name:\"/{/}\"} >> {\"x{/}\"}", "{name:\"/{/}\"} >> {\"x{/}\"}");
     canonical("name:\"/a/\" k:\\/a*", "name:\"/a/\" k:\\/a*");
 }
 
