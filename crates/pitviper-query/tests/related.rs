@@ -195,7 +195,7 @@ async fn rows_come_in_the_order_asked_for() {
 
 #[tokio::test]
 async fn a_page_that_ends_at_a_bound_says_so_and_goes_on() {
-    const TRACES: u32 = 2_100;
+    const TRACES: u32 = 5_100;
     let dir = tempfile::tempdir().unwrap();
     let mut all = Vec::new();
     for number in 1..=TRACES {

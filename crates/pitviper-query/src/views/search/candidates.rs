@@ -18,7 +18,7 @@ use crate::QueryError;
 use crate::search::{Aggregate, Query, SpanSet, condition_filter};
 
 /// Most candidate traces that are looked at for one page.
-pub(super) const CANDIDATE_TRACES: usize = 2_000;
+const CANDIDATE_TRACES: usize = 5_000;
 
 /// Most candidate spans that are looked at for one page of spans.
 const CANDIDATE_SPANS: usize = 20_000;
@@ -28,6 +28,9 @@ const CANDIDATE_TIME: Duration = Duration::from_secs(8);
 
 /// Candidate traces that are judged together.
 const TRACES_TOGETHER: usize = 64;
+
+/// Candidate traces that are fetched together when the store has counted their spans already.
+const COUNTED_TOGETHER: usize = 512;
 
 /// Candidate spans that are fetched together.
 const SPANS_TOGETHER: usize = 512;
@@ -129,16 +132,27 @@ impl Work<'_> {
     async fn traces(&mut self) -> Result<Page, QueryError> {
         let mut page = Page::default();
         let mut candidates = 0;
+        let counted = only_counts(self.task.query);
+        self.search.limit = if counted { COUNTED_TOGETHER } else { TRACES_TOGETHER };
         loop {
-            self.search.limit = TRACES_TOGETHER;
             let mut hits = self.store.search_traces(&self.search).await?;
-            let is_last = hits.len() < TRACES_TOGETHER;
+            let mut is_last = hits.len() < self.search.limit;
             candidates += hits.len();
             let mut rows: FxHashMap<TraceId, SearchRow> = FxHashMap::default();
-            let order: Vec<(TraceId, Cursor)> = hits.iter().map(|hit| (hit.trace_id, hit.cursor)).collect();
-            if only_counts(self.task.query) {
+            let mut order: Vec<(TraceId, Cursor)> = hits.iter().map(|hit| (hit.trace_id, hit.cursor)).collect();
+            if counted {
                 // The store has counted already.
                 hits.retain(|hit| passes_counts(self.task.query, hit.matched_count));
+                // What does not fit the page is left to the next one: the fewer traces are
+                // summarised, the more of each is read.
+                let room = self.task.limit - page.rows.len();
+                if hits.len() > room {
+                    hits.truncate(room);
+                    let last = hits[room - 1].trace_id;
+                    let end = order.iter().position(|(trace_id, _)| *trace_id == last);
+                    order.truncate(end.map_or(order.len(), |end| end + 1));
+                    is_last = false;
+                }
                 rows.extend(trace_rows(self.store, hits).await?);
             } else {
                 let trace_ids: Vec<TraceId> = order.iter().map(|(trace_id, _)| *trace_id).collect();
