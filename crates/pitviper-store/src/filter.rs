@@ -1,7 +1,11 @@
 //! Which spans a search wants: the tree that the search language is parsed into and that each
 //! store compiles to its own engine.
 
+use std::hash::{Hash, Hasher};
+use std::ops::Range;
+
 use pitviper_model::{SpanId, SpanKind, StatusCode, TraceId};
+use regex::{Regex, RegexBuilder};
 
 /// A condition on one span.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -27,6 +31,8 @@ pub enum Filter {
     Status(StatusCode),
     /// The span belongs to this trace.
     Trace(TraceId),
+    /// The span belongs to one of these traces.
+    Traces(Vec<TraceId>),
     /// The span has this id.
     Span(SpanId),
     /// The span has no parent.
@@ -73,6 +79,95 @@ pub enum TextMatch {
     Equals(String),
     /// The pattern with `*` for any run of characters; case counts.
     Wildcard(String),
+    /// The pattern is found somewhere in the text. A field that is not there does not match.
+    Regex(Pattern),
+}
+
+/// A regular expression that is known to be valid and small enough to run over every span. Matching
+/// takes time in proportion to the text, whatever the pattern.
+#[derive(Debug, Clone)]
+pub struct Pattern(Regex);
+
+/// Why a pattern cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct PatternError {
+    /// Where in the pattern, in bytes.
+    pub range: Range<usize>,
+    /// What is wrong there.
+    pub message: String,
+}
+
+impl Pattern {
+    /// Longest pattern, in bytes.
+    pub const MAX_BYTES: usize = 1_000;
+    /// Largest compiled pattern, in bytes; each thread may use as much again while it matches.
+    const MAX_PROGRAM_BYTES: usize = 1024 * 1024;
+    /// Deepest nesting of groups.
+    const MAX_NESTING: u32 = 50;
+
+    /// Compiles a pattern in the syntax of the `regex` crate; `(?i)` in front ignores case.
+    ///
+    /// # Errors
+    /// When the pattern is not valid, or too large once compiled.
+    pub fn new(source: &str) -> Result<Self, PatternError> {
+        let whole = 0..source.len();
+        if source.len() > Self::MAX_BYTES {
+            let message = format!("the pattern is longer than {} bytes", Self::MAX_BYTES);
+            return Err(PatternError { range: whole, message });
+        }
+        // The compiler says what is wrong, but only the parser says where.
+        let mut parser = regex_syntax::ParserBuilder::new().nest_limit(Self::MAX_NESTING).build();
+        if let Err(error) = parser.parse(source) {
+            let (range, message) = match &error {
+                regex_syntax::Error::Parse(error) => (offsets(error.span()), error.kind().to_string()),
+                regex_syntax::Error::Translate(error) => (offsets(error.span()), error.kind().to_string()),
+                other => (whole, other.to_string()),
+            };
+            return Err(PatternError { range, message });
+        }
+        let too_large = |_| PatternError {
+            range: whole,
+            message: "the pattern is too large; shorten its repetitions such as `{1000}`".to_owned(),
+        };
+        RegexBuilder::new(source)
+            .nest_limit(Self::MAX_NESTING)
+            .size_limit(Self::MAX_PROGRAM_BYTES)
+            .dfa_size_limit(Self::MAX_PROGRAM_BYTES)
+            .build()
+            .map(Self)
+            .map_err(too_large)
+    }
+
+    /// The pattern as it was written.
+    #[must_use]
+    pub fn source(&self) -> &str {
+        self.0.as_str()
+    }
+
+    /// Whether the pattern is found in the text.
+    #[must_use]
+    pub fn is_match(&self, text: &str) -> bool {
+        self.0.is_match(text)
+    }
+}
+
+fn offsets(span: &regex_syntax::ast::Span) -> Range<usize> {
+    span.start.offset..span.end.offset
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.source() == other.source()
+    }
+}
+
+impl Eq for Pattern {}
+
+impl Hash for Pattern {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.source().hash(state);
+    }
 }
 
 /// A range of numbers; `None` leaves that end open.
@@ -91,4 +186,34 @@ pub struct Bound {
     pub value: f64,
     /// Whether the number itself belongs to the range.
     pub inclusive: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_anywhere_and_with_flags() {
+        let check = |pattern: &str, text: &str| Pattern::new(pattern).unwrap().is_match(text);
+        assert!(check("create$", "POST /create") && !check("^create", "POST /create"));
+        assert!(check("(?i)post", "POST") && !check("post", "POST"));
+        assert!(check(r"^\/users\/\d+$", "/users/17"));
+    }
+
+    #[test]
+    fn a_wrong_pattern_says_where() {
+        let wrong = |pattern: &str| Pattern::new(pattern).unwrap_err();
+        assert_eq!(wrong("ab(c").range, 2..3);
+        assert_eq!(wrong("a[z-a]").range, 2..5);
+        assert_eq!(wrong(r"a\p{Nope}").range, 1..9);
+        assert_eq!(wrong("a**{").range.start, 3);
+    }
+
+    #[test]
+    fn a_large_pattern_is_refused() {
+        let refused = |pattern: &str| Pattern::new(pattern).unwrap_err().message;
+        assert!(refused(r"(\w{100}){100}").contains("too large"));
+        assert!(refused(&"a".repeat(Pattern::MAX_BYTES + 1)).contains("longer than"));
+        assert!(refused(&format!("{}a{}", "(".repeat(400), ")".repeat(400))).contains("nest"));
+    }
 }

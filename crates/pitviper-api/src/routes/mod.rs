@@ -6,6 +6,7 @@ pub mod meta;
 pub mod metrics;
 pub mod openapi;
 pub mod operations;
+pub mod parse;
 pub mod search;
 pub mod series;
 pub mod services;
@@ -47,6 +48,7 @@ fn documented() -> OpenApiRouter<Api> {
         .routes(routes!(operations::operations))
         .routes(routes!(series::series))
         .routes(routes!(search::search))
+        .routes(routes!(parse::parse))
         .routes(routes!(trace::trace))
         .routes(routes!(spans::spans))
 }

@@ -3,12 +3,159 @@
 use std::fmt;
 
 use pitviper_model::{SpanId, SpanKind, StatusCode, TraceId};
+use pitviper_store::filter::Pattern;
 
 /// A parsed query.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Query {
-    /// The condition; `None` when every span matches.
-    pub root: Option<Expr>,
+    /// The spans that match.
+    pub spans: SpanSet,
+    /// What has to hold of all matching spans of a trace together.
+    pub pipes: Vec<Pipe>,
+}
+
+/// Spans of one trace. The parser keeps it flat: no `All` right within an `All`, no `Any` right
+/// within an `Any`, neither with fewer than two parts.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SpanSet {
+    /// Spans for which the condition holds; every span when there is none.
+    Matching(Option<Expr>),
+    /// Spans for which the condition holds and that are so related to a span of another set.
+    Related(Box<SpanSet>, Relation, Option<Expr>),
+    /// The spans of all of these sets, when none of the sets is empty.
+    All(Vec<SpanSet>),
+    /// The spans of all of these sets.
+    Any(Vec<SpanSet>),
+}
+
+impl Default for SpanSet {
+    fn default() -> Self {
+        Self::Matching(None)
+    }
+}
+
+impl SpanSet {
+    /// The conditions between braces, from left to right.
+    #[must_use]
+    pub fn conditions(&self) -> Vec<Option<&Expr>> {
+        match self {
+            Self::Matching(condition) => vec![condition.as_ref()],
+            Self::Related(left, _, condition) => {
+                let mut conditions = left.conditions();
+                conditions.push(condition.as_ref());
+                conditions
+            }
+            Self::All(parts) | Self::Any(parts) => parts.iter().flat_map(Self::conditions).collect(),
+        }
+    }
+
+    /// Puts another condition in place of the numbered one, counted from left to right.
+    pub(super) fn replace(&mut self, number: usize, with: Option<Expr>) {
+        match self {
+            Self::Matching(condition) => *condition = with,
+            Self::Related(left, _, condition) => {
+                if number < left.conditions().len() {
+                    left.replace(number, with);
+                } else {
+                    *condition = with;
+                }
+            }
+            Self::All(parts) | Self::Any(parts) => {
+                let mut number = number;
+                for part in parts {
+                    let count = part.conditions().len();
+                    if number < count {
+                        return part.replace(number, with);
+                    }
+                    number -= count;
+                }
+            }
+        }
+    }
+}
+
+/// How spans of a trace are related. Read from left to right: in `{A} >> {B}`, B lies below A.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Relation {
+    /// `>>`: the right one lies somewhere below the left one.
+    Descendant,
+    /// `>`: the left one is the parent of the right one.
+    Child,
+    /// `<<`: the right one lies somewhere above the left one.
+    Ancestor,
+    /// `<`: the right one is the parent of the left one.
+    Parent,
+    /// `~`: both have the same parent, and are not the same span.
+    Sibling,
+}
+
+impl Relation {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Descendant, Self::Child, Self::Ancestor, Self::Parent, Self::Sibling];
+
+    /// As it is written.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Descendant => ">>",
+            Self::Child => ">",
+            Self::Ancestor => "<<",
+            Self::Parent => "<",
+            Self::Sibling => "~",
+        }
+    }
+}
+
+/// A condition on the matching spans of one trace together.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pipe {
+    /// What is worked out.
+    pub aggregate: Aggregate,
+    /// Of which of the matching spans; of all when there is no condition.
+    pub of: Option<Expr>,
+    /// How it compares.
+    pub comparison: Comparison,
+    /// With what: nanoseconds, or a number of spans for [`Aggregate::Count`].
+    pub value: Number,
+}
+
+/// What is worked out of a trace's spans. Of no spans, only the count and the sum are there; the
+/// others compare with nothing, which does not hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Aggregate {
+    /// How many there are.
+    Count,
+    /// The sum of their durations.
+    Sum,
+    /// The mean of their durations.
+    Average,
+    /// The longest duration.
+    Longest,
+    /// The shortest duration.
+    Shortest,
+}
+
+impl Aggregate {
+    /// Names.
+    pub(super) const NAMES: [(&'static str, Self); 5] = [
+        ("count", Self::Count),
+        ("sum", Self::Sum),
+        ("avg", Self::Average),
+        ("max", Self::Longest),
+        ("min", Self::Shortest),
+    ];
+
+    /// As it is written.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Count => "count",
+            Self::Sum => "sum",
+            Self::Average => "avg",
+            Self::Longest => "max",
+            Self::Shortest => "min",
+        }
+    }
 }
 
 /// A condition on one span. The parser keeps it flat: no `And` right within an `And`, no `Or` right
@@ -67,6 +214,8 @@ pub enum Matcher {
     Exists,
     /// The field's text is this.
     Text(Text),
+    /// The field is an HTTP status of this class: 5 for 500 to 599.
+    StatusClass(u8),
     /// The field's number compares so.
     Compare(Comparison, Number),
     /// The field's number lies between these, ends included; `None` leaves that end open.
@@ -80,6 +229,8 @@ pub enum Text {
     Literal(String),
     /// A pattern in which every `*` stands for any run of characters.
     Wildcard(String),
+    /// A regular expression that is found somewhere in the text.
+    Regex(Pattern),
 }
 
 /// Which way a number compares.
@@ -104,6 +255,17 @@ impl Comparison {
             Self::GreaterOrEqual => ">=",
             Self::Less => "<",
             Self::LessOrEqual => "<=",
+        }
+    }
+
+    /// Whether a number on the left compares so with one on the right.
+    #[must_use]
+    pub fn holds(self, left: f64, right: f64) -> bool {
+        match self {
+            Self::Greater => left > right,
+            Self::GreaterOrEqual => left >= right,
+            Self::Less => left < right,
+            Self::LessOrEqual => left <= right,
         }
     }
 }
@@ -153,14 +315,34 @@ impl Reserved {
     }
 }
 
+/// Other names of attributes, as people know them.
+pub(super) const ALIASES: [(&str, &str); 1] = [("http.status", STATUS_CODE)];
+
+/// The attribute with the HTTP status.
+pub(super) const STATUS_CODE: &str = "http.response.status_code";
+
+/// Attributes that hold an HTTP status; the second is its name in older instrumentations.
+pub(super) const STATUS_CODES: [&str; 2] = [STATUS_CODE, "http.status_code"];
+
+/// The attribute that a name written without `@` stands for, when it is another.
+pub(super) fn alias(name: &str) -> Option<&'static str> {
+    ALIASES.iter().find(|(alias, _)| *alias == name).map(|(_, attribute)| *attribute)
+}
+
 impl fmt::Display for Field {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         super::print::field(self, f)
     }
 }
 
+impl fmt::Display for Pipe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        super::print::pipe(self, f)
+    }
+}
+
 impl fmt::Display for Query {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.root.as_ref().map_or(Ok(()), |root| super::print::expr(root, f))
+        super::print::query(self, f)
     }
 }

@@ -1,15 +1,19 @@
 //! From a query to the store's filter.
 
-use pitviper_store::filter::{Bound, Filter, NumberField, NumberRange, TextField, TextMatch};
+use pitviper_store::filter::{Bound, Filter, NumberField, NumberRange, Pattern, TextField, TextMatch};
 
-use super::ast::{Comparison, Expr, Field, Matcher, Number, Query, Reserved, Text};
+use super::ast::{Comparison, Expr, Field, Matcher, Number, Query, Reserved, SpanSet, Text};
 use super::error::nearest;
 
 impl Query {
-    /// The store's form of the query.
+    /// The store's form of a query that asks for nothing but spans; `None` when it also asks how
+    /// spans are related, or of a trace's spans together.
     #[must_use]
-    pub fn filter(&self) -> Filter {
-        self.root.as_ref().map_or(Filter::All, compile)
+    pub fn filter(&self) -> Option<Filter> {
+        match &self.spans {
+            SpanSet::Matching(condition) if self.pipes.is_empty() => Some(condition_filter(condition.as_ref())),
+            _ => None,
+        }
     }
 
     /// Remarks on what is valid and yet probably not meant: a field name that is one slip away from
@@ -17,7 +21,8 @@ impl Query {
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        let mut waiting: Vec<&Expr> = self.root.iter().collect();
+        let mut waiting: Vec<&Expr> = self.spans.conditions().into_iter().flatten().collect();
+        waiting.extend(self.pipes.iter().filter_map(|pipe| pipe.of.as_ref()));
         while let Some(expr) = waiting.pop() {
             match expr {
                 Expr::And(parts) | Expr::Or(parts) => waiting.extend(parts.iter().rev()),
@@ -35,6 +40,12 @@ impl Query {
         }
         warnings
     }
+}
+
+/// The store's form of the condition between two braces.
+#[must_use]
+pub(crate) fn condition_filter(condition: Option<&Expr>) -> Filter {
+    condition.map_or(Filter::All, compile)
 }
 
 fn compile(expr: &Expr) -> Filter {
@@ -70,7 +81,7 @@ fn compile_field(field: &Field, matcher: &Matcher) -> Filter {
             let end = |end: Option<Number>| end.and_then(|number| bound(number, true));
             NumberRange { low: end(*low), high: end(*high) }
         }
-        Matcher::Exists | Matcher::Text(_) => return compile_text(field, matcher),
+        Matcher::Exists | Matcher::Text(_) | Matcher::StatusClass(_) => return compile_text(field, matcher),
     };
     Filter::Number(number_field, range)
 }
@@ -89,6 +100,12 @@ fn compile_text(field: &Field, matcher: &Matcher) -> Filter {
     match matcher {
         Matcher::Text(Text::Literal(text)) => Filter::Text(field, TextMatch::Equals(text.clone())),
         Matcher::Text(Text::Wildcard(pattern)) => Filter::Text(field, TextMatch::Wildcard(pattern.clone())),
+        Matcher::Text(Text::Regex(pattern)) => Filter::Text(field, TextMatch::Regex(pattern.clone())),
+        // By its text, because some clients send the status as text.
+        Matcher::StatusClass(class) => {
+            let pattern = Pattern::new(&format!("^{class}[0-9]{{2}}$")).expect("three digits are a pattern");
+            Filter::Text(field, TextMatch::Regex(pattern))
+        }
         // Numbers of text fields do not pass the parser.
         Matcher::Exists | Matcher::Compare(..) | Matcher::Range(..) => Filter::Exists(field),
     }

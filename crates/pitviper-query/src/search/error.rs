@@ -5,6 +5,8 @@ use std::fmt;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::MAX_QUERY_BYTES;
+
 /// Text that puts an error right.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Fix {
@@ -56,6 +58,10 @@ pub(super) struct RawError {
 impl RawError {
     pub(super) fn new(range: (usize, usize), message: impl Into<String>) -> Self {
         Self { from: range.0, to: range.1, message: message.into(), fix: None }
+    }
+
+    pub(super) fn too_long(text: &str) -> Self {
+        Self::new((0, text.len()), format!("the query is longer than {MAX_QUERY_BYTES} bytes"))
     }
 
     pub(super) fn fix(mut self, replace: impl Into<String>) -> Self {

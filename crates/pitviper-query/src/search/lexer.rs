@@ -1,7 +1,7 @@
 //! Splits a query into tokens. What a character means depends on where it stands, so the parser
 //! says what it is reading.
 
-use super::ast::Comparison;
+use super::ast::{Comparison, Relation};
 use super::error::RawError;
 
 /// A token and where it stands, in bytes.
@@ -27,6 +27,22 @@ pub(super) enum Token {
     RangeClose,
     To,
     Text(Word),
+    /// A regular expression, without its slashes.
+    Regex(String),
+    /// `{` before a condition.
+    BraceOpen,
+    /// `}` behind a condition.
+    BraceClose,
+    /// What relates two conditions in braces.
+    Relation(Relation),
+    /// `&&` between conditions in braces.
+    Both,
+    /// `||` between conditions in braces.
+    Either,
+    /// `|` before a function of a trace's spans.
+    Pipe,
+    /// Between the arguments of a function.
+    Comma,
     End,
 }
 
@@ -60,6 +76,10 @@ pub(super) enum Context {
     Group,
     /// The ends between brackets.
     Range,
+    /// What stands behind a closing brace.
+    Structure,
+    /// A function behind `|`, outside of the conditions in its parentheses.
+    Call,
 }
 
 /// Reads tokens off the text.
@@ -67,11 +87,13 @@ pub(super) enum Context {
 pub(super) struct Lexer<'a> {
     text: &'a str,
     at: usize,
+    /// Whether a closing brace ends a word: the text before it opened one.
+    braced: bool,
 }
 
 impl<'a> Lexer<'a> {
     pub(super) fn new(text: &'a str) -> Self {
-        Self { text, at: 0 }
+        Self { text, at: 0, braced: false }
     }
 
     pub(super) fn position(&self) -> usize {
@@ -106,8 +128,16 @@ impl<'a> Lexer<'a> {
 
     fn token(&mut self, context: Context) -> Result<Token, RawError> {
         let Some(first) = self.peek() else { return Ok(Token::End) };
-        if context == Context::Term {
-            return self.term_token(first);
+        match context {
+            Context::Term => return self.term_token(first),
+            Context::Structure => return self.structure_token(first),
+            Context::Call => return self.call_token(first),
+            Context::Value | Context::Group | Context::Range => {}
+        }
+        if first == '}' && self.braced && matches!(context, Context::Group | Context::Range) {
+            self.at += 1;
+            self.braced = false;
+            return Ok(Token::BraceClose);
         }
         let single = match (first, context) {
             ('(', Context::Value) => Some(Token::Open),
@@ -126,6 +156,9 @@ impl<'a> Lexer<'a> {
         if first == '"' {
             return self.quoted().map(Token::Text);
         }
+        if first == '/' && context != Context::Range {
+            return self.regex_or_path();
+        }
         let start = self.at;
         let word = self.raw(|c| matches!(c, '(' | ')' | '"') || (c == ']' && context == Context::Range));
         if word.text.is_empty() && context != Context::Value {
@@ -142,6 +175,9 @@ impl<'a> Lexer<'a> {
 
     fn term_token(&mut self, first: char) -> Result<Token, RawError> {
         let start = self.at;
+        if let Some(token) = self.structure() {
+            return Ok(token);
+        }
         let token = match first {
             '(' => Token::Open,
             ')' => Token::Close,
@@ -167,6 +203,98 @@ impl<'a> Lexer<'a> {
         };
         self.at += 1;
         Ok(token)
+    }
+
+    /// Reads what ends a condition, or begins one between braces.
+    fn structure(&mut self) -> Option<Token> {
+        let rest = &self.text[self.at..];
+        let (token, length) = match rest.as_bytes() {
+            [b'{', ..] => (Token::BraceOpen, 1),
+            [b'}', ..] => (Token::BraceClose, 1),
+            [b'&', b'&', ..] => (Token::Both, 2),
+            [b'|', b'|', ..] => (Token::Either, 2),
+            [b'|', ..] => (Token::Pipe, 1),
+            [b'>', b'>', ..] => (Token::Relation(Relation::Descendant), 2),
+            [b'<', b'<', ..] => (Token::Relation(Relation::Ancestor), 2),
+            _ => return None,
+        };
+        match token {
+            Token::BraceOpen => self.braced = true,
+            Token::BraceClose => self.braced = false,
+            _ => {}
+        }
+        self.at += length;
+        Some(token)
+    }
+
+    fn structure_token(&mut self, first: char) -> Result<Token, RawError> {
+        if let Some(token) = self.structure() {
+            return Ok(token);
+        }
+        let relation = match first {
+            '>' => Relation::Child,
+            '<' => Relation::Parent,
+            '~' => Relation::Sibling,
+            _ => return self.term_token(first),
+        };
+        self.at += 1;
+        Ok(Token::Relation(relation))
+    }
+
+    fn call_token(&mut self, first: char) -> Result<Token, RawError> {
+        let start = self.at;
+        let token = match first {
+            '(' => Token::Open,
+            ')' => Token::Close,
+            ',' => Token::Comma,
+            '|' => Token::Pipe,
+            '<' | '>' => return Ok(self.comparison(first)),
+            '"' => return self.quoted().map(Token::Text),
+            _ => {
+                let word = self.raw(|c| matches!(c, '(' | ')' | '"' | ',' | '|' | '<' | '>'));
+                if self.at > start {
+                    return Ok(Token::Text(word));
+                }
+                // A closing brace, which ends words and belongs to nothing here.
+                self.at += first.len_utf8();
+                return Err(RawError::new((start, self.at), format!("`{first}` does not belong here")).fix(""));
+            }
+        };
+        self.at += 1;
+        Ok(token)
+    }
+
+    /// Reads `/pattern/`, or a value that merely begins with a slash, such as a path. It is a pattern
+    /// when the next slash that is not escaped stands at the value's end.
+    fn regex_or_path(&mut self) -> Result<Token, RawError> {
+        let start = self.at;
+        let body = &self.text[start + 1..];
+        let Some(end) = unescaped_slash(body) else { return Ok(Token::Text(self.path())) };
+        let pattern = &body[..end];
+        let ends_value = |next: char| next.is_whitespace() || next == ')' || next == '}' && self.braced;
+        let at_value_end = body[end + 1..].chars().next().is_none_or(ends_value);
+        if !at_value_end || pattern.is_empty() {
+            return Ok(Token::Text(self.path()));
+        }
+        let spaces = unescaped_spaces(pattern);
+        if !spaces {
+            self.at = start + 1 + end + 1;
+            return Ok(Token::Regex(pattern.to_owned()));
+        }
+        // `/users` and behind it a term that ends with a slash is likely where there are no fields.
+        if pattern.contains([':', '"']) || pattern.split_whitespace().any(|word| KEYWORDS.contains(&word)) {
+            return Ok(Token::Text(self.path()));
+        }
+        if pattern.starts_with(char::is_whitespace) {
+            return Ok(Token::Text(self.path()));
+        }
+        self.at = start + 1 + end + 1;
+        let message = r"a space in a pattern is written `\s`; quote a value that is not a pattern";
+        Err(RawError::new((start, self.at), message).fix(format!("/{}/", escape_spaces(pattern))))
+    }
+
+    fn path(&mut self) -> Word {
+        self.raw(|c| matches!(c, '(' | ')' | '"'))
     }
 
     fn word_or_key(&mut self) -> Token {
@@ -220,10 +348,18 @@ impl<'a> Lexer<'a> {
         let rest = &self.text[self.at..];
         let mut characters = rest.char_indices();
         let mut length = rest.len();
+        // Braces within a word, as in `/users/{id}`, belong to it.
+        let mut open_braces = 0_usize;
         while let Some((index, character)) = characters.next() {
-            if character.is_whitespace() || ends(character) {
+            let closes = character == '}' && open_braces == 0 && self.braced;
+            if character.is_whitespace() || closes || ends(character) {
                 length = index;
                 break;
+            }
+            match character {
+                '{' => open_braces += 1,
+                '}' => open_braces = open_braces.saturating_sub(1),
+                _ => {}
             }
             if character == '\\' {
                 let escaped = characters.next().map_or('\\', |(_, escaped)| escaped);
@@ -257,4 +393,48 @@ impl<'a> Lexer<'a> {
         let written = &self.text[start..];
         Err(RawError::new((start, self.at), "the closing quote is missing").fix(format!("{written}\"")))
     }
+}
+
+/// Words that combine terms.
+const KEYWORDS: [&str; 3] = ["AND", "OR", "NOT"];
+
+/// The first slash that no backslash stands before.
+fn unescaped_slash(text: &str) -> Option<usize> {
+    let mut characters = text.char_indices();
+    while let Some((index, character)) = characters.next() {
+        match character {
+            '/' => return Some(index),
+            '\\' => {
+                characters.next();
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+fn unescaped_spaces(pattern: &str) -> bool {
+    let mut characters = pattern.chars();
+    while let Some(character) = characters.next() {
+        if character == '\\' {
+            characters.next();
+        } else if character.is_whitespace() {
+            return true;
+        }
+    }
+    false
+}
+
+fn escape_spaces(pattern: &str) -> String {
+    let mut out = String::with_capacity(pattern.len() + 8);
+    let mut escaped = false;
+    for character in pattern.chars() {
+        if character.is_whitespace() && !escaped {
+            out.push_str("\\s");
+        } else {
+            out.push(character);
+        }
+        escaped = !escaped && character == '\\';
+    }
+    out
 }

@@ -6,26 +6,39 @@
 //!
 //! Terms side by side must all hold; `OR`, `NOT` or a leading `-`, and parentheses combine them. A
 //! term is `field:value`, `field:*` (has the field), `field:>100ms`, `field:[1 TO 5]`,
-//! `field:(a OR b)`, or a bare word that is looked for in the name, the service, the status message
+//! `field:(a OR b)`, `field:/pattern/`, or a bare word that is looked for in the name, the service, the status message
 //! and the attribute values. `*` in a value stands for any run of characters; between quotes, or
 //! after a backslash, characters mean themselves. Field names that are not reserved are attribute
 //! keys; `@` in front says so where a key has a reserved name.
+//!
+//! Conditions in braces can be related, and a trace's matching spans judged together:
+//!
+//! ```text
+//! {service:flaskr} >> {db.system.name:sqlite duration:>10ms} | count() > 50
+//! ```
 //!
 //! Invariants:
 //! - No input panics or nests deeper than [`MAX_DEPTH`].
 //! - Printing a parsed query gives text that parses to the same query.
 //! - Error ranges count UTF-16 code units, as editors in a browser do.
 
+mod analysis;
 mod ast;
 mod compile;
 mod error;
 mod lexer;
 mod parser;
 mod print;
+mod tokens;
 mod units;
 
-pub use ast::{Comparison, Expr, Field, Matcher, Number, Query, Text};
+pub use analysis::{Analysis, Chip, ChipKind, QueryToken};
+pub use ast::{Aggregate, Comparison, Expr, Field, Matcher, Number, Pipe, Query, Relation, SpanSet, Text};
+pub(crate) use compile::condition_filter;
 pub use error::{Fix, SyntaxError, SyntaxErrors};
+pub use tokens::TokenKind;
+
+use parser::combine;
 
 /// Longest query text, in bytes.
 pub const MAX_QUERY_BYTES: usize = 8_192;
@@ -33,3 +46,9 @@ pub const MAX_QUERY_BYTES: usize = 8_192;
 pub const MAX_DEPTH: usize = 64;
 /// Most terms of one query, values of a group counted each.
 pub const MAX_TERMS: usize = 512;
+/// Most regular expressions of one query; each costs memory while it runs.
+pub const MAX_PATTERNS: usize = 16;
+/// Most conditions in braces of one query; each is a search of its own.
+pub const MAX_SPAN_SETS: usize = 8;
+/// Most functions behind bars of one query.
+pub const MAX_PIPES: usize = 8;

@@ -2,8 +2,60 @@
 
 use std::fmt::{self, Formatter};
 
-use super::ast::{Expr, Field, Matcher, Number, Reserved, Text};
+use super::ast::{Aggregate, Expr, Field, Matcher, Number, Pipe, Query, Reserved, SpanSet, Text, alias};
 use super::units::{duration_text, number_text};
+
+pub(super) fn query(query: &Query, f: &mut Formatter<'_>) -> fmt::Result {
+    match &query.spans {
+        SpanSet::Matching(condition) if query.pipes.is_empty() => {
+            condition.as_ref().map_or(Ok(()), |condition| expr(condition, f))
+        }
+        spans => {
+            span_set(spans, f)?;
+            query.pipes.iter().try_for_each(|pipe| write!(f, " {pipe}"))
+        }
+    }
+}
+
+fn span_set(set: &SpanSet, f: &mut Formatter<'_>) -> fmt::Result {
+    let (parts, between) = match set {
+        SpanSet::Matching(condition) => return braces(condition.as_ref(), f),
+        SpanSet::Related(left, relation, condition) => {
+            span_set(left, f)?;
+            write!(f, " {} ", relation.as_str())?;
+            return braces(condition.as_ref(), f);
+        }
+        SpanSet::All(parts) => (parts, " && "),
+        SpanSet::Any(parts) => (parts, " || "),
+    };
+    for (index, part) in parts.iter().enumerate() {
+        if index > 0 {
+            f.write_str(between)?;
+        }
+        span_set(part, f)?;
+    }
+    Ok(())
+}
+
+fn braces(condition: Option<&Expr>, f: &mut Formatter<'_>) -> fmt::Result {
+    f.write_str("{")?;
+    condition.map_or(Ok(()), |condition| expr(condition, f))?;
+    f.write_str("}")
+}
+
+pub(super) fn pipe(pipe: &Pipe, f: &mut Formatter<'_>) -> fmt::Result {
+    write!(f, "| {}(", pipe.aggregate.as_str())?;
+    let counts = pipe.aggregate == Aggregate::Count;
+    if !counts {
+        f.write_str("duration")?;
+    }
+    if let Some(condition) = &pipe.of {
+        f.write_str(if counts { "" } else { ", " })?;
+        expr(condition, f)?;
+    }
+    let value = if counts { number_text(pipe.value) } else { duration_text(pipe.value) };
+    write!(f, ") {} {value}", pipe.comparison.as_str())
+}
 
 pub(super) fn expr(expr: &Expr, f: &mut Formatter<'_>) -> fmt::Result {
     match expr {
@@ -62,7 +114,7 @@ pub(super) fn field(field: &Field, f: &mut Formatter<'_>) -> fmt::Result {
             f.write_str("@")?;
             quoted(key, f)
         }
-        Field::Attribute(key) if Reserved::parse(key).is_some() => write!(f, "@{key}"),
+        Field::Attribute(key) if Reserved::parse(key).is_some() || alias(key).is_some() => write!(f, "@{key}"),
         Field::Attribute(key) => f.write_str(key),
     }
 }
@@ -76,14 +128,18 @@ fn matcher(field: &Field, matcher: &Matcher, f: &mut Formatter<'_>) -> fmt::Resu
         Matcher::Exists => f.write_str("*"),
         Matcher::Text(Text::Literal(literal)) => text(literal, f),
         Matcher::Text(Text::Wildcard(pattern)) => {
-            for character in pattern.chars() {
-                if character != '*' && !is_plain_character(character) {
+            for (index, character) in pattern.char_indices() {
+                // A slash in front would begin a regular expression, and a brace may end the condition.
+                let special = !is_plain_character(character) || matches!(character, '{' | '}');
+                if character != '*' && special || index == 0 && character == '/' {
                     f.write_str("\\")?;
                 }
                 write!(f, "{character}")?;
             }
             Ok(())
         }
+        Matcher::Text(Text::Regex(pattern)) => regex(pattern.source(), f),
+        Matcher::StatusClass(class) => write!(f, "{class}xx"),
         Matcher::Compare(comparison, value) => write!(f, "{}{}", comparison.as_str(), number(*value)),
         Matcher::Range(low, high) => {
             let end = |end: &Option<Number>| end.map_or("*".to_owned(), number);
@@ -107,12 +163,53 @@ fn quoted(text: &str, f: &mut Formatter<'_>) -> fmt::Result {
     f.write_str("\"")
 }
 
-/// Whether the text means itself without quotes, wherever it stands.
+/// A pattern between slashes. What would end it is escaped, unless it was read that way.
+fn regex(pattern: &str, f: &mut Formatter<'_>) -> fmt::Result {
+    f.write_str("/")?;
+    let mut escaped = false;
+    for character in pattern.chars() {
+        if !escaped && (character == '/' || character.is_whitespace()) {
+            f.write_str("\\")?;
+        }
+        escaped = !escaped && character == '\\';
+        write!(f, "{character}")?;
+    }
+    f.write_str("/")
+}
+
+/// Whether the text means itself without quotes, wherever it stands. A slash at the end or before a
+/// brace could close what a slash before it opened, and an HTTP status has classes.
 pub(super) fn is_plain(text: &str) -> bool {
     !text.is_empty()
-        && !text.starts_with('-')
+        && !text.starts_with(['-', '{'])
+        && !text.ends_with('/')
+        && !text.contains("/}")
+        && braces_are_even(text)
+        && status_class(text).is_none()
         && !matches!(text, "AND" | "OR" | "NOT" | "TO")
         && text.chars().all(is_plain_character)
+}
+
+/// The class of HTTP statuses that `5xx` stands for.
+pub(super) fn status_class(text: &str) -> Option<u8> {
+    match text.as_bytes() {
+        [class @ b'0'..=b'9', b'x' | b'X', b'x' | b'X'] => Some(class - b'0'),
+        _ => None,
+    }
+}
+
+/// Whether every brace has its counterpart, so that none of them ends what the text stands in.
+fn braces_are_even(text: &str) -> bool {
+    let mut open = 0_usize;
+    for character in text.chars() {
+        match character {
+            '{' => open += 1,
+            '}' if open == 0 => return false,
+            '}' => open -= 1,
+            _ => {}
+        }
+    }
+    open == 0
 }
 
 fn is_plain_character(character: char) -> bool {

@@ -1,13 +1,13 @@
 //! Tests of the search language: meaning, messages, printing.
 
 use pitviper_model::{SpanId, SpanKind, StatusCode, TraceId};
-use pitviper_store::filter::{Bound, Filter, NumberField, NumberRange, TextField, TextMatch};
+use pitviper_store::filter::{Bound, Filter, NumberField, NumberRange, Pattern, TextField, TextMatch};
 use proptest::prelude::*;
 
-use crate::search::{Comparison, Expr, Field, Matcher, Number, Query, Text};
+use crate::search::{Comparison, Expr, Field, Matcher, Number, Query, SpanSet, Text};
 
 #[track_caller]
-fn canonical(text: &str, expected: &str) {
+pub(super) fn canonical(text: &str, expected: &str) {
     let query = Query::parse(text).unwrap_or_else(|errors| panic!("{text}: {errors}"));
     assert_eq!(query.to_string(), expected, "canonical form of {text}");
     assert_eq!(Query::parse(expected).unwrap(), query, "{expected} reads back");
@@ -15,7 +15,7 @@ fn canonical(text: &str, expected: &str) {
 
 /// Checks the first error: the text it covers, a part of the message, and the text after the fix.
 #[track_caller]
-fn wrong(text: &str, covered: &str, message: &str, fixed: Option<&str>) {
+pub(super) fn wrong(text: &str, covered: &str, message: &str, fixed: Option<&str>) {
     let errors = Query::parse(text).expect_err(text);
     let error = &errors.0[0];
     assert_eq!(&text[error.from..error.to], covered, "range of {error:?}");
@@ -27,8 +27,8 @@ fn wrong(text: &str, covered: &str, message: &str, fixed: Option<&str>) {
     }
 }
 
-fn filter(text: &str) -> Filter {
-    Query::parse(text).unwrap_or_else(|errors| panic!("{text}: {errors}")).filter()
+pub(super) fn filter(text: &str) -> Filter {
+    Query::parse(text).unwrap_or_else(|errors| panic!("{text}: {errors}")).filter().expect("it asks for spans alone")
 }
 
 fn equals(field: TextField, text: &str) -> Filter {
@@ -113,7 +113,7 @@ fn says_what_is_wrong_and_how_to_repair_it() {
     wrong("duration:>5parsec", "5parsec", "not a unit", None);
     wrong("duration:100ms", "100ms", "compares", Some("duration:>=100ms"));
     wrong("duration:>-5ms", "-5ms", "not negative", None);
-    wrong("size:>5kb", "5kb", "only `duration` has units", Some("size:>5"));
+    wrong("size:>5parsec", "5parsec", "not a unit of attributes", Some("size:>5"));
     wrong("service:>5", ">5", "not a number", None);
     wrong("(a b", "(a b", "closing parenthesis", Some("(a b)"));
     wrong("a) b", ")", "no opening parenthesis", Some("a b"));
@@ -206,11 +206,15 @@ fn text_matcher() -> impl Strategy<Value = Matcher> {
     prop_oneof![
         Just(Matcher::Exists),
         "\\PC{0,8}".prop_map(|text| Matcher::Text(Text::Literal(text))),
+        "/?[a-z /{}]{0,6}/?".prop_map(|text| Matcher::Text(Text::Literal(text))),
+        "[a-z+\\\\d]{1,6}"
+            .prop_filter_map("it is a pattern", |text| Pattern::new(&text).ok())
+            .prop_map(|pattern| Matcher::Text(Text::Regex(pattern))),
         ("[^*]{0,4}", "[^*]{1,4}").prop_map(|(a, b)| Matcher::Text(Text::Wildcard(format!("{a}*{b}")))),
     ]
 }
 
-fn expr() -> impl Strategy<Value = Expr> {
+pub(super) fn expr() -> impl Strategy<Value = Expr> {
     let leaf = prop_oneof![
         "\\PC{1,8}".prop_map(Expr::Word),
         (key(), matcher(false)).prop_map(|(key, matcher)| Expr::Field(Field::Attribute(key), matcher)),
@@ -236,7 +240,7 @@ fn expr() -> impl Strategy<Value = Expr> {
 proptest! {
     #[test]
     fn printing_reads_back_as_the_same_query(root in expr()) {
-        let query = Query { root: Some(root) };
+        let query = Query { spans: SpanSet::Matching(Some(root)), pipes: Vec::new() };
         let text = query.to_string();
         let read = Query::parse(&text);
         prop_assert_eq!(read.as_ref(), Ok(&query), "{}", text);
@@ -250,7 +254,7 @@ proptest! {
     #[test]
     fn never_panics_on_language_like_text(parts in proptest::collection::vec(proptest::sample::select(vec![
         "(", ")", "[", "]", " ", "-", ":", "\"", "*", ">", "<=", "OR", " AND ", "NOT", " TO ", "@", "\\", "duration", "is",
-        "kind", "service", "a", "5", "ms", "é", "\u{1F40D}", "status", "1.", "e9", "trace",
+        "kind", "service", "a", "5", "ms", "é", "\u{1F40D}", "status", "1.", "e9", "trace", "/", "{", "}",
     ]), 0..24)) {
         let text: String = parts.concat();
         match Query::parse(&text) {

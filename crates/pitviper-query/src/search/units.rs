@@ -38,6 +38,37 @@ pub(super) fn nanoseconds(unit: &str) -> Option<f64> {
     UNITS.iter().find(|(name, _)| *name == unit).map(|(_, nanoseconds)| *nanoseconds)
 }
 
+/// Units of attributes and what they stand for, in any case.
+const SCALES: [(&str, f64); 8] = [
+    ("b", 1.0),
+    ("kb", 1e3),
+    ("mb", 1e6),
+    ("gb", 1e9),
+    ("tb", 1e12),
+    ("kib", 1_024.0),
+    ("mib", 1_048_576.0),
+    ("gib", 1_073_741_824.0),
+];
+
+/// A number of bytes or percent, or just a number; `None` when that is not its unit.
+pub(super) fn scaled(number: f64, unit: &str) -> Option<f64> {
+    match unit {
+        "" => Some(number),
+        "%" => Some(number / 100.0),
+        _ => SCALES.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit)).map(|(_, scale)| number * scale),
+    }
+}
+
+/// The unit of time that was probably meant.
+pub(super) fn meant(unit: &str) -> Option<&'static str> {
+    match unit.to_lowercase().as_str() {
+        "sec" | "secs" | "second" | "seconds" => Some("s"),
+        "min" | "mins" | "minute" | "minutes" => Some("m"),
+        "msec" | "millis" => Some("ms"),
+        other => UNITS.iter().map(|(name, _)| *name).find(|name| *name == other),
+    }
+}
+
 /// The shortest text that reads back as the same number.
 pub(super) fn number_text(number: Number) -> String {
     let text = format!("{:?}", number.0);

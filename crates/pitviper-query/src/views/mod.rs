@@ -1,6 +1,7 @@
 //! The views: one folder each, with its request, its answer and the function between them.
 
 pub mod operations;
+pub mod parse;
 pub mod search;
 pub mod series;
 pub mod services;
@@ -31,6 +32,14 @@ pub struct Meta {
     pub step_ms: Option<i64>,
     /// Whether all matching data was counted; false when something was left out or estimated.
     pub exact: bool,
+    /// Of a search: whether the page ended because it is full or because there is no more. When
+    /// false, a bound on time or on the number of traces was reached, and `next` goes on from there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub complete: Option<bool>,
+    /// Of a search by start time that is not complete: up to where it came, in microseconds since the
+    /// epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scanned_until_us: Option<i64>,
     /// How long the answer took to make, in milliseconds.
     pub elapsed_ms: u64,
     /// Cursor of the next page; null on the last one.

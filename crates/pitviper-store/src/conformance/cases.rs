@@ -3,7 +3,7 @@
 use pitviper_model::{SpanId, SpanKind, StatusCode, TraceId};
 
 use super::fixture::{SECOND, T0, span, stored, trace};
-use crate::filter::{Bound, Filter, NumberField, NumberRange, TextField, TextMatch};
+use crate::filter::{Bound, Filter, NumberField, NumberRange, Pattern, TextField, TextMatch};
 use crate::store::{
     Dimension, MetricsQuery, Order, Search, SpanScope, Store, StoreError, StoredSpan, TimeRange, Trace, TraceHit,
 };
@@ -86,6 +86,11 @@ fn like(field: TextField, pattern: &str) -> Filter {
     Filter::Text(field, TextMatch::Wildcard(pattern.to_owned()))
 }
 
+fn regex(field: TextField, pattern: &str) -> Filter {
+    let pattern = Pattern::new(pattern).expect("the cases have valid patterns");
+    Filter::Text(field, TextMatch::Regex(pattern))
+}
+
 fn attribute(key: &str) -> TextField {
     TextField::Attribute(key.to_owned())
 }
@@ -98,6 +103,7 @@ fn number(field: NumberField, low: Option<(f64, bool)>, high: Option<(f64, bool)
 fn filters() -> Vec<(Filter, Vec<u8>)> {
     let mut cases = text_filters();
     cases.extend(attribute_filters());
+    cases.extend(pattern_filters());
     cases.extend(other_filters());
     cases
 }
@@ -151,6 +157,29 @@ fn attribute_filters() -> Vec<(Filter, Vec<u8>)> {
     ]
 }
 
+fn pattern_filters() -> Vec<(Filter, Vec<u8>)> {
+    use TextField::{Host, Name, Service, StatusMessage, Version};
+    vec![
+        (regex(Service, "^(shop|other)$"), vec![1, 2, 4, 5, 8]),
+        (regex(Name, "/(cart|pay)$"), vec![1, 3, 8]),
+        (regex(Name, "cart"), vec![1, 2, 8]),
+        (regex(Name, "CART"), vec![]),
+        (regex(Name, "(?i)CART"), vec![1, 2, 8]),
+        // What is not there has no text to match, not even the empty one.
+        (regex(Host, "^"), vec![1, 2, 4, 5, 8]),
+        (regex(Version, r"^(1\.\d)?$"), vec![1, 2, 4, 5, 8]),
+        (regex(StatusMessage, "^"), vec![3]),
+        (regex(StatusMessage, "declined$"), vec![3]),
+        (regex(attribute("user.id"), "^u[2-9]$"), vec![4]),
+        (regex(attribute("user.id"), ""), vec![1, 4, 8]),
+        (regex(attribute("db.query.text"), r"(?s)SELECT.*\?$"), vec![2]),
+        // Numbers by their text, and those sent as text alike.
+        (regex(attribute("http.response.status_code"), "^[24][0-9]{2}$"), vec![1, 3, 4]),
+        (regex(attribute("team"), "^.{4}$"), vec![1, 2, 4, 8]),
+        (regex(attribute("größe"), "^Über"), vec![7]),
+    ]
+}
+
 fn other_filters() -> Vec<(Filter, Vec<u8>)> {
     let longer = |ms: f64, inclusive| number(NumberField::DurationNs, Some((ms * 1e6, inclusive)), None);
     let service = |name: &str| equals(TextField::Service, name);
@@ -166,6 +195,9 @@ fn other_filters() -> Vec<(Filter, Vec<u8>)> {
         (Filter::Status(StatusCode::Ok), vec![4]),
         (Filter::Status(StatusCode::Unset), vec![1, 2, 5, 6, 7]),
         (Filter::Trace(trace(2)), vec![4, 5]),
+        (Filter::Traces(vec![trace(2), trace(99), trace(3), trace(2)]), vec![4, 5, 6, 7]),
+        (Filter::Traces(vec![]), vec![]),
+        (Filter::And(vec![Filter::Traces((1..=100).map(trace).collect()), Filter::IsRoot]), vec![1, 4, 6, 8]),
         (Filter::Span(span(7)), vec![7]),
         (Filter::IsRoot, vec![1, 4, 6, 8]),
         (Filter::IsEntry, vec![1, 3, 4, 6, 8]),

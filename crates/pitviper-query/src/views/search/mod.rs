@@ -1,10 +1,13 @@
 //! Search: spans, or the traces that contain them, a page at a time.
 
+mod candidates;
 mod cursor;
+mod judge;
+mod related;
 
 use std::sync::Arc;
 
-use pitviper_model::StatusCode;
+use pitviper_model::{SpanId, StatusCode, TraceId};
 use pitviper_store::{Order, Search, Store, StoredSpan, Trace, TraceHit};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
@@ -35,7 +38,8 @@ const SUMMARY_SPANS_PER_TRACE: usize = 5_000;
 #[serde(deny_unknown_fields)]
 #[schema(as = SearchRequest)]
 pub struct Request {
-    /// The search, such as `service:flaskr duration:>100ms status:error`; everything when empty.
+    /// The search, such as `service:flaskr duration:>100ms status:error` or
+    /// `{service:flaskr} >> {db.system.name:*} | count() > 50`; everything when empty.
     #[serde(default)]
     pub query: String,
     /// Start: microseconds, ISO 8601 or `now-15m`; an hour ago by default.
@@ -169,6 +173,10 @@ pub struct SpanRow {
 
 /// One page of what matches.
 ///
+/// A query that relates conditions or has functions is answered by looking at candidates one by one.
+/// A trace then stands where its best span stands that can be meant, and a page may end early: see
+/// [`Meta::complete`].
+///
 /// # Errors
 /// [`QueryError::Syntax`] when the query is not in the language; also when a parameter is not usable
 /// or the store fails.
@@ -180,11 +188,29 @@ pub async fn search(store: &dyn Store, request: &Request, now_us: i64) -> Result
     }
     let limit = limit as usize;
     let query = Query::parse(&request.query)?;
+    let warnings = query.warnings();
     let window = Window::new(request.from.as_ref(), request.to.as_ref(), now_us)?;
     let after = request.cursor.as_deref().map(|text| cursor::parse(text, request.mode, request.order)).transpose()?;
+    let Some(filter) = query.filter() else {
+        let (range, mode, order) = (window.range, request.mode, request.order);
+        let task = candidates::Task { query: &query, range, mode, order, limit, after };
+        let page = candidates::page(store, &task).await?;
+        let next = page.next.map(|next| cursor::print(next, mode, order));
+        let is_by_start = order != RowOrder::SlowestFirst;
+        let stopped = page.next.filter(|_| !page.complete && is_by_start);
+        let meta = Meta {
+            next: Some(next),
+            warnings,
+            exact: page.exact,
+            complete: Some(page.complete),
+            scanned_until_us: stopped.map(|stopped| stopped.value.div_euclid(1_000)),
+            ..Meta::over(&window)
+        };
+        return Ok(Answer { data: page.rows, meta });
+    };
     let search = Search {
         range: window.range,
-        filter: query.filter(),
+        filter,
         order: request.order.into(),
         // One more than the page tells whether there is another page.
         limit: limit + 1,
@@ -195,7 +221,7 @@ pub async fn search(store: &dyn Store, request: &Request, now_us: i64) -> Result
             let mut hits = store.search_traces(&search).await?;
             let last = (hits.len() > limit).then(|| hits[limit - 1].cursor);
             hits.truncate(limit);
-            (trace_rows(store, hits).await?, last)
+            (trace_rows(store, hits).await?.into_iter().map(|(_, row)| row).collect(), last)
         }
         Mode::Spans => {
             let mut spans = store.search_spans(&search).await?;
@@ -205,21 +231,25 @@ pub async fn search(store: &dyn Store, request: &Request, now_us: i64) -> Result
         }
     };
     let next = last.map(|last| cursor::print(last, request.mode, request.order));
-    Ok(Answer { data, meta: Meta { next: Some(next), warnings: query.warnings(), ..Meta::over(&window) } })
+    Ok(Answer { data, meta: Meta { next: Some(next), warnings, complete: Some(true), ..Meta::over(&window) } })
 }
 
-async fn trace_rows(store: &dyn Store, hits: Vec<TraceHit>) -> Result<Vec<SearchRow>, QueryError> {
+async fn trace_rows(store: &dyn Store, hits: Vec<TraceHit>) -> Result<Vec<(TraceId, SearchRow)>, QueryError> {
     if hits.is_empty() {
         return Ok(Vec::new());
     }
     let ids: Vec<_> = hits.iter().map(|hit| hit.trace_id).collect();
     let limit = (SUMMARY_SPANS / ids.len()).min(SUMMARY_SPANS_PER_TRACE);
     let traces: FxHashMap<_, _> = store.traces(&ids, limit).await?.into_iter().collect();
-    let row = |hit: TraceHit| traces.get(&hit.trace_id).map(|trace| SearchRow::Trace(summarise(&hit, trace)));
+    let row = |hit: TraceHit| {
+        let trace = traces.get(&hit.trace_id)?;
+        let row = summarise(hit.trace_id, &hit.matched, hit.matched_count, trace);
+        Some((hit.trace_id, SearchRow::Trace(row)))
+    };
     Ok(hits.into_iter().filter_map(row).collect())
 }
 
-fn summarise(hit: &TraceHit, trace: &Trace) -> TraceRow {
+fn summarise(trace_id: TraceId, matched: &[SpanId], matched_count: u64, trace: &Trace) -> TraceRow {
     let forest = Forest::grow(&trace.spans);
     let self_ns = forest.self_times();
     let mut strings = Strings::default();
@@ -231,7 +261,7 @@ fn summarise(hit: &TraceHit, trace: &Trace) -> TraceRow {
     services.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     let root = forest.main_root().map(|row| forest.rows[row as usize]).filter(|row| !row.parent_is_missing());
     TraceRow {
-        trace_id: hit.trace_id.to_string(),
+        trace_id: trace_id.to_string(),
         t0_us: forest.start_ns.div_euclid(1_000),
         dur_ns: forest.end_ns.saturating_sub(forest.start_ns).cast_unsigned(),
         root: root.map(|row| {
@@ -246,8 +276,8 @@ fn summarise(hit: &TraceHit, trace: &Trace) -> TraceRow {
         spans: trace.total,
         errors: trace.spans.iter().filter(|span| span.status == StatusCode::Error).count(),
         services,
-        matched: hit.matched.iter().map(ToString::to_string).collect(),
-        matched_count: hit.matched_count,
+        matched: matched.iter().take(TraceHit::MAX_MATCHED).map(ToString::to_string).collect(),
+        matched_count,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Functions over the attribute maps that the query engine does not have.
+//! Functions over attribute maps and text that the query engine does not have.
 //!
 //! Each has what it looks for built in, and works on a whole batch: equality first searches the
 //! bytes of all values at once and is done when they do not occur, which is most batches.
@@ -13,7 +13,7 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
 use memchr::memmem;
 
-use crate::filter::NumberRange;
+use crate::filter::{NumberRange, Pattern};
 use crate::schema::read_resource;
 
 /// What is asked of an attribute's text.
@@ -21,6 +21,7 @@ use crate::schema::read_resource;
 pub(super) enum TextTest {
     Equals(String),
     Wildcard(String),
+    Regex(Pattern),
     Exists,
 }
 
@@ -29,6 +30,7 @@ impl TextTest {
         match self {
             Self::Equals(wanted) => text == wanted,
             Self::Wildcard(pattern) => matches_wildcard(pattern, text),
+            Self::Regex(pattern) => pattern.is_match(text),
             Self::Exists => true,
         }
     }
@@ -37,7 +39,7 @@ impl TextTest {
     fn excludes(&self, values: &[u8]) -> bool {
         match self {
             Self::Equals(wanted) => memmem::find(values, wanted.as_bytes()).is_none(),
-            Self::Wildcard(_) | Self::Exists => false,
+            Self::Wildcard(_) | Self::Regex(_) | Self::Exists => false,
         }
     }
 }
@@ -218,11 +220,16 @@ impl ContainsText {
     }
 
     fn dictionary(&self, array: &ArrayRef) -> Vec<bool> {
-        let array = array.as_dictionary::<Int32Type>();
-        let holds: Vec<bool> =
-            array.values().as_string::<i32>().iter().map(|text| self.holds(text.unwrap_or_default())).collect();
-        array.keys().values().iter().map(|&key| holds.get(key as usize).copied().unwrap_or(false)).collect()
+        each_by_dictionary(array, |text| self.holds(text))
     }
+}
+
+/// Tests each text of a dictionary once, and answers for the rows that refer to them.
+fn each_by_dictionary(array: &ArrayRef, test: impl Fn(&str) -> bool) -> Vec<bool> {
+    let array = array.as_dictionary::<Int32Type>();
+    let holds: Vec<bool> =
+        array.values().as_string::<i32>().iter().map(|text| test(text.unwrap_or_default())).collect();
+    array.keys().values().iter().map(|&key| holds.get(key as usize).copied().unwrap_or(false)).collect()
 }
 
 impl ScalarUDFImpl for ContainsText {
@@ -251,6 +258,44 @@ impl ScalarUDFImpl for ContainsText {
                 || messages.is_valid(row) && self.holds(messages.value(row))
                 || (offsets[row] as usize..offsets[row + 1] as usize).any(|at| self.holds(values.value(at)))
         })))
+    }
+}
+
+/// `(text)`: whether the pattern is found in the text of a column, in a dictionary or not. No text is
+/// no match.
+#[derive(Debug)]
+pub(super) struct MatchesPattern {
+    pattern: Pattern,
+    signature: Signature,
+}
+
+identity_by_fields!(MatchesPattern: pattern);
+
+impl MatchesPattern {
+    pub(super) fn new(pattern: Pattern) -> Self {
+        Self { pattern, signature: Signature::any(1, Volatility::Immutable) }
+    }
+}
+
+impl ScalarUDFImpl for MatchesPattern {
+    fn name(&self) -> &str {
+        "matches_pattern"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Boolean)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let arrays = ColumnarValue::values_to_arrays(&args.args)?;
+        if let Some(texts) = arrays[0].as_string_opt::<i32>() {
+            return Ok(booleans(texts.iter().map(|text| text.is_some_and(|text| self.pattern.is_match(text)))));
+        }
+        Ok(booleans(each_by_dictionary(&arrays[0], |text| self.pattern.is_match(text)).into_iter()))
     }
 }
 

@@ -7,7 +7,7 @@ use datafusion::prelude::{col, lit, not};
 use datafusion::scalar::ScalarValue;
 use pitviper_model::SpanKind;
 
-use super::attribute::{AttributeNumber, AttributeText, ContainsText, TextTest};
+use super::attribute::{AttributeNumber, AttributeText, ContainsText, MatchesPattern, TextTest};
 use crate::filter::{Bound, Filter, NumberField, NumberRange, TextField, TextMatch};
 
 /// The filter as an expression over the columns of `spans`.
@@ -17,23 +17,7 @@ pub(super) fn compile(filter: &Filter) -> Expr {
         Filter::And(filters) => filters.iter().map(compile).reduce(Expr::and).unwrap_or_else(|| lit(true)),
         Filter::Or(filters) => filters.iter().map(compile).reduce(Expr::or).unwrap_or_else(|| lit(false)),
         Filter::Not(filter) => not(compile(filter)),
-        Filter::Text(TextField::Attribute(key), wanted) => {
-            let test = match wanted {
-                TextMatch::Equals(text) => TextTest::Equals(text.clone()),
-                TextMatch::Wildcard(pattern) => TextTest::Wildcard(pattern.clone()),
-            };
-            attribute_text(key, test)
-        }
-        Filter::Text(TextField::StatusMessage, wanted) => {
-            // A message that is not there is an empty one.
-            let compared = compare_text(col("status_message"), wanted).is_true();
-            if fits_nothing_said(wanted) { compared.or(col("status_message").is_null()) } else { compared }
-        }
-        Filter::Text(TextField::Service, wanted) => compare_text(col("service"), wanted),
-        Filter::Text(TextField::Name, wanted) => compare_text(col("name"), wanted),
-        Filter::Text(TextField::Environment, wanted) => compare_text(col("environment"), wanted),
-        Filter::Text(TextField::Version, wanted) => compare_text(col("version"), wanted),
-        Filter::Text(TextField::Host, wanted) => compare_text(col("host"), wanted),
+        Filter::Text(field, wanted) => compile_text(field, wanted),
         Filter::Exists(field) => exists(field),
         Filter::Number(NumberField::DurationNs, range) => duration_in(*range),
         Filter::Number(NumberField::Attribute(key), range) => {
@@ -43,6 +27,9 @@ pub(super) fn compile(filter: &Filter) -> Expr {
         Filter::Kind(kind) => col("kind").eq(lit(*kind as u8)),
         Filter::Status(status) => col("status").eq(lit(*status as u8)),
         Filter::Trace(trace_id) => col("trace_id").eq(id_literal(&trace_id.0)),
+        Filter::Traces(trace_ids) => {
+            col("trace_id").in_list(trace_ids.iter().map(|trace_id| id_literal(&trace_id.0)).collect(), false)
+        }
         Filter::Span(span_id) => col("span_id").eq(id_literal(&span_id.0)),
         Filter::IsRoot => col("is_root").eq(lit(true)),
         Filter::IsEntry => SpanKind::ALL
@@ -73,17 +60,45 @@ fn fits_nothing_said(wanted: &TextMatch) -> bool {
     match wanted {
         TextMatch::Equals(text) => text.is_empty(),
         TextMatch::Wildcard(pattern) => pattern.bytes().all(|byte| byte == b'*'),
+        TextMatch::Regex(_) => false,
     }
 }
 
-fn compare_text(column: Expr, wanted: &TextMatch) -> Expr {
-    match wanted {
-        TextMatch::Equals(text) => column.eq(lit(text.as_str())),
+fn compile_text(field: &TextField, wanted: &TextMatch) -> Expr {
+    let column = match field {
+        TextField::Service => "service",
+        TextField::Name => "name",
+        TextField::Environment => "environment",
+        TextField::Version => "version",
+        TextField::Host => "host",
+        TextField::StatusMessage => "status_message",
+        TextField::Attribute(key) => {
+            let test = match wanted {
+                TextMatch::Equals(text) => TextTest::Equals(text.clone()),
+                TextMatch::Wildcard(pattern) => TextTest::Wildcard(pattern.clone()),
+                TextMatch::Regex(pattern) => TextTest::Regex(pattern.clone()),
+            };
+            return attribute_text(key, test);
+        }
+    };
+    let compared = match wanted {
+        TextMatch::Equals(text) => col(column).eq(lit(text.as_str())),
         TextMatch::Wildcard(pattern) => {
             let pattern = Box::new(lit(like_pattern(pattern)));
-            Expr::Like(Like::new(false, Box::new(column), pattern, None, false))
+            Expr::Like(Like::new(false, Box::new(col(column)), pattern, None, false))
         }
+        TextMatch::Regex(pattern) => {
+            let function = ScalarUDF::new_from_impl(MatchesPattern::new(pattern.clone()));
+            // What is not there is stored as empty text, which a pattern may fit.
+            return exists(field).and(function.call(vec![col(column)]));
+        }
+    };
+    if *field != TextField::StatusMessage {
+        return compared;
     }
+    // A message that is not there is an empty one.
+    let said = compared.is_true();
+    if fits_nothing_said(wanted) { said.or(col(column).is_null()) } else { said }
 }
 
 /// A wildcard pattern as one for LIKE, whose own wildcards stand for themselves.
