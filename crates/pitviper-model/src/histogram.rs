@@ -36,11 +36,17 @@ impl ExpHistogram {
     /// Rebuilds a histogram from stored buckets; they may come unsorted, and repeat.
     #[must_use]
     pub fn from_buckets(buckets: impl IntoIterator<Item = (i16, u64)>, zeros: u64) -> Self {
-        let mut histogram = Self { buckets: Vec::new(), zeros };
-        for (index, count) in buckets {
-            histogram.add(index, count);
-        }
+        let mut histogram = Self::default();
+        histogram.add_buckets(buckets, zeros);
         histogram
+    }
+
+    /// Adds stored buckets; they may come unsorted, and repeat.
+    pub fn add_buckets(&mut self, buckets: impl IntoIterator<Item = (i16, u64)>, zeros: u64) {
+        self.zeros += zeros;
+        for (index, count) in buckets {
+            self.add(index, count);
+        }
     }
 
     /// Counts one observation.

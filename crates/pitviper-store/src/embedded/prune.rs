@@ -14,6 +14,7 @@ pub(super) type Rows = Vec<Range<u64>>;
 pub(super) fn rows(segment: &OpenSegment, filter: &Filter) -> Option<Rows> {
     match filter {
         Filter::Trace(trace) => segment.find(Kind::Traces, hash_trace(*trace)),
+        Filter::Traces(traces) => segment.rows_with(traces),
         // A span without the attribute has the empty text.
         Filter::Text(TextField::Attribute(key), TextMatch::Equals(text)) if !text.is_empty() => {
             segment.find(Kind::Attributes, hash_attribute(key, text))
@@ -42,7 +43,8 @@ pub(super) fn union(mut ranges: Vec<Range<u64>>) -> Rows {
     rows
 }
 
-fn intersect(left: &Rows, right: &Rows) -> Rows {
+/// The rows that are in both.
+pub(super) fn intersect(left: &Rows, right: &Rows) -> Rows {
     let (mut at_left, mut at_right) = (0, 0);
     let mut rows = Vec::new();
     while let (Some(one), Some(other)) = (left.get(at_left), right.get(at_right)) {

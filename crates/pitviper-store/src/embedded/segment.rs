@@ -184,14 +184,21 @@ impl Segment {
         self.open()
     }
 
-    /// Reads these columns, or all, of the spans of these traces.
+    /// Reads these columns, or all, of the spans of these traces; those that cannot pass the filter
+    /// may be missing.
     pub(super) fn read_traces(
         &self,
         traces: &Arc<FxHashSet<TraceId>>,
+        filter: &Filter,
         columns: Option<&[&str]>,
     ) -> Result<Vec<RecordBatch>, StoreError> {
         let open = self.open()?;
-        let rows = open.rows_with(traces);
+        let of_traces = open.rows_with(traces.iter());
+        let passing = prune::rows(&open, filter);
+        let rows = match (of_traces, passing) {
+            (Some(left), Some(right)) => Some(prune::intersect(&left, &right)),
+            (left, right) => left.or(right),
+        };
         if rows.as_ref().is_some_and(Vec::is_empty) {
             return Ok(Vec::new());
         }
@@ -305,8 +312,8 @@ impl OpenSegment {
     }
 
     /// The rows that may belong to one of the traces.
-    fn rows_with(&self, traces: &FxHashSet<TraceId>) -> Option<Rows> {
-        let found = traces.iter().map(|trace| self.find(Kind::Traces, hash_trace(*trace)));
+    pub(super) fn rows_with<'a>(&self, traces: impl IntoIterator<Item = &'a TraceId>) -> Option<Rows> {
+        let found = traces.into_iter().map(|trace| self.find(Kind::Traces, hash_trace(*trace)));
         Some(prune::union(found.collect::<Option<Vec<_>>>()?.into_iter().flatten().collect()))
     }
 

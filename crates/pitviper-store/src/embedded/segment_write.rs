@@ -26,6 +26,9 @@ use crate::store::StoreError;
 const ROW_GROUP_ROWS: usize = 65_536;
 /// Rows of a data page: the unit of reading a few rows. Small, because a waterfall reads single rows.
 pub(super) const PAGE_ROWS: usize = 4_096;
+/// Largest dictionary of a column in a row group. Reading one row needs all of it, and text with more
+/// distinct values is as small without one.
+const DICTIONARY_BYTES: usize = 32 * 1024;
 /// What a flush can afford; higher levels save a tenth of the bytes for twice the time.
 const ZSTD_LEVEL_OF_NEW: i32 = 1;
 /// For what was merged so often that it stays as it is.
@@ -189,6 +192,7 @@ fn properties(table: Table, level: u32) -> WriterProperties {
         .set_compression(Compression::ZSTD(zstd_level))
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_data_page_row_count_limit(PAGE_ROWS)
+        .set_dictionary_page_size_limit(DICTIONARY_BYTES)
         .set_write_batch_size(PAGE_ROWS);
     if table == Table::Spans {
         for column in RANDOM_COLUMNS {

@@ -10,14 +10,17 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::hot::Snapshot;
 use super::manifest::Table;
 use super::segment::trace_mask;
+use crate::filter::Filter;
 use crate::schema::{WATERFALL_COLUMNS, read_spans, read_waterfall};
 use crate::store::{StoreError, StoredSpan, TimeRange, Trace, TraceSpan};
 
-/// The rows of these traces that may start in the range, with these columns or all.
+/// The rows of these traces that may start in the range, with these columns or all. Rows that cannot
+/// pass the filter may be missing.
 pub(super) fn rows(
     snapshot: &Snapshot,
     wanted: &Arc<FxHashSet<TraceId>>,
     range: TimeRange,
+    filter: &Filter,
     columns: Option<&[&str]>,
 ) -> Result<Vec<RecordBatch>, StoreError> {
     let mut found = Vec::new();
@@ -29,7 +32,7 @@ pub(super) fn rows(
         }
     }
     for segment in snapshot.segments_in(Table::Spans, range) {
-        found.extend(segment.read_traces(wanted, columns)?);
+        found.extend(segment.read_traces(wanted, filter, columns)?);
     }
     Ok(found)
 }
@@ -42,7 +45,7 @@ pub(super) fn waterfalls(
 ) -> Result<Vec<(TraceId, Trace)>, StoreError> {
     let wanted: Arc<FxHashSet<TraceId>> = Arc::new(trace_ids.iter().copied().collect());
     let mut spans: FxHashMap<TraceId, Vec<TraceSpan>> = FxHashMap::default();
-    for batch in rows(snapshot, &wanted, TimeRange::ALL, Some(&WATERFALL_COLUMNS))? {
+    for batch in rows(snapshot, &wanted, TimeRange::ALL, &Filter::All, Some(&WATERFALL_COLUMNS))? {
         for (trace_id, span) in read_waterfall(&batch)? {
             spans.entry(trace_id).or_default().push(span);
         }
@@ -84,7 +87,7 @@ pub(super) fn details(
     let span_ids: FxHashSet<SpanId> = span_ids.iter().copied().collect();
     let mut found = Vec::new();
     let mut seen = FxHashSet::default();
-    for batch in rows(snapshot, &wanted, TimeRange::ALL, None)? {
+    for batch in rows(snapshot, &wanted, TimeRange::ALL, &Filter::All, None)? {
         found.extend(read_spans(&batch)?.into_iter().filter(|stored| {
             (span_ids.is_empty() || span_ids.contains(&stored.span.span_id)) && seen.insert(stored.span.span_id)
         }));
@@ -93,16 +96,17 @@ pub(super) fn details(
     Ok(found.into_iter().skip(offset).take(limit).collect())
 }
 
-/// Whole spans by trace and span id, in the order of `keys`.
+/// Whole spans by trace and span id, in the order of `keys`. All of them pass the filter.
 pub(super) fn by_key(
     snapshot: &Snapshot,
     keys: &[(TraceId, SpanId)],
     range: TimeRange,
+    filter: &Filter,
 ) -> Result<Vec<StoredSpan>, StoreError> {
     let wanted: Arc<FxHashSet<TraceId>> = Arc::new(keys.iter().map(|(trace_id, _)| *trace_id).collect());
     let places: FxHashMap<(TraceId, SpanId), usize> = keys.iter().copied().zip(0..).collect();
     let mut found: Vec<Option<StoredSpan>> = vec![None; keys.len()];
-    for batch in rows(snapshot, &wanted, range, None)? {
+    for batch in rows(snapshot, &wanted, range, filter, None)? {
         for stored in read_spans(&batch)? {
             if let Some(&place) = places.get(&(stored.span.trace_id, stored.span.span_id)) {
                 found[place].get_or_insert(stored);

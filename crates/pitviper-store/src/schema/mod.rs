@@ -18,7 +18,7 @@ use arrow::record_batch::RecordBatch;
 pub use span_metrics::{SpanMetricKey, SpanMetricsBuilder};
 pub use spans::SpansBuilder;
 
-pub(crate) use span_metrics::{read_span_metrics, span_metrics_schema};
+pub(crate) use span_metrics::{SpanMetricsRows, read_span_metrics, span_metrics_schema};
 pub(crate) use spans::{concat_spans, spans_schema};
 pub(crate) use spans_read::{WATERFALL_COLUMNS, read_resource, read_scope, read_spans, read_waterfall};
 

@@ -5,7 +5,7 @@
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::builder::{BooleanBuilder, Int16Builder, Int64Builder, StringBuilder, UInt8Builder, UInt64Builder};
-use arrow::array::{Array, ArrayRef, AsArray, ListArray};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, ListArray, StringArray};
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, FieldRef, Int16Type, Int64Type, Schema, SchemaRef, UInt8Type, UInt64Type};
 use arrow::record_batch::RecordBatch;
@@ -167,35 +167,97 @@ impl SpanMetricsBuilder {
     }
 }
 
+/// The columns of a batch, for reading rows without a copy of each. The batch has all columns, in
+/// the schema's order.
+pub(crate) struct SpanMetricsRows<'a> {
+    pub(crate) bucket_start_ns: &'a [i64],
+    pub(crate) service: &'a StringArray,
+    pub(crate) environment: &'a StringArray,
+    pub(crate) version: &'a StringArray,
+    pub(crate) name: &'a StringArray,
+    kind: &'a [u8],
+    is_root: &'a BooleanArray,
+    peer: &'a StringArray,
+    /// Hits, errors, sum, minimum, maximum, zeros.
+    numbers: [&'a [u64]; 6],
+    histogram_offsets: &'a [i32],
+    histogram_index: &'a [i16],
+    histogram_count: &'a [u64],
+}
+
+impl<'a> SpanMetricsRows<'a> {
+    pub(crate) fn new(batch: &'a RecordBatch) -> Self {
+        let text = |column: usize| batch.column(column).as_string::<i32>();
+        let list = |column: usize| batch.column(column).as_list::<i32>();
+        Self {
+            bucket_start_ns: batch.column(0).as_primitive::<Int64Type>().values(),
+            service: text(1),
+            environment: text(2),
+            version: text(3),
+            name: text(4),
+            kind: batch.column(5).as_primitive::<UInt8Type>().values(),
+            is_root: batch.column(6).as_boolean(),
+            peer: text(7),
+            numbers: std::array::from_fn(|at| &**batch.column(8 + at).as_primitive::<UInt64Type>().values()),
+            // Both lists have the same lengths, but a slice's may begin at places of their own; none
+            // of our batches is sliced.
+            histogram_offsets: list(14).value_offsets(),
+            histogram_index: list(14).values().as_primitive::<Int16Type>().values(),
+            histogram_count: list(15).values().as_primitive::<UInt64Type>().values(),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.bucket_start_ns.len()
+    }
+
+    pub(crate) fn kind(&self, row: usize) -> SpanKind {
+        SpanKind::from_otlp(i32::from(self.kind[row]))
+    }
+
+    pub(crate) fn is_root(&self, row: usize) -> bool {
+        self.is_root.value(row)
+    }
+
+    fn key(&self, row: usize) -> SpanMetricKey {
+        let text = |column: &StringArray| column.value(row).to_owned();
+        SpanMetricKey {
+            bucket_start_ns: self.bucket_start_ns[row],
+            service: text(self.service),
+            environment: text(self.environment),
+            version: text(self.version),
+            name: text(self.name),
+            kind: self.kind(row),
+            is_root: self.is_root(row),
+            peer: text(self.peer),
+        }
+    }
+
+    /// Adds what a row counts.
+    pub(crate) fn add_to(&self, row: usize, sum: &mut Red) {
+        let [hits, errors, duration_sum_ns, duration_min_ns, duration_max_ns, zeros] =
+            self.numbers.map(|numbers| numbers[row]);
+        sum.merge(&Red {
+            hits,
+            errors,
+            duration_sum_ns,
+            duration_min_ns,
+            duration_max_ns,
+            durations: ExpHistogram::default(),
+        });
+        let range = self.histogram_offsets[row] as usize..self.histogram_offsets[row + 1] as usize;
+        let buckets = self.histogram_index[range.clone()].iter().copied();
+        sum.durations.add_buckets(buckets.zip(self.histogram_count[range].iter().copied()), zeros);
+    }
+}
+
 /// Reads rows back. The batch has all columns, in the schema's order.
 pub(crate) fn read_span_metrics(batch: &RecordBatch) -> impl Iterator<Item = (SpanMetricKey, Red)> + '_ {
-    let text = |column: usize, row: usize| batch.column(column).as_string::<i32>().value(row).to_owned();
-    let number = |column: usize, row: usize| batch.column(column).as_primitive::<UInt64Type>().value(row);
+    let rows = SpanMetricsRows::new(batch);
     (0..batch.num_rows()).map(move |row| {
-        let kind = batch.column(5).as_primitive::<UInt8Type>().value(row);
-        let key = SpanMetricKey {
-            bucket_start_ns: batch.column(0).as_primitive::<Int64Type>().value(row),
-            service: text(1, row),
-            environment: text(2, row),
-            version: text(3, row),
-            name: text(4, row),
-            kind: SpanKind::from_otlp(i32::from(kind)),
-            is_root: batch.column(6).as_boolean().value(row),
-            peer: text(7, row),
-        };
-        let index = batch.column(14).as_list::<i32>().value(row);
-        let count = batch.column(15).as_list::<i32>().value(row);
-        let buckets = index.as_primitive::<Int16Type>().values().iter().copied();
-        let counts = count.as_primitive::<UInt64Type>().values().iter().copied();
-        let red = Red {
-            hits: number(8, row),
-            errors: number(9, row),
-            duration_sum_ns: number(10, row),
-            duration_min_ns: number(11, row),
-            duration_max_ns: number(12, row),
-            durations: ExpHistogram::from_buckets(buckets.zip(counts), number(13, row)),
-        };
-        (key, red)
+        let mut red = Red::default();
+        rows.add_to(row, &mut red);
+        (rows.key(row), red)
     })
 }
 

@@ -235,7 +235,7 @@ impl Searcher {
                 end_ns: first.value.max(last.value).saturating_add(1),
             },
         };
-        let read = tokio::task::spawn_blocking(move || traces::by_key(&snapshot, &places, range));
+        let read = tokio::task::spawn_blocking(move || traces::by_key(&snapshot, &places, range, &search.filter));
         read.await.map_err(|error| StoreError::Engine(error.to_string()))?
     }
 
@@ -331,11 +331,12 @@ impl Searcher {
         let schema = DFSchema::try_from(projected).map_err(engine_error)?;
         let condition = self.context.create_physical_expr(condition, &schema).map_err(engine_error)?;
         let (snapshot, order, range) = (Arc::clone(snapshot), search.order, search.range);
+        let filter = search.filter.clone();
         let wanted: Arc<FxHashSet<TraceId>> = Arc::new(traces.iter().copied().collect());
         let read = tokio::task::spawn_blocking(move || -> Result<Vec<Key>, StoreError> {
             let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
             let mut keys = Vec::new();
-            for batch in traces::rows(&snapshot, &wanted, range, Some(&columns))? {
+            for batch in traces::rows(&snapshot, &wanted, range, &filter, Some(&columns))? {
                 let matching = evaluate(&batch, &columns, condition.as_ref()).map_err(engine_error)?;
                 keys.extend(read_keys(&matching));
             }
