@@ -54,7 +54,7 @@ def main() -> int:
                     page.get_by_test_id("span-details").get_by_text("Attributes").wait_for()
                 page.wait_for_timeout(400)
                 # Of a trace the part that is the same on every machine.
-                height = 580 if name == "trace" else 800
+                height = 500 if name == "trace" else 800
                 clip = {"x": 0, "y": 0, "width": 1360, "height": height}
                 page.screenshot(path=folder / f"{name}-{theme}.png", clip=clip)
             page.close()
