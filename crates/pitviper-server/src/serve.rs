@@ -11,7 +11,7 @@ use pitviper_api::{Api, ApiConfig, Endpoints};
 use pitviper_ingest::Ingest;
 use pitviper_ingest::receivers::otlp;
 use pitviper_store::Store;
-use pitviper_store::embedded::{EmbeddedConfig, EmbeddedStore};
+use pitviper_store::embedded::{EmbeddedConfig, EmbeddedStore, RollUp};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -26,6 +26,9 @@ use crate::{listen, logging};
 
 /// How long requests under way may take to finish once the server was told to stop.
 const DRAIN_TIME: Duration = Duration::from_secs(10);
+/// Metrics are kept in steps of ten seconds for six hours, of a minute for two weeks, then of an hour.
+const ROLL_UP: RollUp =
+    RollUp { minutes_after: Duration::from_secs(6 * 3_600), hours_after: Duration::from_secs(14 * 86_400) };
 
 /// Runs the server until it is told to stop.
 pub(crate) fn run(config: Box<Serve>) -> anyhow::Result<()> {
@@ -48,7 +51,7 @@ async fn serve(config: &Serve) -> anyhow::Result<()> {
     let data_dir = config.data_dir()?;
     // Listened for from here on, so that a signal during a long recovery is not missed.
     let mut signals = Signals::new()?;
-    let settings = EmbeddedConfig { retention: config.retention(), ..EmbeddedConfig::new(&data_dir) };
+    let settings = EmbeddedConfig { retention: config.retention(), roll_up: ROLL_UP, ..EmbeddedConfig::new(&data_dir) };
     let opening = EmbeddedStore::open(settings);
     let store: Arc<dyn Store> = tokio::select! {
         store = opening => store.with_context(|| format!("--data-dir {}", data_dir.display()))?,

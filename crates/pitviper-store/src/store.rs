@@ -362,6 +362,10 @@ pub trait Store: Send + Sync + 'static {
     /// Rate, errors and durations; rows only for steps in which something was counted.
     async fn metrics(&self, query: &MetricsQuery) -> Result<Vec<MetricRow>, StoreError>;
 
+    /// The width, in nanoseconds, of the widest buckets in which metrics of the range are kept. Steps
+    /// that are multiples of it are exact.
+    fn metric_bucket_ns(&self, range: TimeRange) -> i64;
+
     /// Processes that sent spans in the range.
     async fn resources(&self, range: TimeRange) -> Result<Vec<ResourceSeen>, StoreError>;
 

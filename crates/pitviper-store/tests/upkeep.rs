@@ -11,8 +11,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use pitviper_model::TraceId;
-use pitviper_store::Store;
-use pitviper_store::embedded::{EmbeddedConfig, EmbeddedStore, Retention};
+use pitviper_store::embedded::{EmbeddedConfig, EmbeddedStore, Retention, RollUp};
+use pitviper_store::schema::METRIC_BUCKET_NS;
+use pitviper_store::{Store, TimeRange};
 
 use support::{SPANS_A_WRITE, assert_holds, counted, open, write};
 
@@ -195,4 +196,20 @@ async fn a_segment_without_its_index_is_read_whole() {
     store.compact().await.unwrap();
     assert_eq!(files(scratch.path()).len(), 4, "merging makes the indexes anew");
     assert_holds(store.as_ref(), 0..6).await;
+}
+
+#[tokio::test]
+async fn old_metrics_are_kept_by_the_minute_and_count_as_before() {
+    let scratch = tempfile::tempdir().unwrap();
+    filled(scratch.path(), 6).await.close().await.unwrap();
+    let roll_up = RollUp { minutes_after: Duration::from_secs(3_600), hours_after: Duration::MAX };
+    let config = EmbeddedConfig { roll_up, ..EmbeddedConfig::new(scratch.path()) };
+    let store = EmbeddedStore::open(config).await.unwrap();
+    assert_eq!(store.metric_bucket_ns(TimeRange::ALL), METRIC_BUCKET_NS);
+    store.compact().await.unwrap();
+    assert_eq!(store.metric_bucket_ns(TimeRange::ALL), 6 * METRIC_BUCKET_NS);
+    assert_holds(store.as_ref(), 0..6).await;
+    let merges = store.stats().merges;
+    store.compact().await.unwrap();
+    assert_eq!(store.stats().merges, merges, "there is nothing left to do");
 }

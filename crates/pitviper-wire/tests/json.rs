@@ -31,7 +31,6 @@ impl Forms {
         for (key, value) in fields {
             let default = matches!(&value, Json::Null)
                 || value == json!(0)
-                || value == json!("0")
                 || value.as_str().is_some_and(str::is_empty)
                 || value.as_array().is_some_and(Vec::is_empty);
             match (default, self.nulls) {

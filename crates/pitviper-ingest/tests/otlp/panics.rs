@@ -58,6 +58,10 @@ impl Store for Defective {
         self.store.metrics(query).await
     }
 
+    fn metric_bucket_ns(&self, range: TimeRange) -> i64 {
+        self.store.metric_bucket_ns(range)
+    }
+
     async fn resources(&self, range: TimeRange) -> Result<Vec<ResourceSeen>, StoreError> {
         self.store.resources(range).await
     }

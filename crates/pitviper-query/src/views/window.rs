@@ -74,17 +74,18 @@ impl Window {
     }
 
     /// The same window in at most `points` steps, and one more where the ends were moved outwards to
-    /// lie on a step.
+    /// lie on a step. No step is narrower than the buckets that the store has, in nanoseconds: it
+    /// would be empty more often than not.
     ///
     /// # Errors
     /// When `points` is zero or more than an answer may have.
-    pub fn in_steps(self, parameter: &'static str, points: u32) -> Result<Self, QueryError> {
+    pub fn in_steps(self, parameter: &'static str, points: u32, bucket_ns: i64) -> Result<Self, QueryError> {
         if !(1..=MAX_POINTS).contains(&points) {
             let message = format!("has to be between 1 and {MAX_POINTS}");
             return Err(QueryError::Parameter { parameter, message });
         }
         let length = self.range.end_ns.saturating_sub(self.range.start_ns);
-        let wanted = length / i64::from(points) + i64::from(length % i64::from(points) > 0);
+        let wanted = (length / i64::from(points) + i64::from(length % i64::from(points) > 0)).max(bucket_ns);
         let step = STEPS_NS.into_iter().find(|step| *step >= wanted).unwrap_or_else(|| {
             let days = wanted / DAY_NS + i64::from(wanted % DAY_NS > 0);
             days * DAY_NS
@@ -151,7 +152,7 @@ mod tests {
 
     #[test]
     fn an_hour_in_sixty_points_has_minutes() {
-        let window = window("now-1h", "now").in_steps("points", 60).unwrap();
+        let window = window("now-1h", "now").in_steps("points", 60, METRIC_BUCKET_NS).unwrap();
         assert_eq!(window.step_ns, Some(60_000_000_000));
         assert_eq!(window.steps(), 61);
         assert_eq!(window.range.start_ns, (1_795_224_367 - 3_600 - 7) * 1_000_000_000);
@@ -175,7 +176,7 @@ mod tests {
             ("now-7d", 100, 7_200),
             ("now-365d", 100, 345_600),
         ] {
-            let window = window(from, "now").in_steps("points", points).unwrap();
+            let window = window(from, "now").in_steps("points", points, METRIC_BUCKET_NS).unwrap();
             assert_eq!(window.step_ns, Some(step_s * 1_000_000_000), "{from}");
             assert!(window.steps() <= points as usize + 1, "{from}: {}", window.steps());
         }
@@ -183,7 +184,7 @@ mod tests {
 
     #[test]
     fn the_future_has_no_seconds() {
-        let window = window("now", "now+1h").in_steps("points", 60).unwrap();
+        let window = window("now", "now+1h").in_steps("points", 60, METRIC_BUCKET_NS).unwrap();
         assert_eq!(window.elapsed_seconds(5), None);
     }
 
@@ -194,14 +195,14 @@ mod tests {
             Window::new(Some(&text("now")), Some(&text("now")), NOW),
             Err(QueryError::Time { parameter: "from", source: TimeError::EmptyRange })
         ));
-        assert!(window("now-1h", "now").in_steps("points", 0).is_err());
-        assert!(window("now-1h", "now").in_steps("points", 2_001).is_err());
+        assert!(window("now-1h", "now").in_steps("points", 0, METRIC_BUCKET_NS).is_err());
+        assert!(window("now-1h", "now").in_steps("points", 2_001, METRIC_BUCKET_NS).is_err());
         let all = Window::new(
             Some(&TimeText::Micros(-9_000_000_000_000_000)),
             Some(&TimeText::Micros(9_000_000_000_000_000)),
             NOW,
         )
         .unwrap();
-        assert!(all.in_steps("points", 2_000).unwrap().steps() <= 2_001);
+        assert!(all.in_steps("points", 2_000, METRIC_BUCKET_NS).unwrap().steps() <= 2_001);
     }
 }

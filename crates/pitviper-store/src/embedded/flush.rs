@@ -22,7 +22,7 @@ use super::manifest::{Manifest, Table};
 use super::segment::{Segment, SegmentCache};
 use super::segment_write::{SegmentPlace, write_rows, write_spans};
 use super::wal::Wal;
-use crate::schema::{SpanMetricKey, SpanMetricsBuilder, read_span_metrics};
+use crate::schema::{METRIC_BUCKET_NS, SpanMetricKey, SpanMetricsBuilder, read_span_metrics};
 use crate::store::{Red, StoreError};
 
 /// How often the policy is looked at.
@@ -149,13 +149,14 @@ fn flush_batches(context: &FlushContext, batches: &[Arc<HotBatch>]) -> Result<()
         temporary_dir: &context.temporary_dir,
         sequences: (first.first_sequence, last.last_sequence),
         level: 0,
+        bucket_ns: METRIC_BUCKET_NS,
     };
     let mut written = Vec::new();
     if let Some(spans) = &rows.spans {
         written.push(write_spans(place, spans)?);
     }
     if let Some(metrics) = &rows.span_metrics {
-        written.push(write_rows(place, Table::SpanMetrics, &sum_metrics([metrics]))?);
+        written.push(write_rows(place, Table::SpanMetrics, &sum_metrics(metrics))?);
     }
     context.manifest.add_segments(&written, last.last_sequence)?;
     let segment = |row| Arc::new(Segment::new(&context.segments_dir, row, Arc::clone(&context.segment_cache)));
@@ -169,9 +170,9 @@ fn flush_batches(context: &FlushContext, batches: &[Arc<HotBatch>]) -> Result<()
 }
 
 /// Adds up the rows of one key and bucket, sorted by (service, name, bucket).
-pub(super) fn sum_metrics<'a>(metrics: impl IntoIterator<Item = &'a RecordBatch>) -> RecordBatch {
+fn sum_metrics(metrics: &RecordBatch) -> RecordBatch {
     let mut sums: FxHashMap<SpanMetricKey, Red> = FxHashMap::default();
-    for (key, red) in metrics.into_iter().flat_map(read_span_metrics) {
+    for (key, red) in read_span_metrics(metrics) {
         sums.entry(key).or_default().merge(&red);
     }
     let mut rows: Vec<(SpanMetricKey, Red)> = sums.into_iter().collect();

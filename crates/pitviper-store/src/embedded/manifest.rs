@@ -37,7 +37,8 @@ const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [
      ) STRICT;
      INSERT INTO progress VALUES (1, 0);",
     // Segments of version 1 have no indexes until they are merged.
-    "ALTER TABLE segments ADD COLUMN index_bytes INTEGER NOT NULL DEFAULT 0;",
+    "ALTER TABLE segments ADD COLUMN index_bytes INTEGER NOT NULL DEFAULT 0;
+     ALTER TABLE segments ADD COLUMN bucket_ns INTEGER NOT NULL DEFAULT 0;",
 ];
 
 /// The tables that have segments.
@@ -79,6 +80,8 @@ pub(super) struct SegmentRow {
     pub(super) max_sequence: u64,
     /// How often its rows were merged: zero for a flush.
     pub(super) level: u32,
+    /// Of metrics, the width of the narrowest buckets, in nanoseconds; zero when not known.
+    pub(super) bucket_ns: i64,
     /// The services in it, sorted; empty when not known.
     pub(super) services: Vec<String>,
 }
@@ -127,7 +130,7 @@ impl Manifest {
         let connection = self.connection.lock();
         let mut statement = connection.prepare(
             "SELECT file, table_name, row_count, byte_count, min_start_ns, max_start_ns, min_sequence, max_sequence,
-                    level, services, index_bytes FROM segments ORDER BY min_sequence, file",
+                    level, services, index_bytes, bucket_ns FROM segments ORDER BY min_sequence, file",
         )?;
         let rows = statement.query_map([], read_row)?.collect::<Result<Vec<_>, _>>()?;
         Ok(rows.into_iter().flatten().collect())
@@ -167,7 +170,7 @@ impl Manifest {
 fn insert(transaction: &Transaction<'_>, segment: &SegmentRow) -> rusqlite::Result<usize> {
     transaction.execute(
         "INSERT INTO segments (file, table_name, row_count, byte_count, min_start_ns, max_start_ns,
-             min_sequence, max_sequence, level, services, index_bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             min_sequence, max_sequence, level, services, index_bytes, bucket_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         params![
             segment.file,
             segment.table.as_str(),
@@ -180,6 +183,7 @@ fn insert(transaction: &Transaction<'_>, segment: &SegmentRow) -> rusqlite::Resu
             segment.level,
             join_services(&segment.services),
             segment.index_bytes.cast_signed(),
+            segment.bucket_ns,
         ],
     )
 }
@@ -207,6 +211,7 @@ fn read_row(row: &Row<'_>) -> rusqlite::Result<Option<SegmentRow>> {
         level: row.get(8)?,
         services: services.lines().map(str::to_owned).collect(),
         index_bytes: unsigned(10)?,
+        bucket_ns: row.get(11)?,
     }))
 }
 
@@ -226,6 +231,7 @@ mod tests {
             min_sequence: 1,
             max_sequence: 4,
             level: 0,
+            bucket_ns: 0,
             services: vec!["a".into(), "b".into()],
         }
     }

@@ -46,10 +46,10 @@ use self::manifest::{Manifest, SegmentRow, Table};
 use self::page_index::Kind;
 use self::search::Engine;
 use self::segment::{Segment, SegmentCache};
-pub use self::upkeep::Retention;
+pub use self::upkeep::{Retention, RollUp};
 use self::upkeep::{Upkeep, UpkeepContext};
 use self::wal::{Wal, WalGauges};
-use crate::schema::WriteBatch;
+use crate::schema::{METRIC_BUCKET_NS, WriteBatch};
 use crate::store::{
     Ack, MetricRow, MetricsQuery, ResourceSeen, Search, Store, StoreError, StoreStats, StoredSpan, TimeRange, Trace,
     TraceHit,
@@ -88,6 +88,8 @@ pub struct EmbeddedConfig {
     pub durability: Durability,
     /// How long data is kept.
     pub retention: Retention,
+    /// How metrics are added up as they age.
+    pub roll_up: RollUp,
 }
 
 impl EmbeddedConfig {
@@ -108,6 +110,7 @@ impl EmbeddedConfig {
             flush_rows: Self::DEFAULT_FLUSH_ROWS,
             durability: Durability::default(),
             retention: Retention::default(),
+            roll_up: RollUp::default(),
         }
     }
 }
@@ -196,7 +199,8 @@ impl EmbeddedStore {
             flushes: AtomicU64::new(0),
             failures: AtomicU64::new(0),
         });
-        let upkeep = UpkeepContext::new(Arc::clone(&flush), config.retention, Arc::clone(&durable_sequence));
+        let upkeep =
+            UpkeepContext::new(Arc::clone(&flush), config.retention, config.roll_up, Arc::clone(&durable_sequence));
         let upkeep = Arc::new(upkeep);
         let start = || -> io::Result<(Running, Engine)> {
             let committer = Committer::start(Arc::clone(&wal), Arc::clone(&tiers), Arc::clone(&durable_sequence))?;
@@ -295,6 +299,12 @@ impl Store for EmbeddedStore {
     async fn metrics(&self, query: &MetricsQuery) -> Result<Vec<MetricRow>, StoreError> {
         let query = query.clone();
         self.read(move |snapshot| metrics::metrics(snapshot, &query)).await
+    }
+
+    fn metric_bucket_ns(&self, range: TimeRange) -> i64 {
+        let snapshot = self.tiers.snapshot();
+        let widths = snapshot.segments_in(Table::SpanMetrics, range).map(|segment| segment.row.bucket_ns);
+        widths.fold(METRIC_BUCKET_NS, i64::max)
     }
 
     async fn resources(&self, range: TimeRange) -> Result<Vec<ResourceSeen>, StoreError> {

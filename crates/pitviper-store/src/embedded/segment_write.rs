@@ -62,6 +62,8 @@ pub(super) struct SegmentPlace<'a> {
     pub(super) sequences: (u64, u64),
     /// How often its rows were merged: zero for a flush.
     pub(super) level: u32,
+    /// Of metrics, the width of the narrowest buckets, in nanoseconds.
+    pub(super) bucket_ns: i64,
 }
 
 /// A segment under way. Dropped before [`SegmentWriter::finish`], it leaves a temporary file that the
@@ -144,6 +146,7 @@ impl<'a> SegmentWriter<'a> {
             min_sequence: self.place.sequences.0,
             max_sequence: self.place.sequences.1,
             level: self.place.level,
+            bucket_ns: if self.table == Table::SpanMetrics { self.place.bucket_ns } else { 0 },
             services: self.services.into_iter().collect(),
         })
     }

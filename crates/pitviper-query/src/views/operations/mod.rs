@@ -91,8 +91,9 @@ pub async fn operations(
     request: &Request,
     now_us: i64,
 ) -> Result<Answer<Vec<Operation>>, QueryError> {
-    let window = Window::new(request.from.as_ref(), request.to.as_ref(), now_us)?
-        .in_steps("points", request.points.unwrap_or(DEFAULT_POINTS))?;
+    let window = Window::new(request.from.as_ref(), request.to.as_ref(), now_us)?;
+    let window =
+        window.in_steps("points", request.points.unwrap_or(DEFAULT_POINTS), store.metric_bucket_ns(window.range))?;
     let query = MetricsQuery {
         service: Some(service.to_owned()),
         environment: request.env.clone(),

@@ -174,8 +174,12 @@ pub async fn series(store: &dyn Store, request: &Request, now_us: i64) -> Result
         let message = format!("has to hold 1 to {MAX_QUERIES} figures, such as {{\"metric\":\"throughput\"}}");
         return Err(QueryError::Parameter { parameter: "queries", message });
     }
-    let window = Window::new(request.from.as_ref(), request.to.as_ref(), now_us)?
-        .in_steps("max_points", request.max_points.unwrap_or(DEFAULT_POINTS))?;
+    let window = Window::new(request.from.as_ref(), request.to.as_ref(), now_us)?;
+    let window = window.in_steps(
+        "max_points",
+        request.max_points.unwrap_or(DEFAULT_POINTS),
+        store.metric_bucket_ns(window.range),
+    )?;
     let mut counted = Counted::new(&window);
     for row in rows(store, &request.scope, &window).await? {
         counted.add(&window, &row);

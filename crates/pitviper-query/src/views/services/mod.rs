@@ -96,8 +96,9 @@ pub struct Service {
 /// # Errors
 /// When a parameter is not usable or the store fails.
 pub async fn services(store: &dyn Store, request: &Request, now_us: i64) -> Result<Answer<Vec<Service>>, QueryError> {
-    let window = Window::new(request.from.as_ref(), request.to.as_ref(), now_us)?
-        .in_steps("points", request.points.unwrap_or(DEFAULT_POINTS))?;
+    let window = Window::new(request.from.as_ref(), request.to.as_ref(), now_us)?;
+    let window =
+        window.in_steps("points", request.points.unwrap_or(DEFAULT_POINTS), store.metric_bucket_ns(window.range))?;
     let base = MetricsQuery { environment: request.env.clone(), ..metrics_query(&window) };
     let profile = MetricsQuery {
         step_ns: None,

@@ -1,4 +1,4 @@
-//! Merges segments that are each in the order (service, name, start) into one that is.
+//! Merges segments that are each in their table's order into one that is.
 //!
 //! Memory is bounded by one batch of each input and one of the output, whatever the sizes.
 
@@ -10,8 +10,10 @@ use arrow::row::{RowConverter, Rows, SortField};
 
 /// Rows handed on at a time.
 const OUTPUT_ROWS: usize = 8_192;
-/// The columns that segments are sorted by.
-const ORDER: [&str; 3] = ["service", "name", "start_ns"];
+/// The columns that segments of spans are sorted by.
+pub(super) const SPAN_ORDER: [&str; 3] = ["service", "name", "start_ns"];
+/// The columns that segments of metrics are sorted by.
+pub(super) const METRIC_ORDER: [&str; 3] = ["service", "name", "bucket_start_ns"];
 
 /// One sorted input.
 struct Input<R> {
@@ -24,6 +26,7 @@ struct Input<R> {
 
 /// The merge of several sorted inputs, as batches.
 pub(super) struct Merge<R> {
+    order: [&'static str; 3],
     inputs: Vec<Input<R>>,
     /// Batches that rows of the next output lie in.
     held: Vec<RecordBatch>,
@@ -32,12 +35,13 @@ pub(super) struct Merge<R> {
 }
 
 impl<R: Iterator<Item = Result<RecordBatch, ArrowError>>> Merge<R> {
-    pub(super) fn new(readers: Vec<R>, schema: &SchemaRef) -> Result<Self, ArrowError> {
-        let fields = ORDER
+    pub(super) fn new(readers: Vec<R>, schema: &SchemaRef, order: [&'static str; 3]) -> Result<Self, ArrowError> {
+        let fields = order
             .iter()
             .map(|name| Ok(SortField::new(schema.field_with_name(name)?.data_type().clone())))
             .collect::<Result<_, ArrowError>>()?;
         let mut merge = Self {
+            order,
             inputs: Vec::new(),
             held: Vec::new(),
             chosen: Vec::with_capacity(OUTPUT_ROWS),
@@ -56,7 +60,8 @@ impl<R: Iterator<Item = Result<RecordBatch, ArrowError>>> Merge<R> {
         for batch in reader {
             let batch = batch?;
             if batch.num_rows() > 0 {
-                let columns = ORDER
+                let columns = self
+                    .order
                     .iter()
                     .map(|name| batch.schema_ref().index_of(name).map(|index| batch.column(index).clone()))
                     .collect::<Result<Vec<_>, _>>()?;

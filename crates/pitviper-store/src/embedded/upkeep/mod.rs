@@ -7,6 +7,7 @@
 
 mod merge;
 mod plan;
+mod roll_up;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,13 +18,15 @@ use std::time::{Duration, Instant, SystemTime};
 use rustc_hash::FxHashSet;
 use tokio::sync::oneshot;
 
-use self::merge::Merge;
+use self::merge::{METRIC_ORDER, Merge, SPAN_ORDER};
 pub use self::plan::Retention;
 use self::plan::{Eagerness, Reason};
-use super::flush::{FlushContext, sum_metrics};
+use self::roll_up::Fold;
+pub use self::roll_up::RollUp;
+use super::flush::FlushContext;
 use super::manifest::{SegmentRow, Table};
 use super::segment::Segment;
-use super::segment_write::{SegmentPlace, SegmentWriter, write_rows};
+use super::segment_write::{SegmentPlace, SegmentWriter};
 use crate::store::StoreError;
 
 /// How often the segments are looked at.
@@ -49,6 +52,7 @@ pub(super) struct UpkeepFigures {
 pub(super) struct UpkeepContext {
     pub(super) flush: Arc<FlushContext>,
     pub(super) retention: Retention,
+    pub(super) roll_up: RollUp,
     /// The last write, to tell whether there are any.
     pub(super) durable_sequence: Arc<AtomicU64>,
     pub(super) figures: UpkeepFigures,
@@ -56,9 +60,14 @@ pub(super) struct UpkeepContext {
 }
 
 impl UpkeepContext {
-    pub(super) fn new(flush: Arc<FlushContext>, retention: Retention, durable_sequence: Arc<AtomicU64>) -> Self {
+    pub(super) fn new(
+        flush: Arc<FlushContext>,
+        retention: Retention,
+        roll_up: RollUp,
+        durable_sequence: Arc<AtomicU64>,
+    ) -> Self {
         let (figures, stopping) = (UpkeepFigures::default(), AtomicBool::new(false));
-        Self { flush, retention, durable_sequence, figures, stopping }
+        Self { flush, retention, roll_up, durable_sequence, figures, stopping }
     }
 }
 
@@ -135,13 +144,12 @@ fn work(context: &UpkeepContext, eagerness: Eagerness) -> Result<(), StoreError>
         let now_ns = now_ns();
         expire(context, now_ns)?;
         let snapshot = context.flush.tiers.snapshot();
-        let Some(inputs) = plan::merge(snapshot.segments.iter().map(|segment| &segment.row), now_ns, eagerness) else {
-            return Ok(());
-        };
+        let rows = snapshot.segments.iter().map(|segment| &segment.row);
+        let Some(inputs) = plan::merge(rows, now_ns, &context.roll_up, eagerness) else { return Ok(()) };
         let files: FxHashSet<&str> = inputs.iter().map(|input| input.file.as_str()).collect();
         let inputs: Vec<Arc<Segment>> =
             snapshot.segments.iter().filter(|segment| files.contains(segment.row.file.as_str())).cloned().collect();
-        merge_segments(context, &inputs)?;
+        merge_segments(context, &inputs, now_ns)?;
     }
 }
 
@@ -170,12 +178,13 @@ fn expire(context: &UpkeepContext, now_ns: i64) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn merge_segments(context: &UpkeepContext, inputs: &[Arc<Segment>]) -> Result<(), StoreError> {
+fn merge_segments(context: &UpkeepContext, inputs: &[Arc<Segment>], now_ns: i64) -> Result<(), StoreError> {
     let rows = || inputs.iter().map(|input| &input.row);
-    let (Some(first), Some(last), Some(level)) = (
+    let (Some(first), Some(last), Some(level), Some(latest)) = (
         rows().map(|row| row.min_sequence).min(),
         rows().map(|row| row.max_sequence).max(),
         rows().map(|row| row.level).max(),
+        rows().map(|row| row.max_start_ns).max(),
     ) else {
         return Ok(());
     };
@@ -184,11 +193,12 @@ fn merge_segments(context: &UpkeepContext, inputs: &[Arc<Segment>]) -> Result<()
         temporary_dir: &context.flush.temporary_dir,
         sequences: (first, last),
         level: level + 1,
+        bucket_ns: context.roll_up.width(latest, now_ns),
     };
     let began = Instant::now();
     let merged = match inputs[0].row.table {
         Table::Spans => merge_spans(context, place, inputs)?,
-        Table::SpanMetrics => merge_metrics(place, inputs)?,
+        Table::SpanMetrics => merge_metrics(context, place, inputs, now_ns)?,
     };
     let files: FxHashSet<&str> = rows().map(|row| row.file.as_str()).collect();
     let count: u64 = rows().map(|row| row.rows).sum();
@@ -216,38 +226,72 @@ fn replace(context: &UpkeepContext, files: &FxHashSet<&str>, with: Option<Segmen
     Ok(())
 }
 
+fn engine(error: arrow::error::ArrowError) -> StoreError {
+    StoreError::Engine(format!("merging segments: {error}"))
+}
+
 fn merge_spans(
     context: &UpkeepContext,
     place: SegmentPlace<'_>,
     inputs: &[Arc<Segment>],
 ) -> Result<SegmentRow, StoreError> {
-    let engine = |error: arrow::error::ArrowError| StoreError::Engine(format!("merging segments: {error}"));
     let schema = crate::schema::spans_schema();
     let readers = inputs.iter().map(|input| input.stream()).collect::<Result<Vec<_>, _>>()?;
-    let mut merge = Merge::new(readers, &schema).map_err(engine)?;
+    let mut merge = Merge::new(readers, &schema, SPAN_ORDER).map_err(engine)?;
     let mut writer = SegmentWriter::create(place, Table::Spans, schema)?;
-    let mut seen = context.durable_sequence.load(Ordering::Relaxed);
-    let mut began = Instant::now();
+    let mut pace = Pace::new(context);
     while let Some(rows) = merge.next().map_err(engine)? {
         writer.write(&rows)?;
-        if context.stopping.load(Ordering::Acquire) {
-            return Err(StoreError::Closed);
-        }
-        let now = context.durable_sequence.load(Ordering::Relaxed);
-        if now != seen {
-            std::thread::sleep(began.elapsed() * REST_WHILE_BUSY);
-        }
-        (seen, began) = (now, Instant::now());
+        pace.rest()?;
     }
     writer.finish()
 }
 
-fn merge_metrics(place: SegmentPlace<'_>, inputs: &[Arc<Segment>]) -> Result<SegmentRow, StoreError> {
-    let mut rows = Vec::new();
-    for input in inputs {
-        for batch in input.stream()? {
-            rows.push(batch.map_err(|error| StoreError::Engine(format!("merging segments: {error}")))?);
-        }
+fn merge_metrics(
+    context: &UpkeepContext,
+    place: SegmentPlace<'_>,
+    inputs: &[Arc<Segment>],
+    now_ns: i64,
+) -> Result<SegmentRow, StoreError> {
+    let schema = crate::schema::span_metrics_schema();
+    let readers = inputs.iter().map(|input| input.stream()).collect::<Result<Vec<_>, _>>()?;
+    let mut merge = Merge::new(readers, &schema, METRIC_ORDER).map_err(engine)?;
+    let mut writer = SegmentWriter::create(place, Table::SpanMetrics, schema)?;
+    let mut fold = Fold::new(context.roll_up, now_ns);
+    let mut pace = Pace::new(context);
+    while let Some(rows) = merge.next().map_err(engine)? {
+        writer.write(&fold.add(&rows))?;
+        pace.rest()?;
     }
-    write_rows(place, Table::SpanMetrics, &sum_metrics(&rows))
+    writer.write(&fold.finish())?;
+    writer.finish()
+}
+
+/// Keeps a merge from taking what writes need.
+struct Pace<'a> {
+    context: &'a UpkeepContext,
+    seen: u64,
+    began: Instant,
+}
+
+impl<'a> Pace<'a> {
+    fn new(context: &'a UpkeepContext) -> Self {
+        Self { context, seen: context.durable_sequence.load(Ordering::Relaxed), began: Instant::now() }
+    }
+
+    /// To be called after each piece of work: rests when writes came in meanwhile.
+    ///
+    /// # Errors
+    /// [`StoreError::Closed`] when the store is closing; the merge is given up.
+    fn rest(&mut self) -> Result<(), StoreError> {
+        if self.context.stopping.load(Ordering::Acquire) {
+            return Err(StoreError::Closed);
+        }
+        let now = self.context.durable_sequence.load(Ordering::Relaxed);
+        if now != self.seen {
+            std::thread::sleep(self.began.elapsed() * REST_WHILE_BUSY);
+        }
+        (self.seen, self.began) = (now, Instant::now());
+        Ok(())
+    }
 }

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::roll_up::RollUp;
 use crate::embedded::manifest::{SegmentRow, Table};
 
 /// Segments of one level that become one of the next.
@@ -17,8 +18,8 @@ const MAX_FAN_IN: usize = 16;
 const FAN_IN_OF_PAST: usize = 4;
 /// Most rows of a merged segment. Larger ones would not be pruned better, and take long to rewrite.
 const MAX_SPAN_ROWS: u64 = 8_000_000;
-/// The same for metrics, which are merged in memory.
-const MAX_METRIC_ROWS: u64 = 250_000;
+/// The same for metrics, of which queries hold whole segments in memory.
+const MAX_METRIC_ROWS: u64 = 2_000_000;
 /// How long after its end a day counts as past: late spans are usually in by then.
 const SETTLE_NS: i64 = 3_600 * 1_000_000_000;
 const DAY_NS: i64 = 86_400 * 1_000_000_000;
@@ -39,19 +40,24 @@ fn max_rows(table: Table) -> u64 {
     }
 }
 
-/// The files to merge into one, if any: all of one table and day.
+/// The files to merge into one, if any: all of one table and day. One alone when its metrics have
+/// become old enough for wider buckets.
 pub(super) fn merge<'a>(
-    segments: impl Iterator<Item = &'a SegmentRow>,
+    segments: impl Iterator<Item = &'a SegmentRow> + Clone,
     now_ns: i64,
+    roll_up: &RollUp,
     eagerness: Eagerness,
 ) -> Option<Vec<&'a SegmentRow>> {
+    let is_too_fine = |segment: &&SegmentRow| {
+        segment.table == Table::SpanMetrics && segment.bucket_ns < roll_up.width(segment.max_start_ns, now_ns)
+    };
     let mut days: BTreeMap<(&str, i64), Vec<&SegmentRow>> = BTreeMap::new();
-    for segment in segments.filter(|segment| segment.rows < max_rows(segment.table)) {
+    for segment in segments.clone().filter(|segment| segment.rows < max_rows(segment.table)) {
         let day = segment.max_start_ns.div_euclid(DAY_NS);
         days.entry((segment.table.as_str(), day)).or_default().push(segment);
     }
     // New ones first: they are many and small, and most questions are about them.
-    days.into_iter().rev().find_map(|((_, day), segments)| {
+    let mergeable = days.into_iter().rev().find_map(|((_, day), segments)| {
         let is_past = now_ns.saturating_sub(SETTLE_NS) >= (day + 1).saturating_mul(DAY_NS);
         let leftovers = match eagerness {
             Eagerness::Everything => 2,
@@ -59,7 +65,8 @@ pub(super) fn merge<'a>(
             Eagerness::AsNeeded => usize::MAX,
         };
         of_one_level(&segments).or_else(|| take(segments, leftovers))
-    })
+    });
+    mergeable.or_else(|| segments.clone().find(is_too_fine).map(|segment| vec![segment]))
 }
 
 fn of_one_level<'a>(segments: &[&'a SegmentRow]) -> Option<Vec<&'a SegmentRow>> {
@@ -144,6 +151,7 @@ pub(super) fn expired<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schema::METRIC_BUCKET_NS;
 
     fn segment(number: u64, level: u32, rows: u64, start_ns: i64) -> SegmentRow {
         SegmentRow {
@@ -157,12 +165,13 @@ mod tests {
             min_sequence: number,
             max_sequence: number,
             level,
+            bucket_ns: 0,
             services: Vec::new(),
         }
     }
 
     fn planned(segments: &[SegmentRow], now_ns: i64, eagerness: Eagerness) -> Vec<u64> {
-        let merged = merge(segments.iter(), now_ns, eagerness).unwrap_or_default();
+        let merged = merge(segments.iter(), now_ns, &RollUp::default(), eagerness).unwrap_or_default();
         merged.iter().map(|segment| segment.min_sequence).collect()
     }
 
@@ -180,6 +189,7 @@ mod tests {
     fn tables_are_never_mixed() {
         let mut segments: Vec<_> = (0..8).map(|number| segment(number, 0, 10, 5)).collect();
         segments[0].table = Table::SpanMetrics;
+        segments[0].bucket_ns = METRIC_BUCKET_NS;
         assert_eq!(planned(&segments, 0, Eagerness::AsNeeded), Vec::<u64>::new());
         assert_eq!(planned(&segments, 0, Eagerness::Everything), [1, 2, 3, 4, 5, 6, 7]);
     }
@@ -203,11 +213,24 @@ mod tests {
     }
 
     #[test]
+    fn metrics_that_have_become_old_are_rewritten_once() {
+        let roll_up = RollUp { minutes_after: Duration::from_secs(100), hours_after: Duration::from_secs(1_000_000) };
+        let fine = SegmentRow { table: Table::SpanMetrics, bucket_ns: METRIC_BUCKET_NS, ..segment(1, 0, 10, 0) };
+        let wide = SegmentRow { bucket_ns: 6 * METRIC_BUCKET_NS, ..fine.clone() };
+        let planned = |segment: &SegmentRow, now_s: i64| {
+            merge([segment].into_iter(), now_s * 1_000_000_000, &roll_up, Eagerness::AsNeeded).map(|plan| plan.len())
+        };
+        assert_eq!((planned(&fine, 99), planned(&fine, 100), planned(&wide, 100)), (None, Some(1), None));
+        assert_eq!(planned(&wide, 1_000_000), Some(1));
+        assert_eq!(planned(&segment(1, 0, 10, 0), 1_000_000), None, "spans have no buckets");
+    }
+
+    #[test]
     fn merging_ends() {
         // Whatever comes in, planning again and again comes to an end, and rewrites little.
         let mut segments: Vec<_> = (0..500).map(|number| segment(number, 0, 100_000, number as i64)).collect();
         let mut rewritten = 0;
-        while let Some(inputs) = merge(segments.iter(), 0, Eagerness::AsNeeded) {
+        while let Some(inputs) = merge(segments.iter(), 0, &RollUp::default(), Eagerness::AsNeeded) {
             let files: Vec<String> = inputs.iter().map(|input| input.file.clone()).collect();
             let level = inputs.iter().map(|input| input.level).max().unwrap() + 1;
             let rows = inputs.iter().map(|input| input.rows).sum();
