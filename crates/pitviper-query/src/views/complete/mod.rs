@@ -32,7 +32,7 @@ pub const MAX_LIMIT: u32 = 100;
 
 /// Most items that are tried out for one answer, and how long they are.
 const MAX_TRIALS: usize = 500;
-const TRIAL_TIME: Duration = Duration::from_millis(100);
+const TRIAL_TIME: Duration = Duration::from_millis(500);
 
 /// Letters that have to be written before values are looked for that the sample does not have.
 const LOOK_FOR_LETTERS: usize = 2;
@@ -65,7 +65,6 @@ pub struct Request {
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Completion {
     /// From where to where an item's text replaces what is written, in UTF-16 code units.
-    #[schema(value_type = Vec<usize>, min_items = 2, max_items = 2)]
     pub replace: (usize, usize),
     /// The best one first.
     pub items: Vec<Item>,
