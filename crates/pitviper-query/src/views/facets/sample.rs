@@ -3,18 +3,20 @@
 use std::time::{Duration, Instant};
 
 use pitviper_store::filter::Filter;
-use pitviper_store::{Cursor, Order, Search, Store, StoredSpan, TimeRange};
+use pitviper_store::{Order, Search, Store, StoredSpan, TimeRange};
 
 use super::SAMPLE_SPANS;
 use crate::QueryError;
 use crate::search::Query;
 use crate::views::search::newest_matching;
 
-/// Spans that are read first: where even they take long, they have to do.
-const FIRST_SPANS: usize = 200;
+/// The newest part of the range is looked at first. It often has enough, and when even it takes long, it
+/// has to do.
+const NEWEST_PART: u32 = 8;
 
-/// How long spans are looked for; what is under way then is finished.
-const SAMPLE_TIME: Duration = Duration::from_secs(1);
+/// How long spans are looked for: the rest of the range is left out when it would take longer, as the
+/// newest part has it.
+const SAMPLE_TIME: Duration = Duration::from_secs(2);
 
 /// Spans that a query means.
 pub(super) struct Sample {
@@ -37,23 +39,21 @@ pub(super) async fn read(store: &dyn Store, query: &Query, range: TimeRange) -> 
 
 async fn plain(store: &dyn Store, filter: Filter, range: TimeRange) -> Result<Sample, QueryError> {
     let started = Instant::now();
-    let mut search = Search { range, filter, order: Order::NewestFirst, limit: FIRST_SPANS, after: None };
-    let mut spans = store.search_spans(&search).await?;
-    if spans.len() < FIRST_SPANS {
-        return Ok(Sample { spans, sampled: false });
-    }
-    if started.elapsed() >= SAMPLE_TIME {
-        return Ok(Sample { spans, sampled: true });
-    }
-    search.after = spans.last().map(|last| Cursor {
-        value: i64::try_from(last.span.start_time_unix_nano).unwrap_or(i64::MAX),
-        trace_id: last.span.trace_id,
-        span_id: last.span.span_id,
-    });
+    let length = range.end_ns.saturating_sub(range.start_ns);
+    let middle_ns = range.end_ns - length / i64::from(NEWEST_PART);
     // One more than is counted tells whether there are more.
-    search.limit = SAMPLE_SPANS - FIRST_SPANS + 1;
-    spans.extend(store.search_spans(&search).await?);
-    let sampled = spans.len() > SAMPLE_SPANS;
+    let limit = SAMPLE_SPANS + 1;
+    let newest = TimeRange { start_ns: middle_ns, ..range };
+    let mut search = Search { range: newest, filter, order: Order::NewestFirst, limit, after: None };
+    let mut spans = store.search_spans(&search).await?;
+    // Nothing is a poor sample, however long it took to find.
+    let takes_long = !spans.is_empty() && started.elapsed() * NEWEST_PART > SAMPLE_TIME;
+    if spans.len() < limit && !takes_long {
+        search.range = TimeRange { end_ns: middle_ns, ..range };
+        search.limit = limit - spans.len();
+        spans.extend(store.search_spans(&search).await?);
+    }
+    let sampled = takes_long || spans.len() > SAMPLE_SPANS;
     spans.truncate(SAMPLE_SPANS);
     Ok(Sample { spans, sampled })
 }
