@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use pitviper_query::views::complete::FacetCache;
 use pitviper_store::Store;
 use serde::Serialize;
 use tokio::sync::{Semaphore, watch};
@@ -53,6 +54,8 @@ pub(crate) struct Shared {
     pub(crate) http: HttpMetrics,
     pub(crate) queries: Arc<Semaphore>,
     pub(crate) waiting_streams: Arc<Semaphore>,
+    /// What completion counted lately.
+    pub(crate) facets: Arc<FacetCache>,
 }
 
 impl Api {
@@ -65,6 +68,7 @@ impl Api {
             http: HttpMetrics::default(),
             queries: Arc::new(Semaphore::new(MAX_CONCURRENT_QUERIES)),
             waiting_streams: Arc::new(Semaphore::new(MAX_WAITING)),
+            facets: Arc::default(),
         };
         Self { shared: Arc::new(shared) }
     }

@@ -1,5 +1,7 @@
 //! The routes, one folder each.
 
+pub mod complete;
+pub mod facets;
 pub mod first_span;
 pub mod health;
 pub mod meta;
@@ -49,6 +51,8 @@ fn documented() -> OpenApiRouter<Api> {
         .routes(routes!(series::series))
         .routes(routes!(search::search))
         .routes(routes!(parse::parse))
+        .routes(routes!(complete::complete))
+        .routes(routes!(facets::facets))
         .routes(routes!(trace::trace))
         .routes(routes!(spans::spans))
 }

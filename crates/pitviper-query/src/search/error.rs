@@ -95,7 +95,7 @@ pub(super) fn nearest<'a>(written: &str, choices: impl IntoIterator<Item = &'a s
 
 /// How many letters to insert, delete or replace to get from one to the other (Levenshtein). Texts
 /// much longer than any choice are not compared.
-pub(super) fn distance(left: &str, right: &str) -> usize {
+pub(crate) fn distance(left: &str, right: &str) -> usize {
     /// Longer than every reserved word.
     const MAX_BYTES: usize = 24;
     if left.len() > MAX_BYTES || right.len() > MAX_BYTES {

@@ -28,6 +28,7 @@ mod compile;
 mod error;
 mod lexer;
 mod parser;
+mod place;
 mod print;
 mod tokens;
 mod units;
@@ -35,10 +36,12 @@ mod units;
 pub use analysis::{Analysis, Chip, ChipKind, QueryToken};
 pub use ast::{Aggregate, Comparison, Expr, Field, Matcher, Number, Pipe, Query, Relation, SpanSet, Text};
 pub(crate) use compile::condition_filter;
+pub(crate) use error::distance;
 pub use error::{Fix, SyntaxError, SyntaxErrors};
+pub(crate) use place::{Expects, Place, Subject, TermPlace, ValuePlace, error_count};
 pub use tokens::TokenKind;
 
-use parser::combine;
+pub(crate) use parser::combine;
 
 /// Longest query text, in bytes.
 pub const MAX_QUERY_BYTES: usize = 8_192;

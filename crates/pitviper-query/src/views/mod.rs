@@ -1,5 +1,7 @@
 //! The views: one folder each, with its request, its answer and the function between them.
 
+pub mod complete;
+pub mod facets;
 pub mod operations;
 pub mod parse;
 pub mod search;

@@ -55,6 +55,16 @@ fn requests(method: &str, path: &str) -> Vec<Request> {
             post(path, json!({ "query": "sevice:x duration:>5 is:rot" })),
             post(path, json!({ "query": 5 })),
         ],
+        ("post", "/api/v1/facets") => vec![
+            post(path, json!({ "query": "service:flaskr", "from": "now-1h", "keys": ["name", "db.system.name"], "limit": 3 })),
+            post(path, json!({ "query": "{is:root} > {db.system.name:*}" })),
+            post(path, json!({ "query": "duration:5" })),
+        ],
+        ("get", "/api/v1/complete") => vec![
+            Request::get("/api/v1/complete?query=service:&cursor=8&from=now-1h&to=now&limit=5"),
+            Request::get("/api/v1/complete?query=%7Bis:root%7D+"),
+            Request::get("/api/v1/complete?limit=0"),
+        ],
         other => panic!("{other:?} is documented and not tested here"),
     }
 }

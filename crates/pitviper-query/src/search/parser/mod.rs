@@ -390,7 +390,7 @@ fn negate(inner: Expr) -> Expr {
 }
 
 /// Puts parts together, flat: parts of the same combination become parts of the whole.
-pub(super) fn combine(parts: Vec<Expr>, whole: fn(Vec<Expr>) -> Expr) -> Option<Expr> {
+pub(crate) fn combine(parts: Vec<Expr>, whole: fn(Vec<Expr>) -> Expr) -> Option<Expr> {
     let is_and = matches!(whole(Vec::new()), Expr::And(_));
     let mut flat = Vec::with_capacity(parts.len());
     for part in parts {

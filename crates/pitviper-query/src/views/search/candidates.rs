@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use pitviper_model::{SpanId, TraceId};
 use pitviper_store::filter::Filter;
-use pitviper_store::{Cursor, Order, Search, Store, TimeRange};
+use pitviper_store::{Cursor, Order, Search, Store, StoredSpan, TimeRange};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::judge::{Judge, condition_of_members, required};
@@ -24,7 +24,7 @@ const CANDIDATE_TRACES: usize = 5_000;
 const CANDIDATE_SPANS: usize = 20_000;
 
 /// How long candidates are looked at for one page; what is under way then is finished.
-const CANDIDATE_TIME: Duration = Duration::from_secs(8);
+pub(super) const CANDIDATE_TIME: Duration = Duration::from_secs(8);
 
 /// Candidate traces that are judged together.
 const TRACES_TOGETHER: usize = 64;
@@ -49,12 +49,16 @@ pub(super) struct Task<'a> {
     pub(super) order: RowOrder,
     pub(super) limit: usize,
     pub(super) after: Option<Cursor>,
+    /// How long candidates are looked at.
+    pub(super) time: Duration,
 }
 
 /// A page, as far as it came.
 #[derive(Default)]
 pub(super) struct Page {
     pub(super) rows: Vec<SearchRow>,
+    /// In the mode of spans, what the rows are made of, until they are.
+    pub(super) spans: Vec<StoredSpan>,
     /// Where the next page goes on; `None` when there is none.
     pub(super) next: Option<Cursor>,
     /// Whether all candidates up to the page's end were looked at as a whole.
@@ -65,6 +69,13 @@ pub(super) struct Page {
 
 /// One page of what the query means.
 pub(super) async fn page(store: &dyn Store, task: &Task<'_>) -> Result<Page, QueryError> {
+    let mut page = find(store, task).await?;
+    page.rows.extend(std::mem::take(&mut page.spans).into_iter().map(|span| SearchRow::Span(span.into())));
+    Ok(page)
+}
+
+/// One page of what the query means, with spans as they are stored.
+pub(super) async fn find(store: &dyn Store, task: &Task<'_>) -> Result<Page, QueryError> {
     let Some(filter) = candidates(store, task).await? else {
         return Ok(Page { exact: true, complete: true, ..Page::default() });
     };
@@ -126,7 +137,7 @@ struct Work<'a> {
 
 impl Work<'_> {
     fn is_over(&self, candidates: usize, most: usize) -> bool {
-        candidates >= most || self.started.elapsed() >= CANDIDATE_TIME
+        candidates >= most || self.started.elapsed() >= self.task.time
     }
 
     async fn traces(&mut self) -> Result<Page, QueryError> {
@@ -208,9 +219,9 @@ impl Work<'_> {
                 self.search.after = Some(cursor);
                 let (trace_id, span_id) = (stored.span.trace_id, stored.span.span_id);
                 if known.get(&trace_id).is_some_and(|matched| matched.contains(&span_id)) {
-                    page.rows.push(SearchRow::Span(stored.into()));
+                    page.spans.push(stored);
                 }
-                if page.rows.len() == self.task.limit {
+                if page.spans.len() == self.task.limit {
                     let nothing_follows = is_last && place + 1 == count;
                     return Ok(Page { next: Some(cursor).filter(|_| !nothing_follows), complete: true, ..page });
                 }

@@ -6,9 +6,10 @@ mod judge;
 mod related;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use pitviper_model::{SpanId, StatusCode, TraceId};
-use pitviper_store::{Order, Search, Store, StoredSpan, Trace, TraceHit};
+use pitviper_store::{Order, Search, Store, StoredSpan, TimeRange, Trace, TraceHit};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -193,7 +194,8 @@ pub async fn search(store: &dyn Store, request: &Request, now_us: i64) -> Result
     let after = request.cursor.as_deref().map(|text| cursor::parse(text, request.mode, request.order)).transpose()?;
     let Some(filter) = query.filter() else {
         let (range, mode, order) = (window.range, request.mode, request.order);
-        let task = candidates::Task { query: &query, range, mode, order, limit, after };
+        let time = candidates::CANDIDATE_TIME;
+        let task = candidates::Task { query: &query, range, mode, order, limit, after, time };
         let page = candidates::page(store, &task).await?;
         let next = page.next.map(|next| cursor::print(next, mode, order));
         let is_by_start = order != RowOrder::SlowestFirst;
@@ -232,6 +234,21 @@ pub async fn search(store: &dyn Store, request: &Request, now_us: i64) -> Result
     };
     let next = last.map(|last| cursor::print(last, request.mode, request.order));
     Ok(Answer { data, meta: Meta { next: Some(next), warnings, complete: Some(true), ..Meta::over(&window) } })
+}
+
+/// The newest spans that a query with related conditions or functions means, at most `limit`, and
+/// whether these are all. Looks at candidates for about `time`.
+pub(super) async fn newest_matching(
+    store: &dyn Store,
+    query: &Query,
+    range: TimeRange,
+    limit: usize,
+    time: Duration,
+) -> Result<(Vec<StoredSpan>, bool), QueryError> {
+    let (mode, order) = (Mode::Spans, RowOrder::NewestFirst);
+    let task = candidates::Task { query, range, mode, order, limit, after: None, time };
+    let page = candidates::find(store, &task).await?;
+    Ok((page.spans, page.exact && page.next.is_none()))
 }
 
 async fn trace_rows(store: &dyn Store, hits: Vec<TraceHit>) -> Result<Vec<(TraceId, SearchRow)>, QueryError> {
