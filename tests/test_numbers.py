@@ -35,7 +35,7 @@ def test_counts_are_exact(house: House) -> None:
     requests = sum(row["hits"] for row in rows.values())
     (service,) = [row for row in house.server.get("services") if row["name"] == "flaskr"]
     assert (service["hits"], service["errors"], service["instances"]) == (requests, 4, service["instances"])
-    assert service["framework"].startswith("flask") and service["lang"].startswith("python 3.")
+    assert service["framework"].startswith("flask 3.") and service["lang"].startswith("python 3.")
     series = house.server.get(
         "series",
         {

@@ -39,7 +39,9 @@ def add_pages(app: Flask) -> None:
 
     @app.after_request
     def after_create(response: Response) -> Response:
-        if request.endpoint == "blog.create" and request.method == "POST" and response.status_code == 302:
+        created = request.endpoint == "blog.create" and request.method == "POST" and response.status_code == 302
+        # Visitors who are not logged in are redirected too: to the log-in page.
+        if created and g.user is not None:
             inform_editors(request.form["title"])
         return response
 

@@ -5,6 +5,7 @@ OpenTelemetry's, Datadog's of the same meaning.
 """
 
 import os
+import re
 import sys
 from collections.abc import Mapping
 from typing import Any, Callable, Optional
@@ -24,17 +25,60 @@ class Setting:
 
 
 class Resolved:
-    """A setting's value, and where it came from."""
+    """A setting's value, where it came from, and what could not be followed on the way there."""
 
-    __slots__ = ("source", "value")
+    __slots__ = ("problems", "source", "value")
 
-    def __init__(self, value: Any, source: str) -> None:
+    def __init__(self, value: Any, source: str, problems: "tuple[str, ...]" = ()) -> None:
         self.value = value
         self.source = source
+        self.problems = problems
+
+
+#: Settings whose values are never shown.
+SECRET = ("headers", "token")
+
+#: The largest count that every platform's native half can hold.
+_MAX_COUNT = 2**32 - 1
+_COMPRESSIONS = ("auto", "none", "gzip", "zstd")
+_SAMPLERS = (
+    "always_on",
+    "always_off",
+    "traceidratio",
+    "parentbased_always_on",
+    "parentbased_always_off",
+    "parentbased_traceidratio",
+)
+
+
+# What a parser says when it raises ValueError is shown to the user: the values that are allowed.
 
 
 def _text(value: str) -> str:
+    try:
+        # The environment is bytes; those that are no text arrive as lone surrogates.
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError("use UTF-8 text") from None
     return value.strip()
+
+
+def _one_of(*allowed: str) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        lowered = value.strip().lower()
+        if lowered not in allowed:
+            raise ValueError(f"use {', '.join(allowed[:-1])} or {allowed[-1]}")
+        return lowered
+
+    return parse
+
+
+def _url(value: str) -> str:
+    text = _text(value)
+    scheme, _, rest = text.partition("://")
+    if scheme.lower() not in ("http", "https") or not rest.strip("/"):
+        raise ValueError("use a URL such as http://host:4318")
+    return text
 
 
 def _flag(value: str) -> bool:
@@ -47,14 +91,20 @@ def _flag(value: str) -> bool:
 
 
 def _count(value: str) -> int:
-    number = int(value)
-    if number < 0:
-        raise ValueError("use a number of at least 0")
+    try:
+        number = int(value)
+    except ValueError:
+        number = -1
+    if not 0 <= number <= _MAX_COUNT:
+        raise ValueError(f"use a whole number from 0 to {_MAX_COUNT}")
     return number
 
 
 def _ratio(value: str) -> float:
-    number = float(value)
+    try:
+        number = float(value)
+    except ValueError:
+        number = -1.0
     if not 0.0 <= number <= 1.0:
         raise ValueError("use a number from 0 to 1")
     return number
@@ -66,6 +116,7 @@ def _names(value: str) -> "list[str]":
 
 def _pairs(value: str) -> "dict[str, str]":
     """Reads ``a=b,c=d`` (OpenTelemetry) and ``a:b,c:d`` or ``a:b c:d`` (Datadog)."""
+    value = _text(value)
     separators = value.replace(" ", ",") if "=" not in value else value
     pairs: dict[str, str] = {}
     for item in separators.split(","):
@@ -94,14 +145,14 @@ SETTINGS = (
     Setting(
         "endpoint",
         "http://127.0.0.1:4318",
-        _text,
+        _url,
         "PITVIPER_ENDPOINT OTEL_EXPORTER_OTLP_ENDPOINT",
         "Base URL of the OTLP/HTTP receiver; /v1/traces is added.",
     ),
     Setting(
         "traces_endpoint",
         None,
-        _text,
+        _url,
         "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
         "Full URL for traces; used as it is.",
     ),
@@ -116,7 +167,7 @@ SETTINGS = (
     Setting(
         "compression",
         "auto",
-        _text,
+        _one_of(*_COMPRESSIONS),
         "PITVIPER_COMPRESSION OTEL_EXPORTER_OTLP_TRACES_COMPRESSION OTEL_EXPORTER_OTLP_COMPRESSION",
         "auto (none on this machine, gzip elsewhere), none, gzip or zstd.",
     ),
@@ -145,10 +196,10 @@ SETTINGS = (
     ),
     Setting(
         "sampler",
-        None,
-        _text,
+        "parentbased_always_on",
+        _one_of(*_SAMPLERS),
         "OTEL_TRACES_SAMPLER",
-        "OpenTelemetry's sampler name, with OTEL_TRACES_SAMPLER_ARG; used when no sample rate is set.",
+        "OpenTelemetry's sampler name, with OTEL_TRACES_SAMPLER_ARG; counts less than PITVIPER_SAMPLE_RATE.",
     ),
     Setting("sampler_arg", 1.0, _ratio, "OTEL_TRACES_SAMPLER_ARG", "Argument of the sampler."),
     Setting(
@@ -182,14 +233,18 @@ SETTINGS = (
 
 
 class Config:
-    """All settings as they are in force; ``problems`` lists variables that could not be read."""
+    """All settings as they are in force."""
 
-    def __init__(self, resolved: "dict[str, Resolved]", problems: "list[str]") -> None:
+    def __init__(self, resolved: "dict[str, Resolved]") -> None:
         self.resolved = resolved
-        self.problems = problems
 
     def __getitem__(self, name: str) -> Any:
         return self.resolved[name].value
+
+    @property
+    def problems(self) -> "list[str]":
+        """A line for each variable that cannot be followed."""
+        return [problem for resolved in self.resolved.values() for problem in resolved.problems]
 
     @property
     def traces_url(self) -> str:
@@ -204,10 +259,19 @@ class Config:
         return headers
 
     def sampler(self) -> "tuple[str, float]":
-        """The sampler's name and argument."""
-        if self["sampler"] and self.resolved["sample_rate"].source == "default":
-            return self["sampler"], self["sampler_arg"]
-        return "parentbased_traceidratio", self["sample_rate"]
+        """The sampler's name and argument: what ``sample_rate`` says, or ``sampler``, whichever comes
+        from the source that counts more."""
+        if _rank(self.resolved["sample_rate"]) <= _rank(self.resolved["sampler"]):
+            return "parentbased_traceidratio", self["sample_rate"]
+        return self["sampler"], self["sampler_arg"]
+
+
+#: Sources in the order in which they count.
+_SOURCES = ("init()", "PITVIPER_", "OTEL_", "DD_")
+
+
+def _rank(resolved: Resolved) -> int:
+    return next((rank for rank, prefix in enumerate(_SOURCES) if resolved.source.startswith(prefix)), len(_SOURCES))
 
 
 def load(environ: Mapping[str, str], overrides: "Optional[dict[str, Any]]" = None) -> Config:
@@ -223,34 +287,43 @@ def load(environ: Mapping[str, str], overrides: "Optional[dict[str, Any]]" = Non
     unknown = set(given) - {setting.name for setting in SETTINGS}
     if unknown:
         raise TypeError(f"pitviper.init() has no setting {', '.join(sorted(unknown))}")
-    problems: list[str] = []
     resolved = {
         setting.name: Resolved(given[setting.name], "init()")
         if setting.name in given
-        else _from_environ(setting, environ, problems)
+        else _from_environ(setting, environ)
         for setting in SETTINGS
     }
-    if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true" and resolved["enabled"].source == "default":
-        resolved["enabled"] = Resolved(False, "OTEL_SDK_DISABLED")
+    if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        disabled = Resolved(False, "OTEL_SDK_DISABLED", resolved["enabled"].problems)
+        if _rank(disabled) < _rank(resolved["enabled"]):
+            resolved["enabled"] = disabled
     if resolved["service"].value is None:
         named = resolved["tags"].value.get("service.name")
         if named:
-            resolved["service"] = Resolved(named, resolved["tags"].source)
+            named, source = named, resolved["tags"].source
         else:
-            resolved["service"] = Resolved(guess_service(command_line(), environ), "guessed from the command line")
-    return Config(resolved, problems)
+            named, source = guess_service(command_line(), environ), "guessed from the command line"
+        resolved["service"] = Resolved(named, source, resolved["service"].problems)
+    return Config(resolved)
 
 
-def _from_environ(setting: Setting, environ: Mapping[str, str], problems: "list[str]") -> Resolved:
+def _from_environ(setting: Setting, environ: Mapping[str, str]) -> Resolved:
+    value, source = setting.default, "default"
+    ignored: list[str] = []
     for variable in setting.variables:
         text = environ.get(variable)
         if not text:
             continue
         try:
-            return Resolved(setting.parse(text), variable)
+            value, source = setting.parse(text), variable
+            break
         except ValueError as error:
-            problems.append(f"{variable}={text!r} is ignored: {error}")
-    return Resolved(setting.default, "default")
+            shown = "***" if setting.name in SECRET else repr(text)
+            ignored.append(f"{variable}={shown} is ignored: {error}")
+    instead = "the default applies" if source == "default" else f"{source} applies"
+    if setting.name not in SECRET and value not in (None, {}, []):
+        instead += f": {value}"
+    return Resolved(value, source, tuple(f"{problem}; {instead}" for problem in ignored))
 
 
 def command_line() -> "list[str]":
@@ -275,10 +348,11 @@ def guess_service(command: "list[str]", environ: Mapping[str, str]) -> str:
     arguments = list(command)
     program = os.path.basename(arguments.pop(0)) if arguments else ""
     if program.startswith(("python", "pypy")):
-        target = _python_target(arguments)
-        if target is None:
+        target = python_target(arguments)
+        if target is None or target[0] == "c":
             return "python-application"
-        program, arguments = target
+        kind, program, own = target
+        program, arguments = program.partition(".")[0] if kind == "m" else program, arguments[own:]
     name = _stem(program)
     if name in _SERVERS:
         return _application(arguments) or _stem(environ.get("FLASK_APP", "").partition(":")[0]) or name
@@ -288,20 +362,37 @@ def guess_service(command: "list[str]", environ: Mapping[str, str]) -> str:
     return name or "python-application"
 
 
-def _python_target(arguments: "list[str]") -> "Optional[tuple[str, list[str]]]":
-    """The script or module an interpreter was told to run, and what follows it."""
-    with_value = ("-W", "-X", "--check-hash-based-pycs")
+#: An option of the interpreter, behind others that take no value: ``-c``, ``-um``, ``-Xdev``.
+_OPTION = re.compile(r"-[bBdEiIOPqRsSuvx]*([cmWX])(.*)", re.DOTALL)
+
+
+def python_target(arguments: "list[str]") -> "Optional[tuple[str, str, int]]":
+    """What an interpreter was told to run.
+
+    Returns:
+        ``script``, ``m`` or ``c``; the script's path, the module's name or the code; and where the
+        target's own arguments begin. None when there is no target.
+    """
     index = 0
     while index < len(arguments):
         argument = arguments[index]
-        if argument == "-m":
-            rest = arguments[index + 1 :]
-            return (rest[0].partition(".")[0], rest[1:]) if rest else None
-        if argument == "-c" or argument == "-":
+        index += 1
+        if argument == "-":
             return None
         if not argument.startswith("-"):
-            return argument, arguments[index + 1 :]
-        index += 2 if argument in with_value else 1
+            return "script", argument, index
+        option = _OPTION.fullmatch(argument)
+        if option is None:
+            index += argument == "--check-hash-based-pycs"
+            continue
+        letter, value = option.groups()
+        if not value:
+            if index == len(arguments):
+                return None
+            value = arguments[index]
+            index += 1
+        if letter in "cm":
+            return letter, value, index
     return None
 
 
@@ -326,31 +417,3 @@ def _top(target: str) -> str:
 def _stem(path: str) -> str:
     name = os.path.basename(path.rstrip("/"))
     return name[:-3] if name.endswith(".py") else name
-
-
-def resource_attributes(config: Config) -> "dict[str, object]":
-    """What describes this process, by OpenTelemetry's resource conventions. The process id and the
-    instance id are added natively, because a fork changes them."""
-    import platform
-
-    from pitviper._native import __version__
-
-    attributes: dict[str, object] = dict(config["tags"])
-    attributes["service.name"] = config["service"]
-    if config["version"]:
-        attributes["service.version"] = config["version"]
-    if config["env"]:
-        attributes["deployment.environment.name"] = config["env"]
-    attributes.update(
-        {
-            "telemetry.sdk.name": "pitviper",
-            "telemetry.sdk.language": "python",
-            "telemetry.sdk.version": __version__,
-            "host.name": platform.node(),
-            "os.type": sys.platform,
-            "process.runtime.name": sys.implementation.name,
-            "process.runtime.version": platform.python_version(),
-            "process.executable.path": sys.executable or "",
-        }
-    )
-    return attributes

@@ -3,13 +3,12 @@
 import os
 import sys
 from importlib import import_module
+from typing import Optional
 
 from pitviper import config as configuration
 from pitviper._native import __version__
-from pitviper.instrument import Integration
-from pitviper.instrument.engine import installed_version
+from pitviper.instrument import Integration, engine
 
-_SECRET = ("headers", "token")
 #: How long the server may take to answer, in seconds.
 _TIMEOUT = 2.0
 
@@ -19,15 +18,17 @@ def show(command: "list[str]") -> int:
     config = configuration.load(os.environ)
     if command and config.resolved["service"].source.startswith("guessed"):
         guessed = configuration.guess_service(command, os.environ)
-        config.resolved["service"] = configuration.Resolved(guessed, "guessed from the command")
+        config.resolved["service"] = configuration.Resolved(
+            guessed, "guessed from the command", config.resolved["service"].problems
+        )
     write = sys.stdout.write
     write(f"pitviper {__version__}, Python {sys.version.split()[0]} at {sys.executable}\n\nSettings\n")
     for setting in configuration.SETTINGS:
         resolved = config.resolved[setting.name]
-        value = "***" if setting.name in _SECRET and resolved.value else resolved.value
+        value = "***" if setting.name in configuration.SECRET and resolved.value else resolved.value
         write(f"  {setting.name:<30} {value!s:<34} {resolved.source}\n")
-    for problem in config.problems:
-        write(f"  ! {problem}\n")
+        for problem in resolved.problems:
+            write(f"    ! {problem}\n")
 
     answer, well = _ask(config)
     write(f"\nServer\n  {config.traces_url}: {answer}\n\nIntegrations\n")
@@ -35,19 +36,35 @@ def show(command: "list[str]") -> int:
 
     for name in NAMES:
         integration: Integration = import_module(f"pitviper.integrations.{name}").INTEGRATION
-        write(f"  {name:<12} {_state(integration, config['integrations_disabled'])}\n")
+        state, fine = _state(integration, config)
+        well = well and fine
+        write(f"  {name:<12} {state}\n")
     return 0 if well and not config.problems else 1
 
 
-def _state(integration: Integration, disabled: "list[str]") -> str:
-    if integration.name in disabled:
-        return "off: disabled by configuration"
+def _state(integration: Integration, config: configuration.Config) -> "tuple[str, bool]":
+    """What becomes of an integration, and whether that is as it should be."""
+    off = _off(integration, config)
+    if off is not None:
+        return f"off: {off}", True
+    # Only the library itself can tell whether everything is where the integration looks for it.
+    failure = engine.trial(integration)
+    if failure is not None:
+        return f"failed: {failure}", False
     if integration.distribution is None:
-        return "on: standard library" if integration.patches else "on: used by other integrations"
-    version = installed_version(integration.distribution)
-    if version is None:
-        return f"off: {integration.distribution} is not installed"
-    return f"on: {integration.distribution} {version}"
+        return "on: standard library" if integration.patches else "on: used by other integrations", True
+    return f"on: {integration.distribution} {engine.installed_version(integration.distribution)}", True
+
+
+def _off(integration: Integration, config: configuration.Config) -> Optional[str]:
+    """Why an integration is not used, or None."""
+    if not config["enabled"]:
+        return f"the agent is off by {config.resolved['enabled'].source}"
+    if integration.name in config["integrations_disabled"]:
+        return f"disabled by {config.resolved['integrations_disabled'].source}"
+    if integration.distribution is not None and engine.installed_version(integration.distribution) is None:
+        return f"{integration.distribution} is not installed"
+    return engine.unsuitable(integration)
 
 
 def _ask(config: configuration.Config) -> "tuple[str, bool]":

@@ -6,8 +6,13 @@ use std::sync::Arc;
 use pitviper_model::{DropReason, Outcome, RejectReason, ResourceSpans};
 use pitviper_store::schema::{SpansBuilder, WriteBatch};
 use pitviper_store::{Store, StoreError};
+use pitviper_wire::decode::Decoded;
 
-use crate::accounting::{Accounting, OutcomeCount, Pending, RefusalReason, RequestCount, Transport};
+use crate::accounting::{
+    OpenRequest, OutcomeCount, Pending, Protocol, RequestCount, RequestCounts, SpanCounts, Transport,
+};
+use crate::limits::{ByteBudget, Limits, Share};
+use crate::panics::PanicLog;
 use crate::processors::{normalize, red, validate};
 
 /// What became of a request that was kept.
@@ -37,25 +42,46 @@ pub enum IngestError {
 }
 
 /// How long a sender should wait when the store does not say, in milliseconds.
-const RETRY_AFTER_MS: u64 = 5_000;
+pub(crate) const RETRY_AFTER_MS: u64 = 5_000;
 
-/// The door of the room: processors, accounting, and the store behind them.
+/// The door of the room: processors, accounting, limits, and the store behind them.
 pub struct Ingest {
     store: Arc<dyn Store>,
-    accounting: Accounting,
+    spans: SpanCounts,
+    requests: Arc<RequestCounts>,
+    limits: Limits,
+    budget: ByteBudget,
+    panics: PanicLog,
 }
 
 impl std::fmt::Debug for Ingest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Ingest").field("accounting", &self.accounting).finish_non_exhaustive()
+        f.debug_struct("Ingest")
+            .field("spans", &self.spans)
+            .field("requests", &self.requests)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
     }
 }
 
 impl Ingest {
-    /// Ingest into this store.
+    /// Ingest into this store, within the default limits.
     #[must_use]
     pub fn new(store: Arc<dyn Store>) -> Arc<Self> {
-        Arc::new(Self { store, accounting: Accounting::default() })
+        Self::with_limits(store, Limits::default())
+    }
+
+    /// Ingest into this store, within these limits.
+    #[must_use]
+    pub fn with_limits(store: Arc<dyn Store>, limits: Limits) -> Arc<Self> {
+        Arc::new(Self {
+            store,
+            spans: SpanCounts::default(),
+            requests: Arc::default(),
+            limits,
+            budget: ByteBudget::new(limits.bytes_under_way),
+            panics: PanicLog::default(),
+        })
     }
 
     /// Keeps a request: all of its valid spans, or, with an error, none. When it returns they are
@@ -63,18 +89,18 @@ impl Ingest {
     ///
     /// # Errors
     /// When the store cannot take it; the sender should try again.
-    pub async fn accept(&self, transport: Transport, batch: Vec<ResourceSpans>) -> Result<Accepted, IngestError> {
-        let received = batch.iter().map(ResourceSpans::span_count).sum();
-        let mut pending = self.accounting.receive(transport, received);
+    pub async fn accept(&self, transport: Transport, decoded: Decoded) -> Result<Accepted, IngestError> {
+        let Decoded { batch, rejected: mut rejections } = decoded;
+        let spans: usize = batch.iter().map(ResourceSpans::span_count).sum();
+        let mut pending = self.spans.receive(transport, spans + rejections.len());
 
-        let (valid, rejections) = validate::split(batch);
+        let (valid, faulty) = validate::split(batch);
+        rejections.extend(faulty);
         let valid = normalize::apply(valid);
         let metrics = red::measure(&valid);
         let write = WriteBatch::new(rows(&valid), metrics);
         let accepted = reject(&mut pending, &rejections, write.span_count());
         self.append(&mut pending, write).await?;
-
-        self.accounting.count_accepted_request();
         Ok(accepted)
     }
 
@@ -83,6 +109,7 @@ impl Ingest {
         if spans == 0 {
             return Ok(());
         }
+        pending.await_store();
         match self.store.append(write).await {
             Ok(_) => {
                 pending.settle(Outcome::Stored, spans);
@@ -95,21 +122,34 @@ impl Ingest {
         }
     }
 
-    /// Counts a request that was refused before its spans were known.
-    pub(crate) fn refuse(&self, reason: RefusalReason) {
-        self.accounting.count_refused_request(reason);
+    /// A request has come in.
+    pub(crate) fn open(&self, protocol: Protocol) -> OpenRequest {
+        self.requests.open(protocol)
+    }
+
+    /// A share of the bytes requests under way may take.
+    pub(crate) fn share(&self) -> Share {
+        self.budget.share()
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    pub(crate) fn panics(&self) -> &PanicLog {
+        &self.panics
     }
 
     /// Spans by transport and outcome since the start.
     #[must_use]
     pub fn outcomes(&self) -> Vec<OutcomeCount> {
-        self.accounting.outcomes()
+        self.spans.outcomes()
     }
 
-    /// Requests by outcome since the start.
+    /// Requests by protocol and outcome since the start.
     #[must_use]
     pub fn requests(&self) -> Vec<RequestCount> {
-        self.accounting.requests()
+        self.requests.requests()
     }
 }
 

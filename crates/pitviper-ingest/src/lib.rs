@@ -10,16 +10,21 @@
 //! Invariants:
 //! - Every span that is decoded leaves exactly one outcome, and received = stored + rejected +
 //!   dropped holds whenever nothing is under way.
-//! - A request that is refused before it is decoded is counted as a request, by reason.
+//! - Every request leaves exactly one outcome: accepted, or refused for a reason. Only one that is
+//!   our fault or a matter of time is refused in a way that makes its sender try again.
+//! - What all requests under way hold of memory is bounded, and so is the time one may take to come.
 //! - Processors know no protocol, receivers know no table.
 //!
-//! To add a receiver, make a folder in `receivers/` that ends in a call of [`Ingest::accept`], and
-//! a [`Transport`] for its counts.
+//! To add a receiver, make a folder in `receivers/` that ends in a call of [`Ingest::accept`], with a
+//! [`Transport`] for the counts of its spans and a [`Protocol`] for those of its requests.
 
 mod accept;
 mod accounting;
+mod limits;
+mod panics;
 mod processors;
 pub mod receivers;
 
 pub use accept::{Accepted, Ingest, IngestError};
-pub use accounting::{OutcomeCount, RefusalReason, RequestCount, Transport};
+pub use accounting::{OutcomeCount, Protocol, RefusalReason, RequestCount, Transport};
+pub use limits::Limits;

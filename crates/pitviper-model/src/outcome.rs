@@ -19,6 +19,8 @@ pub enum RejectReason {
     InvalidTraceId,
     /// The span id is missing, of the wrong length or all zero.
     InvalidSpanId,
+    /// The parent's span id is there and not an id: as no parent it would make a false root.
+    InvalidParentSpanId,
     /// The start time is zero or beyond what the store can hold.
     InvalidTime,
     /// The item is larger than the limit for one item.
@@ -36,11 +38,14 @@ pub enum DropReason {
     ExportFailed,
     /// The process ended before it could be sent.
     Shutdown,
+    /// A defect of ours: the code that handled it panicked, or forgot to say what became of it.
+    InternalError,
 }
 
 impl RejectReason {
     /// All reasons.
-    pub const ALL: [Self; 4] = [Self::InvalidTraceId, Self::InvalidSpanId, Self::InvalidTime, Self::TooLarge];
+    pub const ALL: [Self; 5] =
+        [Self::InvalidTraceId, Self::InvalidSpanId, Self::InvalidParentSpanId, Self::InvalidTime, Self::TooLarge];
 
     /// The reason's name in metrics.
     #[must_use]
@@ -48,6 +53,7 @@ impl RejectReason {
         match self {
             Self::InvalidTraceId => "invalid_trace_id",
             Self::InvalidSpanId => "invalid_span_id",
+            Self::InvalidParentSpanId => "invalid_parent_span_id",
             Self::InvalidTime => "invalid_time",
             Self::TooLarge => "too_large",
         }
@@ -56,7 +62,8 @@ impl RejectReason {
 
 impl DropReason {
     /// All reasons.
-    pub const ALL: [Self; 4] = [Self::StoreUnavailable, Self::QueueFull, Self::ExportFailed, Self::Shutdown];
+    pub const ALL: [Self; 5] =
+        [Self::StoreUnavailable, Self::QueueFull, Self::ExportFailed, Self::Shutdown, Self::InternalError];
 
     /// The reason's name in metrics.
     #[must_use]
@@ -66,6 +73,7 @@ impl DropReason {
             Self::QueueFull => "queue_full",
             Self::ExportFailed => "export_failed",
             Self::Shutdown => "shutdown",
+            Self::InternalError => "internal_error",
         }
     }
 }

@@ -51,11 +51,17 @@ impl Value {
     }
 
     /// The one text form used for storing and comparing: text as it is, numbers in decimal, lists
-    /// and maps as JSON, bytes as hex.
+    /// and maps as JSON, bytes as hex without quotes.
     #[must_use]
     pub fn to_text(&self) -> String {
         match self {
             Self::String(text) => text.clone(),
+            Self::Double(number) if !number.is_finite() => number.to_string(),
+            Self::Bytes(bytes) => {
+                let mut out = String::with_capacity(bytes.len() * 2);
+                write_hex(bytes, &mut out);
+                out
+            }
             other => {
                 let mut out = String::new();
                 other.write_json(&mut out);
@@ -81,9 +87,7 @@ impl Value {
             }
             Self::Bytes(bytes) => {
                 out.push('"');
-                for byte in bytes {
-                    let _ = write!(out, "{byte:02x}");
-                }
+                write_hex(bytes, out);
                 out.push('"');
             }
             Self::Array(values) => {
@@ -98,6 +102,12 @@ impl Value {
             }
             Self::Map(attributes) => attributes.write_json(out),
         }
+    }
+}
+
+fn write_hex(bytes: &[u8], out: &mut String) {
+    for byte in bytes {
+        let _ = write!(out, "{byte:02x}");
     }
 }
 
@@ -261,5 +271,14 @@ mod tests {
             "{\"quote\\\"\":\"line\\nend\\u0001\",\"n\":1.0,\"nan\":\"NaN\",\"list\":[true,7]}"
         );
         assert_eq!(attributes.get("n").unwrap().to_text(), "1.0");
+    }
+
+    #[test]
+    fn text_has_no_quotes_around_it() {
+        let bytes = Value::Bytes(vec![0, 0xab, 0xff]);
+        assert_eq!(bytes.to_text(), "00abff");
+        assert_eq!(Value::Array(vec![bytes]).to_text(), "[\"00abff\"]", "within JSON it is a string");
+        assert_eq!(Value::from(f64::NAN).to_text(), "NaN");
+        assert_eq!(Value::from("a \"b\"").to_text(), "a \"b\"");
     }
 }

@@ -2,10 +2,12 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pitviper_api::auth::Token;
+use pitviper_store::embedded::Retention;
 
 /// The variable that may hold the token itself. There is no flag for it: other users of the machine
 /// can read command lines.
@@ -64,6 +66,18 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "FILE", env = "PITVIPER_SERVER_TOKEN_FILE")]
     pub(crate) token_file: Option<PathBuf>,
 
+    /// How long spans are kept: days (30d), hours (12h) or `forever`
+    #[arg(long, value_name = "AGE", env = "PITVIPER_SERVER_KEEP_SPANS", default_value = "30d", value_parser = age)]
+    pub(crate) keep_spans: Duration,
+
+    /// How long span metrics are kept, from which rates and percentiles come
+    #[arg(long, value_name = "AGE", env = "PITVIPER_SERVER_KEEP_METRICS", default_value = "400d", value_parser = age)]
+    pub(crate) keep_metrics: Duration,
+
+    /// Most room the stored data may take, such as 50GB or 200GiB; beyond it the oldest spans go
+    #[arg(long, value_name = "SIZE", env = "PITVIPER_SERVER_MAX_DISK", value_parser = size)]
+    pub(crate) max_disk: Option<u64>,
+
     /// Write the real addresses as JSON to this file once all of them are listened on
     #[arg(long, value_name = "FILE", env = "PITVIPER_SERVER_READY_FILE")]
     pub(crate) ready_file: Option<PathBuf>,
@@ -103,6 +117,11 @@ impl Serve {
             .context("no place for the data: neither HOME nor XDG_DATA_HOME is set; say --data-dir DIR")
     }
 
+    /// How long data is kept.
+    pub(crate) fn retention(&self) -> Retention {
+        Retention { spans: self.keep_spans, span_metrics: self.keep_metrics, max_bytes: self.max_disk }
+    }
+
     /// The token, from the file or the environment.
     pub(crate) fn token(&self) -> anyhow::Result<Option<Token>> {
         let variable = std::env::var(TOKEN_VARIABLE).ok().filter(|token| !token.is_empty());
@@ -130,6 +149,42 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     numeric.parse().map_err(|_| "an address is IP:PORT, such as 127.0.0.1:4390, [::1]:4390 or 0.0.0.0:0".to_owned())
 }
 
+/// Reads an age such as `30d`, `12h` or `forever`.
+fn age(text: &str) -> Result<Duration, String> {
+    let complaint = || "an age is days or hours, such as 30d or 12h, or `forever`".to_owned();
+    if text == "forever" {
+        return Ok(Duration::MAX);
+    }
+    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(complaint)?;
+    let seconds: u64 = match unit {
+        "d" => 86_400,
+        "h" => 3_600,
+        _ => return Err(complaint()),
+    };
+    let number: u64 = number.parse().map_err(|_| complaint())?;
+    if number == 0 {
+        return Err("nothing would be kept".to_owned());
+    }
+    number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(complaint)
+}
+
+/// Reads a size such as `50GB` or `200GiB`, in bytes.
+fn size(text: &str) -> Result<u64, String> {
+    const UNITS: [(&str, u64); 6] = [
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("TiB", 1 << 40),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+        ("TB", 1_000_000_000_000),
+    ];
+    let complaint = || "a size is a number and a unit: MB, GB, TB, MiB, GiB or TiB, such as 50GB".to_owned();
+    let found = UNITS.iter().find_map(|(unit, bytes)| text.strip_suffix(unit).map(|number| (number.trim(), bytes)));
+    let (number, bytes) = found.ok_or_else(complaint)?;
+    let number: u64 = number.parse().map_err(|_| complaint())?;
+    number.checked_mul(*bytes).filter(|bytes| *bytes > 0).ok_or_else(complaint)
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -147,6 +202,20 @@ mod tests {
         assert_eq!(address("[::1]:0").unwrap().to_string(), "[::1]:0");
         for wrong in ["", "4390", "localhost", "example.org:80", "127.0.0.1:99999"] {
             assert!(address(wrong).unwrap_err().contains("IP:PORT"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn reads_ages_and_sizes() {
+        assert_eq!(age("2d").unwrap(), Duration::from_secs(2 * 86_400));
+        assert_eq!(age("12h").unwrap(), Duration::from_secs(12 * 3_600));
+        assert_eq!(age("forever").unwrap(), Duration::MAX);
+        for wrong in ["", "d", "30", "0d", "-1d", "1w", "é", "99999999999999999d"] {
+            assert!(age(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!((size("50GB").unwrap(), size("2 GiB").unwrap()), (50_000_000_000, 2 << 30));
+        for wrong in ["", "GB", "50", "0GB", "1.5GB", "50gb", "99999999999TB"] {
+            assert!(size(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -23,9 +23,12 @@ impl MetricsSource for IngestFigures {
         let requests = self.0.requests();
         let requests: Vec<_> = requests
             .iter()
-            .map(|count| ([("outcome", count.outcome), ("reason", count.reason)], count.count as f64))
+            .map(|count| {
+                let transport = ("transport", count.protocol.as_str());
+                ([transport, ("outcome", count.outcome), ("reason", count.reason)], count.count as f64)
+            })
             .collect();
-        let help = "Export requests accepted, or refused before their spans were known";
+        let help = "Export requests accepted, or refused for a reason; each has one outcome";
         write(out, "pitviper_ingest_requests_total", help, &requests);
     }
 }

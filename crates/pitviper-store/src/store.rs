@@ -311,6 +311,16 @@ pub struct StoreStats {
     pub busy_rejections: u64,
     /// Frames found damaged at the end of the log when it was opened, and cut off.
     pub wal_frames_truncated: u64,
+    /// Merges of segments since start.
+    pub merges: u64,
+    /// Rows rewritten by merges since start.
+    pub merged_rows: u64,
+    /// Merges and removals that failed since start and will be tried again.
+    pub upkeep_failures: u64,
+    /// Spans let go since start because of their age.
+    pub spans_expired_by_age: u64,
+    /// Spans let go since start because all data together grew too large.
+    pub spans_expired_by_size: u64,
 }
 
 /// Holds telemetry and answers questions about it.
@@ -357,6 +367,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Moves everything acknowledged so far into segments.
     async fn flush(&self) -> Result<(), StoreError>;
+
+    /// Puts what is stored together as well as can be; no answer changes.
+    async fn compact(&self) -> Result<(), StoreError>;
 
     /// Refuses further writes, flushes and releases the data directory.
     async fn close(&self) -> Result<(), StoreError>;

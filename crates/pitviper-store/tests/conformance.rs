@@ -25,9 +25,12 @@ async fn every_layout_answers_alike() {
         let expect_hot = match layout {
             Layout::Hot => 10,
             Layout::Half => 6,
-            Layout::Flushed | Layout::FlushedApart => 0,
+            Layout::Flushed | Layout::FlushedApart | Layout::Compacted => 0,
         };
         assert_eq!((stats.spans, stats.hot_spans, stats.durable_sequence), (10, expect_hot, 9), "{layout:?}");
+        if layout == Layout::Compacted {
+            assert_eq!((stats.segments, stats.merged_rows > 10), (2, true), "one of spans, one of metrics");
+        }
     }
 }
 

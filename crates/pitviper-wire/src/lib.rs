@@ -6,7 +6,7 @@
 //!
 //! Invariants:
 //! - Without the feature `decode` there is no dependency but the model.
-//! - Decoding never panics and never allocates more than a small multiple of the input.
+//! - Decoding never panics, and what it allocates is known before it begins.
 
 #[cfg(feature = "decode")]
 pub mod decode;

@@ -94,6 +94,8 @@ proptest! {
         append_resource_spans(&mut request, &resource, &scope_spans);
 
         let decoded = traces_from_protobuf(&request).unwrap();
+        prop_assert_eq!(decoded.rejected, []);
+        let decoded = decoded.batch;
         prop_assert_eq!(&*decoded[0].resource, &resource);
         prop_assert_eq!(&*decoded[0].scopes[0].scope, &scope);
         prop_assert_eq!(decoded[0].scopes[0].spans.len(), 2);

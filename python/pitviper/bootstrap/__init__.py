@@ -7,12 +7,15 @@ from typing import Any, Optional
 
 from pitviper import _native
 from pitviper._guard import internal_error, say
-from pitviper.config import Config, load, resource_attributes
+from pitviper.config import Config, load
+from pitviper.resource import resource_attributes
 
 #: How long the end of the process may wait for the last spans to be sent, in milliseconds.
 EXIT_TIMEOUT_MS = 3_000
 
 _config: Optional[Config] = None
+#: Complaints that were shown; an application that calls init() again has seen them.
+_said: "set[str]" = set()
 
 
 def init(**settings: Any) -> None:
@@ -27,12 +30,15 @@ def init(**settings: Any) -> None:
 
     Raises:
         TypeError: A name is no setting.
-        ValueError: A value makes no sense.
+        ValueError: A value given here makes no sense. Variables that cannot be followed are named on
+            standard error, and do not count.
     """
     global _config
     config = load(os.environ, settings)
     for problem in config.problems:
-        say(problem)
+        if problem not in _said:
+            _said.add(problem)
+            say(problem)
     sampler, sampler_arg = config.sampler()
     _native.configure(
         endpoint=config.traces_url,

@@ -4,6 +4,7 @@ A finder at the head of ``sys.meta_path`` waits for the modules that patches nam
 it passes on after one dictionary look-up. A module that was imported before is patched at once.
 """
 
+import functools
 import importlib
 import sys
 from collections.abc import Sequence
@@ -11,13 +12,17 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, Callable, Optional, cast
 
-from pitviper._guard import internal_error
+from pitviper import _native
+from pitviper._guard import internal_error, say
 from pitviper.instrument import Integration, Patch
 
 _waiting: "dict[str, list[Callable[[], None]]]" = {}
 _applied: "list[tuple[str, object, str, object, object]]" = []
 _states: "dict[str, str]" = {}
 _finder: "Optional[_Finder]" = None
+_FAILED = "failed"
+#: In the place of an original that a class has from its base.
+_INHERITED = object()
 
 
 def install(disabled: "frozenset[str]" = frozenset()) -> None:
@@ -35,15 +40,24 @@ def install(disabled: "frozenset[str]" = frozenset()) -> None:
 def uninstall() -> None:
     """Takes all patches back. Objects made while they were in place keep working."""
     global _finder
-    while _applied:
-        _, owner, attribute, original, replacement = _applied.pop()
-        if vars(owner).get(attribute) is replacement:
-            setattr(owner, attribute, original)
+    _take_back(_applied)
+    _applied.clear()
     _waiting.clear()
     _states.clear()
     if _finder in sys.meta_path:
         sys.meta_path.remove(_finder)  # pyright: ignore[reportArgumentType]
     _finder = None
+
+
+def _take_back(applied: "list[tuple[str, object, str, object, object]]") -> None:
+    for _, owner, attribute, original, replacement in reversed(applied):
+        # Somebody who wrapped ours meanwhile keeps working; ours then stays below theirs.
+        if vars(owner).get(attribute) is not replacement:
+            continue
+        if original is _INHERITED:
+            delattr(owner, attribute)
+        else:
+            setattr(owner, attribute, original)
 
 
 def states() -> "dict[str, str]":
@@ -77,8 +91,11 @@ def _arrange(integration: Integration) -> None:
 
 
 def _apply(integration: Integration, patches: "list[Patch]") -> None:
+    if _states.get(integration.name, "").startswith(_FAILED):
+        # Another module of the library could not be patched.
+        return
     try:
-        reason = _unsuitable(integration)
+        reason = unsuitable(integration)
         if reason is not None:
             _states[integration.name] = reason
             return
@@ -86,13 +103,43 @@ def _apply(integration: Integration, patches: "list[Patch]") -> None:
         for patch in patches:
             _wrap(integration.name, patch, getattr(factories, patch.wrapper))
         _states[integration.name] = "in place"
+        version = installed_version(integration.distribution) if integration.distribution else None
+        if version is not None:
+            _native.set_scope_version(f"pitviper.{integration.name}", version)
     except Exception as error:
-        _states[integration.name] = f"failed: {type(error).__name__}: {error}"
+        # In place as a whole or not at all: half an integration starts spans that nothing ends.
+        _remove(integration.name)
+        _states[integration.name] = f"{_FAILED}: {type(error).__name__}: {error}"
+        say(f"{integration.name} is not traced: {type(error).__name__}: {error}")
         internal_error(error)
 
 
-def _unsuitable(integration: Integration) -> Optional[str]:
-    """Why this version of the library is not instrumented, or None."""
+def trial(integration: Integration) -> Optional[str]:
+    """Imports the library, puts the integration in place and takes it back.
+
+    Returns:
+        Why it cannot be in place, or None.
+    """
+    try:
+        for patch in integration.patches:
+            importlib.import_module(patch.module)
+        factories = importlib.import_module(f"pitviper.integrations.{integration.name}.patches")
+        for patch in integration.patches:
+            _wrap(integration.name, patch, getattr(factories, patch.wrapper))
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    finally:
+        _remove(integration.name)
+    return None
+
+
+def _remove(name: str) -> None:
+    _take_back([patch for patch in _applied if patch[0] == name])
+    _applied[:] = [patch for patch in _applied if patch[0] != name]
+
+
+def unsuitable(integration: Integration) -> Optional[str]:
+    """Why the installed version of the library is not instrumented, or None."""
     if integration.distribution is None or not integration.minimum:
         return None
     version = installed_version(integration.distribution)
@@ -110,6 +157,7 @@ def _unsuitable(integration: Integration) -> Optional[str]:
     return None
 
 
+@functools.cache
 def installed_version(distribution: str) -> Optional[str]:
     """The installed version of a distribution, or None."""
     from importlib.metadata import PackageNotFoundError, version
@@ -130,14 +178,17 @@ def _wrap(name: str, patch: Patch, factory: Callable[[Any], Any]) -> None:
         if patch.optional:
             return
         raise AttributeError(f"{patch.module} has no {patch.attribute}")
-    own: Any = cast("dict[str, Any]", vars(owner)).get(attribute, original)
+    own: Any = cast("dict[str, Any]", vars(owner)).get(attribute, _INHERITED)
     replacement: Any = None
     # A name that was imported from a module patched before, as sqlite3 does from sqlite3.dbapi2.
     for _, _, _, its_original, its_replacement in _applied:
         if its_replacement is original:
-            own, replacement = its_original, its_replacement
+            replacement = its_replacement
+            if own is not _INHERITED:
+                own = original.__wrapped__ if its_original is _INHERITED else its_original
     if replacement is None:
-        replacement = factory(original)
+        # Who looks at the function, a debugger or a framework, sees the one that was there.
+        replacement = functools.update_wrapper(factory(original), original)
     setattr(owner, attribute, replacement)
     _applied.append((name, owner, attribute, own, replacement))
 

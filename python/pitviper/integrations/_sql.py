@@ -12,21 +12,24 @@ MAX_STATEMENT = 16_384
 #: builds each one anew, the memory is emptied and filled again.
 _MAX_REMEMBERED = 1_024
 #: Longest statement that is remembered, in characters.
-_MAX_REMEMBERED_LENGTH = 4_096
+MAX_REMEMBERED_LENGTH = 4_096
 
+# No alternative gives back what it took, so the time is linear in the statement's length. A word that
+# begins with a digit is a number (0x1F, 1_000, 2.5e-3) or a mistake, such as a value without quotes.
 _TOKENS = re.compile(
     r"""
       (?P<space>\s+|--[^\n]*|/\*.*?(?:\*/|$))
     | (?P<literal>
           [xXbBnN]?'(?:[^']|'')*(?:'|$)
         | \$(?P<tag>\w*)\$.*?(?:\$(?P=tag)\$|$)
-        | (?<![\w.$:@?])(?:0[xX][0-9a-fA-F]+|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(?![\w.])
+        | (?<![\w.$:@?])\.?\d(?:[eE][+-](?=\d)|[\w.])*
       )
     | (?P<name>"(?:[^"]|"")*(?:"|$)|`[^`]*(?:`|$)|\[[^\]\d][^\]]*(?:\]|$)|[:@$]?[^\W\d][\w$]*)
     | (?P<other>.)
     """,
     re.VERBOSE | re.DOTALL,
 )
+_QUALIFIES = re.compile(r"\s*\.")
 _LISTS = re.compile(r"\(\s*\?(?:\s*,\s*\?)+\s*\)")
 _OPERATIONS_WITH_TABLE = ("FROM", "INTO", "UPDATE", "TABLE", "JOIN")
 _SKIPPED_BEFORE_TABLE = ("IF", "NOT", "EXISTS", "ONLY", "OR", "REPLACE", "IGNORE", "ABORT", "FAIL", "ROLLBACK")
@@ -45,7 +48,7 @@ def describe(statement: str) -> "tuple[str, str, str]":
     if found is not None:
         return found
     described = _describe(statement[:MAX_STATEMENT])
-    if len(statement) <= _MAX_REMEMBERED_LENGTH:
+    if len(statement) <= MAX_REMEMBERED_LENGTH:
         if len(_remembered) >= _MAX_REMEMBERED:
             _remembered.clear()
         _remembered[statement] = described
@@ -55,9 +58,10 @@ def describe(statement: str) -> "tuple[str, str, str]":
 def _describe(statement: str) -> "tuple[str, str, str]":
     out: list[str] = []
     words: list[str] = []
+    lists = _ValueLists()
     for token in _TOKENS.finditer(statement):
         kind = token.lastgroup
-        if kind == "tag" or token["literal"] is not None:
+        if kind == "tag" or token["literal"] is not None or _is_quoted_value(token, words, lists):
             out.append("?")
             words.append("?")
         elif kind == "space":
@@ -65,12 +69,63 @@ def _describe(statement: str) -> "tuple[str, str, str]":
                 out.append(" ")
         else:
             text = token[0]
+            lists.follow(text, words)
             out.append(text)
             words.append(text)
     text = _LISTS.sub("(?)", "".join(out).strip())
     operation = next((word.upper() for word in words if word.isidentifier()), "")
     table = _table(words, operation)
     return text, f"{operation} {table}".strip() or "SQL", operation
+
+
+#: What a value follows, and a column alone less often.
+_BEFORE_VALUE = frozenset(("=", "<", ">", "LIKE", "GLOB", "MATCH", "REGEXP", "IS", "BETWEEN", "DEFAULT"))
+
+
+class _ValueLists:
+    """Follows the parentheses of a statement: which of them hold values, as ``IN (`` and ``VALUES (`` do."""
+
+    __slots__ = ("_closed", "_open")
+
+    def __init__(self) -> None:
+        self._open: list[bool] = []
+        # Whether the group that closed last held values: VALUES (1), (2).
+        self._closed = False
+
+    @property
+    def inside(self) -> bool:
+        return bool(self._open) and self._open[-1]
+
+    def follow(self, text: str, words: "list[str]") -> None:
+        """Takes notice of the next word."""
+        before = words[-1].upper() if words else ""
+        if text == "(":
+            self._open.append(before in ("IN", "VALUES") or (before == "," and self._closed))
+        elif text == ")":
+            self._closed = self._open.pop() if self._open else False
+        elif before == "(" and self.inside and text.upper() in ("SELECT", "WITH"):
+            self._open[-1] = False
+        elif text != ",":
+            self._closed = False
+
+
+def _is_quoted_value(token: "re.Match[str]", words: "list[str]", lists: _ValueLists) -> bool:
+    """Whether a token in double quotes is taken for a text.
+
+    Standard SQL has names in them. SQLite takes one for a text when no column has that name, which
+    only the database knows; here it is one where values are usual: after a comparison, and in the
+    lists of ``IN`` and ``VALUES``. A name with a table before or after it (``"post"."id"``, as
+    object mappers write) is a name everywhere. So a column may be masked, ``a = "b"``, which costs a
+    little of the text; a value elsewhere, ``lower("x")``, is shown.
+    """
+    if not token[0].startswith('"') or not words:
+        return False
+    if _QUALIFIES.match(token.string, token.end()):
+        return False
+    before = words[-1].upper()
+    if before == "AND":
+        return len(words) > 2 and words[-3].upper() == "BETWEEN"
+    return before in _BEFORE_VALUE or (before in ("(", ",") and lists.inside)
 
 
 def _table(words: "list[str]", operation: str) -> str:

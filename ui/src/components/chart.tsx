@@ -8,6 +8,7 @@ import { onThemeChange, token } from '../lib/theme';
 
 export interface Line {
   label: string;
+  /** A colour token. */
   color: string;
   values: (number | null)[];
   fill?: boolean;
@@ -37,7 +38,7 @@ const sync = uPlot.sync('pitviper');
 
 export function Chart({ times, lines, format, onZoom, label }: Props) {
   const host = useRef<HTMLDivElement>(null);
-  const readout = useRef<HTMLDivElement>(null);
+  const readout = useRef<HTMLSpanElement>(null);
   const zoom = useRef(onZoom);
   zoom.current = onZoom;
 
@@ -55,23 +56,28 @@ export function Chart({ times, lines, format, onZoom, label }: Props) {
       };
       const latest = lines[0] ? lines[0].values.findLastIndex((value) => value !== null) : -1;
       const show = (index: number | null | undefined) => {
-        if (!readout.current) return;
-        readout.current.textContent = lines
-          .map((line) => `${line.label} ${format(index === null || index === undefined ? null : (line.values[index] ?? null))}`)
-          .join('   ');
+        const figures = readout.current?.querySelectorAll('b') ?? [];
+        figures.forEach((figure, at) => {
+          figure.textContent = format(index === null || index === undefined ? null : (lines[at]?.values[index] ?? null));
+        });
       };
       plot = new uPlot(
         {
           width: element.clientWidth,
           height: element.clientHeight,
           cursor: { sync: { key: sync.key }, drag: { x: true, y: false, setScale: false }, y: false },
+          // The figures are in the header.
+          legend: { show: false },
           select: { show: true, left: 0, top: 0, width: 0, height: 0 },
           scales: { x: { time: true }, y: { range: (_, __, max) => [0, max > 0 ? max * 1.1 : 1] } },
-          axes: [{ ...axis, values: (_, seconds) => clock(seconds) }, { ...axis, size: 66, values: (_, values) => values.map((value) => format(value)) }],
+          axes: [
+            { ...axis, size: 30, values: (_, seconds) => clock(seconds) },
+            { ...axis, size: 66, values: (_, values) => values.map((value) => (value === 0 ? '0' : format(value))) },
+          ],
           series: [
             {},
             ...lines.map((line): uPlot.Series => {
-              const stroke = line.color.startsWith('--') ? token(line.color) : line.color;
+              const stroke = token(line.color);
               const points = { show: line.values.filter((value) => value !== null).length < 3 };
               return { label: line.label, stroke, width: 1.5, points, ...(line.fill ? { fill: `${stroke}22` } : {}) };
             }),
@@ -109,7 +115,14 @@ export function Chart({ times, lines, format, onZoom, label }: Props) {
       <header>
         <h2>{label}</h2>
         <span className="spacer" />
-        <span className="muted" ref={readout} />
+        <span className="readout muted" ref={readout}>
+          {lines.map((line) => (
+            <span key={line.label}>
+              {line.label && <i style={{ background: `var(${line.color})` }} />}
+              {line.label} <b />
+            </span>
+          ))}
+        </span>
       </header>
       <div className="chart" ref={host} role="img" aria-label={`${label} over time`} />
     </section>

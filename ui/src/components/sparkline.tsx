@@ -27,7 +27,8 @@ export function Sparkline({ values, color = '--accent', width = 64 }: Props) {
       const top = Math.max(...values.map((value) => value ?? 0), Number.MIN_VALUE);
       const step = width / Math.max(1, values.length - 1);
       const y = (value: number) => HEIGHT - 2 - (value / top) * (HEIGHT - 4);
-      context.strokeStyle = token(color);
+      // Nothing but zeros is no news, whatever the colour stands for.
+      context.strokeStyle = token(values.some((value) => value) ? color : '--text-2');
       context.lineWidth = 1.25;
       context.beginPath();
       let drawing = false;

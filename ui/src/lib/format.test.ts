@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 
-import { count, duration, percent, rate } from './format';
+import { axisLabel, count, duration, percent, rate } from './format';
 
 describe('durations', () => {
   test.each([
@@ -23,4 +23,12 @@ test('shares never hide a failure', () => {
 test('counts and rates', () => {
   expect([7, 12_345, 3_400_000].map(count)).toEqual(['7', '12.3 k', '3.40 M']);
   expect([0, 0.001, 12.14, null].map(rate)).toEqual(['0/s', '<0.01/s', '12.1/s', '–']);
+});
+
+test('marks of an axis differ from their neighbours', () => {
+  expect([0, 5e9, 10e9].map((ns) => axisLabel(ns, 5e9))).toEqual(['0', '5 s', '10 s']);
+  expect([8.1232e9, 8.12325e9].map((ns) => axisLabel(ns, 50e3))).toEqual(['8.12320 s', '8.12325 s']);
+  expect([500e3, 1e6, 1.5e6].map((ns) => axisLabel(ns, 500e3))).toEqual(['500 µs', '1.0 ms', '1.5 ms']);
+  expect(axisLabel(100e9, 50e9)).toBe('1 min 40 s');
+  expect(axisLabel(20, 10)).toBe('20 ns');
 });

@@ -19,6 +19,22 @@ export function duration(ns: number | null | undefined): string {
   return hours > 0 ? `${hours} h ${minutes} min` : `${minutes} min ${seconds % 60} s`;
 }
 
+const UNITS: [number, string][] = [
+  [1e9, 's'],
+  [1e6, 'ms'],
+  [1e3, 'µs'],
+];
+
+/** A moment on an axis whose marks are `step` nanoseconds apart: as many digits as tell it from the next. */
+export function axisLabel(ns: number, step: number): string {
+  if (ns === 0) return '0';
+  if (ns >= 60e9 && step >= 1e9) return duration(ns);
+  const [size, unit] = UNITS.find(([unitSize]) => ns >= unitSize) ?? [1, 'ns'];
+  // Steps are 1, 2 or 5 times a power of ten, so this many digits say them exactly.
+  const digits = Math.max(0, -Math.floor(Math.log10(step / size) + 1e-9));
+  return `${(ns / size).toFixed(Math.min(digits, 9))} ${unit}`;
+}
+
 /** A count. */
 export function count(value: number | null | undefined): string {
   if (value === null || value === undefined) return '–';

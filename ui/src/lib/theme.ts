@@ -31,13 +31,20 @@ export const token = (name: string): string => getComputedStyle(document.documen
 // Twenty hues that differ for most kinds of colour vision, one lightness a theme.
 const HUES = [172, 262, 32, 212, 332, 92, 292, 12, 192, 52, 242, 132, 312, 72, 232, 152, 352, 112, 272, 22];
 
+/** In percent. Neighbours in hue differ in lightness as well. */
+function lightness(index: number): number {
+  const odd = index % 2 === 1;
+  return isDark() ? (odd ? 68 : 52) : odd ? 58 : 40;
+}
+
 /** The colour of a service, by the index the server gives it: the same on every screen. */
 export function serviceColor(index: number): string {
   const hue = HUES[((index % HUES.length) + HUES.length) % HUES.length];
-  // Neighbours in hue differ in lightness as well.
-  const odd = index % 2 === 1;
-  return isDark() ? `hsl(${hue} 48% ${odd ? 68 : 52}%)` : `hsl(${hue} 55% ${odd ? 58 : 40}%)`;
+  return `hsl(${hue} ${isDark() ? 48 : 55}% ${lightness(index)}%)`;
 }
+
+/** The colour of text on a service's colour. */
+export const onServiceColor = (index: number): string => (lightness(index) > 45 ? '#101418' : '#ffffff');
 
 /** The colour index of a service, as the server computes it: 32-bit FNV-1a of its name. */
 export function colorIndex(name: string): number {

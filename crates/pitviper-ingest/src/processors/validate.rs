@@ -1,10 +1,10 @@
 //! Which spans are fit to keep.
 
-use pitviper_model::{RejectReason, ResourceSpans, Span};
+use pitviper_model::{Attributes, RejectReason, ResourceSpans, Span, Value};
 use pitviper_store::schema::MAX_START_TIME_UNIX_NANO;
 
-/// Largest text of a span, all attributes, events and links together, in bytes. Beyond it one span
-/// would be a burden on every query that meets it.
+/// Largest text of a span, all names, trace states, attributes, events and links together, in bytes.
+/// Beyond it one span would be a burden on every query that meets it.
 const MAX_SPAN_BYTES: usize = 4 * 1024 * 1024;
 
 /// Takes out the spans that cannot be kept, with a reason for each.
@@ -37,27 +37,29 @@ fn fault(span: &Span) -> Option<RejectReason> {
 }
 
 fn text_bytes(span: &Span) -> usize {
-    let events = span.events.iter().map(|event| &event.attributes);
-    let links = span.links.iter().map(|link| &link.attributes);
-    let lists = std::iter::once(&span.attributes).chain(events).chain(links);
-    let values = lists.flat_map(|list| list.iter()).map(|(key, value)| key.len() + value_bytes(value));
-    span.name.len() + span.status.message.len() + values.sum::<usize>()
+    let own = span.name.len() + span.trace_state.len() + span.status.message.len() + list_bytes(&span.attributes);
+    let events = span.events.iter().map(|event| event.name.len() + list_bytes(&event.attributes));
+    let links = span.links.iter().map(|link| link.trace_state.len() + list_bytes(&link.attributes));
+    own + events.sum::<usize>() + links.sum::<usize>()
 }
 
-fn value_bytes(value: &pitviper_model::Value) -> usize {
-    use pitviper_model::Value;
+fn list_bytes(list: &Attributes) -> usize {
+    list.iter().map(|(key, value)| key.len() + value_bytes(value)).sum()
+}
+
+fn value_bytes(value: &Value) -> usize {
     match value {
         Value::String(text) => text.len(),
         Value::Bytes(bytes) => bytes.len() * 2,
         Value::Array(values) => values.iter().map(value_bytes).sum(),
-        Value::Map(list) => list.iter().map(|(key, value)| key.len() + value_bytes(value)).sum(),
+        Value::Map(list) => list_bytes(list),
         Value::Bool(_) | Value::Int(_) | Value::Double(_) => 8,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use pitviper_model::{Attributes, ScopeSpans, SpanId, TraceId};
+    use pitviper_model::{Event, Link, ScopeSpans, SpanId, Status, TraceId};
 
     use super::*;
 
@@ -79,5 +81,28 @@ mod tests {
         assert_eq!(kept[0].scopes[0].spans, [good]);
         use RejectReason::{InvalidSpanId, InvalidTime, InvalidTraceId, TooLarge};
         assert_eq!(rejections, [InvalidTraceId, InvalidSpanId, InvalidTime, InvalidTime, TooLarge]);
+    }
+
+    #[test]
+    fn all_text_of_a_span_counts_toward_its_size() {
+        let text = || "x".repeat(MAX_SPAN_BYTES + 1);
+        let attributes: Attributes = [("a", text())].into_iter().collect();
+        let event = |event| Span { events: vec![event], ..Span::default() };
+        let link = |link| Span { links: vec![link], ..Span::default() };
+        let huge = [
+            ("name", Span { name: text(), ..Span::default() }),
+            ("trace state", Span { trace_state: text(), ..Span::default() }),
+            ("status", Span { status: Status { message: text(), ..Status::default() }, ..Span::default() }),
+            ("attribute", Span { attributes: attributes.clone(), ..Span::default() }),
+            ("event name", event(Event { name: text(), ..Event::default() })),
+            ("event attribute", event(Event { attributes: attributes.clone(), ..Event::default() })),
+            ("link trace state", link(Link { trace_state: text(), ..Link::default() })),
+            ("link attribute", link(Link { attributes, ..Link::default() })),
+        ];
+        for (what, span) in huge {
+            let ids = (TraceId([1; 16]), SpanId([1; 8]));
+            let span = Span { trace_id: ids.0, span_id: ids.1, start_time_unix_nano: 1, ..span };
+            assert_eq!(fault(&span), Some(RejectReason::TooLarge), "{what}");
+        }
     }
 }

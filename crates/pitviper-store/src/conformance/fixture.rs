@@ -22,11 +22,13 @@ pub enum Layout {
     FlushedApart,
     /// The first half is flushed.
     Half,
+    /// Each write is flushed by itself, and then they are put together.
+    Compacted,
 }
 
 impl Layout {
     /// All layouts.
-    pub const ALL: [Self; 4] = [Self::Hot, Self::Flushed, Self::FlushedApart, Self::Half];
+    pub const ALL: [Self; 5] = [Self::Hot, Self::Flushed, Self::FlushedApart, Self::Half, Self::Compacted];
 }
 
 /// Writes the fixture, one write a span, in an order that is not that of time.
@@ -37,7 +39,7 @@ pub async fn fill(store: &dyn Store, layout: Layout) -> Result<(), StoreError> {
     for (written, number) in [5, 2, 8, 1, 7, 3, 6, 4].into_iter().enumerate() {
         let flush = match layout {
             Layout::Hot | Layout::Flushed => false,
-            Layout::FlushedApart => true,
+            Layout::FlushedApart | Layout::Compacted => true,
             Layout::Half => written == 4,
         };
         if flush {
@@ -49,6 +51,10 @@ pub async fn fill(store: &dyn Store, layout: Layout) -> Result<(), StoreError> {
     store.append(resend(&[2, 8])).await?;
     match layout {
         Layout::Flushed | Layout::FlushedApart => store.flush().await,
+        Layout::Compacted => {
+            store.flush().await?;
+            store.compact().await
+        }
         Layout::Hot | Layout::Half => Ok(()),
     }
 }

@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 use super::hot::{FlushPolicy, HotBatch, Tiers, merge_rows};
 use super::manifest::{Manifest, Table};
 use super::segment::{Segment, SegmentCache};
-use super::segment_write::SegmentWriter;
+use super::segment_write::{SegmentPlace, write_rows, write_spans};
 use super::wal::Wal;
 use crate::schema::{SpanMetricKey, SpanMetricsBuilder, read_span_metrics};
 use crate::store::{Red, StoreError};
@@ -144,18 +144,18 @@ fn flush_batches(context: &FlushContext, batches: &[Arc<HotBatch>]) -> Result<()
     let (Some(first), Some(last)) = (batches.first(), batches.last()) else { return Ok(()) };
     let rows = merge_rows(batches.iter().map(|batch| &batch.rows))
         .map_err(|error| StoreError::Engine(format!("putting batches together: {error}")))?;
-    let writer = SegmentWriter {
+    let place = SegmentPlace {
         dir: &context.segments_dir,
         temporary_dir: &context.temporary_dir,
         sequences: (first.first_sequence, last.last_sequence),
+        level: 0,
     };
     let mut written = Vec::new();
     if let Some(spans) = &rows.spans {
-        written.push(writer.write_spans(spans)?);
+        written.push(write_spans(place, spans)?);
     }
     if let Some(metrics) = &rows.span_metrics {
-        let (metrics, services) = sum_metrics(metrics);
-        written.push(writer.write(Table::SpanMetrics, &metrics, services)?);
+        written.push(write_rows(place, Table::SpanMetrics, &sum_metrics([metrics]))?);
     }
     context.manifest.add_segments(&written, last.last_sequence)?;
     let segment = |row| Arc::new(Segment::new(&context.segments_dir, row, Arc::clone(&context.segment_cache)));
@@ -168,10 +168,10 @@ fn flush_batches(context: &FlushContext, batches: &[Arc<HotBatch>]) -> Result<()
     Ok(())
 }
 
-/// Adds up the rows of one key and bucket, sorted by (service, name, bucket); and the services in them.
-fn sum_metrics(metrics: &RecordBatch) -> (RecordBatch, Vec<String>) {
+/// Adds up the rows of one key and bucket, sorted by (service, name, bucket).
+pub(super) fn sum_metrics<'a>(metrics: impl IntoIterator<Item = &'a RecordBatch>) -> RecordBatch {
     let mut sums: FxHashMap<SpanMetricKey, Red> = FxHashMap::default();
-    for (key, red) in read_span_metrics(metrics) {
+    for (key, red) in metrics.into_iter().flat_map(read_span_metrics) {
         sums.entry(key).or_default().merge(&red);
     }
     let mut rows: Vec<(SpanMetricKey, Red)> = sums.into_iter().collect();
@@ -179,12 +179,8 @@ fn sum_metrics(metrics: &RecordBatch) -> (RecordBatch, Vec<String>) {
         (&left.service, &left.name, left.bucket_start_ns).cmp(&(&right.service, &right.name, right.bucket_start_ns))
     });
     let mut builder = SpanMetricsBuilder::new();
-    let mut services: Vec<String> = Vec::new();
     for (key, red) in &rows {
         builder.append(key, red);
-        if services.last() != Some(&key.service) {
-            services.push(key.service.clone());
-        }
     }
-    (builder.finish(), services)
+    builder.finish()
 }

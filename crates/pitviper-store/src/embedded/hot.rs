@@ -16,6 +16,7 @@ use arrow::datatypes::Int64Type;
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use parking_lot::Mutex;
+use rustc_hash::FxHashSet;
 
 use super::manifest::Table;
 use super::segment::Segment;
@@ -245,6 +246,18 @@ impl Tiers {
         Arc::make_mut(&mut state.segments).extend(segments);
         let bytes: usize = flushed.iter().map(|batch| batch.bytes).sum();
         self.reserved_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Swaps segments for the one that holds their rows, or for none; returns those that are gone.
+    pub(super) fn replace_segments(&self, files: &FxHashSet<&str>, with: Option<Arc<Segment>>) -> Vec<Arc<Segment>> {
+        let mut state = self.state.lock();
+        let segments = Arc::make_mut(&mut state.segments);
+        let is_gone = |segment: &Arc<Segment>| files.contains(segment.row.file.as_str());
+        let (gone, mut kept): (Vec<_>, Vec<_>) = std::mem::take(segments).into_iter().partition(is_gone);
+        kept.extend(with);
+        kept.sort_by_key(|segment| segment.row.min_sequence);
+        *segments = kept;
+        gone
     }
 
     /// All that is visible now.

@@ -7,13 +7,38 @@
 use std::path::Path;
 
 use parking_lot::Mutex;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use rustc_hash::FxHashSet;
 
 use crate::schema::SCHEMA_VERSION;
 use crate::store::StoreError;
 
 /// Patience with another connection's lock, for tools that read the manifest while the server runs.
 const BUSY_TIMEOUT_MS: u64 = 5_000;
+
+/// What leads from one schema version to the next, the first from nothing. Data directories of all
+/// earlier versions go through the steps they lack, in one transaction.
+const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [
+    "CREATE TABLE segments (
+         file TEXT PRIMARY KEY,
+         table_name TEXT NOT NULL,
+         row_count INTEGER NOT NULL,
+         byte_count INTEGER NOT NULL,
+         min_start_ns INTEGER NOT NULL,
+         max_start_ns INTEGER NOT NULL,
+         min_sequence INTEGER NOT NULL,
+         max_sequence INTEGER NOT NULL,
+         level INTEGER NOT NULL,
+         services TEXT NOT NULL
+     ) STRICT;
+     CREATE TABLE progress (
+         only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+         flushed_sequence INTEGER NOT NULL
+     ) STRICT;
+     INSERT INTO progress VALUES (1, 0);",
+    // Segments of version 1 have no trace index until they are merged.
+    "ALTER TABLE segments ADD COLUMN index_bytes INTEGER NOT NULL DEFAULT 0;",
+];
 
 /// The tables that have segments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -43,7 +68,10 @@ pub(super) struct SegmentRow {
     /// File name in the segments' directory.
     pub(super) file: String,
     pub(super) rows: u64,
+    /// Size of the file.
     pub(super) bytes: u64,
+    /// Size of what lies beside the file: its trace index.
+    pub(super) index_bytes: u64,
     /// Earliest and latest start, both inside; of a metric, the bucket's start.
     pub(super) min_start_ns: i64,
     pub(super) max_start_ns: i64,
@@ -53,6 +81,13 @@ pub(super) struct SegmentRow {
     pub(super) level: u32,
     /// The services in it, sorted; empty when not known.
     pub(super) services: Vec<String>,
+}
+
+impl SegmentRow {
+    /// Room it takes on disk, in bytes.
+    pub(super) fn disk_bytes(&self) -> u64 {
+        self.bytes + self.index_bytes
+    }
 }
 
 /// The manifest of one data directory.
@@ -72,28 +107,8 @@ impl Manifest {
         if found > SCHEMA_VERSION {
             return Err(StoreError::NewerSchema { found, known: SCHEMA_VERSION });
         }
-        connection.execute_batch(&format!(
-            "BEGIN;
-             CREATE TABLE IF NOT EXISTS segments (
-                 file TEXT PRIMARY KEY,
-                 table_name TEXT NOT NULL,
-                 row_count INTEGER NOT NULL,
-                 byte_count INTEGER NOT NULL,
-                 min_start_ns INTEGER NOT NULL,
-                 max_start_ns INTEGER NOT NULL,
-                 min_sequence INTEGER NOT NULL,
-                 max_sequence INTEGER NOT NULL,
-                 level INTEGER NOT NULL,
-                 services TEXT NOT NULL
-             ) STRICT;
-             CREATE TABLE IF NOT EXISTS progress (
-                 only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
-                 flushed_sequence INTEGER NOT NULL
-             ) STRICT;
-             INSERT OR IGNORE INTO progress VALUES (1, 0);
-             PRAGMA user_version = {SCHEMA_VERSION};
-             COMMIT;"
-        ))?;
+        let steps: String = MIGRATIONS.iter().skip(found as usize).copied().collect();
+        connection.execute_batch(&format!("BEGIN; {steps} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"))?;
         Ok(Self { connection: Mutex::new(connection) })
     }
 
@@ -112,7 +127,7 @@ impl Manifest {
         let connection = self.connection.lock();
         let mut statement = connection.prepare(
             "SELECT file, table_name, row_count, byte_count, min_start_ns, max_start_ns, min_sequence, max_sequence,
-                    level, services FROM segments ORDER BY min_sequence, file",
+                    level, services, index_bytes FROM segments ORDER BY min_sequence, file",
         )?;
         let rows = statement.query_map([], read_row)?.collect::<Result<Vec<_>, _>>()?;
         Ok(rows.into_iter().flatten().collect())
@@ -123,27 +138,50 @@ impl Manifest {
         let mut connection = self.connection.lock();
         let transaction = connection.transaction()?;
         for segment in segments {
-            transaction.execute(
-                "INSERT INTO segments (file, table_name, row_count, byte_count, min_start_ns, max_start_ns,
-                     min_sequence, max_sequence, level, services) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                params![
-                    segment.file,
-                    segment.table.as_str(),
-                    segment.rows.cast_signed(),
-                    segment.bytes.cast_signed(),
-                    segment.min_start_ns,
-                    segment.max_start_ns,
-                    segment.min_sequence.cast_signed(),
-                    segment.max_sequence.cast_signed(),
-                    segment.level,
-                    join_services(&segment.services),
-                ],
-            )?;
+            insert(&transaction, segment)?;
         }
         transaction.execute("UPDATE progress SET flushed_sequence = ?", [flushed_sequence.cast_signed()])?;
         transaction.commit()?;
         Ok(())
     }
+
+    /// Forgets segments and, in the same step, adds the one that holds their rows, if any.
+    pub(super) fn replace_segments(
+        &self,
+        files: &FxHashSet<&str>,
+        with: Option<&SegmentRow>,
+    ) -> Result<(), StoreError> {
+        let mut connection = self.connection.lock();
+        let transaction = connection.transaction()?;
+        for file in files {
+            transaction.execute("DELETE FROM segments WHERE file = ?", [file])?;
+        }
+        if let Some(segment) = with {
+            insert(&transaction, segment)?;
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+}
+
+fn insert(transaction: &Transaction<'_>, segment: &SegmentRow) -> rusqlite::Result<usize> {
+    transaction.execute(
+        "INSERT INTO segments (file, table_name, row_count, byte_count, min_start_ns, max_start_ns,
+             min_sequence, max_sequence, level, services, index_bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        params![
+            segment.file,
+            segment.table.as_str(),
+            segment.rows.cast_signed(),
+            segment.bytes.cast_signed(),
+            segment.min_start_ns,
+            segment.max_start_ns,
+            segment.min_sequence.cast_signed(),
+            segment.max_sequence.cast_signed(),
+            segment.level,
+            join_services(&segment.services),
+            segment.index_bytes.cast_signed(),
+        ],
+    )
 }
 
 /// One service a line. A name with a line break in it makes the whole list unknown, which only costs
@@ -168,6 +206,7 @@ fn read_row(row: &Row<'_>) -> rusqlite::Result<Option<SegmentRow>> {
         max_sequence: unsigned(7)?,
         level: row.get(8)?,
         services: services.lines().map(str::to_owned).collect(),
+        index_bytes: unsigned(10)?,
     }))
 }
 
@@ -181,6 +220,7 @@ mod tests {
             file: file.into(),
             rows: 3,
             bytes: 9,
+            index_bytes: 2,
             min_start_ns: -5,
             max_start_ns: 7,
             min_sequence: 1,
@@ -209,6 +249,37 @@ mod tests {
         manifest.add_segments(&[segment("x")], 4).unwrap();
         assert!(manifest.add_segments(&[segment("y"), segment("x")], 9).is_err());
         assert_eq!((manifest.flushed_sequence().unwrap(), manifest.segments().unwrap()), (4, vec![segment("x")]));
+    }
+
+    #[test]
+    fn segments_are_replaced_in_one_step() {
+        let dir = tempfile::tempdir().unwrap();
+        let manifest = Manifest::open(&dir.path().join("manifest.sqlite")).unwrap();
+        manifest.add_segments(&[segment("x"), segment("y"), segment("z")], 4).unwrap();
+        let taken = FxHashSet::from_iter(["x", "y"]);
+        assert!(manifest.replace_segments(&taken, Some(&segment("z"))).is_err(), "a name that is in use");
+        assert_eq!(manifest.segments().unwrap().len(), 3);
+        manifest.replace_segments(&taken, Some(&segment("xy"))).unwrap();
+        let files: Vec<String> = manifest.segments().unwrap().into_iter().map(|segment| segment.file).collect();
+        assert_eq!((files, manifest.flushed_sequence().unwrap()), (vec!["xy".to_owned(), "z".to_owned()], 4));
+    }
+
+    #[test]
+    fn a_manifest_of_the_first_version_is_carried_forward() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("manifest.sqlite");
+        let old = Connection::open(&path).unwrap();
+        old.execute_batch(&format!("{} PRAGMA user_version = 1;", MIGRATIONS[0])).unwrap();
+        old.execute_batch(
+            "INSERT INTO segments VALUES ('x', 'spans', 3, 9, -5, 7, 1, 4, 0, 'a\nb'); UPDATE progress SET flushed_sequence = 4;",
+        )
+        .unwrap();
+        drop(old);
+        for _ in 0..2 {
+            let manifest = Manifest::open(&path).unwrap();
+            let expected = SegmentRow { index_bytes: 0, ..segment("x") };
+            assert_eq!((manifest.flushed_sequence().unwrap(), manifest.segments().unwrap()), (4, vec![expected]));
+        }
     }
 
     #[test]

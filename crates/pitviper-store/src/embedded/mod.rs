@@ -2,7 +2,7 @@
 //!
 //! The path of a write: `frame` makes bytes of it, `commit` groups it with its neighbours, `wal`
 //! puts the group on disk, `hot` makes it visible, and a minute later `flush` moves it into sorted
-//! `segment`s that the `manifest` makes count. The path of a question: a `hot` snapshot of memory
+//! `segment`s that the `manifest` makes count; `upkeep` merges them and lets old ones go. The path of a question: a `hot` snapshot of memory
 //! and segments; then `traces`, `metrics` and `resources` read what they need directly, and
 //! `search` asks the query engine.
 //!
@@ -19,7 +19,9 @@ mod resources;
 mod search;
 mod segment;
 mod segment_write;
+mod trace_index;
 mod traces;
+mod upkeep;
 mod wal;
 
 use std::fs::{File, TryLockError};
@@ -38,9 +40,11 @@ use tokio::sync::oneshot;
 use self::commit::{Committer, Request};
 use self::flush::{FlushContext, Flusher};
 use self::hot::{FlushPolicy, Snapshot, Tiers, batch_bytes};
-use self::manifest::{Manifest, Table};
+use self::manifest::{Manifest, SegmentRow, Table};
 use self::search::Engine;
 use self::segment::{Segment, SegmentCache};
+pub use self::upkeep::Retention;
+use self::upkeep::{Upkeep, UpkeepContext};
 use self::wal::{Wal, WalGauges};
 use crate::schema::WriteBatch;
 use crate::store::{
@@ -79,6 +83,8 @@ pub struct EmbeddedConfig {
     pub flush_rows: usize,
     /// When a write counts as durable.
     pub durability: Durability,
+    /// How long data is kept.
+    pub retention: Retention,
 }
 
 impl EmbeddedConfig {
@@ -98,6 +104,7 @@ impl EmbeddedConfig {
             flush_after_ms: Self::DEFAULT_FLUSH_AFTER_MS,
             flush_rows: Self::DEFAULT_FLUSH_ROWS,
             durability: Durability::default(),
+            retention: Retention::default(),
         }
     }
 }
@@ -109,6 +116,7 @@ pub struct EmbeddedStore {
     wal: Arc<Mutex<Wal>>,
     wal_gauges: Arc<WalGauges>,
     flush: Arc<FlushContext>,
+    upkeep: Arc<UpkeepContext>,
     engine: Engine,
     running: Mutex<Option<Running>>,
     durable_sequence: Arc<AtomicU64>,
@@ -121,6 +129,7 @@ pub struct EmbeddedStore {
 struct Running {
     committer: Committer,
     flusher: Flusher,
+    upkeep: Upkeep,
     /// Held for the lock on the data directory.
     _lock: File,
 }
@@ -149,9 +158,14 @@ impl EmbeddedStore {
         let lock = lock_dir(dir)?;
         let manifest = Manifest::open(&dir.join("manifest.sqlite"))?;
         let rows = manifest.segments()?;
-        let known: FxHashSet<&str> = rows.iter().map(|row| row.file.as_str()).collect();
+        let known: FxHashSet<PathBuf> = rows
+            .iter()
+            .map(|row| segments_dir.join(&row.file))
+            .flat_map(|path| [trace_index::path_of(&path), path])
+            .collect();
         remove_others(&segments_dir, &known)?;
         remove_others(&temporary_dir, &FxHashSet::default())?;
+        report_missing(&segments_dir, &rows)?;
         let segment_cache = Arc::new(SegmentCache::default());
         let segments = rows
             .into_iter()
@@ -179,18 +193,22 @@ impl EmbeddedStore {
             flushes: AtomicU64::new(0),
             failures: AtomicU64::new(0),
         });
-        let start = || -> io::Result<(Committer, Flusher, Engine)> {
+        let upkeep = UpkeepContext::new(Arc::clone(&flush), config.retention, Arc::clone(&durable_sequence));
+        let upkeep = Arc::new(upkeep);
+        let start = || -> io::Result<(Running, Engine)> {
             let committer = Committer::start(Arc::clone(&wal), Arc::clone(&tiers), Arc::clone(&durable_sequence))?;
-            Ok((committer, Flusher::start(Arc::clone(&flush))?, Engine::start()?))
+            let (flusher, upkeep) = (Flusher::start(Arc::clone(&flush))?, Upkeep::start(Arc::clone(&upkeep))?);
+            Ok((Running { committer, flusher, upkeep, _lock: lock }, Engine::start()?))
         };
-        let (committer, flusher, engine) = start().map_err(io_error(|| "starting the store's threads".to_owned()))?;
+        let (running, engine) = start().map_err(io_error(|| "starting the store's threads".to_owned()))?;
         Ok(Self {
             tiers,
             wal,
             wal_gauges,
             flush,
+            upkeep,
             engine,
-            running: Mutex::new(Some(Running { committer, flusher, _lock: lock })),
+            running: Mutex::new(Some(running)),
             durable_sequence,
             wal_frames_truncated: recovery.frames_truncated,
             closed: AtomicBool::new(false),
@@ -284,6 +302,14 @@ impl Store for EmbeddedStore {
         self.request_flush()?.await.map_err(|_| StoreError::Closed)?
     }
 
+    async fn compact(&self) -> Result<(), StoreError> {
+        let requested = {
+            let running = self.running.lock();
+            running.as_ref().ok_or(StoreError::Closed)?.upkeep.request()?
+        };
+        requested.await.map_err(|_| StoreError::Closed)?
+    }
+
     async fn close(&self) -> Result<(), StoreError> {
         if self.closed.swap(true, Ordering::AcqRel) {
             return Ok(());
@@ -293,6 +319,7 @@ impl Store for EmbeddedStore {
         let wal = Arc::clone(&self.wal);
         blocking(move || {
             // What is queued is still written and acknowledged; then all of it is flushed.
+            running.upkeep.stop();
             running.committer.stop();
             wal.lock().rotate();
             let flushed = running.flusher.request(durable_sequence.load(Ordering::Acquire))?;
@@ -312,7 +339,7 @@ impl Store for EmbeddedStore {
             hot_spans,
             hot_bytes: self.tiers.reserved_bytes() as u64,
             segments: snapshot.segments.len() as u64,
-            segment_bytes: snapshot.segments.iter().map(|segment| segment.row.bytes).sum(),
+            segment_bytes: snapshot.segments.iter().map(|segment| segment.row.disk_bytes()).sum(),
             wal_bytes: self.wal_gauges.bytes.load(Ordering::Relaxed),
             durable_sequence: self.durable_sequence.load(Ordering::Acquire),
             wal_syncs: self.wal_gauges.syncs.load(Ordering::Relaxed),
@@ -320,6 +347,11 @@ impl Store for EmbeddedStore {
             flush_failures: self.flush.failures.load(Ordering::Relaxed),
             busy_rejections: self.tiers.busy_rejections(),
             wal_frames_truncated: self.wal_frames_truncated,
+            merges: self.upkeep.figures.merges.load(Ordering::Relaxed),
+            merged_rows: self.upkeep.figures.merged_rows.load(Ordering::Relaxed),
+            upkeep_failures: self.upkeep.figures.failures.load(Ordering::Relaxed),
+            spans_expired_by_age: self.upkeep.figures.spans_expired_by_age.load(Ordering::Relaxed),
+            spans_expired_by_size: self.upkeep.figures.spans_expired_by_size.load(Ordering::Relaxed),
         }
     }
 }
@@ -327,6 +359,7 @@ impl Store for EmbeddedStore {
 impl Drop for EmbeddedStore {
     fn drop(&mut self) {
         if let Some(mut running) = self.running.lock().take() {
+            running.upkeep.stop();
             running.committer.stop();
             running.flusher.stop();
         }
@@ -354,11 +387,11 @@ fn lock_dir(dir: &Path) -> Result<File, StoreError> {
 }
 
 /// Deletes what a crash left behind: files the manifest does not know.
-fn remove_others(dir: &Path, known: &FxHashSet<&str>) -> Result<(), StoreError> {
+fn remove_others(dir: &Path, known: &FxHashSet<PathBuf>) -> Result<(), StoreError> {
     let remove = || -> io::Result<()> {
         for entry in std::fs::read_dir(dir)? {
             let entry = entry?;
-            if !entry.file_name().to_str().is_some_and(|name| known.contains(name)) {
+            if !known.contains(&entry.path()) {
                 tracing::info!(path = %entry.path().display(), "removing a file that no finished flush wrote");
                 std::fs::remove_file(entry.path())?;
             }
@@ -366,6 +399,15 @@ fn remove_others(dir: &Path, known: &FxHashSet<&str>) -> Result<(), StoreError> 
         Ok(())
     };
     remove().map_err(io_error(|| format!("cleaning {}", dir.display())))
+}
+
+/// Refuses to open with a segment missing: answering without its rows would look like an answer.
+fn report_missing(dir: &Path, rows: &[SegmentRow]) -> Result<(), StoreError> {
+    for row in rows {
+        let path = dir.join(&row.file);
+        std::fs::metadata(&path).map_err(io_error(|| format!("looking for the segment {}", path.display())))?;
+    }
+    Ok(())
 }
 
 /// Makes a rename or a new file in the directory durable.

@@ -1,21 +1,23 @@
 //! Segments: sorted, immutable Parquet files.
 //!
 //! Spans are sorted by (service, name, start), which serves the questions people ask most; the rows
-//! of one trace are then scattered, and found through a bloom filter on the trace id in each row group.
+//! of one trace are then scattered, and found through the index beside the segment.
 
 use std::fs::File;
+use std::io::ErrorKind;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::{Array, AsArray, BooleanArray};
 use arrow::record_batch::RecordBatch;
 use parking_lot::Mutex;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
-    ArrowPredicateFn, ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowFilter,
+    ArrowPredicateFn, ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
+    ParquetRecordBatchReaderBuilder, RowFilter, RowSelection,
 };
-use parquet::bloom_filter::Sbbf;
-use parquet::errors::ParquetError;
 use parquet::file::metadata::PageIndexPolicy;
 use pitviper_model::TraceId;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -23,12 +25,14 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::io_error;
 use super::manifest::{SegmentRow, Table};
 use super::resources::Summary;
+use super::trace_index::{self, TraceIndex};
 use crate::store::{StoreError, TimeRange};
 
 /// Most memory for footers, filters and metrics of segments that queries have used, in bytes.
 const CACHE_BYTES_LIMIT: usize = 256 * 1024 * 1024;
 /// Rows decoded at once.
 const READ_BATCH_ROWS: usize = 8_192;
+
 /// A segment on disk.
 #[derive(Debug)]
 pub(super) struct Segment {
@@ -36,13 +40,15 @@ pub(super) struct Segment {
     pub(super) path: PathBuf,
     cache: Arc<SegmentCache>,
     resources: Mutex<Option<Arc<Summary>>>,
+    /// Its rows are in other segments now, or not wanted any more.
+    is_obsolete: AtomicBool,
 }
 
 /// What is kept in memory of a segment that queries have used.
 #[derive(Debug)]
 pub(super) struct OpenSegment {
     metadata: ArrowReaderMetadata,
-    trace_filters: Vec<Option<Sbbf>>,
+    trace_index: Option<TraceIndex>,
     /// All rows of a metrics segment; none of others.
     pub(super) rows: Vec<RecordBatch>,
     bytes: usize,
@@ -78,10 +84,23 @@ impl SegmentCache {
             state.bytes -= replaced.bytes;
         }
         state.bytes += open.bytes;
-        while state.bytes > CACHE_BYTES_LIMIT && state.open.len() > 1 {
-            let oldest = state.open.iter().min_by_key(|(_, (_, used))| *used).map(|(file, _)| file.clone());
-            let Some((gone, _)) = oldest.and_then(|oldest| state.open.remove(&oldest)) else { break };
+        state.shrink();
+    }
+
+    fn forget(&self, file: &str) {
+        let mut state = self.0.lock();
+        if let Some((gone, _)) = state.open.remove(file) {
             state.bytes -= gone.bytes;
+        }
+    }
+}
+
+impl CacheState {
+    fn shrink(&mut self) {
+        while self.bytes > CACHE_BYTES_LIMIT && self.open.len() > 1 {
+            let oldest = self.open.iter().min_by_key(|(_, (_, used))| *used).map(|(file, _)| file.clone());
+            let Some((gone, _)) = oldest.and_then(|oldest| self.open.remove(&oldest)) else { break };
+            self.bytes -= gone.bytes;
         }
     }
 }
@@ -89,7 +108,13 @@ impl SegmentCache {
 impl Segment {
     pub(super) fn new(dir: &Path, row: SegmentRow, cache: Arc<SegmentCache>) -> Self {
         let path = dir.join(&row.file);
-        Self { row, path, cache, resources: Mutex::new(None) }
+        Self { row, path, cache, resources: Mutex::new(None), is_obsolete: AtomicBool::new(false) }
+    }
+
+    /// Lets the files go once no query reads them any more. To be called when the manifest has
+    /// already forgotten the segment.
+    pub(super) fn retire(&self) {
+        self.is_obsolete.store(true, Ordering::Release);
     }
 
     /// Whether it has rows that may start in the range.
@@ -126,7 +151,10 @@ impl Segment {
         if let Some(known) = self.cache.get(&self.row.file) {
             return Ok(known);
         }
-        let open = OpenSegment::load(self.file()?, self.row.table).map_err(|error| self.error(error.as_ref()))?;
+        let mut open = OpenSegment::load(self.file()?, self.row.table).map_err(|error| self.error(error.as_ref()))?;
+        if self.row.table == Table::Spans {
+            open.add_index(TraceIndex::open(&trace_index::path_of(&self.path), self.row.rows), &self.path);
+        }
         let open = Arc::new(open);
         self.cache.put(&self.row.file, Arc::clone(&open));
         Ok(open)
@@ -160,20 +188,75 @@ impl Segment {
         columns: Option<&[&str]>,
     ) -> Result<Vec<RecordBatch>, StoreError> {
         let open = self.open()?;
-        let row_groups = open.row_groups_with(traces);
-        if row_groups.is_empty() {
+        let rows = self.rows_with(&open, traces);
+        if rows.as_ref().is_some_and(Vec::is_empty) {
             return Ok(Vec::new());
         }
         let wanted = Arc::clone(traces);
         let is_wanted = ArrowPredicateFn::new(open.projection(Some(&["trace_id"])), move |batch: RecordBatch| {
             Ok(trace_mask(batch.column(0).as_ref(), &wanted))
         });
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.file()?, open.metadata.clone())
-            .with_row_groups(row_groups)
+        let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.file()?, open.metadata.clone());
+        if let Some(rows) = rows {
+            builder = builder.with_row_selection(selection(rows, self.row.rows));
+        }
+        let builder = builder
             .with_row_filter(RowFilter::new(vec![Box::new(is_wanted)]))
             .with_projection(open.projection(columns));
         collect(builder).map_err(|error| self.error(error.as_ref()))
     }
+
+    /// The rows that may belong to one of the traces, in order, none twice; `None` when the index
+    /// cannot tell.
+    fn rows_with(&self, open: &OpenSegment, traces: &FxHashSet<TraceId>) -> Option<Vec<Range<u64>>> {
+        let index = open.trace_index.as_ref()?;
+        let mut rows = Vec::new();
+        for trace in traces {
+            if let Err(error) = index.find(*trace, &mut rows) {
+                tracing::warn!(path = %self.path.display(), %error, "looking through all of the segment instead");
+                return None;
+            }
+        }
+        rows.sort_unstable_by_key(|range| range.start);
+        // Ranges are whole pages, so they are equal or apart.
+        rows.dedup();
+        Some(rows)
+    }
+
+    /// Which rows may belong to the trace, for those who read the file themselves; `None` when the
+    /// index cannot tell.
+    pub(super) fn rows_of_trace(&self, trace: TraceId) -> Result<Option<RowSelection>, StoreError> {
+        let rows = self.rows_with(&*self.open()?, &FxHashSet::from_iter([trace]));
+        Ok(rows.map(|rows| selection(rows, self.row.rows)))
+    }
+
+    /// Reads all rows in order, without keeping anything in the cache.
+    pub(super) fn stream(&self) -> Result<ParquetRecordBatchReader, StoreError> {
+        let reader = ParquetRecordBatchReaderBuilder::try_new(self.file()?)
+            .and_then(|builder| builder.with_batch_size(READ_BATCH_ROWS).build());
+        reader.map_err(|error| self.error(&error))
+    }
+}
+
+impl Drop for Segment {
+    fn drop(&mut self) {
+        if !self.is_obsolete.load(Ordering::Acquire) {
+            return;
+        }
+        self.cache.forget(&self.row.file);
+        for path in [&self.path, &trace_index::path_of(&self.path)] {
+            if let Err(error) = std::fs::remove_file(path)
+                && error.kind() != ErrorKind::NotFound
+            {
+                tracing::warn!(path = %path.display(), %error, "could not remove a file; the next start will");
+            }
+        }
+    }
+}
+
+fn selection(rows: Vec<Range<u64>>, total: u64) -> RowSelection {
+    let rows = rows.into_iter().map(|range| range.start as usize..range.end as usize);
+    RowSelection::from_consecutive_ranges(rows, total as usize)
 }
 
 /// What went wrong with a file's contents: one of the reader's two kinds of error.
@@ -199,35 +282,26 @@ impl OpenSegment {
     fn load(file: File, table: Table) -> Result<Self, ReadError> {
         let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
         let metadata = ArrowReaderMetadata::load(&file, options)?;
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata.clone());
         let mut bytes = metadata.metadata().memory_size();
-        let (mut trace_filters, mut rows) = (Vec::new(), Vec::new());
-        match table {
-            Table::Spans => {
-                let schema = metadata.parquet_schema();
-                let column = schema.columns().iter().position(|column| column.name() == "trace_id");
-                let column = column.ok_or_else(|| ParquetError::General("there is no column trace_id".to_owned()))?;
-                for (row_group, description) in metadata.metadata().row_groups().iter().enumerate() {
-                    trace_filters.push(builder.get_row_group_column_bloom_filter(row_group, column)?);
-                    let filter_bytes = description.column(column).bloom_filter_length().unwrap_or_default();
-                    bytes += usize::try_from(filter_bytes).unwrap_or_default();
-                }
-            }
-            Table::SpanMetrics => {
-                rows = collect(builder)?;
-                bytes += rows.iter().map(RecordBatch::get_array_memory_size).sum::<usize>();
-            }
+        let mut rows = Vec::new();
+        if table == Table::SpanMetrics {
+            rows = collect(ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata.clone()))?;
+            bytes += rows.iter().map(RecordBatch::get_array_memory_size).sum::<usize>();
         }
-        Ok(Self { metadata, trace_filters, rows, bytes })
+        Ok(Self { metadata, trace_index: None, rows, bytes })
     }
 
-    /// The row groups that may hold one of the traces.
-    fn row_groups_with(&self, traces: &FxHashSet<TraceId>) -> Vec<usize> {
-        let may_hold = |filter: &Option<Sbbf>| match filter {
-            Some(filter) => traces.iter().any(|trace| filter.check(trace.0.as_slice())),
-            None => true,
-        };
-        (0..self.trace_filters.len()).filter(|&row_group| may_hold(&self.trace_filters[row_group])).collect()
+    /// Takes the segment's trace index. Without it, whole segments are read to find a trace.
+    fn add_index(&mut self, opened: std::io::Result<TraceIndex>, segment: &Path) {
+        match opened {
+            Ok(index) => {
+                self.bytes += index.memory_size();
+                self.trace_index = Some(index);
+            }
+            Err(error) => {
+                tracing::warn!(segment = %segment.display(), %error, "no trace index; finding traces in it is slow");
+            }
+        }
     }
 
     fn projection(&self, columns: Option<&[&str]>) -> ProjectionMask {

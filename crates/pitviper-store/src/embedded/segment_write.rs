@@ -1,11 +1,15 @@
-//! Writing segments: spans sorted by (service, name, start), columns encoded for what they hold.
+//! Writing segments: columns encoded for what they hold, spans in the order (service, name, start).
+//!
+//! A segment is written batch by batch, so that merging large ones needs little memory. It lies in
+//! the temporary directory until it is whole and synced, and counts once the manifest names it.
 
+use std::collections::BTreeSet;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use arrow::array::{Array, AsArray, UInt32Array};
-use arrow::compute::take_record_batch;
-use arrow::datatypes::{Int32Type, Int64Type};
+use arrow::compute::{max, min, take_record_batch};
+use arrow::datatypes::{Int32Type, Int64Type, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
@@ -13,91 +17,172 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
 use super::manifest::{SegmentRow, Table};
+use super::trace_index::{self, TraceIndexBuilder};
 use super::{io_error, sync_dir};
 use crate::store::StoreError;
 
-/// Rows of a row group: the unit of pruning by statistics and bloom filter.
+/// Rows of a row group: the unit of pruning by statistics.
 const ROW_GROUP_ROWS: usize = 65_536;
 /// Rows of a data page: the unit of reading a few rows. Small, because a waterfall reads single rows.
-const PAGE_ROWS: usize = 4_096;
-/// Higher levels save a tenth of the bytes for twice the time.
-const ZSTD_LEVEL: i32 = 1;
-/// Share of trace ids that a row group claims to hold wrongly.
-const BLOOM_FALSE_POSITIVES: f64 = 0.01;
+pub(super) const PAGE_ROWS: usize = 4_096;
+/// What a flush can afford; higher levels save a tenth of the bytes for twice the time.
+const ZSTD_LEVEL_OF_NEW: i32 = 1;
+/// For what was merged so often that it stays as it is.
+const ZSTD_LEVEL_OF_OLD: i32 = 3;
+/// From this merge level on segments count as old.
+const OLD_FROM_LEVEL: u32 = 2;
 /// Columns that hold distinct bytes in every row: no dictionary, and nothing for zstd to find.
 const RANDOM_COLUMNS: [&str; 3] = ["trace_id", "span_id", "parent_span_id"];
-/// Columns nobody prunes by.
-const UNPRUNED_COLUMNS: [&str; 9] =
-    ["span_id", "parent_span_id", "detail", "events", "links", "trace_state", "attr_types", "resource", "scope"];
-/// A segment that is written and synced, and not yet in the manifest.
-pub(super) struct SegmentWriter<'a> {
+/// Columns nobody prunes by. The trace index finds trace ids.
+const UNPRUNED_COLUMNS: [&str; 10] = [
+    "trace_id",
+    "span_id",
+    "parent_span_id",
+    "detail",
+    "events",
+    "links",
+    "trace_state",
+    "attr_types",
+    "resource",
+    "scope",
+];
+
+/// Where segments are written, and what their names say of them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SegmentPlace<'a> {
     /// Where segments live.
     pub(super) dir: &'a Path,
     /// Where files are until they are whole.
     pub(super) temporary_dir: &'a Path,
     /// The first and the last write it holds.
     pub(super) sequences: (u64, u64),
+    /// How often its rows were merged: zero for a flush.
+    pub(super) level: u32,
 }
 
-impl SegmentWriter<'_> {
-    /// Sorts spans and writes them.
-    pub(super) fn write_spans(&self, spans: &RecordBatch) -> Result<SegmentRow, StoreError> {
-        let order = span_order(spans);
-        let sorted = take_record_batch(spans, &order).map_err(|error| StoreError::Engine(error.to_string()))?;
-        let services = spans.column_by_name("service").map(|column| column.as_dictionary::<Int32Type>().values());
-        let mut services: Vec<String> =
-            services.iter().flat_map(|values| values.as_string::<i32>().iter().flatten()).map(str::to_owned).collect();
-        services.sort_unstable();
-        services.dedup();
-        self.write(Table::Spans, &sorted, services)
+/// A segment under way. Dropped before [`SegmentWriter::finish`], it leaves a temporary file that the
+/// next start removes.
+pub(super) struct SegmentWriter<'a> {
+    place: SegmentPlace<'a>,
+    table: Table,
+    file: String,
+    temporary: PathBuf,
+    writer: ArrowWriter<File>,
+    index: Option<TraceIndexBuilder>,
+    rows: u64,
+    starts: Option<(i64, i64)>,
+    services: BTreeSet<String>,
+}
+
+impl<'a> SegmentWriter<'a> {
+    pub(super) fn create(place: SegmentPlace<'a>, table: Table, schema: SchemaRef) -> Result<Self, StoreError> {
+        let (first, last) = place.sequences;
+        let file = format!("{}-{first:020}-{last:020}-{}.parquet", table.as_str(), place.level);
+        let temporary = place.temporary_dir.join(&file);
+        let create = || -> std::io::Result<ArrowWriter<File>> {
+            let writer = ArrowWriter::try_new(File::create(&temporary)?, schema, Some(properties(table, place.level)))?;
+            Ok(writer)
+        };
+        let writer = create().map_err(io_error(|| format!("writing the segment {}", temporary.display())))?;
+        let index = (table == Table::Spans).then(|| TraceIndexBuilder::new(PAGE_ROWS));
+        let (rows, starts, services) = (0, None, BTreeSet::new());
+        Ok(Self { place, table, file, temporary, writer, index, rows, starts, services })
     }
 
-    /// Writes rows as they are. Their first column is when they start.
-    pub(super) fn write(
-        &self,
-        table: Table,
-        rows: &RecordBatch,
-        services: Vec<String>,
-    ) -> Result<SegmentRow, StoreError> {
-        let (min_sequence, max_sequence) = self.sequences;
-        let file = format!("{}-{min_sequence:020}-{max_sequence:020}.parquet", table.as_str());
-        let temporary = self.temporary_dir.join(&file);
-        let target = self.dir.join(&file);
-        let bytes = write_file(&temporary, table, rows)
-            .map_err(io_error(|| format!("writing the segment {}", temporary.display())))?;
-        std::fs::rename(&temporary, &target)
-            .and_then(|()| sync_dir(self.dir))
-            .map_err(io_error(|| format!("moving the segment to {}", target.display())))?;
+    /// Appends rows, which go on in the table's order. Their first column is when they start.
+    pub(super) fn write(&mut self, rows: &RecordBatch) -> Result<(), StoreError> {
         let starts = rows.column(0).as_primitive::<Int64Type>();
+        if let (Some(first), Some(last)) = (min(starts), max(starts)) {
+            let known = self.starts.get_or_insert((first, last));
+            *known = (known.0.min(first), known.1.max(last));
+        }
+        self.rows += rows.num_rows() as u64;
+        add_services(&mut self.services, rows);
+        if let Some(index) = &mut self.index {
+            index.append(rows.column_by_name("trace_id").expect("the schema has the column").as_fixed_size_binary());
+        }
+        self.writer.write(rows).map_err(|error| self.error(std::io::Error::other(error)))
+    }
+
+    /// Makes the file and its index durable and moves them to where segments live.
+    pub(super) fn finish(mut self) -> Result<SegmentRow, StoreError> {
+        let end = |writer: &mut ArrowWriter<File>| -> std::io::Result<u64> {
+            writer.finish()?;
+            let file = writer.inner();
+            file.sync_all()?;
+            Ok(file.metadata()?.len())
+        };
+        let bytes = end(&mut self.writer).map_err(|error| self.error(error))?;
+        let target = self.place.dir.join(&self.file);
+        let mut index_bytes = 0;
+        if let Some(index) = self.index.take() {
+            let temporary = trace_index::path_of(&self.temporary);
+            let moved = index
+                .write(&temporary)
+                .and_then(|bytes| std::fs::rename(&temporary, trace_index::path_of(&target)).map(|()| bytes));
+            index_bytes = moved.map_err(io_error(|| format!("writing the trace index {}", temporary.display())))?;
+        }
+        std::fs::rename(&self.temporary, &target)
+            .and_then(|()| sync_dir(self.place.dir))
+            .map_err(io_error(|| format!("moving the segment to {}", target.display())))?;
+        let (min_start_ns, max_start_ns) = self.starts.unwrap_or_default();
         Ok(SegmentRow {
-            table,
-            file,
-            rows: rows.num_rows() as u64,
+            table: self.table,
+            file: self.file,
+            rows: self.rows,
             bytes,
-            min_start_ns: arrow::compute::min(starts).unwrap_or_default(),
-            max_start_ns: arrow::compute::max(starts).unwrap_or_default(),
-            min_sequence,
-            max_sequence,
-            level: 0,
-            services,
+            index_bytes,
+            min_start_ns,
+            max_start_ns,
+            min_sequence: self.place.sequences.0,
+            max_sequence: self.place.sequences.1,
+            level: self.place.level,
+            services: self.services.into_iter().collect(),
         })
     }
+
+    fn error(&self, error: std::io::Error) -> StoreError {
+        io_error(|| format!("writing the segment {}", self.temporary.display()))(error)
+    }
 }
 
-fn write_file(path: &Path, table: Table, rows: &RecordBatch) -> std::io::Result<u64> {
-    let file = File::create(path)?;
-    let mut writer = ArrowWriter::try_new(&file, rows.schema(), Some(properties(table)))?;
+/// Writes rows that are already in the table's order as one segment.
+pub(super) fn write_rows(place: SegmentPlace<'_>, table: Table, rows: &RecordBatch) -> Result<SegmentRow, StoreError> {
+    let mut writer = SegmentWriter::create(place, table, rows.schema())?;
     writer.write(rows)?;
-    writer.close()?;
-    file.sync_all()?;
-    Ok(file.metadata()?.len())
+    writer.finish()
 }
 
-fn properties(table: Table) -> WriterProperties {
-    let level = ZstdLevel::try_new(ZSTD_LEVEL).expect("the level is within zstd's range");
+/// Sorts spans and writes them as one segment.
+pub(super) fn write_spans(place: SegmentPlace<'_>, spans: &RecordBatch) -> Result<SegmentRow, StoreError> {
+    let sorted = take_record_batch(spans, &span_order(spans)).map_err(|error| StoreError::Engine(error.to_string()))?;
+    write_rows(place, Table::Spans, &sorted)
+}
+
+fn add_services(services: &mut BTreeSet<String>, rows: &RecordBatch) {
+    let Some(column) = rows.column_by_name("service") else { return };
+    let mut add = |service: &str| {
+        if !services.contains(service) {
+            services.insert(service.to_owned());
+        }
+    };
+    if let Some(column) = column.as_dictionary_opt::<Int32Type>() {
+        // A dictionary may hold texts that no row uses any more.
+        let values = column.values().as_string::<i32>();
+        let mut used = vec![false; values.len()];
+        column.keys().values().iter().for_each(|&key| used[key as usize] = true);
+        (0..values.len()).filter(|&at| used[at]).for_each(|at| add(values.value(at)));
+    } else if let Some(column) = column.as_string_opt::<i32>() {
+        column.iter().flatten().for_each(add);
+    }
+}
+
+fn properties(table: Table, level: u32) -> WriterProperties {
+    let zstd_level = if level >= OLD_FROM_LEVEL { ZSTD_LEVEL_OF_OLD } else { ZSTD_LEVEL_OF_NEW };
+    let zstd_level = ZstdLevel::try_new(zstd_level).expect("the level is within zstd's range");
     let mut properties = WriterProperties::builder()
         .set_created_by(concat!("pitviper ", env!("CARGO_PKG_VERSION")).to_owned())
-        .set_compression(Compression::ZSTD(level))
+        .set_compression(Compression::ZSTD(zstd_level))
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_data_page_row_count_limit(PAGE_ROWS)
         .set_write_batch_size(PAGE_ROWS);
@@ -120,10 +205,7 @@ fn properties(table: Table) -> WriterProperties {
         properties = properties
             .set_column_dictionary_enabled(ColumnPath::from("start_ns"), false)
             .set_column_encoding(ColumnPath::from("start_ns"), Encoding::DELTA_BINARY_PACKED)
-            .set_column_dictionary_enabled(ColumnPath::from("duration_ns"), false)
-            .set_column_bloom_filter_enabled(ColumnPath::from("trace_id"), true)
-            .set_column_bloom_filter_fpp(ColumnPath::from("trace_id"), BLOOM_FALSE_POSITIVES)
-            .set_column_bloom_filter_max_ndv(ColumnPath::from("trace_id"), ROW_GROUP_ROWS as u64);
+            .set_column_dictionary_enabled(ColumnPath::from("duration_ns"), false);
     }
     properties.build()
 }

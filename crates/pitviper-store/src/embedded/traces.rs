@@ -1,4 +1,4 @@
-//! Reading traces: bloom filters say which row groups to look at, and no time window is needed.
+//! Reading traces: the trace index says which pages to read, and no time window is needed.
 
 use std::sync::Arc;
 

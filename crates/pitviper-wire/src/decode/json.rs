@@ -6,20 +6,32 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use pitviper_model::{
-    Attributes, Event, Link, Resource, ResourceSpans, Scope, ScopeSpans, Span, SpanId, SpanKind, Status, StatusCode,
-    TraceId, Value,
+    Attributes, Event, Link, RejectReason, Resource, ResourceSpans, Scope, ScopeSpans, Span, SpanId, SpanKind, Status,
+    StatusCode, TraceId, Value,
 };
 use serde::{Deserialize, Deserializer, de};
 
-use super::DecodeError;
+use super::{DecodeError, Decoded, parent_span_id};
+
+/// What a span takes while it is decoded, beyond its text and what hangs on it, in bytes.
+pub(super) const SPAN_BYTES: usize = size_of::<SpanDocument>() + size_of::<Span>();
+
+/// The same for the largest thing that hangs on a span.
+pub(super) const BELOW_SPAN_BYTES: usize = {
+    let link = size_of::<LinkDocument>() + size_of::<Link>();
+    let pair = size_of::<KeyValue>() + size_of::<(String, Value)>();
+    if link > pair { link } else { pair }
+};
 
 /// Reads an `ExportTraceServiceRequest` document.
 ///
 /// # Errors
 /// When the bytes are not JSON, or a field has the wrong type.
-pub fn traces_from_json(bytes: &[u8]) -> Result<Vec<ResourceSpans>, DecodeError> {
+pub fn traces_from_json(bytes: &[u8]) -> Result<Decoded, DecodeError> {
     let document: Request = serde_json::from_slice(bytes)?;
-    Ok(document.resource_spans.into_iter().map(ResourceSpansDocument::into_model).collect())
+    let mut rejected = Vec::new();
+    let batch = document.resource_spans.into_iter().map(|spans| spans.into_model(&mut rejected)).collect();
+    Ok(Decoded { batch, rejected })
 }
 
 fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
@@ -215,34 +227,41 @@ fn span_id(text: &str) -> SpanId {
 }
 
 impl ResourceSpansDocument {
-    fn into_model(self) -> ResourceSpans {
+    fn into_model(self, rejected: &mut Vec<RejectReason>) -> ResourceSpans {
         ResourceSpans {
             resource: Arc::new(Resource {
                 attributes: attributes(self.resource.attributes),
                 dropped_attributes_count: self.resource.dropped_attributes_count,
             }),
-            scopes: self
-                .scope_spans
-                .into_iter()
-                .map(|scope_spans| ScopeSpans {
-                    scope: Arc::new(Scope {
-                        name: scope_spans.scope.name,
-                        version: scope_spans.scope.version,
-                        attributes: attributes(scope_spans.scope.attributes),
-                    }),
-                    spans: scope_spans.spans.into_iter().map(SpanDocument::into_model).collect(),
-                })
-                .collect(),
+            scopes: self.scope_spans.into_iter().map(|spans| spans.into_model(rejected)).collect(),
         }
     }
 }
 
+impl ScopeSpansDocument {
+    fn into_model(self, rejected: &mut Vec<RejectReason>) -> ScopeSpans {
+        let scope = Arc::new(Scope {
+            name: self.scope.name,
+            version: self.scope.version,
+            attributes: attributes(self.scope.attributes),
+        });
+        let mut spans = Vec::with_capacity(self.spans.len());
+        for sent in self.spans {
+            match sent.into_model() {
+                Ok(span) => spans.push(span),
+                Err(reason) => rejected.push(reason),
+            }
+        }
+        ScopeSpans { scope, spans }
+    }
+}
+
 impl SpanDocument {
-    fn into_model(self) -> Span {
-        Span {
+    fn into_model(self) -> Result<Span, RejectReason> {
+        Ok(Span {
             trace_id: trace_id(&self.trace_id),
             span_id: span_id(&self.span_id),
-            parent_span_id: span_id(&self.parent_span_id),
+            parent_span_id: parent_span_id(self.parent_span_id.is_empty(), self.parent_span_id.parse().ok())?,
             trace_state: self.trace_state,
             flags: self.flags,
             name: self.name,
@@ -256,7 +275,7 @@ impl SpanDocument {
             links: self.links.into_iter().map(LinkDocument::into_model).collect(),
             dropped_links_count: self.dropped_links_count,
             status: Status { code: self.status.code.0, message: self.status.message },
-        }
+        })
     }
 }
 
@@ -300,7 +319,7 @@ mod tests {
                {"key":"d","value":{"doubleValue":"NaN"}},{"key":"b","value":{"bytesValue":"AQI="}},
                {"key":"a","value":{"arrayValue":{"values":[{"boolValue":true},{}]}}},
                {"key":"new","value":{"laterValue":1}}]}]}]}],"later":1}"#;
-        let spans = traces_from_json(document.as_bytes()).unwrap();
+        let spans = traces_from_json(document.as_bytes()).unwrap().batch;
         assert_eq!(spans[0].resource.service(), "shop");
         let span = &spans[0].scopes[0].spans[0];
         assert_eq!(span.trace_id.to_string(), "5b8efff798038103d269b633813fc60c");
@@ -324,5 +343,22 @@ mod tests {
         let nested = [r#"{"arrayValue":{"values":["#.repeat(300), "]}}".repeat(300)].concat();
         let deep = format!(r#"{{"resourceSpans":[{{"resource":{{"attributes":[{{"key":"a","value":{nested}}}]}}}}]}}"#);
         assert!(traces_from_json(deep.as_bytes()).unwrap_err().to_string().contains("recursion limit"));
+    }
+
+    #[test]
+    fn a_parent_that_is_no_id_does_not_make_a_root() {
+        let decode = |parent: &str| {
+            let span = format!(r#"{{"name":"a","parentSpanId":{parent}}}"#);
+            traces_from_json(format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{span}]}}]}}]}}"#).as_bytes())
+        };
+        for root in ["null", r#""""#, r#""0000000000000000""#] {
+            let decoded = decode(root).unwrap();
+            assert_eq!(decoded.batch[0].scopes[0].spans[0].parent_span_id, SpanId::INVALID, "{root}");
+        }
+        for malformed in [r#""00""#, r#""zzf067aa0ba902b7""#, r#""00f067aa0ba902b700""#] {
+            let decoded = decode(malformed).unwrap();
+            assert_eq!(decoded.rejected, [RejectReason::InvalidParentSpanId], "{malformed}");
+            assert_eq!(decoded.batch[0].span_count(), 0, "{malformed}");
+        }
     }
 }

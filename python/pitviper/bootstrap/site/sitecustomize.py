@@ -62,10 +62,12 @@ def _start():
             sys.stderr.write(
                 "pitviper: not tracing %s: %s; install pitviper into the same environment\n" % (sys.executable, error)
             )
-    except Exception:
-        # Nothing that goes wrong here may stop the application.
+    except Exception as error:
         if os.environ.get("PITVIPER_TESTING_RAISE") == "1":
             raise
+        # Nothing that goes wrong here may stop the application, nor leave its owner guessing.
+        if sys.stderr is not None:
+            sys.stderr.write("pitviper: not tracing: %s: %s\n" % (type(error).__name__, error))
 
 
 def _chain():

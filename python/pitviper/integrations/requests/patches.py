@@ -1,6 +1,6 @@
 """Wraps the one method through which requests sends."""
 
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 from urllib.parse import urlsplit
 
 from pitviper import _native
@@ -15,19 +15,11 @@ def send(original: Callable[..., Any]) -> Callable[..., Any]:
     """``Session.send``; it calls itself for each redirect."""
 
     def wrapper(self: Any, request: Any, **kwargs: Any) -> Any:
-        try:
-            if _client.inside_client_span():
-                _native.inject_into(request.headers)
-                return original(self, request, **kwargs)
-            url = request.url or ""
-            parts = urlsplit(url)
-            port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
-            span = _client.start((request.method or "GET").upper(), url, parts.hostname, port, _SCOPE)
-            _native.inject_into(request.headers)
-        except Exception as error:
-            internal_error(error)
+        span = _start(request)
+        if span is None:
             return original(self, request, **kwargs)
         try:
+            _client.inject(request.headers)
             response = original(self, request, **kwargs)
             _client.answered(span, getattr(response, "status_code", None))
             redirects = len(getattr(response, "history", None) or ())
@@ -38,6 +30,22 @@ def send(original: Callable[..., Any]) -> Callable[..., Any]:
             span.__exit__(type(error), error, None)
             raise
         finally:
-            span.end()
+            _client.end(span)
 
     return wrapper
+
+
+def _start(request: Any) -> Optional[_native.Span]:
+    """The span of a call; None when it is part of one that has a span."""
+    try:
+        if _client.inside_client_span():
+            # A redirect is sent with headers of its own.
+            _client.inject(request.headers)
+            return None
+        url = request.url or ""
+        parts = urlsplit(url)
+        port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
+        return _client.start((request.method or "GET").upper(), url, parts.hostname, port, _SCOPE)
+    except Exception as error:
+        internal_error(error)
+        return None

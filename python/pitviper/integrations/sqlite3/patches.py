@@ -1,12 +1,13 @@
 """Traced subclasses of SQLite's connections and cursors."""
 
+import functools
 import os
 import sqlite3
 from typing import Any, Callable
 
 from pitviper import _native
 from pitviper._guard import internal_error
-from pitviper.integrations._sql import describe
+from pitviper.integrations._sql import MAX_REMEMBERED_LENGTH, describe
 
 _SCOPE = "pitviper.sqlite3"
 _CLIENT = 3
@@ -75,9 +76,11 @@ class _Statements:
                 "db.query.summary": summary,
                 "db.operation.name": operation,
             }
-            if len(self._by_statement) >= self._MAX:
-                self._by_statement.clear()
-            found = self._by_statement[statement] = (summary, attributes)
+            found = (summary, attributes)
+            if len(statement) <= MAX_REMEMBERED_LENGTH:
+                if len(self._by_statement) >= self._MAX:
+                    self._by_statement.clear()
+                self._by_statement[statement] = found
         return found
 
 
@@ -94,6 +97,12 @@ def _statements(database: str) -> _Statements:
     return found
 
 
+def _statements_of(cursor: Any) -> _Statements:
+    # A subclass that never called its base's __init__ has no connection, and one made by its class
+    # may have a connection that is not traced. SQLite's own error is the one to be seen.
+    return _statements(getattr(getattr(cursor, "connection", None), _DATABASE, ""))
+
+
 def _traced_method(base: type, method: str) -> Callable[..., Any]:
     original = getattr(base, method)
 
@@ -102,16 +111,14 @@ def _traced_method(base: type, method: str) -> Callable[..., Any]:
         try:
             result = original(self, statement, *args)
         except BaseException as error:
-            name, attributes = _statements(self.connection._pitviper_database).of(statement)
+            name, attributes = _statements_of(self).of(statement)
             _native.finish_leaf(name, _CLIENT, start, attributes, error, _SCOPE)
             raise
-        name, attributes = _statements(self.connection._pitviper_database).of(statement)
+        name, attributes = _statements_of(self).of(statement)
         _native.finish_leaf(name, _CLIENT, start, attributes, None, _SCOPE)
         return result
 
-    wrapper.__name__ = method
-    wrapper.__doc__ = original.__doc__
-    return wrapper
+    return functools.update_wrapper(wrapper, original)
 
 
 def _traced_cursor(base: type) -> type:
@@ -140,7 +147,7 @@ def _traced_connection(base: type) -> type:
 
     methods: dict[str, Any] = {
         _DATABASE: "",
-        "cursor": cursor,
+        "cursor": functools.update_wrapper(cursor, base_cursor),
         "commit": _traced_transaction_end(base, "commit"),
         "rollback": _traced_transaction_end(base, "rollback"),
         "__exit__": _traced_transaction_end(base, "__exit__"),
@@ -162,9 +169,7 @@ def _through_cursor(method: str) -> Callable[..., Any]:
         getattr(cursor, method)(*args)
         return cursor
 
-    wrapper.__name__ = method
-    wrapper.__doc__ = getattr(sqlite3.Connection, method).__doc__
-    return wrapper
+    return functools.update_wrapper(wrapper, getattr(sqlite3.Connection, method))
 
 
 def _traced_transaction_end(base: type, method: str) -> Callable[..., Any]:
@@ -186,9 +191,7 @@ def _traced_transaction_end(base: type, method: str) -> Callable[..., Any]:
             name, attributes = _statements(self._pitviper_database).of(statement)
             _native.finish_leaf(name, _CLIENT, start, attributes, failure, _SCOPE)
 
-    wrapper.__name__ = method
-    wrapper.__doc__ = original.__doc__
-    return wrapper
+    return functools.update_wrapper(wrapper, original)
 
 
 def _subclass(base: type, namespace: "dict[str, Any]") -> type:

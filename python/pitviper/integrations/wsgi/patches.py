@@ -1,5 +1,6 @@
 """The server span of a WSGI request (PEP 3333)."""
 
+import functools
 from collections.abc import Iterable, Iterator
 from typing import Any, Callable, Optional
 
@@ -30,7 +31,8 @@ def traced(application: Application, scope: str = "pitviper.wsgi") -> Applicatio
     def traced_application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         return handle(application, environ, start_response, scope)
 
-    return traced_application
+    # The names only: the attributes of an application object are its own.
+    return functools.update_wrapper(traced_application, application, updated=())
 
 
 def handle(application: Application, environ: Environ, start_response: StartResponse, scope: str) -> Iterable[bytes]:

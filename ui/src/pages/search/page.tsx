@@ -1,16 +1,18 @@
 // Search: traces that contain a matching span.
 
 import { keepPreviousData, useInfiniteQuery } from '@tanstack/react-query';
-import { useNavigate, useSearch } from '@tanstack/react-router';
+import { Link, linkOptions, useNavigate, useSearch } from '@tanstack/react-router';
 import { useVirtualizer } from '@tanstack/react-virtual';
 import { useEffect, useRef, useState } from 'react';
 
 import { ApiError, api } from '../../api/client';
-import type { Problem, TraceRow } from '../../api/types';
+import type { Problem as Rejected, TraceRow } from '../../api/types';
 import { Dialog } from '../../components/dialog';
-import { Empty, Failure, Skeleton } from '../../components/states';
+import { Problem } from '../loaded';
+import { Empty, Skeleton } from '../../components/states';
 import { duration, moment } from '../../lib/format';
 import { useListKeys } from '../../lib/list-keys';
+import { followsItsLink } from '../../lib/row-link';
 import { colorIndex, serviceColor } from '../../lib/theme';
 import { rangeOf } from '../../router';
 
@@ -21,6 +23,8 @@ const ORDERS: [string, string][] = [
 ];
 const PAGE = 100;
 const ROW_HEIGHT = 28;
+/** Width of the longest duration's bar. */
+const LENGTH = 96;
 
 const HELP: [string, string][] = [
   ['service:flaskr', 'spans of a service'],
@@ -53,11 +57,9 @@ export function SearchPage() {
   });
   const rows = answer.data?.pages.flatMap((page) => page.data) ?? [];
 
-  const openTrace = (traceId: string, span?: string) =>
-    void navigate({ to: '/traces/$traceId', params: { traceId }, search: (before) => ({ from: before.from, to: before.to, span }) });
   const submit = () => {
     const id = /^(?:[0-9a-f]{2}-)?([0-9a-f]{32})(?:-|$)/i.exec(typed.trim())?.[1];
-    if (id) openTrace(id.toLowerCase());
+    if (id) void navigate(traceAt(id.toLowerCase()));
     else void navigate({ to: '/search', search: (before) => ({ ...before, query: typed.trim() || undefined }) });
   };
   const problem = answer.error instanceof ApiError ? answer.error.problem : null;
@@ -104,7 +106,7 @@ export function SearchPage() {
       {problem?.errors ? (
         <Mistakes query={query} problem={problem} />
       ) : answer.isError ? (
-        <Failure title={problem?.title ?? 'The search failed'} detail={answer.error.message} requestId={problem?.request_id} retry={() => void answer.refetch()} />
+        <Problem error={answer.error} retry={() => void answer.refetch()} />
       ) : answer.isPending ? (
         <Skeleton height={320} />
       ) : rows.length === 0 ? (
@@ -119,14 +121,17 @@ export function SearchPage() {
           </button>
         </Empty>
       ) : (
-        <Results rows={rows} open={(row) => openTrace(row.trace_id, query ? row.matched[0] : undefined)} more={answer.hasNextPage ? () => void answer.fetchNextPage() : null} />
+        <Results rows={rows} pageOf={(row) => traceAt(row.trace_id, query ? row.matched[0] : undefined)} more={answer.hasNextPage ? () => void answer.fetchNextPage() : null} />
       )}
     </div>
   );
 }
 
+/** A trace, opened at a span. */
+const traceAt = (traceId: string, span?: string) => linkOptions({ to: '/traces/$traceId', params: { traceId }, search: { span, filter: undefined } });
+
 /** The query with each mistake underlined. */
-function Mistakes({ query, problem }: { query: string; problem: Problem }) {
+function Mistakes({ query, problem }: { query: string; problem: Rejected }) {
   return (
     <div className="mistake" role="alert">
       {problem.errors?.map((mistake) => (
@@ -144,9 +149,12 @@ function Mistakes({ query, problem }: { query: string; problem: Problem }) {
   );
 }
 
-function Results({ rows, open, more }: { rows: TraceRow[]; open: (row: TraceRow) => void; more: (() => void) | null }) {
+const shares = (row: TraceRow): string[] => row.services.map(([name, share]) => `${name} ${Math.round(share * 100)} %`);
+
+function Results({ rows, pageOf, more }: { rows: TraceRow[]; pageOf: (row: TraceRow) => ReturnType<typeof traceAt>; more: (() => void) | null }) {
+  const navigate = useNavigate();
   const scroller = useRef<HTMLDivElement>(null);
-  const selected = useListKeys(rows.length, (index) => rows[index] && open(rows[index]));
+  const selected = useListKeys(rows.length, (index) => rows[index] && void navigate(pageOf(rows[index])));
   const virtual = useVirtualizer({ count: rows.length, getScrollElement: () => scroller.current, estimateSize: () => ROW_HEIGHT, overscan: 12 });
   useEffect(() => {
     if (selected >= 0) virtual.scrollToIndex(selected);
@@ -168,7 +176,7 @@ function Results({ rows, open, more }: { rows: TraceRow[]; open: (row: TraceRow)
             <th>Started</th>
             <th>Request</th>
             <th className="num">Duration</th>
-            <th aria-label="Duration, relative" />
+            <th className="extra" aria-label="Duration, relative" />
             <th className="num">Spans</th>
             <th className="num">Failed</th>
             <th>Where the time went</th>
@@ -180,28 +188,30 @@ function Results({ rows, open, more }: { rows: TraceRow[]; open: (row: TraceRow)
             const row = rows[index];
             if (!row) return null;
             return (
-              <tr key={row.trace_id} aria-selected={index === selected} onClick={() => open(row)}>
+              <tr key={row.trace_id} aria-selected={index === selected} {...followsItsLink}>
                 <td className="muted">{moment(row.t0_us)}</td>
-                <td className="wide">
-                  <a href={`/traces/${row.trace_id}`} onClick={(event) => event.preventDefault()}>
-                    {row.root ? row.root.name : `trace ${row.trace_id.slice(0, 8)}…`}
-                  </a>{' '}
-                  <span className="muted">{row.root?.service}</span>
+                <td className="wide" title={row.root ? `${row.root.name}\n${row.root.service}` : row.trace_id}>
+                  <span className="named">
+                    <Link {...pageOf(row)}>{row.root ? row.root.name : `trace ${row.trace_id.slice(0, 8)}…`}</Link>
+                    <span className="muted">{row.root?.service}</span>
+                  </span>
                 </td>
                 <td className="num">{duration(row.dur_ns)}</td>
-                <td style={{ width: 110 }}>
-                  <div className="length" style={{ width: `${(100 * row.dur_ns) / longest}%` }} />
+                <td className="extra">
+                  <div style={{ width: LENGTH }}>
+                    <div className="length" style={{ width: `${(100 * row.dur_ns) / longest}%` }} />
+                  </div>
                 </td>
                 <td className="num">{row.spans}</td>
                 <td className={`num ${row.errors > 0 ? 'bad' : 'muted'}`}>{row.errors > 0 ? `▲ ${row.errors}` : 0}</td>
-                <td>
-                  <span style={{ display: 'flex', gap: 8, alignItems: 'center' }}>
+                <td className="wide less" title={shares(row).join('\n')}>
+                  <span className="named">
                     <span className="bar" aria-hidden="true">
                       {row.services.map(([name, share]) => (
                         <span key={name} style={{ width: `${100 * share}%`, background: serviceColor(colorIndex(name)) }} />
                       ))}
                     </span>
-                    <span className="muted">{row.services.map(([name, share]) => `${name} ${Math.round(share * 100)} %`).join(', ')}</span>
+                    <span className="muted">{shares(row).join(', ')}</span>
                   </span>
                 </td>
               </tr>

@@ -1,17 +1,20 @@
 // One service: response time, failures and throughput over time, and its requests.
 
 import { keepPreviousData, useQuery } from '@tanstack/react-query';
-import { Link, useNavigate, useParams, useSearch } from '@tanstack/react-router';
-import { useMemo, useState } from 'react';
+import { Link, linkOptions, useNavigate, useParams, useSearch } from '@tanstack/react-router';
+import { useMemo } from 'react';
 
-import { ApiError, api } from '../../api/client';
+import { api } from '../../api/client';
 import type { Operation, SeriesAnswer, SeriesQuery } from '../../api/types';
 import { Chart, type Line } from '../../components/chart';
+import { Loaded } from '../loaded';
 import { SortHeader } from '../../components/sort-header';
 import { Sparkline } from '../../components/sparkline';
-import { Empty, Failure, Skeleton } from '../../components/states';
+import { Empty } from '../../components/states';
 import { count, duration, percent, rate } from '../../lib/format';
 import { useListKeys } from '../../lib/list-keys';
+import { followsItsLink } from '../../lib/row-link';
+import { type SortedRows, useSortedRows } from '../../lib/sorted-rows';
 import { rangeOf } from '../../router';
 
 const QUERIES: SeriesQuery[] = [
@@ -32,7 +35,6 @@ const SORTS = {
   p99: (row: Operation) => row.p99 ?? 0,
   max: (row: Operation) => row.max ?? 0,
 } as const;
-type Sort = keyof typeof SORTS;
 
 export function ServicePage() {
   const { service } = useParams({ from: '/services/$service' });
@@ -58,7 +60,9 @@ export function ServicePage() {
           Slowest traces
         </Link>
       </div>
-      {series.isPending ? <Skeleton height={226} /> : series.isError ? <Problem error={series.error} retry={() => void series.refetch()} /> : <Charts answer={series.data.data} />}
+      <Loaded answer={series} heights={[226]}>
+        {(data) => <Charts answer={data} />}
+      </Loaded>
       <Operations service={service} range={range} />
     </div>
   );
@@ -66,10 +70,8 @@ export function ServicePage() {
 
 const quoted = (value: string) => (/^[\w./-]+$/.test(value) ? value : JSON.stringify(value));
 
-function Problem({ error, retry }: { error: Error; retry: () => void }) {
-  const problem = error instanceof ApiError ? error.problem : { title: error.message, status: 0 };
-  return <Failure title={problem.title} detail={error.message} requestId={problem.request_id} retry={retry} />;
-}
+const tracesOf = (service: string, row: Operation) =>
+  linkOptions({ to: '/search', search: { query: `service:${quoted(service)} name:${quoted(row.name)}`, order: undefined } });
 
 function Charts({ answer }: { answer: SeriesAnswer }) {
   const navigate = useNavigate();
@@ -93,47 +95,39 @@ function Charts({ answer }: { answer: SeriesAnswer }) {
 }
 
 function Operations({ service, range }: { service: string; range: { from: string; to: string } }) {
-  const navigate = useNavigate();
-  const [filter, setFilter] = useState('');
-  const [sort, setSort] = useState<Sort>('total');
-  const [descending, setDescending] = useState(true);
   const answer = useQuery({
     queryKey: ['live', 'operations', service, range],
     queryFn: ({ signal }) => api.operations(service, range, signal),
     placeholderData: keepPreviousData,
   });
-  const key = SORTS[sort];
-  const direction = descending ? -1 : 1;
-  const rows = (answer.data?.data ?? [])
-    .filter((row) => row.name.toLowerCase().includes(filter.toLowerCase()))
-    .sort((a, b) => Number(b.entry) - Number(a.entry) || direction * (key(a) < key(b) ? -1 : key(a) > key(b) ? 1 : 0));
-  const open = (index: number) => {
-    const row = rows[index];
-    if (row) void navigate({ to: '/search', search: (before) => ({ ...before, query: `service:${quoted(service)} name:${quoted(row.name)}` }) });
-  };
-  const selected = useListKeys(rows.length, open);
-  const sorter = (column: Sort) => {
-    setDescending(column === sort ? !descending : column !== 'name');
-    setSort(column);
-  };
-  const head = { sorted: sort, descending, onSort: sorter };
+  const table = useSortedRows(answer.data?.data ?? [], { sorts: SORTS, initial: 'total', group: (row) => (row.entry ? 0 : 1) });
+  return (
+    <Loaded answer={answer} heights={[260]}>
+      {(all) => (all.length > 0 ? <OperationsTable service={service} total={all.length} table={table} /> : <Idle service={service} />)}
+    </Loaded>
+  );
+}
 
-  if (answer.isPending) return <Skeleton height={260} />;
-  if (answer.isError) return <Problem error={answer.error} retry={() => void answer.refetch()} />;
-  if (answer.data.data.length === 0) {
-    return (
-      <Empty title={`${service} did nothing in this time`}>
-        <button type="button" onClick={() => void navigate({ to: '.', search: (before) => ({ ...before, from: 'now-7d', to: 'now' }) })}>
-          Show the last 7 days
-        </button>
-      </Empty>
-    );
-  }
+function Idle({ service }: { service: string }) {
+  const navigate = useNavigate();
+  return (
+    <Empty title={`${service} did nothing in this time`}>
+      <button type="button" onClick={() => void navigate({ to: '.', search: (before) => ({ ...before, from: 'now-7d', to: 'now' }) })}>
+        Show the last 7 days
+      </button>
+    </Empty>
+  );
+}
+
+function OperationsTable({ service, total, table }: { service: string; total: number; table: SortedRows<Operation, keyof typeof SORTS> }) {
+  const { rows, filter, setFilter, head } = table;
+  const navigate = useNavigate();
+  const selected = useListKeys(rows.length, (index) => rows[index] && void navigate(tracesOf(service, rows[index])));
   return (
     <section>
       <div className="head">
         <h2>Requests and operations</h2>
-        <span className="muted">{answer.data.data.length}</span>
+        <span className="muted">{total}</span>
         <span className="spacer" />
         <input data-find value={filter} onChange={(event) => setFilter(event.target.value)} placeholder="Filter  /" aria-label="Filter operations" />
       </div>
@@ -146,7 +140,7 @@ function Operations({ service, range }: { service: string; range: { from: string
             <SortHeader column="hits" {...head}>
               Count
             </SortHeader>
-            <th aria-label="Count over time" />
+            <th className="extra" aria-label="Count over time" />
             <SortHeader column="total" {...head}>
               Total time
             </SortHeader>
@@ -169,15 +163,15 @@ function Operations({ service, range }: { service: string; range: { from: string
         </thead>
         <tbody>
           {rows.map((row, index) => (
-            <tr key={`${row.kind} ${row.name}`} aria-selected={index === selected} onClick={() => open(index)}>
+            <tr key={`${row.kind} ${row.name}`} aria-selected={index === selected} {...followsItsLink}>
               <td className="wide" title={row.name}>
-                <a href="/search" onClick={(event) => event.preventDefault()}>
-                  {row.name}
-                </a>{' '}
-                <span className="tag">{row.kind}</span>
+                <span className="named">
+                  <Link {...tracesOf(service, row)}>{row.name}</Link>
+                  <span className="tag">{row.kind}</span>
+                </span>
               </td>
               <td className="num">{count(row.hits)}</td>
-              <td>
+              <td className="extra">
                 <Sparkline values={row.s} width={70} />
               </td>
               <td className="num">{duration(row.total_ns)}</td>
@@ -190,6 +184,13 @@ function Operations({ service, range }: { service: string; range: { from: string
           ))}
         </tbody>
       </table>
+      {rows.length === 0 && (
+        <Empty title={`No operation has “${filter}” in its name`}>
+          <button type="button" onClick={() => setFilter('')}>
+            Show all {total}
+          </button>
+        </Empty>
+      )}
     </section>
   );
 }

@@ -1,16 +1,19 @@
 // Home: every service, the one that matters most first.
 
 import { keepPreviousData, useQuery, useQueryClient } from '@tanstack/react-query';
-import { useNavigate, useSearch } from '@tanstack/react-router';
+import { Link, linkOptions, useNavigate, useSearch } from '@tanstack/react-router';
 import { useEffect, useState } from 'react';
 
-import { ApiError, api, onFirstSpan } from '../../api/client';
+import { api, onFirstSpan } from '../../api/client';
 import type { Service } from '../../api/types';
+import { Loaded } from '../loaded';
 import { SortHeader } from '../../components/sort-header';
 import { Sparkline } from '../../components/sparkline';
-import { CopyLine, Empty, Failure, Skeleton } from '../../components/states';
+import { CopyLine, Empty } from '../../components/states';
 import { count, duration, percent, rate } from '../../lib/format';
 import { useListKeys } from '../../lib/list-keys';
+import { followsItsLink } from '../../lib/row-link';
+import { type SortedRows, useSortedRows } from '../../lib/sorted-rows';
 import { rangeOf } from '../../router';
 
 const SORTS = {
@@ -21,57 +24,29 @@ const SORTS = {
   p50: (service: Service) => service.p50.v ?? 0,
   p95: (service: Service) => service.p95.v ?? 0,
 } as const;
-type Sort = keyof typeof SORTS;
 
 export function ServicesPage() {
   const range = rangeOf(useSearch({ strict: false }));
-  const navigate = useNavigate();
-  const [filter, setFilter] = useState('');
-  const [sort, setSort] = useState<Sort>('impact');
-  const [descending, setDescending] = useState(true);
   const answer = useQuery({
     queryKey: ['live', 'services', range],
     queryFn: ({ signal }) => api.services(range, signal),
     placeholderData: keepPreviousData,
   });
-  const key = SORTS[sort];
-  const direction = descending ? -1 : 1;
-  const rows = (answer.data?.data ?? [])
-    .filter((service) => service.name.toLowerCase().includes(filter.toLowerCase()))
-    .sort((a, b) => direction * (key(a) < key(b) ? -1 : key(a) > key(b) ? 1 : 0) || a.name.localeCompare(b.name));
-  const open = (index: number) => {
-    const service = rows[index];
-    if (service) void navigate({ to: '/services/$service', params: { service: service.name } });
-  };
-  const selected = useListKeys(rows.length, open);
+  const table = useSortedRows(answer.data?.data ?? [], { sorts: SORTS, initial: 'impact' });
+  return (
+    <Loaded answer={answer} heights={[58, 300]} page>
+      {(all) => (all.length > 0 ? <Services all={all} table={table} /> : <NothingYet />)}
+    </Loaded>
+  );
+}
 
-  if (answer.isPending) {
-    return (
-      <div className="page">
-        <Skeleton height={58} />
-        <Skeleton height={300} />
-      </div>
-    );
-  }
-  if (answer.isError) {
-    const problem = answer.error instanceof ApiError ? answer.error.problem : { title: answer.error.message, status: 0 };
-    return (
-      <div className="page">
-        <Failure title={problem.title} detail={answer.error.message} requestId={problem.request_id} retry={() => void answer.refetch()} />
-      </div>
-    );
-  }
-  const all = answer.data.data;
-  if (all.length === 0) return <NothingYet />;
-
-  const sorter = (column: Sort) => {
-    setDescending(column === sort ? !descending : column !== 'name');
-    setSort(column);
-  };
+function Services({ all, table }: { all: Service[]; table: SortedRows<Service, keyof typeof SORTS> }) {
+  const { rows, filter, setFilter, head } = table;
+  const navigate = useNavigate();
+  const selected = useListKeys(rows.length, (index) => rows[index] && void navigate(pageOf(rows[index])));
   const failing = all.filter((service) => service.errors > 0).length;
   const hits = all.reduce((sum, service) => sum + service.hits, 0);
   const errors = all.reduce((sum, service) => sum + service.errors, 0);
-  const head = { sorted: sort, descending, onSort: sorter };
 
   return (
     <div className="page" data-testid="services-page">
@@ -105,51 +80,51 @@ export function ServicesPage() {
               Service
             </SortHeader>
             <th>Runs on</th>
-            <th>Environment</th>
+            <th className="extra">Environment</th>
             <th className="num">Instances</th>
             <SortHeader column="rate" {...head}>
               Requests
             </SortHeader>
-            <th aria-label="Requests over time" />
+            <th className="extra" aria-label="Requests over time" />
             <SortHeader column="failures" {...head}>
               Failed
             </SortHeader>
-            <th aria-label="Failures over time" />
+            <th className="extra" aria-label="Failures over time" />
             <SortHeader column="p50" {...head}>
               Median
             </SortHeader>
             <SortHeader column="p95" {...head}>
               p95
             </SortHeader>
-            <th aria-label="p95 over time" />
-            <SortHeader column="impact" {...head}>
+            <th className="extra" aria-label="p95 over time" />
+            <SortHeader column="impact" {...head} numeric={false}>
               Impact
             </SortHeader>
           </tr>
         </thead>
         <tbody>
           {rows.map((service, index) => (
-            <tr key={service.name} aria-selected={index === selected} onClick={() => open(index)}>
-              <td>
-                <a href={`/services/${encodeURIComponent(service.name)}`} onClick={(event) => event.preventDefault()}>
-                  {service.name}
-                </a>{' '}
-                <span className="tag">{service.kind}</span>
+            <tr key={service.name} aria-selected={index === selected} {...followsItsLink}>
+              <td className="wide" title={service.name}>
+                <span className="named">
+                  <Link {...pageOf(service)}>{service.name}</Link>
+                  <span className="tag">{service.kind}</span>
+                </span>
               </td>
               <td className="muted">{[service.framework, service.lang].filter(Boolean).join(' · ') || '–'}</td>
-              <td className="muted">{[...service.env, ...service.version].join(' · ') || '–'}</td>
+              <td className="muted extra">{[...service.env, ...service.version].join(' · ') || '–'}</td>
               <td className="num">{service.instances}</td>
               <td className="num">{rate(service.rps.v)}</td>
-              <td>
+              <td className="extra">
                 <Sparkline values={service.rps.s} />
               </td>
               <td className={`num ${service.errors > 0 ? 'bad' : ''}`}>{service.errors > 0 ? `▲ ${percent(service.err.v)}` : percent(service.err.v)}</td>
-              <td>
+              <td className="extra">
                 <Sparkline values={service.err.s} color="--bad" />
               </td>
               <td className="num">{duration(service.p50.v)}</td>
               <td className="num">{duration(service.p95.v)}</td>
-              <td>
+              <td className="extra">
                 <Sparkline values={service.p95.s} />
               </td>
               <td>
@@ -169,6 +144,8 @@ export function ServicesPage() {
     </div>
   );
 }
+
+const pageOf = (service: Service) => linkOptions({ to: '/services/$service', params: { service: service.name } });
 
 function Impact({ share }: { share: number }) {
   return <div className="length" style={{ width: Math.max(1, 56 * share) }} title="Requests × p95, relative to the first" />;

@@ -3,9 +3,10 @@
 import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 
-import { ApiError, api } from '../../api/client';
+import { api } from '../../api/client';
 import type { SpanDetails } from '../../api/types';
-import { Failure, Skeleton } from '../../components/states';
+import { Problem } from '../loaded';
+import { Skeleton } from '../../components/states';
 import { duration, moment } from '../../lib/format';
 
 /** Attributes shown apart from the rest. */
@@ -22,12 +23,7 @@ export function Details({ traceId, spanId, onClose }: { traceId: string; spanId:
   return (
     <aside className="details" aria-label="Span details" data-testid="span-details">
       {answer.isError ? (
-        <Failure
-          title="The span could not be loaded"
-          detail={answer.error.message}
-          requestId={answer.error instanceof ApiError ? answer.error.problem.request_id : undefined}
-          retry={() => void answer.refetch()}
-        />
+        <Problem error={answer.error} title="The span could not be loaded" retry={() => void answer.refetch()} />
       ) : span ? (
         <Span span={span} onClose={onClose} />
       ) : (

@@ -6,8 +6,9 @@ import { useMemo, useState } from 'react';
 
 import { ApiError, api } from '../../api/client';
 import type { TraceColumns } from '../../api/types';
-import { Empty, Failure, Skeleton } from '../../components/states';
-import { Waterfall } from '../../components/waterfall';
+import { Loaded } from '../loaded';
+import { Empty } from '../../components/states';
+import { Waterfall } from '../../components/waterfall/waterfall';
 import { count, duration, moment, percent } from '../../lib/format';
 import { serviceColor } from '../../lib/theme';
 import { Details } from './details';
@@ -20,33 +21,26 @@ export function TracePage() {
     // A trace that is still being written grows.
     staleTime: 2_000,
   });
-  if (answer.isPending) {
-    return (
-      <div className="page">
-        <Skeleton height={48} />
-        <Skeleton height={420} />
-      </div>
-    );
-  }
-  if (answer.isError) {
-    const problem = answer.error instanceof ApiError ? answer.error.problem : { title: answer.error.message, status: 0 };
-    return (
-      <div className="page" data-testid="trace-page">
-        {problem.status === 404 ? (
-          <Empty title="There is no such trace">
-            <span className="muted">Its spans may not have arrived yet, or were never sampled.</span>
-            <button type="button" onClick={() => void answer.refetch()}>
-              Look again
-            </button>
-            <Link to="/search">Search traces</Link>
-          </Empty>
-        ) : (
-          <Failure title={problem.title} detail={answer.error.message} requestId={problem.request_id} retry={() => void answer.refetch()} />
-        )}
-      </div>
-    );
-  }
-  return <Trace trace={answer.data.data} />;
+  const retry = () => void answer.refetch();
+  return (
+    <Loaded answer={answer} heights={[48, 420]} page failed={(error) => (isMissing(error) ? <Missing retry={retry} /> : null)}>
+      {(trace) => <Trace trace={trace} />}
+    </Loaded>
+  );
+}
+
+const isMissing = (error: Error) => error instanceof ApiError && error.problem.status === 404;
+
+function Missing({ retry }: { retry: () => void }) {
+  return (
+    <Empty title="There is no such trace">
+      <span className="muted">Its spans may not have arrived yet, or were never sampled.</span>
+      <button type="button" onClick={retry}>
+        Look again
+      </button>
+      <Link to="/search">Search traces</Link>
+    </Empty>
+  );
 }
 
 function Trace({ trace }: { trace: TraceColumns }) {
@@ -78,11 +72,12 @@ function Trace({ trace }: { trace: TraceColumns }) {
             {trace.strings[service.name]} <span className="muted">{percent(self > 0 ? service.self_ns / self : 0)}</span>
           </span>
         ))}
-        <span className="spacer" />
-        <button type="button" aria-pressed={critical} onClick={() => setCritical(!critical)} title="Critical path (c)">
-          Critical path
-        </button>
-        <input data-find value={filter} onChange={(event) => set({ filter: event.target.value || undefined })} placeholder="Find spans  f" aria-label="Find spans" />
+        <span className="tools">
+          <button type="button" aria-pressed={critical} onClick={() => setCritical(!critical)} title="Critical path (c)">
+            Critical path
+          </button>
+          <input data-find value={filter} onChange={(event) => set({ filter: event.target.value || undefined })} placeholder="Find spans  f" aria-label="Find spans" />
+        </span>
       </div>
       <div className="trace">
         <Waterfall

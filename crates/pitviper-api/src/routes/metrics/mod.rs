@@ -41,7 +41,7 @@ fn write_store(stats: &StoreStats, out: &mut Exposition) {
     for (name, help, value) in gauges {
         out.gauge(name, help, &[(&[], value as f64)]);
     }
-    let counters: [(&str, &str, u64); 5] = [
+    let counters: [(&str, &str, u64); 8] = [
         ("pitviper_store_wal_syncs_total", "Syncs of the write-ahead log", stats.wal_syncs),
         ("pitviper_store_flushes_total", "Flushes from the hot tier to segments", stats.flushes),
         ("pitviper_store_flush_failures_total", "Flushes that failed and were tried again", stats.flush_failures),
@@ -51,8 +51,16 @@ fn write_store(stats: &StoreStats, out: &mut Exposition) {
             "Damaged frames cut off the log when it was opened",
             stats.wal_frames_truncated,
         ),
+        ("pitviper_store_merges_total", "Merges of segments", stats.merges),
+        ("pitviper_store_merged_rows_total", "Rows rewritten by merges of segments", stats.merged_rows),
+        ("pitviper_store_upkeep_failures_total", "Merges and removals that failed", stats.upkeep_failures),
     ];
     for (name, help, value) in counters {
         out.counter(name, help, &[(&[], value as f64)]);
     }
+    let expired: [(&[(&str, &str)], f64); 2] = [
+        (&[("reason", "age")], stats.spans_expired_by_age as f64),
+        (&[("reason", "size")], stats.spans_expired_by_size as f64),
+    ];
+    out.counter("pitviper_store_spans_expired_total", "Stored spans let go by retention", &expired);
 }

@@ -7,68 +7,62 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use bytes::{Bytes, BytesMut};
-use futures::StreamExt as _;
-use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, Request, StatusCode};
-use pitviper_model::ResourceSpans;
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use pitviper_wire::decode::trace_service::{ExportTracePartialSuccess, ExportTraceServiceResponse};
-use pitviper_wire::decode::{
-    ContentEncoding, DecodeError, DecompressError, decompress, traces_from_json, traces_from_protobuf,
-};
+use pitviper_wire::decode::{ContentEncoding, Decoded};
 use prost::Message as _;
 
-use super::{MAX_BODY_BYTES, MAX_DECOMPRESSED_BYTES};
-use crate::accept::{Accepted, Ingest, IngestError};
-use crate::accounting::{RefusalReason, Transport};
+use super::body;
+use super::decode::{Format, decode};
+use super::keep::keep;
+use super::refusal::Refusal;
+use crate::accept::{Accepted, Ingest};
+use crate::accounting::{Protocol, RefusalReason, Transport};
+use crate::limits::Share;
 
 const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";
 
-/// Bodies below this are decoded where they are; larger ones on a thread that may block.
-const INLINE_DECODE_BYTES: usize = 64 * 1024;
-
 /// The routes of the receiver: `POST /v1/traces`.
 pub fn router(ingest: Arc<Ingest>) -> Router {
-    Router::new().route("/v1/traces", post(traces)).with_state(ingest)
-}
-
-/// The two forms of OTLP over HTTP. An answer has the form of its request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Format {
-    Protobuf,
-    Json,
-}
-
-/// A request that is not taken: what the client is told, and why it is counted.
-struct Refusal {
-    status: StatusCode,
-    reason: RefusalReason,
-    message: String,
+    Router::new().route("/v1/traces", post(traces).fallback(other_method)).with_state(ingest)
 }
 
 async fn traces(State(ingest): State<Arc<Ingest>>, request: Request<Body>) -> Response {
+    let open = ingest.open(Protocol::OtlpHttp);
     let format = match format(request.headers()) {
         Ok(format) => format,
-        Err(refusal) => return refuse(&ingest, Format::Json, &refusal),
+        Err(refusal) => {
+            open.refused(refusal.reason);
+            return refused(Format::Json, &refusal);
+        }
     };
-    let batch = match read(format, request).await {
-        Ok(batch) => batch,
-        Err(refusal) => return refuse(&ingest, format, &refusal),
+    let decoded = match read(&ingest, format, request).await {
+        Ok(decoded) => decoded,
+        Err(refusal) => {
+            open.refused(refusal.reason);
+            return refused(format, &refusal);
+        }
     };
     let transport = match format {
         Format::Protobuf => Transport::OtlpHttpProtobuf,
         Format::Json => Transport::OtlpHttpJson,
     };
-    // On its own task: a client that hangs up must not undo what is half written.
-    let kept = tokio::spawn(async move { ingest.accept(transport, batch).await });
-    match kept.await {
-        Ok(Ok(accepted)) => success(format, accepted),
-        Ok(Err(error)) => try_again(format, &error),
-        Err(_) => status_response(format, StatusCode::INTERNAL_SERVER_ERROR, "the request could not be processed"),
+    match keep(ingest, open, transport, decoded).await {
+        Ok(accepted) => success(format, accepted),
+        Err(refusal) => refused(format, &refusal),
     }
 }
 
+/// Answers what is not a POST; the router adds which methods there are.
+async fn other_method(State(ingest): State<Arc<Ingest>>) -> Response {
+    let refusal = Refusal::new(RefusalReason::MethodNotAllowed, "traces are sent with POST");
+    ingest.open(Protocol::OtlpHttp).refused(refusal.reason);
+    refused(Format::Json, &refusal)
+}
+
+/// The form of a request. An answer has the form of its request.
 fn format(headers: &HeaderMap) -> Result<Format, Refusal> {
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     match content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
@@ -76,95 +70,24 @@ fn format(headers: &HeaderMap) -> Result<Format, Refusal> {
         JSON => Ok(Format::Json),
         other => {
             let message = format!("content type `{other}` is not understood; send {PROTOBUF} or {JSON}");
-            let (status, reason) = (StatusCode::UNSUPPORTED_MEDIA_TYPE, RefusalReason::UnsupportedMediaType);
-            Err(Refusal { status, reason, message })
+            Err(Refusal::new(RefusalReason::UnsupportedMediaType, message))
         }
     }
 }
 
-async fn read(format: Format, request: Request<Body>) -> Result<Vec<ResourceSpans>, Refusal> {
-    let named = request.headers().get(CONTENT_ENCODING).map_or("", |value| value.to_str().unwrap_or("?"));
-    let Some(encoding) = ContentEncoding::parse(named) else {
+async fn read(ingest: &Ingest, format: Format, request: Request<Body>) -> Result<(Decoded, Share), Refusal> {
+    let encoding = encoding(request.headers())?;
+    let (head, body) = request.into_parts();
+    let received = body::read(ingest, &head.headers, body, 0).await?;
+    decode(ingest, format, encoding, received).await
+}
+
+fn encoding(headers: &HeaderMap) -> Result<ContentEncoding, Refusal> {
+    let named = headers.get(CONTENT_ENCODING).map_or("", |value| value.to_str().unwrap_or("?"));
+    ContentEncoding::parse(named).ok_or_else(|| {
         let message = format!("content encoding `{named}` is not understood; send {}", ContentEncoding::ACCEPTED);
-        let (status, reason) = (StatusCode::UNSUPPORTED_MEDIA_TYPE, RefusalReason::UnsupportedEncoding);
-        return Err(Refusal { status, reason, message });
-    };
-    let body = collect(request).await?;
-    let heavy = body.len() > INLINE_DECODE_BYTES;
-    let decode = move || {
-        let plain = match encoding {
-            ContentEncoding::Identity => body,
-            _ => Bytes::from(decompress(encoding, &body, MAX_DECOMPRESSED_BYTES)?),
-        };
-        match format {
-            Format::Protobuf => Ok(traces_from_protobuf(&plain)?),
-            Format::Json => Ok(traces_from_json(&plain)?),
-        }
-    };
-    if heavy {
-        tokio::task::spawn_blocking(decode).await.unwrap_or_else(|_| {
-            let message = "the request could not be decoded".to_owned();
-            Err(Refusal { status: StatusCode::BAD_REQUEST, reason: RefusalReason::BadProtobuf, message })
-        })
-    } else {
-        decode()
-    }
-}
-
-async fn collect(request: Request<Body>) -> Result<Bytes, Refusal> {
-    let too_large = || Refusal {
-        status: StatusCode::PAYLOAD_TOO_LARGE,
-        reason: RefusalReason::TooLarge,
-        message: format!("body is larger than {MAX_BODY_BYTES} bytes; send smaller batches"),
-    };
-    let announced = request
-        .headers()
-        .get(CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok())
-        .and_then(|length| length.parse::<usize>().ok())
-        .unwrap_or(0);
-    if announced > MAX_BODY_BYTES {
-        return Err(too_large());
-    }
-    let mut body = BytesMut::with_capacity(announced);
-    let mut stream = request.into_body().into_data_stream();
-    while let Some(chunk) = stream.next().await {
-        let chunk = chunk.map_err(|error| Refusal {
-            status: StatusCode::BAD_REQUEST,
-            reason: RefusalReason::Incomplete,
-            message: format!("body ended early: {error}"),
-        })?;
-        if body.len() + chunk.len() > MAX_BODY_BYTES {
-            return Err(too_large());
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body.freeze())
-}
-
-impl From<DecompressError> for Refusal {
-    fn from(error: DecompressError) -> Self {
-        let (status, reason) = match error {
-            DecompressError::Malformed(_) => (StatusCode::BAD_REQUEST, RefusalReason::BadEncoding),
-            DecompressError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, RefusalReason::TooLarge),
-        };
-        Self { status, reason, message: error.to_string() }
-    }
-}
-
-impl From<DecodeError> for Refusal {
-    fn from(error: DecodeError) -> Self {
-        let reason = match error {
-            DecodeError::Protobuf(_) => RefusalReason::BadProtobuf,
-            DecodeError::Json(_) => RefusalReason::BadJson,
-        };
-        Self { status: StatusCode::BAD_REQUEST, reason, message: error.to_string() }
-    }
-}
-
-fn refuse(ingest: &Ingest, format: Format, refusal: &Refusal) -> Response {
-    ingest.refuse(refusal.reason);
-    status_response(format, refusal.status, &refusal.message)
+        Refusal::new(RefusalReason::UnsupportedEncoding, message)
+    })
 }
 
 fn success(format: Format, accepted: Accepted) -> Response {
@@ -190,14 +113,6 @@ fn success(format: Format, accepted: Accepted) -> Response {
     }
 }
 
-fn try_again(format: Format, error: &IngestError) -> Response {
-    let IngestError::TryAgain { message, retry_after_ms, overloaded } = error;
-    let status = if *overloaded { StatusCode::TOO_MANY_REQUESTS } else { StatusCode::SERVICE_UNAVAILABLE };
-    let mut response = status_response(format, status, message);
-    response.headers_mut().insert(RETRY_AFTER, retry_after_ms.div_ceil(1000).max(1).into());
-    response
-}
-
 /// `google.rpc.Status`, which OTLP asks for in the body of an error.
 #[derive(Clone, PartialEq, prost::Message)]
 struct RpcStatus {
@@ -207,16 +122,11 @@ struct RpcStatus {
     message: String,
 }
 
-fn status_response(format: Format, status: StatusCode, message: &str) -> Response {
-    let code = match status {
-        StatusCode::TOO_MANY_REQUESTS => tonic::Code::ResourceExhausted,
-        StatusCode::SERVICE_UNAVAILABLE => tonic::Code::Unavailable,
-        StatusCode::INTERNAL_SERVER_ERROR => tonic::Code::Internal,
-        _ => tonic::Code::InvalidArgument,
-    } as i32;
+fn refused(format: Format, refusal: &Refusal) -> Response {
+    let (status, code, message) = (refusal.http_status(), refusal.grpc_code() as i32, &refusal.message);
     let mut response = match format {
         Format::Protobuf => {
-            let body = RpcStatus { code, message: message.to_owned() }.encode_to_vec();
+            let body = RpcStatus { code, message: message.clone() }.encode_to_vec();
             (status, [(CONTENT_TYPE, PROTOBUF)], body).into_response()
         }
         Format::Json => {
@@ -224,8 +134,12 @@ fn status_response(format: Format, status: StatusCode, message: &str) -> Respons
             (status, [(CONTENT_TYPE, JSON)], body).into_response()
         }
     };
+    let headers = response.headers_mut();
+    if let Some(retry_after_ms) = refusal.retry_after_ms {
+        headers.insert(RETRY_AFTER, retry_after_ms.div_ceil(1000).max(1).into());
+    }
     if status == StatusCode::UNSUPPORTED_MEDIA_TYPE {
-        response.headers_mut().insert(ACCEPT_ENCODING, http::HeaderValue::from_static(ContentEncoding::ACCEPTED));
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(ContentEncoding::ACCEPTED));
     }
     response
 }

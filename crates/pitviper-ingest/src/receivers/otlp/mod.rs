@@ -3,10 +3,15 @@
 //! Source: OpenTelemetry Protocol specification 1.x. Traces over HTTP (`POST /v1/traces`, protobuf
 //! and JSON) and over gRPC.
 
+mod body;
+mod decode;
+mod frame;
 mod grpc;
 mod http;
+mod keep;
+mod refusal;
 
-pub use grpc::grpc;
+pub use grpc::{GrpcReceiver, grpc};
 pub use http::router;
 
 /// Largest request body as it comes over the wire, in bytes.

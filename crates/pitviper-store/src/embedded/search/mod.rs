@@ -288,7 +288,8 @@ impl Searcher {
             if let Some(after) = after {
                 condition = condition.and(behind(search.order, after));
             }
-            let table = SpansTable::new(snapshot.clone(), search);
+            let table =
+                SpansTable::new(snapshot.clone(), search).map_err(|error| DataFusionError::External(error.into()))?;
             self.context
                 .read_table(Arc::new(table))?
                 .filter(condition)?

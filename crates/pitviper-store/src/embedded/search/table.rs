@@ -12,7 +12,7 @@ use datafusion::common::{ColumnStatistics, Statistics};
 use datafusion::datasource::TableType;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::memory::MemorySourceConfig;
-use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
+use datafusion::datasource::physical_plan::parquet::{CachedParquetFileReaderFactory, ParquetRowSelection};
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
@@ -22,6 +22,8 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::scalar::ScalarValue;
 use object_store::path::Path;
+use parquet::arrow::arrow_reader::RowSelection;
+use pitviper_model::TraceId;
 
 use super::QUERY_THREADS;
 use crate::embedded::hot::Snapshot;
@@ -29,19 +31,29 @@ use crate::embedded::manifest::Table;
 use crate::embedded::segment::Segment;
 use crate::filter::{Filter, TextField, TextMatch};
 use crate::schema::spans_schema;
-use crate::store::{Order, Search};
+use crate::store::{Order, Search, StoreError};
 
 /// What one search may have to look at.
 #[derive(Debug)]
 pub(super) struct SpansTable {
     hot: Vec<RecordBatch>,
-    segments: Vec<Arc<Segment>>,
+    segments: Vec<SegmentToScan>,
+}
+
+/// A segment, and the rows in it to look at; all when they are not known.
+#[derive(Debug)]
+struct SegmentToScan {
+    segment: Arc<Segment>,
+    rows: Option<RowSelection>,
 }
 
 impl SpansTable {
     /// Leaves out what cannot match, and puts first what the order asks for first: once enough rows
     /// are found, the engine skips files that cannot have better ones.
-    pub(super) fn new(snapshot: Snapshot, search: &Search) -> Self {
+    ///
+    /// # Errors
+    /// What the file system says of a segment's files.
+    pub(super) fn new(snapshot: Snapshot, search: &Search) -> Result<Self, StoreError> {
         let hot = snapshot.hot_rows(Table::Spans, search.range).cloned().collect();
         let service = required_service(&search.filter);
         let mut segments: Vec<Arc<Segment>> = snapshot
@@ -55,7 +67,24 @@ impl SpansTable {
                 segments.sort_by_key(|segment| Reverse(segment.row.max_start_ns));
             }
         }
-        Self { hot, segments }
+        let trace = required_trace(&search.filter);
+        let mut to_scan = Vec::with_capacity(segments.len());
+        for segment in segments {
+            let rows = trace.map_or(Ok(None), |trace| segment.rows_of_trace(trace))?;
+            if rows.as_ref().is_none_or(RowSelection::selects_any) {
+                to_scan.push(SegmentToScan { segment, rows });
+            }
+        }
+        Ok(Self { hot, segments: to_scan })
+    }
+}
+
+/// The trace that every match belongs to, when the filter says so.
+fn required_trace(filter: &Filter) -> Option<TraceId> {
+    match filter {
+        Filter::Trace(trace) => Some(*trace),
+        Filter::And(filters) => filters.iter().find_map(required_trace),
+        _ => None,
     }
 }
 
@@ -113,13 +142,12 @@ impl SpansTable {
             .with_pushdown_filters(true)
             .with_reorder_filters(true)
             .with_enable_page_index(true)
-            .with_bloom_filter_on_read(true)
             .with_parquet_file_reader_factory(Arc::new(CachedParquetFileReaderFactory::new(store, metadata_cache)));
         // Dealt out in turn, so that each thread meets its files in the order asked for.
         let mut groups: Vec<Vec<PartitionedFile>> = vec![Vec::new(); QUERY_THREADS.min(self.segments.len())];
         let group_count = groups.len();
         for (at, segment) in self.segments.iter().enumerate() {
-            groups[at % group_count].push(partitioned_file(segment)?);
+            groups[at % group_count].push(partitioned_file(&segment.segment, segment.rows.as_ref())?);
         }
         let config = FileScanConfigBuilder::new(url, Arc::new(source))
             .with_file_groups(groups.into_iter().map(FileGroup::new).collect())
@@ -129,15 +157,18 @@ impl SpansTable {
     }
 }
 
-fn partitioned_file(segment: &Segment) -> Result<PartitionedFile> {
+fn partitioned_file(segment: &Segment, rows: Option<&RowSelection>) -> Result<PartitionedFile> {
     let path = Path::from_absolute_path(&segment.path).map_err(object_store::Error::from)?;
     let mut columns = vec![ColumnStatistics::new_unknown(); spans_schema().fields().len()];
     columns[0].min_value = Precision::Exact(ScalarValue::Int64(Some(segment.row.min_start_ns)));
     columns[0].max_value = Precision::Exact(ScalarValue::Int64(Some(segment.row.max_start_ns)));
-    let rows = usize::try_from(segment.row.rows).unwrap_or(usize::MAX);
-    let statistics =
-        Statistics { num_rows: Precision::Exact(rows), total_byte_size: Precision::Absent, column_statistics: columns };
+    let num_rows = Precision::Exact(usize::try_from(segment.row.rows).unwrap_or(usize::MAX));
+    let statistics = Statistics { num_rows, total_byte_size: Precision::Absent, column_statistics: columns };
     let mut file = PartitionedFile::new(String::new(), segment.row.bytes);
     file.object_meta.location = path;
-    Ok(file.with_statistics(Arc::new(statistics)))
+    let file = file.with_statistics(Arc::new(statistics));
+    Ok(match rows {
+        Some(rows) => file.with_extension(ParquetRowSelection::new(rows.clone())),
+        None => file,
+    })
 }

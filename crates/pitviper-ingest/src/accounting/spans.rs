@@ -1,10 +1,12 @@
-//! Counting: spans by outcome, requests that never became spans by reason.
+//! Spans, by transport and outcome.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use pitviper_model::{DropReason, Outcome, RejectReason};
 
-/// How a request came in.
+use super::index_of;
+
+/// How spans came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
     /// OTLP over HTTP, protobuf.
@@ -30,52 +32,6 @@ impl Transport {
     }
 }
 
-/// Why a request was refused before its spans were known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RefusalReason {
-    /// The content type is not one the receiver reads.
-    UnsupportedMediaType,
-    /// The content encoding is not one the receiver reads.
-    UnsupportedEncoding,
-    /// The body does not decompress.
-    BadEncoding,
-    /// The body, compressed or not, is over the limit.
-    TooLarge,
-    /// The body is not the protobuf message it should be.
-    BadProtobuf,
-    /// The body is not the JSON document it should be.
-    BadJson,
-    /// The connection ended before the body did.
-    Incomplete,
-}
-
-impl RefusalReason {
-    /// All reasons.
-    pub const ALL: [Self; 7] = [
-        Self::UnsupportedMediaType,
-        Self::UnsupportedEncoding,
-        Self::BadEncoding,
-        Self::TooLarge,
-        Self::BadProtobuf,
-        Self::BadJson,
-        Self::Incomplete,
-    ];
-
-    /// The reason's name in metrics.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::UnsupportedMediaType => "unsupported_media_type",
-            Self::UnsupportedEncoding => "unsupported_encoding",
-            Self::BadEncoding => "bad_encoding",
-            Self::TooLarge => "too_large",
-            Self::BadProtobuf => "bad_protobuf",
-            Self::BadJson => "bad_json",
-            Self::Incomplete => "incomplete",
-        }
-    }
-}
-
 /// How many spans of a transport had an outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OutcomeCount {
@@ -89,17 +45,6 @@ pub struct OutcomeCount {
     pub count: u64,
 }
 
-/// How many requests were accepted, or refused for a reason.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RequestCount {
-    /// `accepted` or `refused`.
-    pub outcome: &'static str,
-    /// Why they were refused; empty otherwise.
-    pub reason: &'static str,
-    /// How many.
-    pub count: u64,
-}
-
 #[derive(Debug, Default)]
 struct TransportCounts {
     received: AtomicU64,
@@ -108,31 +53,18 @@ struct TransportCounts {
     dropped: [AtomicU64; DropReason::ALL.len()],
 }
 
+/// Spans by transport and outcome.
 #[derive(Debug, Default)]
-pub(crate) struct Accounting {
+pub(crate) struct SpanCounts {
     transports: [TransportCounts; Transport::ALL.len()],
-    accepted_requests: AtomicU64,
-    refused_requests: [AtomicU64; RefusalReason::ALL.len()],
 }
 
-fn index_of<T: PartialEq, const N: usize>(all: &[T; N], one: &T) -> usize {
-    all.iter().position(|other| other == one).expect("ALL lists every variant")
-}
-
-impl Accounting {
+impl SpanCounts {
     /// Counts spans as received. They have to be settled, down to the last one.
     pub(crate) fn receive(&self, transport: Transport, spans: usize) -> Pending<'_> {
         let counts = &self.transports[index_of(&Transport::ALL, &transport)];
         counts.received.fetch_add(spans as u64, Ordering::Relaxed);
-        Pending { counts, left: spans as u64 }
-    }
-
-    pub(crate) fn count_accepted_request(&self) {
-        self.accepted_requests.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn count_refused_request(&self, reason: RefusalReason) {
-        self.refused_requests[index_of(&RefusalReason::ALL, &reason)].fetch_add(1, Ordering::Relaxed);
+        Pending { counts, left: spans as u64, awaits_store: false }
     }
 
     pub(crate) fn outcomes(&self) -> Vec<OutcomeCount> {
@@ -152,26 +84,18 @@ impl Accounting {
         }
         out
     }
-
-    pub(crate) fn requests(&self) -> Vec<RequestCount> {
-        let accepted =
-            RequestCount { outcome: "accepted", reason: "", count: self.accepted_requests.load(Ordering::Relaxed) };
-        let refused = RefusalReason::ALL.into_iter().zip(&self.refused_requests).map(|(reason, counter)| {
-            RequestCount { outcome: "refused", reason: reason.as_str(), count: counter.load(Ordering::Relaxed) }
-        });
-        std::iter::once(accepted).chain(refused).collect()
-    }
 }
 
 /// Spans that were received and have no outcome yet.
 ///
-/// What is left when it is dropped (a client that hung up while the append was under way) counts as
-/// dropped because the store was not reached: the client got no answer and sends it again.
+/// All are settled before it is dropped, with two exceptions, so that the books balance even then:
+/// the caller stopped waiting for the store (the process is ending), or the code between panicked.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Pending<'a> {
     counts: &'a TransportCounts,
     left: u64,
+    awaits_store: bool,
 }
 
 impl Pending<'_> {
@@ -185,13 +109,70 @@ impl Pending<'_> {
         };
         counter.fetch_add(spans, Ordering::Relaxed);
     }
+
+    /// From here on it is the store that is waited for.
+    pub(crate) fn await_store(&mut self) {
+        self.awaits_store = true;
+    }
 }
 
 impl Drop for Pending<'_> {
     fn drop(&mut self) {
-        if self.left > 0 {
-            let left = self.left as usize;
-            self.settle(Outcome::Dropped(DropReason::StoreUnavailable), left);
+        if self.left == 0 {
+            return;
         }
+        let left = self.left as usize;
+        let panics = std::thread::panicking();
+        if self.awaits_store && !panics {
+            return self.settle(Outcome::Dropped(DropReason::StoreUnavailable), left);
+        }
+        self.settle(Outcome::Dropped(DropReason::InternalError), left);
+        debug_assert!(panics, "{left} spans were received and nobody said what became of them");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    fn dropped(counts: &SpanCounts) -> Vec<(&'static str, u64)> {
+        let outcomes = counts.outcomes();
+        let dropped = outcomes.iter().filter(|count| count.outcome == "dropped" && count.count > 0);
+        dropped.map(|count| (count.reason, count.count)).collect()
+    }
+
+    #[test]
+    fn a_forgotten_span_is_our_error() {
+        let counts = SpanCounts::default();
+        let mut pending = counts.receive(Transport::OtlpGrpc, 5);
+        pending.settle(Outcome::Stored, 2);
+        // A build with assertions says so at once.
+        let forgotten = catch_unwind(AssertUnwindSafe(|| drop(pending)));
+        assert_eq!(forgotten.is_err(), cfg!(debug_assertions));
+        assert_eq!(dropped(&counts), [("internal_error", 3)]);
+    }
+
+    #[test]
+    fn a_panic_while_the_store_writes_is_our_error() {
+        let counts = SpanCounts::default();
+        let mut pending = counts.receive(Transport::OtlpGrpc, 5);
+        pending.await_store();
+        let panicked = catch_unwind(AssertUnwindSafe(move || {
+            let _pending = pending;
+            panic!("on purpose");
+        }));
+        assert!(panicked.is_err());
+        assert_eq!(dropped(&counts), [("internal_error", 5)]);
+    }
+
+    #[test]
+    fn a_store_that_is_no_longer_waited_for_was_unavailable() {
+        let counts = SpanCounts::default();
+        let mut pending = counts.receive(Transport::OtlpGrpc, 5);
+        pending.await_store();
+        drop(pending);
+        assert_eq!(dropped(&counts), [("store_unavailable", 5)]);
     }
 }

@@ -1,0 +1,104 @@
+//! A panic on the way of a batch costs neither the batch nor the server.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use pitviper_ingest::Limits;
+use pitviper_model::{SpanId, TraceId};
+use pitviper_store::schema::WriteBatch;
+use pitviper_store::{
+    Ack, MetricRow, MetricsQuery, ResourceSeen, Search, Store, StoreError, StoreStats, StoredSpan, TimeRange, Trace,
+    TraceHit,
+};
+use tonic_types::StatusExt as _;
+
+use crate::house::{House, message, request};
+
+/// A store with a defect: the first writes panic. All else is the real one.
+struct Defective {
+    store: Arc<dyn Store>,
+    panics_left: AtomicUsize,
+}
+
+#[tonic::async_trait]
+impl Store for Defective {
+    async fn append(&self, batch: WriteBatch) -> Result<Ack, StoreError> {
+        let left = self.panics_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        assert!(left.is_err(), "on purpose");
+        self.store.append(batch).await
+    }
+
+    async fn trace(&self, trace_id: TraceId, limit: usize) -> Result<Trace, StoreError> {
+        self.store.trace(trace_id, limit).await
+    }
+
+    async fn trace_details(
+        &self,
+        trace_id: TraceId,
+        span_ids: &[SpanId],
+        offset: usize,
+        limit: usize,
+    ) -> Result<Vec<StoredSpan>, StoreError> {
+        self.store.trace_details(trace_id, span_ids, offset, limit).await
+    }
+
+    async fn search_spans(&self, search: &Search) -> Result<Vec<StoredSpan>, StoreError> {
+        self.store.search_spans(search).await
+    }
+
+    async fn search_traces(&self, search: &Search) -> Result<Vec<TraceHit>, StoreError> {
+        self.store.search_traces(search).await
+    }
+
+    async fn traces(&self, trace_ids: &[TraceId], limit_per_trace: usize) -> Result<Vec<(TraceId, Trace)>, StoreError> {
+        self.store.traces(trace_ids, limit_per_trace).await
+    }
+
+    async fn metrics(&self, query: &MetricsQuery) -> Result<Vec<MetricRow>, StoreError> {
+        self.store.metrics(query).await
+    }
+
+    async fn resources(&self, range: TimeRange) -> Result<Vec<ResourceSeen>, StoreError> {
+        self.store.resources(range).await
+    }
+
+    async fn compact(&self) -> Result<(), StoreError> {
+        self.store.compact().await
+    }
+
+    async fn flush(&self) -> Result<(), StoreError> {
+        self.store.flush().await
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        self.store.close().await
+    }
+
+    fn stats(&self) -> StoreStats {
+        self.store.stats()
+    }
+}
+
+#[tokio::test]
+async fn a_batch_that_panics_is_asked_for_again() {
+    let defective = |store| Arc::new(Defective { store, panics_left: AtomicUsize::new(2) }) as Arc<dyn Store>;
+    let house = House::with(|_| {}, Limits::default(), defective).await;
+
+    let answer = house.protobuf(&request(3)).await;
+    assert_eq!(answer.status, 503, "{}", answer.text());
+    assert!(answer.head.contains("retry-after: "), "{}", answer.head);
+    assert!(answer.text().contains("try again") && !answer.text().contains("on purpose"), "{}", answer.text());
+    assert_eq!((house.refused("otlp_http", "internal_error"), house.all_requests()), (1, 1));
+    assert_eq!(house.outcome("dropped", "internal_error"), 3);
+
+    let mut client = house.client().await;
+    let status = client.export(message(3)).await.unwrap_err();
+    assert_eq!(status.code(), tonic::Code::Unavailable, "{status}");
+    assert!(status.get_details_retry_info().is_some(), "{status}");
+    assert_eq!((house.refused("otlp_grpc", "internal_error"), house.all_requests()), (1, 2));
+    assert_eq!(house.outcome("dropped", "internal_error"), 6);
+
+    client.export(message(3)).await.expect("the defect is gone, and what is sent again is kept");
+    assert_eq!(house.outcome("stored", ""), 3);
+    house.goes_on().await;
+}

@@ -1,0 +1,253 @@
+//! The upkeep thread: merges segments and lets old ones go, beside everything else.
+//!
+//! A merge is written, synced and renamed like a flush; then one manifest transaction swaps it for
+//! its inputs; then the list that queries see is swapped under its lock. A query that began before
+//! goes on with the inputs, whose files stay until the last such query has ended. A crash at any
+//! point leaves files the manifest does not know, which are deleted at open.
+
+mod merge;
+mod plan;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+use rustc_hash::FxHashSet;
+use tokio::sync::oneshot;
+
+use self::merge::Merge;
+pub use self::plan::Retention;
+use self::plan::{Eagerness, Reason};
+use super::flush::{FlushContext, sum_metrics};
+use super::manifest::{SegmentRow, Table};
+use super::segment::Segment;
+use super::segment_write::{SegmentPlace, SegmentWriter, write_rows};
+use crate::store::StoreError;
+
+/// How often the segments are looked at.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// Wait after work that failed; doubles up to the longest.
+const RETRY_FIRST: Duration = Duration::from_secs(5);
+const RETRY_LONGEST: Duration = Duration::from_secs(600);
+/// While writes come in, upkeep rests this long for each unit of time it works.
+const REST_WHILE_BUSY: u32 = 1;
+
+/// What upkeep did since the store was opened.
+#[derive(Debug, Default)]
+pub(super) struct UpkeepFigures {
+    pub(super) merges: AtomicU64,
+    pub(super) merged_rows: AtomicU64,
+    pub(super) failures: AtomicU64,
+    pub(super) spans_expired_by_age: AtomicU64,
+    pub(super) spans_expired_by_size: AtomicU64,
+}
+
+/// What upkeep works on.
+#[derive(Debug)]
+pub(super) struct UpkeepContext {
+    pub(super) flush: Arc<FlushContext>,
+    pub(super) retention: Retention,
+    /// The last write, to tell whether there are any.
+    pub(super) durable_sequence: Arc<AtomicU64>,
+    pub(super) figures: UpkeepFigures,
+    stopping: AtomicBool,
+}
+
+impl UpkeepContext {
+    pub(super) fn new(flush: Arc<FlushContext>, retention: Retention, durable_sequence: Arc<AtomicU64>) -> Self {
+        let (figures, stopping) = (UpkeepFigures::default(), AtomicBool::new(false));
+        Self { flush, retention, durable_sequence, figures, stopping }
+    }
+}
+
+/// Asks for everything to be merged that can be.
+type Request = oneshot::Sender<Result<(), StoreError>>;
+
+/// Keeps the segments few and recent until it is stopped.
+#[derive(Debug)]
+pub(super) struct Upkeep {
+    context: Arc<UpkeepContext>,
+    requests: Option<Sender<Request>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Upkeep {
+    pub(super) fn start(context: Arc<UpkeepContext>) -> std::io::Result<Self> {
+        let (requests, received) = channel();
+        let own = Arc::clone(&context);
+        let thread =
+            std::thread::Builder::new().name("pitviper-upkeep".to_owned()).spawn(move || run(&own, &received))?;
+        Ok(Self { context, requests: Some(requests), thread: Some(thread) })
+    }
+
+    /// Asks for everything to be merged that can be; the receiver hears when it is.
+    pub(super) fn request(&self) -> Result<oneshot::Receiver<Result<(), StoreError>>, StoreError> {
+        let (done, finished) = oneshot::channel();
+        let requests = self.requests.as_ref().ok_or(StoreError::Closed)?;
+        requests.send(done).map_err(|_| StoreError::Closed)?;
+        Ok(finished)
+    }
+
+    /// Ends the thread, giving up a merge under way.
+    pub(super) fn stop(&mut self) {
+        self.context.stopping.store(true, Ordering::Release);
+        self.requests = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the upkeep thread ended with a panic");
+        }
+    }
+}
+
+fn run(context: &UpkeepContext, received: &Receiver<Request>) {
+    let mut retry = RETRY_FIRST;
+    let mut not_before = Instant::now();
+    loop {
+        match received.recv_timeout(CHECK_INTERVAL) {
+            Ok(done) => {
+                let _ = done.send(work(context, Eagerness::Everything));
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+        if Instant::now() < not_before {
+            continue;
+        }
+        match work(context, Eagerness::AsNeeded) {
+            Ok(()) => retry = RETRY_FIRST,
+            Err(StoreError::Closed) => return,
+            Err(error) => {
+                context.figures.failures.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(%error, retry_s = retry.as_secs(), "upkeep failed, will try again");
+                not_before = Instant::now() + retry;
+                retry = (retry * 2).min(RETRY_LONGEST);
+            }
+        }
+    }
+}
+
+/// Lets go what is too old, then merges until there is nothing more to merge.
+fn work(context: &UpkeepContext, eagerness: Eagerness) -> Result<(), StoreError> {
+    loop {
+        let now_ns = now_ns();
+        expire(context, now_ns)?;
+        let snapshot = context.flush.tiers.snapshot();
+        let Some(inputs) = plan::merge(snapshot.segments.iter().map(|segment| &segment.row), now_ns, eagerness) else {
+            return Ok(());
+        };
+        let files: FxHashSet<&str> = inputs.iter().map(|input| input.file.as_str()).collect();
+        let inputs: Vec<Arc<Segment>> =
+            snapshot.segments.iter().filter(|segment| files.contains(segment.row.file.as_str())).cloned().collect();
+        merge_segments(context, &inputs)?;
+    }
+}
+
+fn now_ns() -> i64 {
+    SystemTime::UNIX_EPOCH.elapsed().map_or(0, |elapsed| i64::try_from(elapsed.as_nanos()).unwrap_or(i64::MAX))
+}
+
+fn expire(context: &UpkeepContext, now_ns: i64) -> Result<(), StoreError> {
+    let snapshot = context.flush.tiers.snapshot();
+    let gone = plan::expired(snapshot.segments.iter().map(|segment| &segment.row), now_ns, &context.retention);
+    if gone.is_empty() {
+        return Ok(());
+    }
+    let files: FxHashSet<&str> = gone.iter().map(|(row, _)| row.file.as_str()).collect();
+    replace(context, &files, None)?;
+    for (row, reason) in gone {
+        let counter = match reason {
+            Reason::Age => &context.figures.spans_expired_by_age,
+            Reason::Size => &context.figures.spans_expired_by_size,
+        };
+        if row.table == Table::Spans {
+            counter.fetch_add(row.rows, Ordering::Relaxed);
+        }
+        tracing::info!(file = row.file, rows = row.rows, ?reason, "let go of old data");
+    }
+    Ok(())
+}
+
+fn merge_segments(context: &UpkeepContext, inputs: &[Arc<Segment>]) -> Result<(), StoreError> {
+    let rows = || inputs.iter().map(|input| &input.row);
+    let (Some(first), Some(last), Some(level)) = (
+        rows().map(|row| row.min_sequence).min(),
+        rows().map(|row| row.max_sequence).max(),
+        rows().map(|row| row.level).max(),
+    ) else {
+        return Ok(());
+    };
+    let place = SegmentPlace {
+        dir: &context.flush.segments_dir,
+        temporary_dir: &context.flush.temporary_dir,
+        sequences: (first, last),
+        level: level + 1,
+    };
+    let began = Instant::now();
+    let merged = match inputs[0].row.table {
+        Table::Spans => merge_spans(context, place, inputs)?,
+        Table::SpanMetrics => merge_metrics(place, inputs)?,
+    };
+    let files: FxHashSet<&str> = rows().map(|row| row.file.as_str()).collect();
+    let count: u64 = rows().map(|row| row.rows).sum();
+    tracing::debug!(
+        inputs = inputs.len(),
+        rows = count,
+        took_ms = began.elapsed().as_millis() as u64,
+        file = merged.file,
+        "merged segments"
+    );
+    replace(context, &files, Some(merged))?;
+    context.figures.merges.fetch_add(1, Ordering::Relaxed);
+    context.figures.merged_rows.fetch_add(count, Ordering::Relaxed);
+    Ok(())
+}
+
+/// Makes the manifest and then the queries see one segment, or none, in place of others.
+fn replace(context: &UpkeepContext, files: &FxHashSet<&str>, with: Option<SegmentRow>) -> Result<(), StoreError> {
+    let flush = &context.flush;
+    flush.manifest.replace_segments(files, with.as_ref())?;
+    let segment = with.map(|row| Arc::new(Segment::new(&flush.segments_dir, row, Arc::clone(&flush.segment_cache))));
+    for segment in flush.tiers.replace_segments(files, segment) {
+        segment.retire();
+    }
+    Ok(())
+}
+
+fn merge_spans(
+    context: &UpkeepContext,
+    place: SegmentPlace<'_>,
+    inputs: &[Arc<Segment>],
+) -> Result<SegmentRow, StoreError> {
+    let engine = |error: arrow::error::ArrowError| StoreError::Engine(format!("merging segments: {error}"));
+    let schema = crate::schema::spans_schema();
+    let readers = inputs.iter().map(|input| input.stream()).collect::<Result<Vec<_>, _>>()?;
+    let mut merge = Merge::new(readers, &schema).map_err(engine)?;
+    let mut writer = SegmentWriter::create(place, Table::Spans, schema)?;
+    let mut seen = context.durable_sequence.load(Ordering::Relaxed);
+    let mut began = Instant::now();
+    while let Some(rows) = merge.next().map_err(engine)? {
+        writer.write(&rows)?;
+        if context.stopping.load(Ordering::Acquire) {
+            return Err(StoreError::Closed);
+        }
+        let now = context.durable_sequence.load(Ordering::Relaxed);
+        if now != seen {
+            std::thread::sleep(began.elapsed() * REST_WHILE_BUSY);
+        }
+        (seen, began) = (now, Instant::now());
+    }
+    writer.finish()
+}
+
+fn merge_metrics(place: SegmentPlace<'_>, inputs: &[Arc<Segment>]) -> Result<SegmentRow, StoreError> {
+    let mut rows = Vec::new();
+    for input in inputs {
+        for batch in input.stream()? {
+            rows.push(batch.map_err(|error| StoreError::Engine(format!("merging segments: {error}")))?);
+        }
+    }
+    write_rows(place, Table::SpanMetrics, &sum_metrics(&rows))
+}

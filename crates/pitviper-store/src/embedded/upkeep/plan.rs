@@ -1,0 +1,239 @@
+//! Which segments to merge next, and which to let go. Decides from the manifest's rows alone.
+//!
+//! Segments of a day are merged in levels: eight of one level become one of the next, so a row is
+//! rewritten about three times in its life however long the server runs. What is left of a past day
+//! is put together once, so that old days are few large files.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::embedded::manifest::{SegmentRow, Table};
+
+/// Segments of one level that become one of the next.
+const FAN_IN: usize = 8;
+/// Most segments merged at once; each needs a buffer.
+const MAX_FAN_IN: usize = 16;
+/// Leftovers of a past day that are put together.
+const FAN_IN_OF_PAST: usize = 4;
+/// Most rows of a merged segment. Larger ones would not be pruned better, and take long to rewrite.
+const MAX_SPAN_ROWS: u64 = 8_000_000;
+/// The same for metrics, which are merged in memory.
+const MAX_METRIC_ROWS: u64 = 250_000;
+/// How long after its end a day counts as past: late spans are usually in by then.
+const SETTLE_NS: i64 = 3_600 * 1_000_000_000;
+const DAY_NS: i64 = 86_400 * 1_000_000_000;
+
+/// How eagerly to merge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Eagerness {
+    /// When it pays.
+    AsNeeded,
+    /// Whatever can be merged.
+    Everything,
+}
+
+fn max_rows(table: Table) -> u64 {
+    match table {
+        Table::Spans => MAX_SPAN_ROWS,
+        Table::SpanMetrics => MAX_METRIC_ROWS,
+    }
+}
+
+/// The files to merge into one, if any: all of one table and day.
+pub(super) fn merge<'a>(
+    segments: impl Iterator<Item = &'a SegmentRow>,
+    now_ns: i64,
+    eagerness: Eagerness,
+) -> Option<Vec<&'a SegmentRow>> {
+    let mut days: BTreeMap<(&str, i64), Vec<&SegmentRow>> = BTreeMap::new();
+    for segment in segments.filter(|segment| segment.rows < max_rows(segment.table)) {
+        let day = segment.max_start_ns.div_euclid(DAY_NS);
+        days.entry((segment.table.as_str(), day)).or_default().push(segment);
+    }
+    // New ones first: they are many and small, and most questions are about them.
+    days.into_iter().rev().find_map(|((_, day), segments)| {
+        let is_past = now_ns.saturating_sub(SETTLE_NS) >= (day + 1).saturating_mul(DAY_NS);
+        let leftovers = match eagerness {
+            Eagerness::Everything => 2,
+            Eagerness::AsNeeded if is_past => FAN_IN_OF_PAST,
+            Eagerness::AsNeeded => usize::MAX,
+        };
+        of_one_level(&segments).or_else(|| take(segments, leftovers))
+    })
+}
+
+fn of_one_level<'a>(segments: &[&'a SegmentRow]) -> Option<Vec<&'a SegmentRow>> {
+    let mut levels: BTreeMap<u32, Vec<&SegmentRow>> = BTreeMap::new();
+    for segment in segments {
+        levels.entry(segment.level).or_default().push(segment);
+    }
+    levels.into_values().find_map(|segments| take(segments, FAN_IN))
+}
+
+/// The smallest that fit into one segment, when there are that many.
+fn take(mut segments: Vec<&SegmentRow>, at_least: usize) -> Option<Vec<&SegmentRow>> {
+    if segments.len() < at_least {
+        return None;
+    }
+    segments.sort_by_key(|segment| (segment.rows, segment.min_sequence));
+    let mut room = max_rows(segments[0].table);
+    let fitting = segments.iter().take(MAX_FAN_IN).take_while(|segment| {
+        let fits = segment.rows <= room;
+        room = room.saturating_sub(segment.rows);
+        fits
+    });
+    let count = fitting.count();
+    segments.truncate(count);
+    (count >= 2).then_some(segments)
+}
+
+/// How long data is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// Age at which spans go, by the start of the latest in their file.
+    pub spans: Duration,
+    /// Age at which span metrics go.
+    pub span_metrics: Duration,
+    /// Most bytes of all segments together; beyond it the oldest spans go. `None` for no limit.
+    pub max_bytes: Option<u64>,
+}
+
+impl Default for Retention {
+    /// Everything, for ever.
+    fn default() -> Self {
+        Self { spans: Duration::MAX, span_metrics: Duration::MAX, max_bytes: None }
+    }
+}
+
+/// Why a segment goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reason {
+    Age,
+    Size,
+}
+
+/// The segments to let go, each with the reason.
+pub(super) fn expired<'a>(
+    segments: impl Iterator<Item = &'a SegmentRow>,
+    now_ns: i64,
+    retention: &Retention,
+) -> Vec<(&'a SegmentRow, Reason)> {
+    let oldest_of = |table| {
+        let age = match table {
+            Table::Spans => retention.spans,
+            Table::SpanMetrics => retention.span_metrics,
+        };
+        now_ns.saturating_sub(i64::try_from(age.as_nanos()).unwrap_or(i64::MAX))
+    };
+    let (old, mut kept): (Vec<_>, Vec<_>) =
+        segments.partition(|segment| segment.max_start_ns < oldest_of(segment.table));
+    let mut gone: Vec<_> = old.into_iter().map(|segment| (segment, Reason::Age)).collect();
+    let mut bytes: u64 = kept.iter().map(|segment| segment.disk_bytes()).sum();
+    let limit = retention.max_bytes.unwrap_or(u64::MAX);
+    kept.sort_by_key(|segment| segment.max_start_ns);
+    for segment in kept.into_iter().filter(|segment| segment.table == Table::Spans) {
+        if bytes <= limit {
+            break;
+        }
+        bytes -= segment.disk_bytes();
+        gone.push((segment, Reason::Size));
+    }
+    gone
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn segment(number: u64, level: u32, rows: u64, start_ns: i64) -> SegmentRow {
+        SegmentRow {
+            table: Table::Spans,
+            file: format!("{number}"),
+            rows,
+            bytes: rows,
+            index_bytes: 0,
+            min_start_ns: start_ns,
+            max_start_ns: start_ns,
+            min_sequence: number,
+            max_sequence: number,
+            level,
+            services: Vec::new(),
+        }
+    }
+
+    fn planned(segments: &[SegmentRow], now_ns: i64, eagerness: Eagerness) -> Vec<u64> {
+        let merged = merge(segments.iter(), now_ns, eagerness).unwrap_or_default();
+        merged.iter().map(|segment| segment.min_sequence).collect()
+    }
+
+    #[test]
+    fn eight_of_a_level_and_a_day_become_one() {
+        let mut segments: Vec<_> = (0..7).map(|number| segment(number, 0, 10, 5)).collect();
+        segments.push(segment(7, 1, 80, 5));
+        segments.push(segment(8, 0, 10, DAY_NS));
+        assert_eq!(planned(&segments, 0, Eagerness::AsNeeded), Vec::<u64>::new());
+        segments.push(segment(9, 0, 10, 6));
+        assert_eq!(planned(&segments, 0, Eagerness::AsNeeded), [0, 1, 2, 3, 4, 5, 6, 9]);
+    }
+
+    #[test]
+    fn tables_are_never_mixed() {
+        let mut segments: Vec<_> = (0..8).map(|number| segment(number, 0, 10, 5)).collect();
+        segments[0].table = Table::SpanMetrics;
+        assert_eq!(planned(&segments, 0, Eagerness::AsNeeded), Vec::<u64>::new());
+        assert_eq!(planned(&segments, 0, Eagerness::Everything), [1, 2, 3, 4, 5, 6, 7]);
+    }
+
+    #[test]
+    fn a_merged_segment_has_a_bounded_size() {
+        let segments: Vec<_> = (0..9).map(|number| segment(number, 0, MAX_SPAN_ROWS / 3, 5)).collect();
+        assert_eq!(planned(&segments, 0, Eagerness::AsNeeded).len(), 3);
+        let full: Vec<_> = (0..9).map(|number| segment(number, 0, MAX_SPAN_ROWS, 5)).collect();
+        assert_eq!(planned(&full, 0, Eagerness::Everything), Vec::<u64>::new());
+        let nearly: Vec<_> = (0..9).map(|number| segment(number, 0, MAX_SPAN_ROWS - 1, 5)).collect();
+        assert_eq!(planned(&nearly, 0, Eagerness::Everything), Vec::<u64>::new());
+    }
+
+    #[test]
+    fn leftovers_of_a_past_day_are_put_together() {
+        let segments: Vec<_> = (0..4u32).map(|number| segment(number.into(), number, 10, 5)).collect();
+        assert_eq!(planned(&segments, DAY_NS, Eagerness::AsNeeded), Vec::<u64>::new());
+        assert_eq!(planned(&segments, DAY_NS + SETTLE_NS, Eagerness::AsNeeded), [0, 1, 2, 3]);
+        assert_eq!(planned(&segments[..3], i64::MAX, Eagerness::AsNeeded), Vec::<u64>::new());
+    }
+
+    #[test]
+    fn merging_ends() {
+        // Whatever comes in, planning again and again comes to an end, and rewrites little.
+        let mut segments: Vec<_> = (0..500).map(|number| segment(number, 0, 100_000, number as i64)).collect();
+        let mut rewritten = 0;
+        while let Some(inputs) = merge(segments.iter(), 0, Eagerness::AsNeeded) {
+            let files: Vec<String> = inputs.iter().map(|input| input.file.clone()).collect();
+            let level = inputs.iter().map(|input| input.level).max().unwrap() + 1;
+            let rows = inputs.iter().map(|input| input.rows).sum();
+            let first = inputs.iter().map(|input| input.min_sequence).min().unwrap();
+            segments.retain(|segment| !files.contains(&segment.file));
+            segments.push(segment(first, level, rows, first as i64));
+            segments.last_mut().unwrap().file = format!("{first}-{level}");
+            rewritten += rows;
+        }
+        assert!(segments.len() < 30, "{} segments left", segments.len());
+        assert!(rewritten <= 3 * 50_000_000, "{rewritten} rows rewritten");
+    }
+
+    #[test]
+    fn what_is_too_old_or_too_much_goes() {
+        let retention = Retention {
+            spans: Duration::from_nanos(100),
+            span_metrics: Duration::from_nanos(1_000),
+            max_bytes: Some(25),
+        };
+        let mut segments: Vec<_> = [899, 900, 950, 999].map(|start| segment(start as u64, 0, 10, start)).into();
+        segments.push(SegmentRow { table: Table::SpanMetrics, ..segment(1, 0, 5, 1) });
+        let gone: Vec<_> =
+            expired(segments.iter(), 1_000, &retention).iter().map(|(gone, why)| (gone.min_sequence, *why)).collect();
+        assert_eq!(gone, [(899, Reason::Age), (900, Reason::Size)]);
+        let endless = Retention { spans: Duration::MAX, span_metrics: Duration::MAX, max_bytes: None };
+        assert_eq!(expired(segments.iter(), i64::MAX, &endless), []);
+    }
+}

@@ -1,0 +1,85 @@
+"""What describes this process, by OpenTelemetry's resource conventions."""
+
+import os
+import re
+import sys
+from typing import Optional
+
+from pitviper.config import Config, command_line, python_target
+
+#: Arguments that are recorded, and the characters of each.
+_MAX_ARGUMENTS, _MAX_ARGUMENT = 128, 1_024
+_MASK = "***"
+
+#: Names whose values are secrets: ``--db-password``, ``API_KEY``, ``Authorization``.
+_NAME = r"[\w.\-]*(?:pass|pwd|secret|token|key|auth|credential|signature|cookie|session|dsn)[\w.\-]*"
+_SECRET_OPTION = re.compile(rf"-{{1,2}}{_NAME}", re.IGNORECASE)
+_SECRET_VALUE = re.compile(rf"((?:^|[\s?&;,{{\"']){_NAME}[\"']?\s*[=:](?!//)\s*).+", re.IGNORECASE | re.DOTALL)
+_CREDENTIALS = re.compile(r"://[^\s]*@")
+
+
+def resource_attributes(config: Config) -> "dict[str, object]":
+    """The attributes of this process. What the user says counts more than what is found out. The
+    process id and the instance id are added natively, because a fork changes them."""
+    import platform
+
+    from pitviper._native import __version__
+
+    command = command_line()
+    attributes: dict[str, object] = {
+        "host.name": platform.node(),
+        "os.type": sys.platform,
+        "process.runtime.name": sys.implementation.name,
+        "process.runtime.version": platform.python_version(),
+        "process.runtime.description": " ".join(sys.version.split()),
+        "process.executable.path": sys.executable or "",
+        "process.command": _program(command),
+        "process.command_args": masked_arguments(command),
+    }
+    attributes.update(config["tags"])
+    attributes["service.name"] = config["service"]
+    if config["version"]:
+        attributes["service.version"] = config["version"]
+    if config["env"]:
+        attributes["deployment.environment.name"] = config["env"]
+    attributes["telemetry.sdk.name"] = "pitviper"
+    attributes["telemetry.sdk.language"] = "python"
+    attributes["telemetry.sdk.version"] = __version__
+    return attributes
+
+
+def masked_arguments(command: "list[str]") -> "list[str]":
+    """A command line without the values of options that look like secrets, credentials in URLs, and
+    code given to the interpreter. Rather too much is masked than too little."""
+    masked: list[str] = []
+    code = _code_position(command)
+    hide_next = False
+    for index, argument in enumerate(command[:_MAX_ARGUMENTS]):
+        if index == code or (hide_next and not argument.startswith("--")):
+            masked.append(_MASK)
+            hide_next = False
+            continue
+        hide_next = _SECRET_OPTION.fullmatch(argument) is not None
+        shown = _CREDENTIALS.sub(f"://{_MASK}@", argument[:_MAX_ARGUMENT])
+        masked.append(_SECRET_VALUE.sub(rf"\1{_MASK}", shown))
+    return masked
+
+
+def _target(command: "list[str]") -> "Optional[tuple[str, str, int]]":
+    is_python = command and os.path.basename(command[0]).startswith(("python", "pypy"))
+    return python_target(command[1:]) if is_python else None
+
+
+def _program(command: "list[str]") -> str:
+    """The program as its users know it: the script or module that the interpreter runs."""
+    target = _target(command)
+    if target is not None and target[0] != "c":
+        return target[1]
+    return command[0] if command else ""
+
+
+def _code_position(command: "list[str]") -> int:
+    """Where the code of ``python -c CODE`` is; -1 when there is none."""
+    target = _target(command)
+    # Positions of a target are those after the interpreter.
+    return target[2] if target is not None and target[0] == "c" else -1
