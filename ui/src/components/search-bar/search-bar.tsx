@@ -1,0 +1,203 @@
+// The search bar: a text field that colours, checks and completes a query, and the query's terms as
+// chips. Both show one text; what is known of it comes from the page.
+
+import { type FormEvent, type KeyboardEvent, type ReactNode, useId, useLayoutEffect, useMemo, useRef, useState } from 'react';
+
+import { negate, remove } from '../../lib/query/edit';
+import { tokenize } from '../../lib/query/tokens';
+import type { Analysis, Mistake } from '../../lib/query/types';
+import { Chips } from './chips';
+import { type Completed, actionOf, options } from './completion';
+import { Highlight } from './highlight';
+import { insertAt } from './insert';
+import { Mistakes } from './mistakes';
+import { Options, optionId } from './options';
+import './search-bar.css';
+
+/** The list's least width, in pixels. */
+const LIST_WIDTH = 420;
+
+interface Props {
+  text: string;
+  onText: (text: string) => void;
+  /** Runs the search; also called for every change by a chip. */
+  onRun: (text: string) => void;
+  /** What was run last: of that, all mistakes are shown. */
+  ran: string;
+  /** What the server read, and in which text. */
+  analysis: { text: string; result: Analysis } | null;
+  completed: Completed | null;
+  /** Says at which place completions are wanted; `null` when they are not. */
+  onCursor: (cursor: number | null) => void;
+  history: string[];
+  placeholder: string;
+  /** What else stands in the row. */
+  children: ReactNode;
+}
+
+export function SearchBar({ text, onText, onRun, ran, analysis, completed, onCursor, history, placeholder, children }: Props) {
+  const id = useId();
+  const [listId, noteId] = [`${id}list`, `${id}note`];
+  const field = useRef<HTMLTextAreaElement>(null);
+  const anchor = useRef<HTMLSpanElement>(null);
+  const scrolled = useRef<HTMLDivElement>(null);
+  const [cursor, setCursor] = useState(0);
+  const [open, setOpen] = useState(false);
+  const [active, setActive] = useState(-1);
+  const [composing, setComposing] = useState(false);
+  const [place, setPlace] = useState({ left: 0, top: 0 });
+
+  const current = analysis?.text === text ? analysis.result : null;
+  const tokens = useMemo(() => current?.tokens ?? tokenize(text), [current, text]);
+  const offered = open && !composing ? options(text, cursor, completed, history) : [];
+  const isListed = offered.length > 0;
+  const chosen = Math.min(active, offered.length - 1);
+  const listAt = offered.find((option) => option.kind !== 'history')?.from ?? 0;
+
+  // While a term is being completed it is not wrong yet.
+  const isUnfinished = (mistake: Mistake) => isListed && text !== ran && mistake.to >= cursor;
+  const mistakes = (current?.errors ?? []).filter((mistake) => !isUnfinished(mistake));
+
+  useLayoutEffect(() => {
+    const mark = anchor.current;
+    const scroller = scrolled.current;
+    if (!isListed || !mark || !scroller) return;
+    const left = Math.max(0, Math.min(mark.offsetLeft, scroller.clientWidth - LIST_WIDTH));
+    setPlace({ left, top: mark.offsetTop + mark.offsetHeight - scroller.scrollTop });
+  }, [isListed, listAt, text]);
+
+  const show = (shown: boolean, at = field.current?.selectionStart ?? 0) => {
+    setOpen(shown);
+    setActive(-1);
+    setCursor(at);
+    onCursor(shown ? at : null);
+  };
+  const run = (query: string) => {
+    show(false);
+    onRun(query);
+  };
+  /** A change by a chip: the search follows at once. */
+  const change = (query: string) => {
+    onText(query);
+    run(query);
+  };
+  const accept = (index: number) => {
+    const option = offered[index];
+    const element = field.current;
+    if (!option || !element) return;
+    // A value ends its term, so the next one can begin; a key or a function goes on.
+    const goesOn = option.kind === 'key' || option.kind === 'op' || option.kind === 'function';
+    const isLast = option.to === text.length;
+    const space = option.kind !== 'history' && !goesOn && isLast ? ' ' : '';
+    insertAt(element, option.from, option.to, option.insert + space);
+    show(goesOn);
+    if (option.kind === 'history') change(option.insert);
+  };
+  const fix = (mistake: Mistake | undefined) => {
+    if (field.current && mistake?.fix) insertAt(field.current, mistake.from, mistake.to, mistake.fix.replace);
+    show(false);
+  };
+
+  const onKeyDown = (event: KeyboardEvent) => {
+    // Keys that choose among an input method's candidates are not ours; 229 is how older browsers say so.
+    if (event.nativeEvent.isComposing || event.keyCode === 229) return;
+    const action = actionOf(event, { count: offered.length, active: chosen, eager: text.trim() !== '' });
+    if (!action) return;
+    event.preventDefault();
+    if (action.type === 'open') show(true);
+    else if (action.type === 'close') show(false);
+    else if (action.type === 'move') setActive(action.index);
+    else if (action.type === 'accept') accept(action.index);
+    else if (action.type === 'fix') fix(mistakes.find((mistake) => mistake.fix));
+    else run(text);
+  };
+  const onInput = (event: FormEvent<HTMLTextAreaElement>) => {
+    const { value, selectionStart } = event.currentTarget;
+    onText(value);
+    show(true, selectionStart);
+  };
+  const onSelect = () => {
+    const element = field.current;
+    if (!element || element.selectionStart === cursor) return;
+    if (open) show(element.selectionStart === element.selectionEnd);
+    else setCursor(element.selectionStart);
+  };
+
+  return (
+    <div className="search">
+      <form
+        role="search"
+        className="querybar"
+        onSubmit={(event) => {
+          event.preventDefault();
+          run(text);
+        }}
+      >
+        <div className="query">
+          <div className="query-scroll" ref={scrolled}>
+            <div className={composing ? 'query-text composing' : 'query-text'}>
+              <textarea
+                ref={field}
+                data-find
+                rows={1}
+                value={text}
+                placeholder={placeholder}
+                role="combobox"
+                aria-label="Search traces"
+                aria-autocomplete="list"
+                aria-haspopup="listbox"
+                aria-expanded={isListed}
+                aria-controls={listId}
+                aria-activedescendant={isListed && chosen >= 0 ? optionId(listId, chosen) : undefined}
+                aria-invalid={mistakes.length > 0}
+                aria-describedby={noteId}
+                enterKeyHint="search"
+                autoCapitalize="off"
+                autoComplete="off"
+                autoCorrect="off"
+                spellCheck={false}
+                onChange={onInput}
+                onSelect={onSelect}
+                onKeyDown={onKeyDown}
+                onFocus={() => text === '' && show(true)}
+                onBlur={() => show(false)}
+                onCompositionStart={() => setComposing(true)}
+                onCompositionEnd={() => setComposing(false)}
+              />
+              <Highlight text={text} tokens={tokens} mistakes={mistakes} anchorAt={listAt} anchor={anchor} />
+            </div>
+          </div>
+          {isListed && <Options id={listId} options={offered} active={chosen} {...place} onAccept={accept} />}
+          <span className="visually-hidden" role="status">
+            {isListed ? `${offered.length} suggestions` : ''}
+          </span>
+        </div>
+        {children}
+      </form>
+      <div className="query-note">
+        {mistakes.length === 0 && analysis && text.trim() !== '' && (
+          <Chips
+            text={text}
+            analysis={analysis.result}
+            stale={current === null}
+            onSelect={(chip) => {
+              field.current?.focus();
+              field.current?.setSelectionRange(chip.from, chip.to);
+            }}
+            onNegate={(chip) => change(negate(text, chip))}
+            onRemove={(chip) => {
+              change(remove(text, chip));
+              if (chip === analysis.result.chips.at(-1)) field.current?.focus();
+            }}
+          />
+        )}
+        <Mistakes id={noteId} mistakes={mistakes} warnings={current?.warnings ?? []} onFix={fix} />
+        {text === '' && (
+          <span className="muted">
+            A word finds it anywhere, <code>field:value</code> in one place. <kbd>/</kbd> goes to the field, <kbd>Ctrl Space</kbd> shows what can be written.
+          </span>
+        )}
+      </div>
+    </div>
+  );
+}
