@@ -24,7 +24,7 @@ export function Highlight({ text, tokens, mistakes, anchorAt, anchor }: Props) {
         from += segment.text.length;
         const hangs = anchorAt > at && anchorAt < from ? anchorAt - at : 0;
         return (
-          <span key={at} className={`tok-${segment.kind ?? 'none'}${segment.wrong ? ' tok-wrong' : ''}`}>
+          <span key={at} className={`tok-${segment.look}${segment.wrong ? ' tok-wrong' : ''}`}>
             {anchorAt === at && <span ref={anchor} />}
             {segment.text.slice(0, hangs)}
             {hangs > 0 && <span ref={anchor} />}

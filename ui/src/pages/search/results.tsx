@@ -54,7 +54,7 @@ export function Results({ rows, pageOf, more, children }: Props) {
             <th className="extra" aria-label="Duration, relative" />
             <th className="num">Spans</th>
             <th className="num">Failed</th>
-            <th>Where the time went</th>
+            <th className="less">Where the time went</th>
           </tr>
         </thead>
         <tbody>
