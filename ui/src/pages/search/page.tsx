@@ -38,7 +38,8 @@ export function SearchPage() {
   const [cursor, setCursor] = useState<number | null>(null);
   const [history, setHistory] = useState(recent);
   const [help, setHelp] = useState(false);
-  useEffect(() => setTyped(query), [query]);
+  // What is written stays as it is while it says the same: the space for the next term, and undo.
+  useEffect(() => setTyped((now) => (now.trim() === query ? now : query)), [query]);
   useTitle(query, 'Traces');
 
   const analysis = useAnalysis(typed);
