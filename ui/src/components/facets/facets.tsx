@@ -16,13 +16,15 @@ const OPEN_AT_FIRST = 5;
 interface Props {
   /** `null` while they are awaited. */
   facets: Facets | null;
+  /** Whether they cannot be had, as of a query with a mistake. */
+  failed: boolean;
   /** What they are of; as long as it stays, nothing changes its place. */
   scope: string;
   query: string;
   onToggle: (term: string, wanted: 'included' | 'excluded') => void;
 }
 
-export function FacetList({ facets, scope, query, onToggle }: Props) {
+export function FacetList({ facets, failed, scope, query, onToggle }: Props) {
   const [collapsed, setCollapsed] = useStored('pitviper.fields.collapsed', false);
   const [opened, setOpened] = useStored<Record<string, boolean>>('pitviper.fields.open', {});
   const [filter, setFilter] = useState('');
@@ -61,8 +63,8 @@ export function FacetList({ facets, scope, query, onToggle }: Props) {
           ‹
         </button>
       </div>
-      <p className="muted facets-note">{noteOf(facets, keys.length)}</p>
-      {facets === null ? (
+      <p className="muted facets-note">{failed ? 'Nothing was found to take fields from.' : noteOf(facets, keys.length)}</p>
+      {failed ? null : facets === null ? (
         <div className="facets-list" role="status" aria-label="Loading">
           {[5, 3, 4].map((lines) => (
             <div key={lines} className="skeleton" style={{ height: 28 + 24 * lines }} />

@@ -20,8 +20,9 @@ const LIST_WIDTH = 420;
 interface Props {
   text: string;
   onText: (text: string) => void;
-  /** Runs the search; also called for every change by a chip. */
   onRun: (text: string) => void;
+  /** A change by a chip, which is run at once. */
+  onEdit: (text: string) => void;
   /** What was run last: of that, all mistakes are shown. */
   ran: string;
   /** What the server read, and in which text. */
@@ -35,7 +36,7 @@ interface Props {
   children: ReactNode;
 }
 
-export function SearchBar({ text, onText, onRun, ran, analysis, completed, onCursor, history, placeholder, children }: Props) {
+export function SearchBar({ text, onText, onRun, onEdit, ran, analysis, completed, onCursor, history, placeholder, children }: Props) {
   const id = useId();
   const [listId, noteId] = [`${id}list`, `${id}note`];
   const field = useRef<HTMLTextAreaElement>(null);
@@ -76,10 +77,9 @@ export function SearchBar({ text, onText, onRun, ran, analysis, completed, onCur
     show(false);
     onRun(query);
   };
-  /** A change by a chip: the search follows at once. */
-  const change = (query: string) => {
-    onText(query);
-    run(query);
+  const edit = (query: string) => {
+    show(false);
+    onEdit(query);
   };
   const accept = (index: number) => {
     const option = offered[index];
@@ -91,7 +91,7 @@ export function SearchBar({ text, onText, onRun, ran, analysis, completed, onCur
     const space = option.kind !== 'history' && !goesOn && isLast ? ' ' : '';
     insertAt(element, option.from, option.to, option.insert + space);
     show(goesOn);
-    if (option.kind === 'history') change(option.insert);
+    if (option.kind === 'history') run(option.insert);
   };
   const fix = (mistake: Mistake | undefined) => {
     if (field.current && mistake?.fix) insertAt(field.current, mistake.from, mistake.to, mistake.fix.replace);
@@ -184,9 +184,9 @@ export function SearchBar({ text, onText, onRun, ran, analysis, completed, onCur
               field.current?.focus();
               field.current?.setSelectionRange(chip.from, chip.to);
             }}
-            onNegate={(chip) => change(negate(text, chip))}
+            onNegate={(chip) => edit(negate(text, chip))}
             onRemove={(chip) => {
-              change(remove(text, chip));
+              edit(remove(text, chip));
               if (chip === analysis.result.chips.at(-1)) field.current?.focus();
             }}
           />

@@ -47,16 +47,18 @@ export function SearchPage() {
   const found = useTraces(query, order, range);
   const facets = useFacets(query, range);
 
+  const find = (text: string) => void navigate({ to: '/search', search: (before) => ({ ...before, query: text.trim() || undefined }) });
   const run = (text: string) => {
     const id = traceIdIn(text);
     if (id) return void navigate(traceAt(id));
     remember(text);
     setHistory(recent());
-    void navigate({ to: '/search', search: (before) => ({ ...before, query: text.trim() || undefined }) });
+    find(text);
   };
-  const change = (text: string) => {
+  /** Chips and fields change the query step by step; the steps are for Back, not for the list of queries. */
+  const edit = (text: string) => {
     setTyped(text);
-    run(text);
+    find(text);
   };
 
   return (
@@ -65,6 +67,7 @@ export function SearchPage() {
         text={typed}
         onText={setTyped}
         onRun={run}
+        onEdit={edit}
         ran={query}
         analysis={analysis}
         completed={completed}
@@ -86,7 +89,7 @@ export function SearchPage() {
       </SearchBar>
       {help && <Help onClose={() => setHelp(false)} />}
       <div className="found">
-        {facets.isShown && <FacetList facets={facets.data} scope={facets.scope} query={typed} onToggle={(term, wanted) => change(toggle(typed, term, wanted))} />}
+        {facets.isShown && <FacetList facets={facets.data} failed={facets.failed} scope={facets.scope} query={typed} onToggle={(term, wanted) => edit(toggle(typed, term, wanted))} />}
         <div className="found-rows">
           <Found found={found} query={query} order={order} />
         </div>
@@ -97,12 +100,15 @@ export function SearchPage() {
 
 type Found = UseInfiniteQueryResult<InfiniteData<Answer<TraceRow[]>>>;
 
+/**
+ * Whether answers are asked for again while the page is live. What relates or counts spans is found by
+ * looking at traces one by one: too dear for every few seconds, and for each page that was reached.
+ */
+const freshness = (query: string) => (tokenize(query).some((token) => token.kind === 'relation' || token.kind === 'pipe') ? 'once' : 'live');
+
 function useTraces(query: string, order: string, range: Range): Found {
-  // What relates or counts spans is answered by looking at traces one by one: too dear to ask again
-  // every few seconds, for each page that was reached.
-  const isDear = tokenize(query).some((token) => token.kind === 'relation' || token.kind === 'pipe');
   return useInfiniteQuery({
-    queryKey: [isDear ? 'once' : 'live', 'traces', query, order, range],
+    queryKey: [freshness(query), 'traces', query, order, range],
     queryFn: ({ signal, pageParam }) => api.traces({ query, order, limit: PAGE, ...range, ...(pageParam ? { cursor: pageParam } : {}) }, signal),
     initialPageParam: '',
     getNextPageParam: (last) => last.meta.next ?? undefined,
@@ -113,13 +119,13 @@ function useTraces(query: string, order: string, range: Range): Found {
 function useFacets(query: string, range: Range) {
   const scope = JSON.stringify([query, range]);
   const answer = useQuery({
-    queryKey: ['live', 'facets', query, range],
+    queryKey: [freshness(query), 'facets', query, range],
     queryFn: async ({ signal }) => ({ scope, facets: await api.facets(query, range, signal) }),
     placeholderData: keepPreviousData,
   });
-  // A server that has none, and a query it cannot read, leave no room for them.
-  const isShown = answer.isPending || (answer.isSuccess && answer.data.facets !== null);
-  return { data: answer.data?.facets ?? null, scope: answer.data?.scope ?? scope, isShown };
+  // A server that has none leaves no room for them.
+  const isShown = !answer.isSuccess || answer.data.facets !== null;
+  return { data: answer.data?.facets ?? null, scope: answer.data?.scope ?? scope, failed: answer.isError, isShown };
 }
 
 function Found({ found, query, order }: { found: Found; query: string; order: string }) {
