@@ -119,10 +119,14 @@ test('a mistake is underlined and said, and one key mends it', () => {
   expect(document.querySelector('.tok-wrong')?.textContent).toBe('rot');
   expect(field().getAttribute('aria-invalid')).toBe('true');
   expect(document.getElementById(field().getAttribute('aria-describedby')!)?.textContent).toContain('not known');
+  press('Enter');
+  expect(ran).not.toHaveBeenCalled();
   press('Enter', { altKey: true });
   expect(field().value).toBe('is:root b');
   // The server has not read the new text yet, so nothing is said of it.
   expect(field().getAttribute('aria-invalid')).toBe('false');
+  press('Enter');
+  expect(ran).toHaveBeenCalledExactlyOnceWith('is:root b');
 });
 
 test('chips turn around and take out what they stand for, and the search follows', () => {

@@ -75,7 +75,8 @@ export function SearchBar({ text, onText, onRun, onEdit, ran, analysis, complete
   };
   const run = (query: string) => {
     show(false);
-    onRun(query);
+    // The server would refuse it; what is wrong is said below the field.
+    if (query !== text || !current?.errors.length) onRun(query);
   };
   const edit = (query: string) => {
     show(false);

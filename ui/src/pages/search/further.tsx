@@ -11,13 +11,12 @@ interface Props {
 }
 
 export function Further({ order, untilUs, searching, onFurther }: Props) {
-  const direction = order === 'start' ? 'on' : 'back';
-  const came = untilUs ? ` It came ${order === 'start' ? 'up' : 'back'} to ${moment(untilUs)}.` : '';
+  const onwards = { '-start': 'Search further back', start: 'Search further on' }[order] ?? 'Search further';
   return (
     <div className="further" role="status">
-      <span>The search stopped before it had looked at everything.{came}</span>
+      <span>The search stopped before it had looked at everything.{untilUs ? ` It got as far as ${moment(untilUs)}.` : ''}</span>
       <button type="button" aria-disabled={searching} onClick={() => !searching && onFurther()}>
-        {searching ? 'Searching …' : order === '-duration' ? 'Search further' : `Search further ${direction}`}
+        {searching ? 'Searching …' : onwards}
       </button>
     </div>
   );

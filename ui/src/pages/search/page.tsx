@@ -63,6 +63,7 @@ export function SearchPage() {
 
   return (
     <div className="page fill" data-testid="search-page">
+      <h1 className="visually-hidden">Traces</h1>
       <SearchBar
         text={typed}
         onText={setTyped}
