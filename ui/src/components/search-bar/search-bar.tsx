@@ -3,6 +3,7 @@
 
 import { type FormEvent, type KeyboardEvent, type ReactNode, useId, useLayoutEffect, useMemo, useRef, useState } from 'react';
 
+import { carry } from '../../lib/query/carry';
 import { negate, remove } from '../../lib/query/edit';
 import { tokenize } from '../../lib/query/tokens';
 import type { Analysis, Mistake } from '../../lib/query/types';
@@ -57,7 +58,8 @@ export function SearchBar({ text, onText, onRun, onEdit, ran, analysis, complete
 
   // While a term is being completed it is not wrong yet.
   const isUnfinished = (mistake: Mistake) => isListed && text !== ran && mistake.to >= cursor;
-  const mistakes = (current?.errors ?? []).filter((mistake) => !isUnfinished(mistake));
+  const known = current?.errors ?? (analysis ? carry(analysis.result.errors, analysis.text, text) : []);
+  const mistakes = known.filter((mistake) => !isUnfinished(mistake));
 
   useLayoutEffect(() => {
     const mark = anchor.current;
