@@ -2,6 +2,7 @@ import { act } from 'react';
 import { type Root, createRoot } from 'react-dom/client';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 
+import { termOf } from '../../lib/query/edit';
 import type { Facets } from '../../lib/query/types';
 import { FacetList } from './facets';
 
@@ -13,8 +14,9 @@ const facet = (key: string, values: Record<string, number>) => ({
   type: 'string',
   share: 1,
   distinct: Object.keys(values).length,
+  exact: false,
   unique: false,
-  values: Object.entries(values).map(([value, count]) => ({ value, count })),
+  top: Object.entries(values).map(([value, count]) => ({ value, term: termOf(key, value), count })),
 });
 const SERVICE = facet('service', { flaskr: 90, billing: 45 });
 const NAME = facet('name', { 'GET /': 50 });

@@ -3,7 +3,7 @@
 import { type KeyboardEvent, type MouseEvent, useRef, useState } from 'react';
 
 import { count, percent } from '../../lib/format';
-import { type Presence, presence, termOf } from '../../lib/query/edit';
+import { type Presence, presence } from '../../lib/query/edit';
 import type { Facet, FacetValue, Facets } from '../../lib/query/types';
 import { useStored } from '../../lib/stored';
 import { steady } from './order';
@@ -43,7 +43,7 @@ export function FacetList({ facets, failed, scope, query, onToggle }: Props) {
   }
   const shown = keys.filter((facet) => facet.key.toLowerCase().includes(filter.trim().toLowerCase()));
   const isOpen = (facet: Facet) => opened[facet.key] ?? (filter.trim() !== '' || keys.indexOf(facet) < OPEN_AT_FIRST);
-  const names = shown.flatMap((facet) => [facet.key, ...(isOpen(facet) ? facet.values.map((value) => termOf(facet.key, value.value)) : [])]);
+  const names = shown.flatMap((facet) => [facet.key, ...(isOpen(facet) ? facet.top.map((value) => value.term) : [])]);
   const tabStop = names.includes(stop) ? stop : names[0];
 
   const onKeyDown = (event: KeyboardEvent) => {
@@ -89,7 +89,7 @@ export function FacetList({ facets, failed, scope, query, onToggle }: Props) {
                   aria-expanded={isOpen(facet)}
                   tabIndex={tabStop === facet.key ? 0 : -1}
                   onClick={() => setOpened({ ...opened, [facet.key]: !isOpen(facet) })}
-                  title={`${facet.key}\n${facet.type}, ${facet.distinct} values, in ${percent(facet.share)} of the spans`}
+                  title={`${facet.key}\n${facet.type}, ${facet.distinct} values, in ${percent(facet.share)} of the spans${facet.exact ? ', all of them counted' : ''}`}
                 >
                   <span className="facet-name">{facet.key}</span>
                   <span className="muted">{percent(facet.share)}</span>
@@ -129,15 +129,14 @@ interface ValuesProps {
 }
 
 function Values({ facet, query, tabStop, onToggle }: ValuesProps) {
-  if (facet.unique) return <p className="muted facets-note">Nearly every span has a value of its own.</p>;
-  const most = Math.max(...facet.values.map((value) => value.count), 1);
-  const others = facet.distinct - facet.values.length;
+  if (facet.unique) return <p className="muted facets-note">Every span has a value of its own.</p>;
+  const most = Math.max(...facet.top.map((value) => value.count), 1);
+  const others = facet.distinct - facet.top.length;
   return (
     <>
-      {facet.values.map((value) => {
-        const term = termOf(facet.key, value.value);
-        return <Value key={value.value} value={value} term={term} state={presence(query, term)} part={value.count / most} isStop={tabStop === term} onToggle={onToggle} />;
-      })}
+      {facet.top.map((value) => (
+        <Value key={value.term} value={value} state={presence(query, value.term)} part={value.count / most} isStop={tabStop === value.term} onToggle={onToggle} />
+      ))}
       {others > 0 && <p className="muted facets-note">and {count(others)} more</p>}
     </>
   );
@@ -145,7 +144,6 @@ function Values({ facet, query, tabStop, onToggle }: ValuesProps) {
 
 interface ValueProps {
   value: FacetValue;
-  term: string;
   state: Presence;
   /** Of the commonest value, 0 to 1. */
   part: number;
@@ -153,13 +151,13 @@ interface ValueProps {
   onToggle: (term: string, wanted: 'included' | 'excluded') => void;
 }
 
-function Value({ value, term, state, part, isStop, onToggle }: ValueProps) {
+function Value({ value: { value, term, count: spans }, state, part, isStop, onToggle }: ValueProps) {
   const choose = (event: MouseEvent) => onToggle(term, event.altKey ? 'excluded' : 'included');
   return (
     <div data-row={term} className={`facet-value ${state ?? ''}`}>
       <button type="button" tabIndex={isStop ? 0 : -1} aria-pressed={state === 'included'} onClick={choose} title={`${term}\nClick to ask for it, Alt-click to leave it out`}>
-        <span className="facet-name">{value.value === '' ? '(empty)' : value.value}</span>
-        <span className="muted">{count(value.count)}</span>
+        <span className="facet-name">{value === '' ? '(empty)' : value}</span>
+        <span className="muted">{count(spans)}</span>
         <span className="facet-bar" style={{ width: `${100 * part}%` }} />
       </button>
       <button type="button" tabIndex={-1} aria-pressed={state === 'excluded'} aria-label={`Without ${term}`} title={`Without ${term}`} onClick={() => onToggle(term, 'excluded')}>

@@ -8,13 +8,14 @@ const facet = (key: string, ...values: string[]): Facet => ({
   type: 'string',
   share: 1,
   distinct: values.length,
+  exact: false,
   unique: false,
-  values: values.map((value, index) => ({ value, count: 100 - index })),
+  top: values.map((value, index) => ({ value, term: `${key}:${value}`, count: 100 - index })),
 });
 
 test('what was there stays where it was, what is new comes behind, what is gone goes', () => {
   const shown = steady([facet('a', 'x', 'y'), facet('b'), facet('c')], [facet('new'), facet('c'), facet('a', 'z', 'y', 'x')]);
   expect(shown.map((each) => each.key)).toEqual(['a', 'c', 'new']);
-  expect(shown[0]?.values.map((value) => value.value)).toEqual(['x', 'y', 'z']);
-  expect(shown[0]?.values[0]?.count).toBe(98);
+  expect(shown[0]?.top.map((value) => value.value)).toEqual(['x', 'y', 'z']);
+  expect(shown[0]?.top[0]?.count).toBe(98);
 });

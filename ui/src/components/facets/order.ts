@@ -13,7 +13,7 @@ function inOrderOf<T>(before: readonly T[], now: readonly T[], name: (item: T) =
 export function steady(before: readonly Facet[], now: readonly Facet[]): Facet[] {
   const former = new Map(before.map((facet) => [facet.key, facet]));
   return inOrderOf(before, now, (facet) => facet.key).map((facet) => {
-    const values = former.get(facet.key)?.values ?? [];
-    return { ...facet, values: inOrderOf(values, facet.values, (value) => value.value) };
+    const values = former.get(facet.key)?.top ?? [];
+    return { ...facet, top: inOrderOf(values, facet.top, (value) => value.value) };
   });
 }

@@ -15,6 +15,8 @@ export interface Option {
   /** What it replaces. */
   from: number;
   to: number;
+  /** Where in the inserted text the cursor goes. */
+  caret: number;
 }
 
 /** Most queries of the past that are offered. */
@@ -42,9 +44,9 @@ export function options(text: string, cursor: number, completed: Completed | nul
   const offered = (completion?.items ?? [])
     // What is there already is no news.
     .filter((item) => item.insert !== text.slice(from, to))
-    .map((item) => ({ kind: item.kind, insert: item.insert, detail: item.detail ?? '', from, to }));
+    .map((item) => ({ kind: item.kind, insert: item.insert, detail: item.detail ?? '', from, to, caret: item.caret ?? item.insert.length }));
   if (text.trim() !== '') return offered;
-  const past = history.slice(0, MAX_HISTORY).map((insert) => ({ kind: 'history' as const, insert, detail: '', from: 0, to: text.length }));
+  const past = history.slice(0, MAX_HISTORY).map((insert) => ({ kind: 'history' as const, insert, detail: '', from: 0, to: text.length, caret: insert.length }));
   return [...past, ...offered];
 }
 
@@ -53,7 +55,7 @@ export interface ListState {
   count: number;
   /** The option the arrows chose, or -1. */
   active: number;
-  /** Whether Tab takes the first option when none was chosen: something was typed for it. */
+  /** Whether Tab takes the first option when none was chosen: a term has been begun. */
   eager: boolean;
 }
 

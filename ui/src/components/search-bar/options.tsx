@@ -1,12 +1,13 @@
 // The list below the field.
 
-import { useEffect, useRef } from 'react';
+import { type Ref, useEffect, useRef } from 'react';
 
 import type { Option } from './completion';
 
 const KINDS: Record<Option['kind'], string> = { key: 'field', value: 'value', op: 'operator', keyword: 'keyword', function: 'function', history: 'recent' };
 
 interface Props {
+  ref: Ref<HTMLDivElement>;
   id: string;
   options: Option[];
   active: number;
@@ -18,13 +19,13 @@ interface Props {
 
 export const optionId = (list: string, index: number) => `${list}-${index}`;
 
-export function Options({ id, options, active, left, top, onAccept }: Props) {
+export function Options({ ref, id, options, active, left, top, onAccept }: Props) {
   const list = useRef<HTMLDivElement>(null);
   useEffect(() => {
     list.current?.children[active]?.scrollIntoView({ block: 'nearest' });
   }, [active]);
   return (
-    <div className="query-list" style={{ left, top }}>
+    <div ref={ref} className="query-list" style={{ left, top }}>
       <div ref={list} id={id} role="listbox" aria-label="Suggestions">
         {options.map((option, index) => (
           <div

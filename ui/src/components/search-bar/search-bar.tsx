@@ -7,6 +7,7 @@ import { carry } from '../../lib/query/carry';
 import { negate, remove } from '../../lib/query/edit';
 import { tokenize } from '../../lib/query/tokens';
 import type { Analysis, Mistake } from '../../lib/query/types';
+import { useSettled } from '../../lib/settled';
 import { Chips } from './chips';
 import { type Completed, actionOf, options } from './completion';
 import { Highlight } from './highlight';
@@ -15,8 +16,8 @@ import { Mistakes } from './mistakes';
 import { Options, optionId } from './options';
 import './search-bar.css';
 
-/** The list's least width, in pixels. */
-const LIST_WIDTH = 420;
+/** After so long without a key a term is taken for finished. */
+const RESTS_MS = 800;
 
 interface Props {
   text: string;
@@ -43,6 +44,7 @@ export function SearchBar({ text, onText, onRun, onEdit, ran, analysis, complete
   const field = useRef<HTMLTextAreaElement>(null);
   const anchor = useRef<HTMLSpanElement>(null);
   const scrolled = useRef<HTMLDivElement>(null);
+  const list = useRef<HTMLDivElement>(null);
   const [cursor, setCursor] = useState(0);
   const [open, setOpen] = useState(false);
   const [active, setActive] = useState(-1);
@@ -56,8 +58,9 @@ export function SearchBar({ text, onText, onRun, onEdit, ran, analysis, complete
   const chosen = Math.min(active, offered.length - 1);
   const listAt = offered.find((option) => option.kind !== 'history')?.from ?? 0;
 
-  // While a term is being completed it is not wrong yet.
-  const isUnfinished = (mistake: Mistake) => isListed && text !== ran && mistake.to >= cursor;
+  // While a term is being written it is not wrong yet.
+  const rests = useSettled(text, RESTS_MS) === text;
+  const isUnfinished = (mistake: Mistake) => isListed && !rests && text !== ran && mistake.to >= cursor;
   const known = current?.errors ?? (analysis ? carry(analysis.result.errors, analysis.text, text) : []);
   const mistakes = known.filter((mistake) => !isUnfinished(mistake));
 
@@ -65,9 +68,9 @@ export function SearchBar({ text, onText, onRun, onEdit, ran, analysis, complete
     const mark = anchor.current;
     const scroller = scrolled.current;
     if (!isListed || !mark || !scroller) return;
-    const left = Math.max(0, Math.min(mark.offsetLeft, scroller.clientWidth - LIST_WIDTH));
+    const left = Math.max(0, Math.min(mark.offsetLeft, scroller.clientWidth - (list.current?.offsetWidth ?? 0)));
     setPlace({ left, top: mark.offsetTop + mark.offsetHeight - scroller.scrollTop });
-  }, [isListed, listAt, text]);
+  }, [isListed, listAt, text, completed]);
 
   const show = (shown: boolean, at = field.current?.selectionStart ?? 0) => {
     setOpen(shown);
@@ -88,12 +91,14 @@ export function SearchBar({ text, onText, onRun, onEdit, ran, analysis, complete
     const option = offered[index];
     const element = field.current;
     if (!option || !element) return;
-    // A value ends its term, so the next one can begin; a key or a function goes on.
-    const goesOn = option.kind === 'key' || option.kind === 'op' || option.kind === 'function';
-    const isLast = option.to === text.length;
-    const space = option.kind !== 'history' && !goesOn && isLast ? ' ' : '';
-    insertAt(element, option.from, option.to, option.insert + space);
-    show(goesOn);
+    // A value ends its term and a function its line, so that the next can begin; anything else goes on.
+    const ends = option.kind === 'value' || option.kind === 'function' || option.kind === 'history';
+    const space = (ends && option.kind !== 'history') || option.kind === 'keyword' ? ' ' : '';
+    const behind = option.to === text.length && option.caret === option.insert.length ? space : '';
+    insertAt(element, option.from, option.to, option.insert + behind);
+    const caret = option.from + option.caret + behind.length;
+    element.setSelectionRange(caret, caret);
+    show(!ends, caret);
     if (option.kind === 'history') run(option.insert);
   };
   const fix = (mistake: Mistake | undefined) => {
@@ -104,7 +109,7 @@ export function SearchBar({ text, onText, onRun, onEdit, ran, analysis, complete
   const onKeyDown = (event: KeyboardEvent) => {
     // Keys that choose among an input method's candidates are not ours; 229 is how older browsers say so.
     if (event.nativeEvent.isComposing || event.keyCode === 229) return;
-    const action = actionOf(event, { count: offered.length, active: chosen, eager: text.trim() !== '' });
+    const action = actionOf(event, { count: offered.length, active: chosen, eager: /\S$/.test(text.slice(0, cursor)) });
     if (!action) return;
     event.preventDefault();
     if (action.type === 'open') show(true);
@@ -170,7 +175,7 @@ export function SearchBar({ text, onText, onRun, onEdit, ran, analysis, complete
               <Highlight text={text} tokens={tokens} mistakes={mistakes} anchorAt={listAt} anchor={anchor} />
             </div>
           </div>
-          {isListed && <Options id={listId} options={offered} active={chosen} {...place} onAccept={accept} />}
+          {isListed && <Options ref={list} id={listId} options={offered} active={chosen} {...place} onAccept={accept} />}
           <span className="visually-hidden" role="status">
             {isListed ? `${offered.length} suggestions` : ''}
           </span>

@@ -39,6 +39,8 @@ export interface Suggestion {
   type?: string | null;
   detail?: string | null;
   count?: number | null;
+  /** Where in the inserted text the cursor goes; behind it when missing. */
+  caret?: number | null;
 }
 
 /** What could stand at the cursor, in place of the range. */
@@ -49,6 +51,8 @@ export interface Completion {
 
 export interface FacetValue {
   value: string;
+  /** What asks for it in a query. */
+  term: string;
   count: number;
 }
 
@@ -58,9 +62,12 @@ export interface Facet {
   /** How many of the spans have it, 0 to 1. */
   share: number;
   distinct: number;
-  /** Whether nearly every span has a value of its own, so that none is worth choosing. */
+  /** Whether the figures are of all spans that were found, however few were looked at. */
+  exact: boolean;
+  /** Whether every span has a value of its own, so that none is worth choosing. */
   unique: boolean;
-  values: FacetValue[];
+  /** Its commonest values. */
+  top: FacetValue[];
 }
 
 export interface Facets {
