@@ -1,6 +1,6 @@
 // The frame around every page: rail, time, theme, palette, keyboard.
 
-import { Link, Outlet, useNavigate, useSearch } from '@tanstack/react-router';
+import { Link, Outlet, useLocation, useNavigate, useSearch } from '@tanstack/react-router';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { useEffect, useState } from 'react';
 
@@ -10,6 +10,7 @@ import { Empty } from './components/states';
 import { TimePicker } from './components/time-picker';
 import { type Theme, applyTheme, storedTheme } from './lib/theme';
 import { DEFAULT_RANGE, zoomOut } from './lib/time';
+import { useTitle } from './lib/title';
 
 const KEYS: [string, string][] = [
   ['/', 'search or filter'],
@@ -18,6 +19,8 @@ const KEYS: [string, string][] = [
   ['j k Enter', 'down, up, open'],
   ['z', 'twice the time range'],
   ['t', 'dark, light, system'],
+  ['Search: Ctrl Space', 'what can be written here; Tab takes it'],
+  ['Search: Alt Enter', 'mend the mistake as proposed'],
   ['Trace: ↑ ↓ ← →', 'walk, collapse, expand'],
   ['Trace: + − 0', 'zoom in, out, all'],
   ['Trace: c  e  f', 'critical path, next error, find'],
@@ -33,6 +36,7 @@ const isTyping = (target: EventTarget | null) =>
 export function Shell() {
   const search = useSearch({ strict: false });
   const range = { from: search.from ?? DEFAULT_RANGE.from, to: search.to ?? DEFAULT_RANGE.to };
+  const path = useLocation({ select: (location) => location.pathname });
   const navigate = useNavigate();
   const client = useQueryClient();
   const [theme, setTheme] = useState<Theme>(storedTheme);
@@ -70,7 +74,7 @@ export function Shell() {
       else if (event.key === 'z') setRange(zoomOut(range, Date.now()));
       else if (event.key === 't') chooseTheme(THEMES[(THEMES.indexOf(storedTheme()) + 1) % THEMES.length] ?? 'system');
       else if (event.key === '/') {
-        const field = document.querySelector<HTMLInputElement>('[data-find]');
+        const field = document.querySelector<HTMLInputElement | HTMLTextAreaElement>('[data-find]');
         if (field) {
           event.preventDefault();
           field.focus();
@@ -81,6 +85,9 @@ export function Shell() {
     window.addEventListener('keydown', onKey);
     return () => window.removeEventListener('keydown', onKey);
   });
+
+  /** Marks a section on the pages below it; on its own page the link does so itself. */
+  const within = (section: string) => (path.startsWith(section) ? { className: 'active', 'aria-current': true } : {});
 
   return (
     <div className="shell">
@@ -106,10 +113,10 @@ export function Shell() {
         </button>
       </header>
       <nav className="rail" aria-label="Pages">
-        <Link to="/" activeOptions={{ exact: true, includeSearch: false }}>
+        <Link to="/" activeOptions={{ exact: true, includeSearch: false }} {...within('/services/')}>
           Services
         </Link>
-        <Link to="/search" activeOptions={{ includeSearch: false }}>
+        <Link to="/search" activeOptions={{ includeSearch: false }} {...within('/traces/')}>
           Traces
         </Link>
       </nav>
@@ -180,6 +187,7 @@ function Palette({ onClose }: { onClose: () => void }) {
 }
 
 export function NotFound() {
+  useTitle('There is no such page');
   return (
     <div className="page">
       <Empty title="There is no such page">

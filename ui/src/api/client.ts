@@ -1,5 +1,6 @@
 // The one way to the server.
 
+import type { Analysis, Completion, Facets } from '../lib/query/types';
 import type {
   Answer,
   Operation,
@@ -49,6 +50,20 @@ async function ask<T>(path: string, signal: AbortSignal | undefined, body?: unkn
   throw new ApiError({ ...fallback, ...(problem as Problem) });
 }
 
+const absent = new Set<string>();
+
+/** Asks what an older server does not know: then the answer is `null`, and it is not asked again. */
+async function askIfKnown<T>(endpoint: string, parameters: string, signal: AbortSignal | undefined, body?: unknown): Promise<T | null> {
+  if (absent.has(endpoint)) return null;
+  try {
+    return (await ask<T>(endpoint + parameters, signal, body)).data;
+  } catch (error) {
+    if (!(error instanceof ApiError) || error.problem.status !== 404) throw error;
+    absent.add(endpoint);
+    return null;
+  }
+}
+
 const query = (values: Record<string, string | number>) =>
   new URLSearchParams(Object.entries(values).map(([key, value]) => [key, String(value)])).toString();
 
@@ -65,6 +80,13 @@ export const api = {
 
   traces: (search: { query: string; order: string; limit: number; cursor?: string } & Range, signal?: AbortSignal) =>
     ask<TraceRow[]>('spans/search', signal, { ...search, mode: 'traces' }),
+
+  parse: (text: string, signal?: AbortSignal) => askIfKnown<Analysis>('query/parse', '', signal, { query: text }),
+
+  complete: (text: string, cursor: number, range: Range, signal?: AbortSignal) =>
+    askIfKnown<Completion>('complete', `?${query({ query: text, cursor, ...range, limit: 20 })}`, signal),
+
+  facets: (text: string, range: Range, signal?: AbortSignal) => askIfKnown<Facets>('facets', '', signal, { query: text, ...range }),
 
   trace: (id: string, signal?: AbortSignal) =>
     ask<TraceColumns>(`traces/${encodeURIComponent(id)}?shape=columns&max_spans=50000`, signal),

@@ -5,6 +5,10 @@ export interface Meta {
   to?: number;
   step_ms?: number | null;
   exact?: boolean;
+  /** Of a search: false when it stopped at a bound, so that there may be more behind `next`. */
+  complete?: boolean;
+  /** Of a search that stopped, by time: up to where it came. */
+  scanned_until_us?: number | null;
   elapsed_ms?: number;
   next?: string | null;
   warnings?: string[];

@@ -103,3 +103,13 @@ test('a right click on a row does nothing', async () => {
   expect(opened).not.toHaveBeenCalled();
   expect(router.state.location.pathname).toBe('/services/flaskr');
 });
+
+test.each([
+  ['/', 'Services', 'Services · Pitviper'],
+  ['/services/flaskr', 'Services', 'flaskr · Pitviper'],
+  ['/search?query=status:error', 'Traces', 'status:error · Traces · Pitviper'],
+])('the rail and the title of %s say where it is', async (url, section, title) => {
+  await show(url);
+  await vi.waitUntil(() => document.title === title);
+  expect([...document.querySelectorAll('.rail [aria-current]')].map((current) => current.textContent)).toEqual([section]);
+});

@@ -1,20 +1,25 @@
 // Search: traces that contain a matching span.
 
-import { keepPreviousData, useInfiniteQuery } from '@tanstack/react-query';
-import { Link, linkOptions, useNavigate, useSearch } from '@tanstack/react-router';
-import { useVirtualizer } from '@tanstack/react-virtual';
-import { useEffect, useRef, useState } from 'react';
+import { type UseInfiniteQueryResult, type InfiniteData, keepPreviousData, useInfiniteQuery, useQuery } from '@tanstack/react-query';
+import { useNavigate, useSearch } from '@tanstack/react-router';
+import { useEffect, useState } from 'react';
 
-import { ApiError, api } from '../../api/client';
-import type { Problem as Rejected, TraceRow } from '../../api/types';
-import { Dialog } from '../../components/dialog';
-import { Problem } from '../loaded';
+import { ApiError, type Range, api } from '../../api/client';
+import type { Answer, TraceRow } from '../../api/types';
+import { FacetList } from '../../components/facets/facets';
+import { SearchBar } from '../../components/search-bar/search-bar';
 import { Empty, Skeleton } from '../../components/states';
-import { duration, moment } from '../../lib/format';
-import { useListKeys } from '../../lib/list-keys';
-import { followsItsLink } from '../../lib/row-link';
-import { colorIndex, serviceColor } from '../../lib/theme';
+import { toggle } from '../../lib/query/edit';
+import { recent, remember } from '../../lib/query/history';
+import { tokenize } from '../../lib/query/tokens';
+import { useTitle } from '../../lib/title';
 import { rangeOf } from '../../router';
+import { Problem } from '../loaded';
+import { Further } from './further';
+import { Help } from './help';
+import { traceAt, traceIdIn } from './links';
+import { Results } from './results';
+import { useAnalysis, useCompletion } from './use-query-help';
 
 const ORDERS: [string, string][] = [
   ['-start', 'newest first'],
@@ -22,67 +27,55 @@ const ORDERS: [string, string][] = [
   ['start', 'oldest first'],
 ];
 const PAGE = 100;
-const ROW_HEIGHT = 28;
-/** Width of the longest duration's bar. */
-const LENGTH = 96;
-
-const HELP: [string, string][] = [
-  ['service:flaskr', 'spans of a service'],
-  ['name:"POST /create"', 'spans by name; * stands for anything: name:*create*'],
-  ['duration:>100ms', 'longer than; <, >=, <= and duration:[100ms TO 1s] as well'],
-  ['status:error', 'failed spans; also ok, unset'],
-  ['kind:client', 'internal, server, client, producer, consumer'],
-  ['http.response.status_code:500', 'any attribute, by its name; http.route:* when it is there'],
-  ['is:root  is:entry', 'first spans of a trace; where work enters a service'],
-  ['a b   a OR b   -a', 'both; either; not. Parentheses group.'],
-  ['timeout', 'a bare word: in names, messages and attribute values'],
-];
 
 export function SearchPage() {
   const search = useSearch({ from: '/search' });
   const range = rangeOf(useSearch({ strict: false }));
   const navigate = useNavigate();
-  const [typed, setTyped] = useState(search.query ?? '');
-  const [help, setHelp] = useState(false);
-  useEffect(() => setTyped(search.query ?? ''), [search.query]);
-
   const query = search.query ?? '';
   const order = search.order ?? '-start';
-  const answer = useInfiniteQuery({
-    queryKey: ['live', 'traces', query, order, range],
-    queryFn: ({ signal, pageParam }) => api.traces({ query, order, limit: PAGE, ...range, ...(pageParam ? { cursor: pageParam } : {}) }, signal),
-    initialPageParam: '',
-    getNextPageParam: (last) => last.meta.next ?? undefined,
-    placeholderData: keepPreviousData,
-  });
-  const rows = answer.data?.pages.flatMap((page) => page.data) ?? [];
+  const [typed, setTyped] = useState(query);
+  const [cursor, setCursor] = useState<number | null>(null);
+  const [history, setHistory] = useState(recent);
+  const [help, setHelp] = useState(false);
+  // What is written stays as it is while it says the same: the space for the next term, and undo.
+  useEffect(() => setTyped((now) => (now.trim() === query ? now : query)), [query]);
+  useTitle(query, 'Traces');
 
-  const submit = () => {
-    const id = /^(?:[0-9a-f]{2}-)?([0-9a-f]{32})(?:-|$)/i.exec(typed.trim())?.[1];
-    if (id) void navigate(traceAt(id.toLowerCase()));
-    else void navigate({ to: '/search', search: (before) => ({ ...before, query: typed.trim() || undefined }) });
+  const analysis = useAnalysis(typed);
+  const completed = useCompletion(typed, cursor, range);
+  const found = useTraces(query, order, range);
+  const facets = useFacets(query, range);
+
+  const find = (text: string) => void navigate({ to: '/search', search: (before) => ({ ...before, query: text.trim() || undefined }) });
+  const run = (text: string) => {
+    const id = traceIdIn(text);
+    if (id) return void navigate(traceAt(id));
+    remember(text);
+    setHistory(recent());
+    find(text);
   };
-  const problem = answer.error instanceof ApiError ? answer.error.problem : null;
+  /** Chips and fields change the query step by step; the steps are for Back, not for the list of queries. */
+  const edit = (text: string) => {
+    setTyped(text);
+    find(text);
+  };
 
   return (
     <div className="page fill" data-testid="search-page">
-      <form
-        className="querybar"
-        onSubmit={(event) => {
-          event.preventDefault();
-          submit();
-        }}
+      <h1 className="visually-hidden">Traces</h1>
+      <SearchBar
+        text={typed}
+        onText={setTyped}
+        onRun={run}
+        onEdit={edit}
+        ran={query}
+        analysis={analysis}
+        completed={completed}
+        onCursor={setCursor}
+        history={history}
+        placeholder="service:flaskr duration:>100ms status:error   or a trace id"
       >
-        <input
-          data-find
-          value={typed}
-          onChange={(event) => setTyped(event.target.value)}
-          placeholder="service:flaskr duration:>100ms status:error   or a trace id"
-          aria-label="Search traces"
-          aria-invalid={problem?.errors !== undefined}
-          spellCheck={false}
-          autoComplete="off"
-        />
         <select value={order} onChange={(event) => void navigate({ to: '/search', search: (before) => ({ ...before, order: event.target.value }) })} aria-label="Order">
           {ORDERS.map(([value, label]) => (
             <option key={value} value={value}>
@@ -94,132 +87,78 @@ export function SearchPage() {
         <button type="button" onClick={() => setHelp(true)}>
           Help
         </button>
-      </form>
-      {help && (
-        <Dialog label="Search language" onClose={() => setHelp(false)}>
-          <h1>What can be asked</h1>
-          <div className="keys">
-            {HELP.map(([example, what]) => [<code key={example}>{example}</code>, <span key={what}>{what}</span>])}
-          </div>
-        </Dialog>
-      )}
-      {problem?.errors ? (
-        <Mistakes query={query} problem={problem} />
-      ) : answer.isError ? (
-        <Problem error={answer.error} retry={() => void answer.refetch()} />
-      ) : answer.isPending ? (
-        <Skeleton height={320} />
-      ) : rows.length === 0 ? (
-        <Empty title="No trace matches in this time">
-          {query && (
-            <button type="button" onClick={() => void navigate({ to: '/search', search: (before) => ({ ...before, query: undefined }) })}>
-              Without the query
-            </button>
-          )}
-          <button type="button" onClick={() => void navigate({ to: '/search', search: (before) => ({ ...before, from: 'now-7d', to: 'now' }) })}>
-            In the last 7 days
-          </button>
-        </Empty>
-      ) : (
-        <Results rows={rows} pageOf={(row) => traceAt(row.trace_id, query ? row.matched[0] : undefined)} more={answer.hasNextPage ? () => void answer.fetchNextPage() : null} />
-      )}
-    </div>
-  );
-}
-
-/** A trace, opened at a span. */
-const traceAt = (traceId: string, span?: string) => linkOptions({ to: '/traces/$traceId', params: { traceId }, search: { span, filter: undefined } });
-
-/** The query with each mistake underlined. */
-function Mistakes({ query, problem }: { query: string; problem: Rejected }) {
-  return (
-    <div className="mistake" role="alert">
-      {problem.errors?.map((mistake) => (
-        <div key={`${mistake.from} ${mistake.message}`}>
-          {query}
-          {'\n'}
-          <span className="bad">
-            {' '.repeat(mistake.from)}
-            {'~'.repeat(Math.max(1, mistake.to - mistake.from))} {mistake.message}
-            {mistake.fix ? `; did you mean ${mistake.fix.replace}?` : ''}
-          </span>
+      </SearchBar>
+      {help && <Help onClose={() => setHelp(false)} />}
+      <div className="found">
+        {facets.isShown && <FacetList facets={facets.data} failed={facets.failed} scope={facets.scope} query={typed} onToggle={(term, wanted) => edit(toggle(typed, term, wanted))} />}
+        <div className="found-rows">
+          <Found found={found} query={query} order={order} />
         </div>
-      ))}
+      </div>
     </div>
   );
 }
 
-const shares = (row: TraceRow): string[] => row.services.map(([name, share]) => `${name} ${Math.round(share * 100)} %`);
+type Found = UseInfiniteQueryResult<InfiniteData<Answer<TraceRow[]>>>;
 
-function Results({ rows, pageOf, more }: { rows: TraceRow[]; pageOf: (row: TraceRow) => ReturnType<typeof traceAt>; more: (() => void) | null }) {
+/**
+ * Whether answers are asked for again while the page is live. What relates or counts spans is found by
+ * looking at traces one by one: too dear for every few seconds, and for each page that was reached.
+ */
+const freshness = (query: string) => (tokenize(query).some((token) => token.kind === 'relation' || token.kind === 'pipe') ? 'once' : 'live');
+
+function useTraces(query: string, order: string, range: Range): Found {
+  return useInfiniteQuery({
+    queryKey: [freshness(query), 'traces', query, order, range],
+    queryFn: ({ signal, pageParam }) => api.traces({ query, order, limit: PAGE, ...range, ...(pageParam ? { cursor: pageParam } : {}) }, signal),
+    initialPageParam: '',
+    getNextPageParam: (last) => last.meta.next ?? undefined,
+    placeholderData: keepPreviousData,
+  });
+}
+
+function useFacets(query: string, range: Range) {
+  const scope = JSON.stringify([query, range]);
+  const answer = useQuery({
+    queryKey: [freshness(query), 'facets', query, range],
+    queryFn: async ({ signal }) => ({ scope, facets: await api.facets(query, range, signal) }),
+    placeholderData: keepPreviousData,
+  });
+  // A server that has none leaves no room for them.
+  const isShown = !answer.isSuccess || answer.data.facets !== null;
+  return { data: answer.data?.facets ?? null, scope: answer.data?.scope ?? scope, failed: answer.isError, isShown };
+}
+
+function Found({ found, query, order }: { found: Found; query: string; order: string }) {
   const navigate = useNavigate();
-  const scroller = useRef<HTMLDivElement>(null);
-  const selected = useListKeys(rows.length, (index) => rows[index] && void navigate(pageOf(rows[index])));
-  const virtual = useVirtualizer({ count: rows.length, getScrollElement: () => scroller.current, estimateSize: () => ROW_HEIGHT, overscan: 12 });
-  useEffect(() => {
-    if (selected >= 0) virtual.scrollToIndex(selected);
-  }, [selected, virtual]);
-  const items = virtual.getVirtualItems();
-  const last = items[items.length - 1]?.index ?? 0;
-  useEffect(() => {
-    if (more && last >= rows.length - 20) more();
-  }, [last, rows.length, more]);
-  const longest = Math.max(...rows.map((row) => row.dur_ns), 1);
-  const above = items[0]?.start ?? 0;
-  const below = virtual.getTotalSize() - (items[items.length - 1]?.end ?? 0);
+  const problem = found.error instanceof ApiError ? found.error.problem : null;
+  if (problem?.errors) return <Empty title="The query has a mistake">Nothing was searched. The mistake is underlined above.</Empty>;
+  if (found.isError) return <Problem error={found.error} retry={() => void found.refetch()} />;
+  if (found.isPending) return <Skeleton height={320} />;
 
+  const rows = found.data.pages.flatMap((page) => page.data);
+  const last = found.data.pages.at(-1)?.meta;
+  const hasStopped = last?.complete === false && found.hasNextPage;
+  const further = () => void found.fetchNextPage();
+  const note = hasStopped && <Further order={order} untilUs={last.scanned_until_us} searching={found.isFetchingNextPage} onFurther={further} />;
+  if (rows.length > 0) {
+    return (
+      <Results rows={rows} pageOf={(row) => traceAt(row.trace_id, query ? row.matched[0] : undefined)} more={found.hasNextPage && !hasStopped ? further : null}>
+        {note}
+      </Results>
+    );
+  }
+  if (hasStopped) return <Empty title="No trace matches so far">{note}</Empty>;
   return (
-    <div ref={scroller} style={{ overflow: 'auto', flex: 1, minHeight: 0 }}>
-      <table aria-label="Traces" aria-rowcount={rows.length}>
-        <thead>
-          <tr>
-            <th>Started</th>
-            <th>Request</th>
-            <th className="num">Duration</th>
-            <th className="extra" aria-label="Duration, relative" />
-            <th className="num">Spans</th>
-            <th className="num">Failed</th>
-            <th>Where the time went</th>
-          </tr>
-        </thead>
-        <tbody>
-          {above > 0 && <tr aria-hidden="true" style={{ height: above }} />}
-          {items.map(({ index }) => {
-            const row = rows[index];
-            if (!row) return null;
-            return (
-              <tr key={row.trace_id} aria-selected={index === selected} {...followsItsLink}>
-                <td className="muted">{moment(row.t0_us)}</td>
-                <td className="wide" title={row.root ? `${row.root.name}\n${row.root.service}` : row.trace_id}>
-                  <span className="named">
-                    <Link {...pageOf(row)}>{row.root ? row.root.name : `trace ${row.trace_id.slice(0, 8)}…`}</Link>
-                    <span className="muted">{row.root?.service}</span>
-                  </span>
-                </td>
-                <td className="num">{duration(row.dur_ns)}</td>
-                <td className="extra">
-                  <div style={{ width: LENGTH }}>
-                    <div className="length" style={{ width: `${(100 * row.dur_ns) / longest}%` }} />
-                  </div>
-                </td>
-                <td className="num">{row.spans}</td>
-                <td className={`num ${row.errors > 0 ? 'bad' : 'muted'}`}>{row.errors > 0 ? `▲ ${row.errors}` : 0}</td>
-                <td className="wide less" title={shares(row).join('\n')}>
-                  <span className="named">
-                    <span className="bar" aria-hidden="true">
-                      {row.services.map(([name, share]) => (
-                        <span key={name} style={{ width: `${100 * share}%`, background: serviceColor(colorIndex(name)) }} />
-                      ))}
-                    </span>
-                    <span className="muted">{shares(row).join(', ')}</span>
-                  </span>
-                </td>
-              </tr>
-            );
-          })}
-          {below > 0 && <tr aria-hidden="true" style={{ height: below }} />}
-        </tbody>
-      </table>
-    </div>
+    <Empty title="No trace matches in this time">
+      {query && (
+        <button type="button" onClick={() => void navigate({ to: '/search', search: (before) => ({ ...before, query: undefined }) })}>
+          Without the query
+        </button>
+      )}
+      <button type="button" onClick={() => void navigate({ to: '/search', search: (before) => ({ ...before, from: 'now-7d', to: 'now' }) })}>
+        In the last 7 days
+      </button>
+    </Empty>
   );
 }

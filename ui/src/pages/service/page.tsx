@@ -14,7 +14,9 @@ import { Empty } from '../../components/states';
 import { count, duration, percent, rate } from '../../lib/format';
 import { useListKeys } from '../../lib/list-keys';
 import { followsItsLink } from '../../lib/row-link';
+import { termOf } from '../../lib/query/edit';
 import { type SortedRows, useSortedRows } from '../../lib/sorted-rows';
+import { useTitle } from '../../lib/title';
 import { rangeOf } from '../../router';
 
 const QUERIES: SeriesQuery[] = [
@@ -39,6 +41,7 @@ const SORTS = {
 export function ServicePage() {
   const { service } = useParams({ from: '/services/$service' });
   const range = rangeOf(useSearch({ strict: false }));
+  useTitle(service);
   const series = useQuery({
     queryKey: ['live', 'series', service, range],
     queryFn: ({ signal }) => api.series(service, QUERIES, range, signal),
@@ -50,13 +53,13 @@ export function ServicePage() {
       <div className="head">
         <h1>{service}</h1>
         <span className="spacer" />
-        <Link to="/search" search={{ query: `service:${quoted(service)}`, order: undefined }}>
+        <Link to="/search" search={{ query: termOf('service', service), order: undefined }}>
           Traces
         </Link>
-        <Link to="/search" search={{ query: `service:${quoted(service)} status:error`, order: undefined }}>
+        <Link to="/search" search={{ query: `${termOf('service', service)} status:error`, order: undefined }}>
           Failed traces
         </Link>
-        <Link to="/search" search={{ query: `service:${quoted(service)} is:entry`, order: '-duration' }}>
+        <Link to="/search" search={{ query: `${termOf('service', service)} is:entry`, order: '-duration' }}>
           Slowest traces
         </Link>
       </div>
@@ -68,10 +71,8 @@ export function ServicePage() {
   );
 }
 
-const quoted = (value: string) => (/^[\w./-]+$/.test(value) ? value : JSON.stringify(value));
-
 const tracesOf = (service: string, row: Operation) =>
-  linkOptions({ to: '/search', search: { query: `service:${quoted(service)} name:${quoted(row.name)}`, order: undefined } });
+  linkOptions({ to: '/search', search: { query: `${termOf('service', service)} ${termOf('name', row.name)}`, order: undefined } });
 
 function Charts({ answer }: { answer: SeriesAnswer }) {
   const navigate = useNavigate();

@@ -14,6 +14,7 @@ import { count, duration, percent, rate } from '../../lib/format';
 import { useListKeys } from '../../lib/list-keys';
 import { followsItsLink } from '../../lib/row-link';
 import { type SortedRows, useSortedRows } from '../../lib/sorted-rows';
+import { useTitle } from '../../lib/title';
 import { rangeOf } from '../../router';
 
 const SORTS = {
@@ -27,6 +28,7 @@ const SORTS = {
 
 export function ServicesPage() {
   const range = rangeOf(useSearch({ strict: false }));
+  useTitle('Services');
   const answer = useQuery({
     queryKey: ['live', 'services', range],
     queryFn: ({ signal }) => api.services(range, signal),

@@ -11,6 +11,7 @@ import { Empty } from '../../components/states';
 import { Waterfall } from '../../components/waterfall/waterfall';
 import { count, duration, moment, percent } from '../../lib/format';
 import { serviceColor } from '../../lib/theme';
+import { useTitle } from '../../lib/title';
 import { Details } from './details';
 
 export function TracePage() {
@@ -21,6 +22,8 @@ export function TracePage() {
     // A trace that is still being written grows.
     staleTime: 2_000,
   });
+  const trace = answer.data?.data;
+  useTitle(trace && trace.strings[trace.name[0] ?? 0], 'trace');
   const retry = () => void answer.refetch();
   return (
     <Loaded answer={answer} heights={[48, 420]} page failed={(error) => (isMissing(error) ? <Missing retry={retry} /> : null)}>

@@ -274,6 +274,10 @@ impl Searcher {
     }
 
     /// The first keys of matching spans behind `after`, in order.
+    ///
+    /// Sorted by the value alone, the engine skips what its column already tells is behind, and reads
+    /// ids only of what is left. That leaves open which of several spans of one value come first;
+    /// where the page ends among such, which one more row shows, they are sorted by the ids too.
     async fn keys(
         &self,
         snapshot: &Snapshot,
@@ -281,9 +285,30 @@ impl Searcher {
         after: Option<Key>,
         limit: usize,
     ) -> Result<Vec<Key>, StoreError> {
+        let mut keys = self.sorted_keys(snapshot, search, after, limit.saturating_add(1), &[]).await?;
+        keys.sort_unstable_by(|left, right| left.cmp_in(search.order, right));
+        let ends_among_equals = limit > 0 && keys.len() > limit && keys[limit].value == keys[limit - 1].value;
+        if ends_among_equals {
+            return self.sorted_keys(snapshot, search, after, limit, &["trace_id", "span_id"]).await;
+        }
+        keys.truncate(limit);
+        Ok(keys)
+    }
+
+    /// The first keys by their value, then by these columns.
+    async fn sorted_keys(
+        &self,
+        snapshot: &Snapshot,
+        search: &Search,
+        after: Option<Key>,
+        limit: usize,
+        then_by: &[&str],
+    ) -> Result<Vec<Key>, StoreError> {
         let run = async {
             let value = value_column(search.order);
             let ascending = search.order == Order::OldestFirst;
+            let order = std::iter::once(col(value).sort(ascending, false))
+                .chain(then_by.iter().map(|column| col(*column).sort(true, false)));
             let mut condition = in_range(search.range).and(compile(&search.filter));
             if let Some(after) = after {
                 condition = condition.and(behind(search.order, after));
@@ -294,11 +319,7 @@ impl Searcher {
                 .read_table(Arc::new(table))?
                 .filter(condition)?
                 .select_columns(&[value, "trace_id", "span_id"])?
-                .sort(vec![
-                    col(value).sort(ascending, false),
-                    col("trace_id").sort(true, false),
-                    col("span_id").sort(true, false),
-                ])?
+                .sort(order.collect())?
                 .limit(0, Some(limit))?
                 .collect()
                 .await
