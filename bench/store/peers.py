@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, ClassVar
 
 REPEATS = 7
 LOOKUPS = 40
@@ -67,11 +67,11 @@ class DuckDb:
         """A literal of an id given in hexadecimal digits."""
         return f"unhex('{text}')"
 
-    dialect = {
+    dialect: "ClassVar[dict[str, str]]" = {
         "attribute": "attrs['{key}'] = '{value}'",
         "quantile": "approx_quantile(duration_ns, 0.95)",
         "contains": "contains(detail, '{word}') OR contains(status_message, '{word}') "
-        "OR len(list_filter(map_values(attrs), value -> contains(value, '{word}'))) > 0",
+        "OR len(list_filter(map_values(attrs), lambda value: contains(value, '{word}'))) > 0",
     }
 
 
@@ -107,7 +107,7 @@ class ClickHouse:
         """A literal of an id given in hexadecimal digits."""
         return f"unhex('{text}')"
 
-    dialect = {
+    dialect: "ClassVar[dict[str, str]]" = {
         "attribute": "has(mapValues(attrs), '{value}') AND attrs['{key}'] = '{value}'",
         "quantile": "quantileTDigest(0.95)(duration_ns)",
         "contains": "detail LIKE '%{word}%' OR status_message LIKE '%{word}%' "

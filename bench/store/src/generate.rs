@@ -21,14 +21,13 @@ pub(crate) const ORDER_EVERY: u64 = 100;
 const FAILURE_EVERY: u64 = 80;
 pub(crate) const GIANT_EVERY: u64 = 400_000;
 pub(crate) const GIANT_SPANS: u64 = 50_000;
-/// The first span starts here: 2026-11-01.
-pub(crate) const START_NS: u64 = 1_793_491_200_000_000_000;
-
 /// How the traces are spread.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Plan {
     /// How many spans, at least; the last trace is whole.
     pub(crate) spans: u64,
+    /// When the first begins, in nanoseconds since the Unix epoch.
+    pub(crate) start_ns: u64,
     /// The time they are spread over.
     pub(crate) span_of_time_ns: u64,
 }

@@ -12,7 +12,7 @@ use pitviper_model::ResourceSpans;
 use pitviper_store::Store;
 use pitviper_wire::decode::Decoded;
 
-use crate::generate::{self, Plan, START_NS};
+use crate::generate::{self, Plan};
 
 /// Spans in a request, about; a larger trace is a request of its own.
 const SPANS_A_REQUEST: usize = 512;
@@ -103,7 +103,7 @@ fn make(plan: Plan, traces: u64, range: Range<u64>) -> Vec<ResourceSpans> {
 
 /// When a trace begins, in nanoseconds since the Unix epoch.
 pub(crate) fn start_of(plan: Plan, traces: u64, trace: u64) -> u64 {
-    START_NS + (u128::from(plan.span_of_time_ns) * u128::from(trace) / u128::from(traces)) as u64
+    plan.start_ns + (u128::from(plan.span_of_time_ns) * u128::from(trace) / u128::from(traces)) as u64
 }
 
 async fn send(ingest: &Ingest, busy: &AtomicU64, make: impl Fn() -> Vec<ResourceSpans>) -> anyhow::Result<u64> {

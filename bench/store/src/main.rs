@@ -12,11 +12,11 @@ mod questions;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context as _;
 use pitviper_store::Store;
-use pitviper_store::embedded::{EmbeddedConfig, EmbeddedStore};
+use pitviper_store::embedded::{EmbeddedConfig, EmbeddedStore, RollUp};
 
 use crate::generate::{Plan, SERVICES};
 use crate::questions::{Data, Timed};
@@ -32,7 +32,7 @@ async fn main() -> anyhow::Result<()> {
     let given = arguments.next().map(PathBuf::from);
     let directory = given.clone().unwrap_or_else(|| std::env::temp_dir().join("pitviper-bench-store"));
     let spans = millions * 1_000_000;
-    let plan = Plan { spans, span_of_time_ns: spans / RATE * 1_000_000_000 };
+    let plan = plan(&directory, spans)?;
     println!("# Results\n");
     if directory.join("manifest.sqlite").exists() {
         eprintln!("asking what is in {}", directory.display());
@@ -52,8 +52,27 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The data ends now, as that of a server does, or when it was loaded.
+fn plan(directory: &Path, spans: u64) -> anyhow::Result<Plan> {
+    let file = directory.join("bench-end-ns");
+    let end_ns = match std::fs::read_to_string(&file) {
+        Ok(text) => text.parse()?,
+        Err(_) => {
+            let now = SystemTime::UNIX_EPOCH.elapsed()?.as_nanos() as u64;
+            std::fs::create_dir_all(directory)?;
+            std::fs::write(&file, now.to_string())?;
+            now
+        }
+    };
+    let span_of_time_ns = spans / RATE * 1_000_000_000;
+    Ok(Plan { spans, start_ns: end_ns - span_of_time_ns, span_of_time_ns })
+}
+
 async fn open(directory: &Path) -> anyhow::Result<Arc<dyn Store>> {
-    let store = EmbeddedStore::open(EmbeddedConfig::new(directory)).await?;
+    // As the server has it.
+    let hours = |hours: u64| Duration::from_secs(hours * 3_600);
+    let roll_up = RollUp { minutes_after: hours(6), hours_after: hours(14 * 24) };
+    let store = EmbeddedStore::open(EmbeddedConfig { roll_up, ..EmbeddedConfig::new(directory) }).await?;
     Ok(store)
 }
 

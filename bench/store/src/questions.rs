@@ -7,7 +7,7 @@ use pitviper_model::TraceId;
 use pitviper_store::filter::{Filter, TextField, TextMatch};
 use pitviper_store::{Dimension, MetricsQuery, Order, Search, SpanScope, Store, TimeRange};
 
-use crate::generate::{self, Dice, GIANT_EVERY, GIANT_SPANS, ORDER_EVERY, Plan, START_NS};
+use crate::generate::{self, Dice, GIANT_EVERY, GIANT_SPANS, ORDER_EVERY, Plan};
 use crate::load::start_of;
 
 const MINUTE_NS: i64 = 60 * 1_000_000_000;
@@ -32,7 +32,8 @@ pub(crate) struct Data {
 
 impl Data {
     fn all(&self) -> TimeRange {
-        TimeRange { start_ns: START_NS as i64, end_ns: START_NS as i64 + self.plan.span_of_time_ns as i64 }
+        let start_ns = self.plan.start_ns as i64;
+        TimeRange { start_ns, end_ns: start_ns + self.plan.span_of_time_ns as i64 }
     }
 
     /// The last hour, as dashboards ask for it.

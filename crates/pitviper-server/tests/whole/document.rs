@@ -56,7 +56,10 @@ fn requests(method: &str, path: &str) -> Vec<Request> {
             post(path, json!({ "query": 5 })),
         ],
         ("post", "/api/v1/facets") => vec![
-            post(path, json!({ "query": "service:flaskr", "from": "now-1h", "keys": ["name", "db.system.name"], "limit": 3 })),
+            post(
+                path,
+                json!({ "query": "service:flaskr", "from": "now-1h", "keys": ["name", "db.system.name"], "limit": 3 }),
+            ),
             post(path, json!({ "query": "{is:root} > {db.system.name:*}" })),
             post(path, json!({ "query": "duration:5" })),
         ],

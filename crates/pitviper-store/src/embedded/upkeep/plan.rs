@@ -2,7 +2,8 @@
 //!
 //! Segments of a day are merged in levels: eight of one level become one of the next, so a row is
 //! rewritten about three times in its life however long the server runs. What is left of a past day
-//! is put together once, so that old days are few large files.
+//! is put together once, so that old days are few large files. For metrics the day is an hour while
+//! their buckets are narrow, and a month once they are wide.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,8 +22,11 @@ const MAX_SPAN_ROWS: u64 = 8_000_000;
 /// The same for metrics, of which queries hold whole segments in memory.
 const MAX_METRIC_ROWS: u64 = 2_000_000;
 /// How long after its end a day counts as past: late spans are usually in by then.
-const SETTLE_NS: i64 = 3_600 * 1_000_000_000;
-const DAY_NS: i64 = 86_400 * 1_000_000_000;
+const SETTLE_NS: i64 = HOUR_NS;
+const MINUTE_NS: i64 = 60 * 1_000_000_000;
+const HOUR_NS: i64 = 60 * MINUTE_NS;
+const DAY_NS: i64 = 24 * HOUR_NS;
+const MONTH_NS: i64 = 30 * DAY_NS;
 
 /// How eagerly to merge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +44,17 @@ fn max_rows(table: Table) -> u64 {
     }
 }
 
-/// The files to merge into one, if any: all of one table and day. One alone when its metrics have
+/// The time within which segments are merged. Of metrics in narrow buckets there are many, and
+/// questions about an hour should not read a day of them.
+fn part_ns(segment: &SegmentRow) -> i64 {
+    match segment.table {
+        Table::SpanMetrics if segment.bucket_ns < MINUTE_NS => HOUR_NS,
+        Table::SpanMetrics if segment.bucket_ns >= HOUR_NS => MONTH_NS,
+        Table::SpanMetrics | Table::Spans => DAY_NS,
+    }
+}
+
+/// The files to merge into one, if any: all of one table and part of time. One alone when its metrics have
 /// become old enough for wider buckets.
 pub(super) fn merge<'a>(
     segments: impl Iterator<Item = &'a SegmentRow> + Clone,
@@ -51,14 +65,15 @@ pub(super) fn merge<'a>(
     let is_too_fine = |segment: &&SegmentRow| {
         segment.table == Table::SpanMetrics && segment.bucket_ns < roll_up.width(segment.max_start_ns, now_ns)
     };
-    let mut days: BTreeMap<(&str, i64), Vec<&SegmentRow>> = BTreeMap::new();
+    let mut parts: BTreeMap<(&str, i64, i64), Vec<&SegmentRow>> = BTreeMap::new();
     for segment in segments.clone().filter(|segment| segment.rows < max_rows(segment.table)) {
-        let day = segment.max_start_ns.div_euclid(DAY_NS);
-        days.entry((segment.table.as_str(), day)).or_default().push(segment);
+        let width = part_ns(segment);
+        let part = segment.max_start_ns.div_euclid(width);
+        parts.entry((segment.table.as_str(), width, part)).or_default().push(segment);
     }
     // New ones first: they are many and small, and most questions are about them.
-    let mergeable = days.into_iter().rev().find_map(|((_, day), segments)| {
-        let is_past = now_ns.saturating_sub(SETTLE_NS) >= (day + 1).saturating_mul(DAY_NS);
+    let mergeable = parts.into_iter().rev().find_map(|((_, width, part), segments)| {
+        let is_past = now_ns.saturating_sub(SETTLE_NS) >= (part + 1).saturating_mul(width);
         let leftovers = match eagerness {
             Eagerness::Everything => 2,
             Eagerness::AsNeeded if is_past => FAN_IN_OF_PAST,
