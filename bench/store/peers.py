@@ -67,7 +67,7 @@ class DuckDb:
         """A literal of an id given in hexadecimal digits."""
         return f"unhex('{text}')"
 
-    dialect: "ClassVar[dict[str, str]]" = {
+    dialect: ClassVar[dict[str, str]] = {
         "attribute": "attrs['{key}'] = '{value}'",
         "quantile": "approx_quantile(duration_ns, 0.95)",
         "contains": "contains(detail, '{word}') OR contains(status_message, '{word}') "
@@ -107,7 +107,7 @@ class ClickHouse:
         """A literal of an id given in hexadecimal digits."""
         return f"unhex('{text}')"
 
-    dialect: "ClassVar[dict[str, str]]" = {
+    dialect: ClassVar[dict[str, str]] = {
         "attribute": "has(mapValues(attrs), '{value}') AND attrs['{key}'] = '{value}'",
         "quantile": "quantileTDigest(0.95)(duration_ns)",
         "contains": "detail LIKE '%{word}%' OR status_message LIKE '%{word}%' "
