@@ -58,6 +58,10 @@ class DuckDb:
         """All rows of an answer."""
         return self.connection.execute(sql).fetchall()
 
+    def number(self, sql: str) -> int:
+        """The only number of an answer."""
+        return int(self.ask(sql)[0][0])
+
     def size(self) -> int:
         """Bytes on disk."""
         return self.path.stat().st_size
@@ -95,12 +99,16 @@ class ClickHouse:
 
     def ask(self, sql: str) -> "list[Any]":
         """All rows of an answer."""
-        return str(self.session.query(sql, "TabSeparatedRaw")).splitlines()
+        # Ids are bytes that are no text.
+        return self.session.query(sql, "TabSeparatedRaw").bytes().splitlines()
+
+    def number(self, sql: str) -> int:
+        """The only number of an answer."""
+        return int(self.ask(sql)[0])
 
     def size(self) -> int:
         """Bytes on disk."""
-        (size,) = self.ask("SELECT sum(bytes_on_disk) FROM system.parts WHERE table = 'spans' AND active")
-        return int(size)
+        return self.number("SELECT sum(bytes_on_disk) FROM system.parts WHERE table = 'spans' AND active")
 
     @staticmethod
     def id(text: str) -> str:
@@ -174,7 +182,7 @@ def main() -> None:
             began = time.perf_counter()
             peer.load(files)
             took = time.perf_counter() - began
-            (rows,) = [int(str(row).strip("(),")) for row in peer.ask("SELECT count(*) FROM spans")]
+            rows = peer.number("SELECT count(*) FROM spans")
             table.setdefault("loading, spans a second", {})[peer.name] = f"{rows / took:,.0f}"
             table.setdefault("bytes a span on disk", {})[peer.name] = f"{peer.size() / rows:.1f}"
             if isinstance(peer, DuckDb):
