@@ -66,11 +66,6 @@ class DuckDb:
         """Bytes on disk."""
         return self.path.stat().st_size
 
-    @staticmethod
-    def id(text: str) -> str:
-        """A literal of an id given in hexadecimal digits."""
-        return f"unhex('{text}')"
-
     dialect: ClassVar[dict[str, str]] = {
         "attribute": "attrs['{key}'] = '{value}'",
         "quantile": "approx_quantile(duration_ns, 0.95)",
@@ -110,11 +105,6 @@ class ClickHouse:
         """Bytes on disk."""
         return self.number("SELECT sum(bytes_on_disk) FROM system.parts WHERE table = 'spans' AND active")
 
-    @staticmethod
-    def id(text: str) -> str:
-        """A literal of an id given in hexadecimal digits."""
-        return f"unhex('{text}')"
-
     dialect: ClassVar[dict[str, str]] = {
         "attribute": "has(mapValues(attrs), '{value}') AND attrs['{key}'] = '{value}'",
         "quantile": "quantileTDigest(0.95)(duration_ns)",
@@ -138,8 +128,8 @@ def questions(peer: Any, end_ns: int, traces: "list[str]") -> "dict[str, list[st
 
     newest, slowest = "ORDER BY start_ns DESC LIMIT 50", "ORDER BY duration_ns DESC LIMIT 50"
     return {
-        "a trace by its id": [f"{spans} trace_id = {peer.id(trace)}" for trace in traces],
-        "an unknown trace": [f"{spans} trace_id = {peer.id(f'{number:032x}')}" for number in range(1, LOOKUPS)],
+        "a trace by its id": [f"{spans} trace_id = unhex('{trace}')" for trace in traces],
+        "an unknown trace": [f"{spans} trace_id = unhex('{number:032x}')" for number in range(1, LOOKUPS)],
         "all services, last hour": [f"SELECT service, {red} FROM spans WHERE {entry} AND {hour} GROUP BY service"],
         "all services, all of the time": [f"SELECT service, {red} FROM spans WHERE {entry} GROUP BY service"],
         "a service by minute, last hour": [

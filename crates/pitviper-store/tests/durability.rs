@@ -15,23 +15,10 @@ use std::time::Duration;
 use pitviper_store::embedded::{EmbeddedConfig, EmbeddedStore};
 use pitviper_store::{Store, StoreError};
 
-use support::{SPANS_A_WRITE, assert_holds, counted, open, padded_write, write};
+use support::{SPANS_A_WRITE, assert_holds, copy_dir, counted, open, padded_write, write};
 
 const DIR_VARIABLE: &str = "PITVIPER_TEST_STORE_DIR";
 const FIRST_VARIABLE: &str = "PITVIPER_TEST_FIRST_WRITE";
-
-fn copy_dir(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_dir(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}
 
 /// The directories before and after a flush of four writes, as a crash would leave them.
 async fn around_a_flush(scratch: &Path) -> (std::path::PathBuf, std::path::PathBuf) {

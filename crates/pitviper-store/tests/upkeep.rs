@@ -15,7 +15,7 @@ use pitviper_store::embedded::{EmbeddedConfig, EmbeddedStore, Retention, RollUp}
 use pitviper_store::schema::METRIC_BUCKET_NS;
 use pitviper_store::{Store, TimeRange};
 
-use support::{SPANS_A_WRITE, assert_holds, counted, open, write};
+use support::{SPANS_A_WRITE, assert_holds, copy_dir, counted, open, write};
 
 fn trace_id(number: u64) -> TraceId {
     TraceId((u128::from(number) + 1).to_be_bytes())
@@ -26,19 +26,6 @@ fn files(dir: &Path) -> Vec<PathBuf> {
         fs::read_dir(dir.join("segments")).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     files
-}
-
-fn copy_dir(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_dir(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 async fn filled(dir: &Path, writes: u64) -> Arc<EmbeddedStore> {

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use pitviper_model::TraceId;
+
 use super::indexes::{hash_attribute, hash_trace};
 use super::page_index::Kind;
 use super::segment::OpenSegment;
@@ -10,28 +12,56 @@ use crate::filter::{Filter, TextField, TextMatch};
 /// Rows in order, no two ranges overlapping.
 pub(super) type Rows = Vec<Range<u64>>;
 
-/// The rows that may match; `None` when the indexes cannot tell.
-pub(super) fn rows(segment: &OpenSegment, filter: &Filter) -> Option<Rows> {
-    match filter {
-        Filter::Trace(trace) => segment.find(Kind::Traces, hash_trace(*trace)),
-        Filter::Traces(traces) => segment.rows_with(traces),
-        // A span without the attribute has the empty text.
-        Filter::Text(TextField::Attribute(key), TextMatch::Equals(text)) if !text.is_empty() => {
-            segment.find(Kind::Attributes, hash_attribute(key, text))
+/// What a filter asks of page indexes, worked out once for all segments.
+#[derive(Debug)]
+pub(super) enum Lookup {
+    /// The pages of one value, by its hash.
+    Value(Kind, u64),
+    All(Vec<Lookup>),
+    Any(Vec<Lookup>),
+}
+
+impl Lookup {
+    /// What the indexes can tell of a filter; `None` when they can tell nothing.
+    pub(super) fn of(filter: &Filter) -> Option<Self> {
+        match filter {
+            Filter::Trace(trace) => Some(Self::of_traces([trace])),
+            Filter::Traces(traces) => Some(Self::of_traces(traces)),
+            // A span without the attribute has the empty text.
+            Filter::Text(TextField::Attribute(key), TextMatch::Equals(text)) if !text.is_empty() => {
+                Some(Self::Value(Kind::Attributes, hash_attribute(key, text)))
+            }
+            Filter::And(parts) => {
+                let parts: Vec<Self> = parts.iter().filter_map(Self::of).collect();
+                (!parts.is_empty()).then_some(Self::All(parts))
+            }
+            Filter::Or(parts) => parts.iter().map(Self::of).collect::<Option<_>>().map(Self::Any),
+            _ => None,
         }
-        Filter::And(parts) => {
-            parts.iter().filter_map(|part| rows(segment, part)).reduce(|left, right| intersect(&left, &right))
+    }
+
+    /// The spans of these traces.
+    pub(super) fn of_traces<'a>(traces: impl IntoIterator<Item = &'a TraceId>) -> Self {
+        Self::Any(traces.into_iter().map(|trace| Self::Value(Kind::Traces, hash_trace(*trace))).collect())
+    }
+
+    /// The rows of a segment that may match; `None` when its indexes cannot tell.
+    pub(super) fn rows(&self, segment: &OpenSegment) -> Option<Rows> {
+        match self {
+            Self::Value(kind, hash) => segment.find(*kind, *hash),
+            Self::All(parts) => {
+                parts.iter().filter_map(|part| part.rows(segment)).reduce(|left, right| intersect(&left, &right))
+            }
+            Self::Any(parts) => {
+                let parts = parts.iter().map(|part| part.rows(segment)).collect::<Option<Vec<_>>>()?;
+                Some(union(parts.into_iter().flatten().collect()))
+            }
         }
-        Filter::Or(parts) => {
-            let parts = parts.iter().map(|part| rows(segment, part)).collect::<Option<Vec<_>>>()?;
-            Some(union(parts.into_iter().flatten().collect()))
-        }
-        _ => None,
     }
 }
 
 /// Ranges in any order as rows in order.
-pub(super) fn union(mut ranges: Vec<Range<u64>>) -> Rows {
+fn union(mut ranges: Vec<Range<u64>>) -> Rows {
     ranges.sort_unstable_by_key(|range| range.start);
     let mut rows: Rows = Vec::with_capacity(ranges.len());
     for range in ranges {
@@ -44,7 +74,7 @@ pub(super) fn union(mut ranges: Vec<Range<u64>>) -> Rows {
 }
 
 /// The rows that are in both.
-pub(super) fn intersect(left: &Rows, right: &Rows) -> Rows {
+fn intersect(left: &Rows, right: &Rows) -> Rows {
     let (mut at_left, mut at_right) = (0, 0);
     let mut rows = Vec::new();
     while let (Some(one), Some(other)) = (left.get(at_left), right.get(at_right)) {

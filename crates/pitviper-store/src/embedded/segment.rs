@@ -21,13 +21,11 @@ use parquet::file::metadata::PageIndexPolicy;
 use pitviper_model::TraceId;
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::indexes::hash_trace;
 use super::io_error;
 use super::manifest::{SegmentRow, Table};
 use super::page_index::{Kind, PageIndex};
-use super::prune::{self, Rows};
+use super::prune::{Lookup, Rows};
 use super::resources::Summary;
-use crate::filter::Filter;
 use crate::store::{StoreError, TimeRange};
 
 /// Most memory for footers, filters and metrics of segments that queries have used, in bytes.
@@ -184,21 +182,16 @@ impl Segment {
         self.open()
     }
 
-    /// Reads these columns, or all, of the spans of these traces; those that cannot pass the filter
+    /// Reads these columns, or all, of the spans of these traces; those that the look-up leaves out
     /// may be missing.
     pub(super) fn read_traces(
         &self,
         traces: &Arc<FxHashSet<TraceId>>,
-        filter: &Filter,
+        lookup: &Lookup,
         columns: Option<&[&str]>,
     ) -> Result<Vec<RecordBatch>, StoreError> {
         let open = self.open()?;
-        let of_traces = open.rows_with(traces.iter());
-        let passing = prune::rows(&open, filter);
-        let rows = match (of_traces, passing) {
-            (Some(left), Some(right)) => Some(prune::intersect(&left, &right)),
-            (left, right) => left.or(right),
-        };
+        let rows = lookup.rows(&open);
         if rows.as_ref().is_some_and(Vec::is_empty) {
             return Ok(Vec::new());
         }
@@ -216,10 +209,10 @@ impl Segment {
         collect(builder).map_err(|error| self.error(error.as_ref()))
     }
 
-    /// Which rows may pass the filter, for those who read the file themselves; `None` when the
-    /// indexes cannot tell.
-    pub(super) fn rows_for(&self, filter: &Filter) -> Result<Option<RowSelection>, StoreError> {
-        Ok(prune::rows(&*self.open()?, filter).map(|rows| selection(rows, self.row.rows)))
+    /// Which rows a look-up leaves, for those who read the file themselves; `None` when the indexes
+    /// cannot tell.
+    pub(super) fn rows_for(&self, lookup: &Lookup) -> Result<Option<RowSelection>, StoreError> {
+        Ok(lookup.rows(&*self.open()?).map(|rows| selection(rows, self.row.rows)))
     }
 
     /// Reads all rows in order, without keeping anything in the cache.
@@ -309,12 +302,6 @@ impl OpenSegment {
                 None
             }
         }
-    }
-
-    /// The rows that may belong to one of the traces.
-    pub(super) fn rows_with<'a>(&self, traces: impl IntoIterator<Item = &'a TraceId>) -> Option<Rows> {
-        let found = traces.into_iter().map(|trace| self.find(Kind::Traces, hash_trace(*trace)));
-        Some(prune::union(found.collect::<Option<Vec<_>>>()?.into_iter().flatten().collect()))
     }
 
     fn projection(&self, columns: Option<&[&str]>) -> ProjectionMask {

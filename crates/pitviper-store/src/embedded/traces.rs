@@ -9,6 +9,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::hot::Snapshot;
 use super::manifest::Table;
+use super::prune::Lookup;
 use super::segment::trace_mask;
 use crate::filter::Filter;
 use crate::schema::{WATERFALL_COLUMNS, read_spans, read_waterfall};
@@ -31,8 +32,10 @@ pub(super) fn rows(
             found.push(filter_record_batch(batch, &mask).map_err(|error| StoreError::Engine(error.to_string()))?);
         }
     }
+    let of_traces = Lookup::of_traces(wanted.iter());
+    let lookup = Lookup::All(std::iter::once(of_traces).chain(Lookup::of(filter)).collect());
     for segment in snapshot.segments_in(Table::Spans, range) {
-        found.extend(segment.read_traces(wanted, filter, columns)?);
+        found.extend(segment.read_traces(wanted, &lookup, columns)?);
     }
     Ok(found)
 }

@@ -347,6 +347,17 @@ mod tests {
         files[0].clone()
     }
 
+    /// A log of three writes of one to three spans: its file's name and bytes, and the writes.
+    fn three_writes() -> (std::ffi::OsString, Vec<u8>, [Vec<u8>; 3]) {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut wal, ..) = open(dir.path(), 0);
+        let bodies = [body(1), body(2), body(3)];
+        append(&mut wal, &bodies);
+        drop(wal);
+        let path = only_file(dir.path());
+        (path.file_name().unwrap().to_owned(), std::fs::read(&path).unwrap(), bodies)
+    }
+
     #[test]
     fn writes_come_back_in_order_and_numbers_go_on() {
         let dir = tempfile::tempdir().unwrap();
@@ -367,20 +378,14 @@ mod tests {
 
     #[test]
     fn a_log_cut_at_any_byte_keeps_its_whole_writes() {
-        let dir = tempfile::tempdir().unwrap();
-        let (mut wal, ..) = open(dir.path(), 0);
-        let bodies = [body(1), body(2), body(3)];
-        append(&mut wal, &bodies);
-        drop(wal);
-        let path = only_file(dir.path());
-        let whole = std::fs::read(&path).unwrap();
+        let (name, whole, bodies) = three_writes();
         let mut ends = vec![HEADER_BYTES];
         for body in &bodies {
             ends.push(ends[ends.len() - 1] + FRAME_HEADER_BYTES + body.len());
         }
         for cut in 0..=whole.len() {
             let dir = tempfile::tempdir().unwrap();
-            std::fs::write(dir.path().join(path.file_name().unwrap()), &whole[..cut]).unwrap();
+            std::fs::write(dir.path().join(&name), &whole[..cut]).unwrap();
             let (mut wal, recovery, found) = open(dir.path(), 0);
             let kept = ends.iter().filter(|end| **end <= cut).count().saturating_sub(1);
             assert_eq!(found, [(1, 1), (2, 2), (3, 3)][..kept], "cut at {cut}");
@@ -399,19 +404,13 @@ mod tests {
 
     #[test]
     fn a_damaged_byte_ends_its_file_there() {
-        let dir = tempfile::tempdir().unwrap();
-        let (mut wal, ..) = open(dir.path(), 0);
-        let bodies = [body(1), body(2), body(3)];
-        append(&mut wal, &bodies);
-        drop(wal);
-        let path = only_file(dir.path());
-        let whole = std::fs::read(&path).unwrap();
+        let (name, whole, bodies) = three_writes();
         let second = HEADER_BYTES + FRAME_HEADER_BYTES + bodies[0].len();
         for at in second..second + FRAME_HEADER_BYTES + bodies[1].len() {
             let dir = tempfile::tempdir().unwrap();
             let mut damaged = whole.clone();
             damaged[at] ^= 0x40;
-            std::fs::write(dir.path().join(path.file_name().unwrap()), damaged).unwrap();
+            std::fs::write(dir.path().join(&name), damaged).unwrap();
             let (_, recovery, found) = open(dir.path(), 0);
             assert_eq!((recovery.frames_truncated, found), (1, vec![(1, 1)]), "byte {at}");
         }

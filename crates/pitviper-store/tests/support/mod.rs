@@ -115,3 +115,17 @@ pub(crate) async fn assert_holds(store: &dyn Store, numbers: impl IntoIterator<I
         numbers.iter().flat_map(|number| number * SPANS_A_WRITE..(number + 1) * SPANS_A_WRITE).collect();
     assert_eq!(found, expect, "spans found by search");
 }
+
+/// Copies a directory with all in it, as a crash at this moment would leave it.
+pub(crate) fn copy_dir(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_dir(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}

@@ -3,16 +3,11 @@
 //! Each has what it looks for built in, and works on a whole batch: equality first searches the
 //! bytes of all values at once and is done when they do not occur, which is most batches.
 
-use std::hash::{Hash, Hasher};
-use std::sync::Arc;
-
-use arrow::array::builder::BooleanBuilder;
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, MapArray, StringArray};
-use arrow::datatypes::{DataType, Float64Type, Int32Type};
-use datafusion::error::Result;
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
+use arrow::array::{Array, ArrayRef, AsArray, MapArray, StringArray};
+use arrow::datatypes::{Float64Type, Int32Type};
 use memchr::memmem;
 
+use super::row_function::RowTest;
 use crate::filter::{NumberRange, Pattern};
 use crate::schema::read_resource;
 
@@ -71,142 +66,81 @@ fn find_key(map: &MapArray, keys: &StringArray, row: usize, key: &str) -> Option
     (offsets[row] as usize..offsets[row + 1] as usize).rev().find(|&at| keys.value(at) == key)
 }
 
-macro_rules! identity_by_fields {
-    ($name:ident: $($field:ident),+) => {
-        impl PartialEq for $name {
-            fn eq(&self, other: &Self) -> bool {
-                $(self.$field == other.$field)&&+
-            }
-        }
-
-        impl Eq for $name {}
-
-        impl Hash for $name {
-            fn hash<H: Hasher>(&self, state: &mut H) {
-                $(self.$field.hash(state);)+
-            }
-        }
-    };
-}
-
 /// `(attrs, resource)`: whether the span's attribute, or else its resource's, passes.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct AttributeText {
-    key: String,
-    test: TextTest,
-    signature: Signature,
+    pub(super) key: String,
+    pub(super) test: TextTest,
 }
-
-identity_by_fields!(AttributeText: key, test);
 
 impl AttributeText {
-    pub(super) fn new(key: String, test: TextTest) -> Self {
-        Self { key, test, signature: Signature::any(2, Volatility::Immutable) }
-    }
-
     fn test_resource(&self, text: &str) -> bool {
         let resource = read_resource(text).unwrap_or_default();
         resource.attributes.get(&self.key).is_some_and(|value| self.test.holds(&value.to_text()))
     }
 }
 
-impl ScalarUDFImpl for AttributeText {
-    fn name(&self) -> &str {
-        "attribute_text"
-    }
+impl RowTest for AttributeText {
+    const NAME: &'static str = "attribute_text";
 
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
-        Ok(DataType::Boolean)
-    }
-
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let arrays = ColumnarValue::values_to_arrays(&args.args)?;
-        let map = arrays[0].as_map();
+    fn test(&self, columns: &[ArrayRef]) -> Vec<bool> {
+        let map = columns[0].as_map();
         let (keys, values) = (map.keys().as_string::<i32>(), map.values().as_string::<i32>());
-        let resources = arrays[1].as_dictionary::<Int32Type>();
-        let resource_passes: Vec<bool> = resources
-            .values()
-            .as_string::<i32>()
-            .iter()
-            .map(|text| self.test_resource(text.unwrap_or_default()))
-            .collect();
-        let by_resource =
-            |row: usize| resource_passes.get(resources.keys().value(row) as usize).copied().unwrap_or(false);
-        if self.test.excludes(value_bytes(values)) && !resource_passes.contains(&true) {
-            return Ok(booleans((0..map.len()).map(|_| false)));
+        let by_resource = each_by_dictionary(&columns[1], |text| self.test_resource(text));
+        if self.test.excludes(value_bytes(values)) && !by_resource.contains(&true) {
+            return by_resource;
         }
-        Ok(booleans((0..map.len()).map(|row| match find_key(map, keys, row, &self.key) {
-            Some(at) => self.test.holds(values.value(at)),
-            None => by_resource(row),
-        })))
+        (0..map.len())
+            .map(|row| match find_key(map, keys, row, &self.key) {
+                Some(at) => self.test.holds(values.value(at)),
+                None => by_resource[row],
+            })
+            .collect()
     }
 }
 
 /// `(attrs_num)`: whether the span's numeric attribute lies in the range.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct AttributeNumber {
     key: String,
-    range: NumberRange,
-    /// The range's bits, because floats cannot be hashed.
-    identity: [Option<(u64, bool)>; 2],
-    signature: Signature,
+    /// Each end as its bits, because floats have no identity, and whether it belongs to the range.
+    ends: [Option<(u64, bool)>; 2],
 }
-
-identity_by_fields!(AttributeNumber: key, identity);
 
 impl AttributeNumber {
     pub(super) fn new(key: String, range: NumberRange) -> Self {
-        let identity = [range.low, range.high].map(|bound| bound.map(|bound| (bound.value.to_bits(), bound.inclusive)));
-        Self { key, range, identity, signature: Signature::any(1, Volatility::Immutable) }
+        let ends = [range.low, range.high].map(|end| end.map(|end| (end.value.to_bits(), end.inclusive)));
+        Self { key, ends }
     }
 
     fn holds(&self, number: f64) -> bool {
-        let above = self.range.low.is_none_or(|low| number > low.value || low.inclusive && number == low.value);
-        let below = self.range.high.is_none_or(|high| number < high.value || high.inclusive && number == high.value);
-        above && below
+        let [low, high] = self.ends.map(|end| end.map(|(bits, inclusive)| (f64::from_bits(bits), inclusive)));
+        low.is_none_or(|(low, inclusive)| number > low || inclusive && number == low)
+            && high.is_none_or(|(high, inclusive)| number < high || inclusive && number == high)
     }
 }
 
-impl ScalarUDFImpl for AttributeNumber {
-    fn name(&self) -> &str {
-        "attribute_number"
-    }
+impl RowTest for AttributeNumber {
+    const NAME: &'static str = "attribute_number";
 
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
-        Ok(DataType::Boolean)
-    }
-
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let arrays = ColumnarValue::values_to_arrays(&args.args)?;
-        let map = arrays[0].as_map();
+    fn test(&self, columns: &[ArrayRef]) -> Vec<bool> {
+        let map = columns[0].as_map();
         let (keys, numbers) = (map.keys().as_string::<i32>(), map.values().as_primitive::<Float64Type>());
-        Ok(booleans(
-            (0..map.len())
-                .map(|row| find_key(map, keys, row, &self.key).is_some_and(|at| self.holds(numbers.value(at)))),
-        ))
+        (0..map.len())
+            .map(|row| find_key(map, keys, row, &self.key).is_some_and(|at| self.holds(numbers.value(at))))
+            .collect()
     }
 }
 
 /// `(name, service, status_message, attrs)`: whether the text stands in one of them, in any case.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct ContainsText {
     lower: String,
-    signature: Signature,
 }
-
-identity_by_fields!(ContainsText: lower);
 
 impl ContainsText {
     pub(super) fn new(text: &str) -> Self {
-        Self { lower: text.to_lowercase(), signature: Signature::any(4, Volatility::Immutable) }
+        Self { lower: text.to_lowercase() }
     }
 
     fn holds(&self, text: &str) -> bool {
@@ -218,9 +152,44 @@ impl ContainsText {
         memchr::memchr2_iter(first, first.to_ascii_uppercase(), text)
             .any(|at| text.get(at..at + lower.len()).is_some_and(|part| part.eq_ignore_ascii_case(lower)))
     }
+}
 
-    fn dictionary(&self, array: &ArrayRef) -> Vec<bool> {
-        each_by_dictionary(array, |text| self.holds(text))
+impl RowTest for ContainsText {
+    const NAME: &'static str = "contains_text";
+
+    fn test(&self, columns: &[ArrayRef]) -> Vec<bool> {
+        let names = each_by_dictionary(&columns[0], |text| self.holds(text));
+        let services = each_by_dictionary(&columns[1], |text| self.holds(text));
+        let messages = columns[2].as_string::<i32>();
+        let map = columns[3].as_map();
+        let values = map.values().as_string::<i32>();
+        let offsets = map.value_offsets();
+        (0..map.len())
+            .map(|row| {
+                names[row]
+                    || services[row]
+                    || messages.is_valid(row) && self.holds(messages.value(row))
+                    || (offsets[row] as usize..offsets[row + 1] as usize).any(|at| self.holds(values.value(at)))
+            })
+            .collect()
+    }
+}
+
+/// `(text)`: whether the pattern is found in the text of a column, in a dictionary or not. No text is
+/// no match.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) struct MatchesPattern {
+    pub(super) pattern: Pattern,
+}
+
+impl RowTest for MatchesPattern {
+    const NAME: &'static str = "matches_pattern";
+
+    fn test(&self, columns: &[ArrayRef]) -> Vec<bool> {
+        if let Some(texts) = columns[0].as_string_opt::<i32>() {
+            return texts.iter().map(|text| text.is_some_and(|text| self.pattern.is_match(text))).collect();
+        }
+        each_by_dictionary(&columns[0], |text| self.pattern.is_match(text))
     }
 }
 
@@ -230,80 +199,6 @@ fn each_by_dictionary(array: &ArrayRef, test: impl Fn(&str) -> bool) -> Vec<bool
     let holds: Vec<bool> =
         array.values().as_string::<i32>().iter().map(|text| test(text.unwrap_or_default())).collect();
     array.keys().values().iter().map(|&key| holds.get(key as usize).copied().unwrap_or(false)).collect()
-}
-
-impl ScalarUDFImpl for ContainsText {
-    fn name(&self) -> &str {
-        "contains_text"
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
-        Ok(DataType::Boolean)
-    }
-
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let arrays = ColumnarValue::values_to_arrays(&args.args)?;
-        let (names, services) = (self.dictionary(&arrays[0]), self.dictionary(&arrays[1]));
-        let messages = arrays[2].as_string::<i32>();
-        let map = arrays[3].as_map();
-        let values = map.values().as_string::<i32>();
-        let offsets = map.value_offsets();
-        Ok(booleans((0..map.len()).map(|row| {
-            names[row]
-                || services[row]
-                || messages.is_valid(row) && self.holds(messages.value(row))
-                || (offsets[row] as usize..offsets[row + 1] as usize).any(|at| self.holds(values.value(at)))
-        })))
-    }
-}
-
-/// `(text)`: whether the pattern is found in the text of a column, in a dictionary or not. No text is
-/// no match.
-#[derive(Debug)]
-pub(super) struct MatchesPattern {
-    pattern: Pattern,
-    signature: Signature,
-}
-
-identity_by_fields!(MatchesPattern: pattern);
-
-impl MatchesPattern {
-    pub(super) fn new(pattern: Pattern) -> Self {
-        Self { pattern, signature: Signature::any(1, Volatility::Immutable) }
-    }
-}
-
-impl ScalarUDFImpl for MatchesPattern {
-    fn name(&self) -> &str {
-        "matches_pattern"
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
-        Ok(DataType::Boolean)
-    }
-
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let arrays = ColumnarValue::values_to_arrays(&args.args)?;
-        if let Some(texts) = arrays[0].as_string_opt::<i32>() {
-            return Ok(booleans(texts.iter().map(|text| text.is_some_and(|text| self.pattern.is_match(text)))));
-        }
-        Ok(booleans(each_by_dictionary(&arrays[0], |text| self.pattern.is_match(text)).into_iter()))
-    }
-}
-
-fn booleans(values: impl ExactSizeIterator<Item = bool>) -> ColumnarValue {
-    let mut builder = BooleanBuilder::with_capacity(values.len());
-    values.for_each(|value| builder.append_value(value));
-    let array: BooleanArray = builder.finish();
-    ColumnarValue::Array(Arc::new(array))
 }
 
 #[cfg(test)]

@@ -1,13 +1,14 @@
 //! Compiles a [`Filter`] to the query engine's expressions. Every expression is true or false, never
 //! null, so that `not` means what [`Filter::Not`] says.
 
+use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::expr::Like;
-use datafusion::logical_expr::{Expr, ScalarUDF};
 use datafusion::prelude::{col, lit, not};
 use datafusion::scalar::ScalarValue;
 use pitviper_model::SpanKind;
 
 use super::attribute::{AttributeNumber, AttributeText, ContainsText, MatchesPattern, TextTest};
+use super::row_function::call;
 use crate::filter::{Bound, Filter, NumberField, NumberRange, TextField, TextMatch};
 
 /// The filter as an expression over the columns of `spans`.
@@ -21,8 +22,7 @@ pub(super) fn compile(filter: &Filter) -> Expr {
         Filter::Exists(field) => exists(field),
         Filter::Number(NumberField::DurationNs, range) => duration_in(*range),
         Filter::Number(NumberField::Attribute(key), range) => {
-            let function = ScalarUDF::new_from_impl(AttributeNumber::new(key.clone(), *range));
-            function.call(vec![col("attrs_num")])
+            call(AttributeNumber::new(key.clone(), *range), vec![col("attrs_num")])
         }
         Filter::Kind(kind) => col("kind").eq(lit(*kind as u8)),
         Filter::Status(status) => col("status").eq(lit(*status as u8)),
@@ -39,8 +39,8 @@ pub(super) fn compile(filter: &Filter) -> Expr {
             .reduce(Expr::or)
             .unwrap_or_else(|| lit(false)),
         Filter::FullText(text) => {
-            let function = ScalarUDF::new_from_impl(ContainsText::new(text));
-            function.call(vec![col("name"), col("service"), col("status_message"), col("attrs")])
+            let columns = ["name", "service", "status_message", "attrs"];
+            call(ContainsText::new(text), columns.map(col).to_vec())
         }
     }
 }
@@ -52,8 +52,7 @@ pub(super) fn id_literal(id: &[u8]) -> Expr {
 }
 
 fn attribute_text(key: &str, test: TextTest) -> Expr {
-    let function = ScalarUDF::new_from_impl(AttributeText::new(key.to_owned(), test));
-    function.call(vec![col("attrs"), col("resource")])
+    call(AttributeText { key: key.to_owned(), test }, vec![col("attrs"), col("resource")])
 }
 
 fn fits_nothing_said(wanted: &TextMatch) -> bool {
@@ -88,9 +87,8 @@ fn compile_text(field: &TextField, wanted: &TextMatch) -> Expr {
             Expr::Like(Like::new(false, Box::new(col(column)), pattern, None, false))
         }
         TextMatch::Regex(pattern) => {
-            let function = ScalarUDF::new_from_impl(MatchesPattern::new(pattern.clone()));
             // What is not there is stored as empty text, which a pattern may fit.
-            return exists(field).and(function.call(vec![col(column)]));
+            return exists(field).and(call(MatchesPattern { pattern: pattern.clone() }, vec![col(column)]));
         }
     };
     if *field != TextField::StatusMessage {

@@ -8,6 +8,7 @@
 
 mod attribute;
 mod filter;
+mod row_function;
 mod table;
 
 use std::sync::Arc;

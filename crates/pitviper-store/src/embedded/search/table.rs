@@ -27,6 +27,7 @@ use parquet::arrow::arrow_reader::RowSelection;
 use super::QUERY_THREADS;
 use crate::embedded::hot::Snapshot;
 use crate::embedded::manifest::Table;
+use crate::embedded::prune::Lookup;
 use crate::embedded::segment::Segment;
 use crate::filter::{Filter, TextField, TextMatch};
 use crate::schema::spans_schema;
@@ -66,9 +67,11 @@ impl SpansTable {
                 segments.sort_by_key(|segment| Reverse(segment.row.max_start_ns));
             }
         }
+        let lookup = Lookup::of(&search.filter);
         let mut to_scan = Vec::with_capacity(segments.len());
         for segment in segments {
-            let rows = segment.rows_for(&search.filter)?;
+            // Without a look-up there is no need to open the segment here.
+            let rows = lookup.as_ref().map_or(Ok(None), |lookup| segment.rows_for(lookup))?;
             if rows.as_ref().is_none_or(RowSelection::selects_any) {
                 to_scan.push(SegmentToScan { segment, rows });
             }

@@ -27,6 +27,7 @@ use super::flush::FlushContext;
 use super::manifest::{SegmentRow, Table};
 use super::segment::Segment;
 use super::segment_write::{SegmentPlace, SegmentWriter};
+use crate::schema::{span_metrics_schema, spans_schema};
 use crate::store::StoreError;
 
 /// How often the segments are looked at.
@@ -196,10 +197,7 @@ fn merge_segments(context: &UpkeepContext, inputs: &[Arc<Segment>], now_ns: i64)
         bucket_ns: context.roll_up.width(latest, now_ns),
     };
     let began = Instant::now();
-    let merged = match inputs[0].row.table {
-        Table::Spans => merge_spans(context, place, inputs)?,
-        Table::SpanMetrics => merge_metrics(context, place, inputs, now_ns)?,
-    };
+    let merged = write_merged(context, place, inputs, now_ns)?;
     let files: FxHashSet<&str> = rows().map(|row| row.file.as_str()).collect();
     let count: u64 = rows().map(|row| row.rows).sum();
     tracing::debug!(
@@ -230,40 +228,32 @@ fn engine(error: arrow::error::ArrowError) -> StoreError {
     StoreError::Engine(format!("merging segments: {error}"))
 }
 
-fn merge_spans(
-    context: &UpkeepContext,
-    place: SegmentPlace<'_>,
-    inputs: &[Arc<Segment>],
-) -> Result<SegmentRow, StoreError> {
-    let schema = crate::schema::spans_schema();
-    let readers = inputs.iter().map(|input| input.stream()).collect::<Result<Vec<_>, _>>()?;
-    let mut merge = Merge::new(readers, &schema, SPAN_ORDER).map_err(engine)?;
-    let mut writer = SegmentWriter::create(place, Table::Spans, schema)?;
-    let mut pace = Pace::new(context);
-    while let Some(rows) = merge.next().map_err(engine)? {
-        writer.write(&rows)?;
-        pace.rest()?;
-    }
-    writer.finish()
-}
-
-fn merge_metrics(
+/// Writes the rows of the inputs, in order, as one segment; those of metrics added up on the way.
+fn write_merged(
     context: &UpkeepContext,
     place: SegmentPlace<'_>,
     inputs: &[Arc<Segment>],
     now_ns: i64,
 ) -> Result<SegmentRow, StoreError> {
-    let schema = crate::schema::span_metrics_schema();
+    let table = inputs[0].row.table;
+    let (schema, order, mut fold) = match table {
+        Table::Spans => (spans_schema(), SPAN_ORDER, None),
+        Table::SpanMetrics => (span_metrics_schema(), METRIC_ORDER, Some(Fold::new(context.roll_up, now_ns))),
+    };
     let readers = inputs.iter().map(|input| input.stream()).collect::<Result<Vec<_>, _>>()?;
-    let mut merge = Merge::new(readers, &schema, METRIC_ORDER).map_err(engine)?;
-    let mut writer = SegmentWriter::create(place, Table::SpanMetrics, schema)?;
-    let mut fold = Fold::new(context.roll_up, now_ns);
+    let mut merge = Merge::new(readers, &schema, order).map_err(engine)?;
+    let mut writer = SegmentWriter::create(place, table, schema)?;
     let mut pace = Pace::new(context);
     while let Some(rows) = merge.next().map_err(engine)? {
-        writer.write(&fold.add(&rows))?;
+        match &mut fold {
+            Some(fold) => writer.write(&fold.add(&rows))?,
+            None => writer.write(&rows)?,
+        }
         pace.rest()?;
     }
-    writer.write(&fold.finish())?;
+    if let Some(fold) = fold {
+        writer.write(&fold.finish())?;
+    }
     writer.finish()
 }
 
