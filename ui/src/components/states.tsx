@@ -38,6 +38,17 @@ export function Empty({ title, children }: { title: string; children: ReactNode 
   );
 }
 
+/** In place of rows when the filter leaves none. */
+export function NoMatch({ what, filter, total, clear }: { what: string; filter: string; total: number; clear: () => void }) {
+  return (
+    <Empty title={`No ${what} has “${filter}” in its name`}>
+      <button type="button" onClick={clear}>
+        Show all {total}
+      </button>
+    </Empty>
+  );
+}
+
 export function CopyLine({ text, label }: { text: string; label: string }) {
   const [copied, setCopied] = useState(false);
   const copy = () => {

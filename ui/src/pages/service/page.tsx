@@ -8,9 +8,10 @@ import { api } from '../../api/client';
 import type { Operation, SeriesAnswer, SeriesQuery } from '../../api/types';
 import { Chart, type Line } from '../../components/chart';
 import { Loaded } from '../loaded';
+import { FailedCell } from '../../components/failed-cell';
 import { SortHeader } from '../../components/sort-header';
 import { Sparkline } from '../../components/sparkline';
-import { Empty } from '../../components/states';
+import { Empty, NoMatch } from '../../components/states';
 import { count, duration, percent, rate } from '../../lib/format';
 import { useListKeys } from '../../lib/list-keys';
 import { followsItsLink } from '../../lib/row-link';
@@ -176,7 +177,7 @@ function OperationsTable({ service, total, table }: { service: string; total: nu
                 <Sparkline values={row.s} width={70} />
               </td>
               <td className="num">{duration(row.total_ns)}</td>
-              <td className={`num ${row.errors > 0 ? 'bad' : ''}`}>{row.errors > 0 ? `▲ ${percent(row.err)}` : percent(row.err)}</td>
+              <FailedCell errors={row.errors} share={row.err} />
               <td className={`num ${row.hits < 20 ? 'muted' : ''}`}>{duration(row.p50)}</td>
               <td className={`num ${row.hits < 20 ? 'muted' : ''}`}>{duration(row.p95)}</td>
               <td className={`num ${row.hits < 20 ? 'muted' : ''}`}>{duration(row.p99)}</td>
@@ -186,11 +187,7 @@ function OperationsTable({ service, total, table }: { service: string; total: nu
         </tbody>
       </table>
       {rows.length === 0 && (
-        <Empty title={`No operation has “${filter}” in its name`}>
-          <button type="button" onClick={() => setFilter('')}>
-            Show all {total}
-          </button>
-        </Empty>
+        <NoMatch what="operation" filter={filter} total={total} clear={() => setFilter('')} />
       )}
     </section>
   );

@@ -7,9 +7,10 @@ import { useEffect, useState } from 'react';
 import { api, onFirstSpan } from '../../api/client';
 import type { Service } from '../../api/types';
 import { Loaded } from '../loaded';
+import { FailedCell } from '../../components/failed-cell';
 import { SortHeader } from '../../components/sort-header';
 import { Sparkline } from '../../components/sparkline';
-import { CopyLine, Empty } from '../../components/states';
+import { CopyLine, Empty, NoMatch } from '../../components/states';
 import { count, duration, percent, rate } from '../../lib/format';
 import { useListKeys } from '../../lib/list-keys';
 import { followsItsLink } from '../../lib/row-link';
@@ -120,7 +121,7 @@ function Services({ all, table }: { all: Service[]; table: SortedRows<Service, k
               <td className="extra">
                 <Sparkline values={service.rps.s} />
               </td>
-              <td className={`num ${service.errors > 0 ? 'bad' : ''}`}>{service.errors > 0 ? `▲ ${percent(service.err.v)}` : percent(service.err.v)}</td>
+              <FailedCell errors={service.errors} share={service.err.v} />
               <td className="extra">
                 <Sparkline values={service.err.s} color="--bad" />
               </td>
@@ -137,11 +138,7 @@ function Services({ all, table }: { all: Service[]; table: SortedRows<Service, k
         </tbody>
       </table>
       {rows.length === 0 && (
-        <Empty title={`No service has “${filter}” in its name`}>
-          <button type="button" onClick={() => setFilter('')}>
-            Show all {all.length}
-          </button>
-        </Empty>
+        <NoMatch what="service" filter={filter} total={all.length} clear={() => setFilter('')} />
       )}
     </div>
   );
