@@ -153,7 +153,7 @@ impl Segment {
             return Ok(known);
         }
         let mut open = OpenSegment::load(self.file()?, self.row.table).map_err(|error| self.error(error.as_ref()))?;
-        if self.row.table == Table::Spans {
+        if self.row.table.description().indexed {
             open.open_indexes(&self.path, self.row.rows);
         }
         let open = Arc::new(open);

@@ -1,4 +1,4 @@
-//! Writing segments: columns encoded for what they hold, spans in the order (service, name, start).
+//! Writing segments: columns encoded for what they hold, rows in the table's order.
 //!
 //! A segment is written batch by batch, so that merging large ones needs little memory. It lies in
 //! the temporary directory until it is whole and synced, and counts once the manifest names it.
@@ -6,11 +6,14 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, UInt32Array};
 use arrow::compute::{max, min, take_record_batch};
 use arrow::datatypes::{Int32Type, Int64Type, SchemaRef};
+use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
+use arrow::row::{RowConverter, SortField};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
@@ -36,22 +39,6 @@ const ZSTD_LEVEL_OF_NEW: i32 = 1;
 const ZSTD_LEVEL_OF_OLD: i32 = 3;
 /// From this merge level on segments count as old.
 const OLD_FROM_LEVEL: u32 = 2;
-/// Columns that hold distinct bytes in every row: no dictionary, and nothing for zstd to find.
-const RANDOM_COLUMNS: [&str; 3] = ["trace_id", "span_id", "parent_span_id"];
-/// Columns nobody prunes by statistics. An index finds trace ids.
-const UNPRUNED_COLUMNS: [&str; 10] = [
-    "trace_id",
-    "span_id",
-    "parent_span_id",
-    "detail",
-    "events",
-    "links",
-    "trace_state",
-    "attr_types",
-    "resource",
-    "scope",
-];
-
 /// Where segments are written, and what their names say of them.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SegmentPlace<'a> {
@@ -91,7 +78,7 @@ impl<'a> SegmentWriter<'a> {
             Ok(writer)
         };
         let writer = create().map_err(io_error(|| format!("writing the segment {}", temporary.display())))?;
-        let indexes = (table == Table::Spans).then(|| IndexBuilders::new(PAGE_ROWS));
+        let indexes = table.description().indexed.then(|| IndexBuilders::new(PAGE_ROWS));
         let (rows, starts, services) = (0, None, BTreeSet::new());
         Ok(Self { place, table, file, temporary, writer, indexes, rows, starts, services })
     }
@@ -164,10 +151,13 @@ pub(super) fn write_rows(place: SegmentPlace<'_>, table: Table, rows: &RecordBat
     writer.finish()
 }
 
-/// Sorts spans and writes them as one segment.
-pub(super) fn write_spans(place: SegmentPlace<'_>, spans: &RecordBatch) -> Result<SegmentRow, StoreError> {
-    let sorted = take_record_batch(spans, &span_order(spans)).map_err(|error| StoreError::Engine(error.to_string()))?;
-    write_rows(place, Table::Spans, &sorted)
+/// The rows in the table's order.
+pub(super) fn sorted(table: Table, rows: &RecordBatch) -> Result<RecordBatch, StoreError> {
+    let order = match table {
+        Table::Spans => span_order(rows),
+        _ => row_order(rows, table.description().order),
+    };
+    order.and_then(|order| take_record_batch(rows, &order)).map_err(|error| StoreError::Engine(error.to_string()))
 }
 
 fn add_services(services: &mut BTreeSet<String>, rows: &RecordBatch) {
@@ -198,33 +188,36 @@ fn properties(table: Table, level: u32) -> WriterProperties {
         .set_data_page_row_count_limit(PAGE_ROWS)
         .set_dictionary_page_size_limit(DICTIONARY_BYTES)
         .set_write_batch_size(PAGE_ROWS);
-    if table == Table::Spans {
-        for column in RANDOM_COLUMNS {
-            let column = ColumnPath::from(column);
-            properties = properties
-                .set_column_dictionary_enabled(column.clone(), false)
-                .set_column_compression(column, Compression::UNCOMPRESSED);
-        }
-        for column in UNPRUNED_COLUMNS {
-            properties = properties.set_column_statistics_enabled(ColumnPath::from(column), EnabledStatistics::None);
-        }
-        for map in ["attrs", "attrs_num"] {
-            for part in ["key", "value"] {
-                let column = ColumnPath::from(vec![map.to_owned(), "key_value".to_owned(), part.to_owned()]);
-                properties = properties.set_column_statistics_enabled(column, EnabledStatistics::None);
-            }
-        }
+    let table = table.description();
+    for column in table.random {
+        let column = ColumnPath::from(*column);
         properties = properties
-            .set_column_dictionary_enabled(ColumnPath::from("start_ns"), false)
-            .set_column_encoding(ColumnPath::from("start_ns"), Encoding::DELTA_BINARY_PACKED)
-            .set_column_dictionary_enabled(ColumnPath::from("duration_ns"), false);
+            .set_column_dictionary_enabled(column.clone(), false)
+            .set_column_compression(column, Compression::UNCOMPRESSED);
+    }
+    for column in table.unpruned {
+        properties = properties.set_column_statistics_enabled(ColumnPath::from(*column), EnabledStatistics::None);
+    }
+    for map in table.maps {
+        for part in ["key", "value"] {
+            let column = ColumnPath::from(vec![(*map).to_owned(), "key_value".to_owned(), part.to_owned()]);
+            properties = properties.set_column_statistics_enabled(column, EnabledStatistics::None);
+        }
+    }
+    for column in table.rising {
+        properties = properties
+            .set_column_dictionary_enabled(ColumnPath::from(*column), false)
+            .set_column_encoding(ColumnPath::from(*column), Encoding::DELTA_BINARY_PACKED);
+    }
+    for column in table.various {
+        properties = properties.set_column_dictionary_enabled(ColumnPath::from(*column), false);
     }
     properties.build()
 }
 
 /// The rows by (service, name, start). Text is ranked once per distinct value, so that sorting
 /// compares numbers.
-fn span_order(spans: &RecordBatch) -> UInt32Array {
+fn span_order(spans: &RecordBatch) -> Result<UInt32Array, ArrowError> {
     let ranks = |name: &str| -> Vec<u32> {
         let column = spans.column_by_name(name).expect("the schema has the column").as_dictionary::<Int32Type>();
         let values = column.values().as_string::<i32>();
@@ -243,5 +236,18 @@ fn span_order(spans: &RecordBatch) -> UInt32Array {
         .map(|(row, ((&service, &name), &start))| (u64::from(service) << 32 | u64::from(name), start, row))
         .collect();
     order.sort_unstable();
-    order.into_iter().map(|(_, _, row)| row).collect()
+    Ok(order.into_iter().map(|(_, _, row)| row).collect())
+}
+
+/// The rows by these columns; equal ones stay in the order they came in.
+fn row_order(rows: &RecordBatch, columns: &[&str]) -> Result<UInt32Array, ArrowError> {
+    let columns = columns
+        .iter()
+        .map(|name| rows.schema_ref().index_of(name).map(|index| Arc::clone(rows.column(index))))
+        .collect::<Result<Vec<_>, _>>()?;
+    let fields = columns.iter().map(|column| SortField::new(column.data_type().clone())).collect();
+    let keys = RowConverter::new(fields)?.convert_columns(&columns)?;
+    let mut order: Vec<u32> = (0u32..).take(rows.num_rows()).collect();
+    order.sort_unstable_by(|&left, &right| (keys.row(left as usize), left).cmp(&(keys.row(right as usize), right)));
+    Ok(order.into())
 }
