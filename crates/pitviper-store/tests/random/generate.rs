@@ -102,7 +102,7 @@ fn end(start: u64) -> impl Strategy<Value = u64> {
     prop_oneof![
         8 => select(vec![0, 1, 10 * SECOND / 1_000, 20 * SECOND / 1_000, SECOND]).prop_map(move |duration| start.saturating_add(duration)),
         1 => select(vec![0, 1 << 60, u64::MAX, 1 << 62]),
-        1 => Just(start.saturating_add((1 << 60) + 1)),
+        1 => select(vec![1 << 60, (1 << 60) + 1]).prop_map(move |duration| start.saturating_add(duration)),
     ]
 }
 
