@@ -10,6 +10,7 @@
 
 mod histogram;
 mod id;
+pub mod json;
 mod outcome;
 mod resource;
 mod span;

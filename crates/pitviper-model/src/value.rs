@@ -1,6 +1,6 @@
 //! Attribute values and attribute lists.
 
-use std::fmt::Write as _;
+use crate::json;
 
 /// A value an attribute can have, as in OpenTelemetry's `AnyValue`.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,83 +50,19 @@ impl Value {
         }
     }
 
-    /// The one text form used for storing and comparing: text as it is, numbers in decimal, lists
-    /// and maps as JSON, bytes as hex without quotes.
+    /// The one text form used for storing and comparing: text as it is, numbers in decimal, bytes as
+    /// hex, lists and maps as the JSON of [`json`].
     #[must_use]
     pub fn to_text(&self) -> String {
+        let mut out = String::new();
         match self {
-            Self::String(text) => text.clone(),
-            Self::Double(number) if !number.is_finite() => number.to_string(),
-            Self::Bytes(bytes) => {
-                let mut out = String::with_capacity(bytes.len() * 2);
-                write_hex(bytes, &mut out);
-                out
-            }
-            other => {
-                let mut out = String::new();
-                other.write_json(&mut out);
-                out
-            }
+            Self::String(text) => return text.clone(),
+            Self::Double(number) if !number.is_finite() => return number.to_string(),
+            Self::Bytes(bytes) => json::write_hex(bytes, &mut out),
+            other => json::write_value(other, &mut out),
         }
+        out
     }
-
-    /// Appends the value as JSON. Bytes become a hex string; a float that is not finite becomes a
-    /// string, because JSON has no number for it.
-    pub fn write_json(&self, out: &mut String) {
-        match self {
-            Self::String(text) => write_json_string(text, out),
-            Self::Bool(flag) => out.push_str(if *flag { "true" } else { "false" }),
-            Self::Int(number) => {
-                let _ = write!(out, "{number}");
-            }
-            Self::Double(number) if number.is_finite() => {
-                let _ = write!(out, "{number:?}");
-            }
-            Self::Double(number) => {
-                let _ = write!(out, "\"{number}\"");
-            }
-            Self::Bytes(bytes) => {
-                out.push('"');
-                write_hex(bytes, out);
-                out.push('"');
-            }
-            Self::Array(values) => {
-                out.push('[');
-                for (index, value) in values.iter().enumerate() {
-                    if index > 0 {
-                        out.push(',');
-                    }
-                    value.write_json(out);
-                }
-                out.push(']');
-            }
-            Self::Map(attributes) => attributes.write_json(out),
-        }
-    }
-}
-
-fn write_hex(bytes: &[u8], out: &mut String) {
-    for byte in bytes {
-        let _ = write!(out, "{byte:02x}");
-    }
-}
-
-fn write_json_string(text: &str, out: &mut String) {
-    out.push('"');
-    for character in text.chars() {
-        match character {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            control if (control as u32) < 0x20 => {
-                let _ = write!(out, "\\u{:04x}", control as u32);
-            }
-            other => out.push(other),
-        }
-    }
-    out.push('"');
 }
 
 impl From<&str> for Value {
@@ -209,28 +145,6 @@ impl Attributes {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
-
-    /// Appends the attributes as a JSON object.
-    pub fn write_json(&self, out: &mut String) {
-        out.push('{');
-        for (index, (key, value)) in self.0.iter().enumerate() {
-            if index > 0 {
-                out.push(',');
-            }
-            write_json_string(key, out);
-            out.push(':');
-            value.write_json(out);
-        }
-        out.push('}');
-    }
-
-    /// The attributes as a JSON object.
-    #[must_use]
-    pub fn to_json(&self) -> String {
-        let mut out = String::new();
-        self.write_json(&mut out);
-        out
-    }
 }
 
 impl<K: Into<String>, V: Into<Value>> FromIterator<(K, V)> for Attributes {
@@ -260,25 +174,20 @@ mod tests {
     }
 
     #[test]
-    fn json_escapes_and_keeps_types() {
-        let mut attributes = Attributes::default();
-        attributes.set("quote\"", "line\nend\u{1}");
-        attributes.set("n", 1.0);
-        attributes.set("nan", f64::NAN);
-        attributes.set("list", Value::Array(vec![true.into(), 7.into()]));
-        assert_eq!(
-            attributes.to_json(),
-            "{\"quote\\\"\":\"line\\nend\\u0001\",\"n\":1.0,\"nan\":\"NaN\",\"list\":[true,7]}"
-        );
-        assert_eq!(attributes.get("n").unwrap().to_text(), "1.0");
-    }
-
-    #[test]
     fn text_has_no_quotes_around_it() {
         let bytes = Value::Bytes(vec![0, 0xab, 0xff]);
         assert_eq!(bytes.to_text(), "00abff");
-        assert_eq!(Value::Array(vec![bytes]).to_text(), "[\"00abff\"]", "within JSON it is a string");
         assert_eq!(Value::from(f64::NAN).to_text(), "NaN");
+        assert_eq!(Value::from(1.0).to_text(), "1.0");
         assert_eq!(Value::from("a \"b\"").to_text(), "a \"b\"");
+    }
+
+    #[test]
+    fn nested_values_lose_nothing() {
+        let text = |values: Vec<Value>| Value::Array(values).to_text();
+        assert_eq!(text(vec![true.into(), 7.into(), 1.0.into()]), "[true,7,1.0]");
+        assert_eq!(text(vec!["quote\"".into(), "line\nend\u{1}".into()]), "[\"quote\\\"\",\"line\\nend\\u0001\"]");
+        assert_eq!(text(vec![Value::Bytes(vec![0, 0xab])]), "[{\"$bytes\":\"00ab\"}]");
+        assert_eq!(text(vec![f64::NAN.into()]), "[{\"$double\":\"NaN\"}]");
     }
 }

@@ -3,9 +3,16 @@
 //!
 //! A test calls both for each [`Layout`], and again after opening the store anew. A new method of
 //! [`Store`](crate::Store) or a new kind of [`Filter`](crate::filter::Filter) gets a case here.
+//!
+//! Answers that nobody worked out are compared with those of a [`Naive`] store: a test makes up what
+//! is written and what is asked, and [`compare`] asks both.
 
 mod cases;
+mod compare;
 mod fixture;
+mod naive;
 
 pub use cases::verify;
+pub use compare::{Question, compare};
 pub use fixture::{Layout, fill};
+pub use naive::{Naive, holds};

@@ -248,10 +248,17 @@ impl AttributeColumns {
         let mut promoted = Promoted::default();
         let mut detail_rank = DETAIL_ATTRIBUTES.len();
         self.row_types.clear();
-        for (key, value) in attributes.iter() {
+        for (at, (key, value)) in attributes.iter().enumerate() {
             self.keys.append_value(key);
-            let letter = self.append_value(key, value);
+            let letter = self.append_value(value);
             self.row_types.push(letter);
+            // Of a repeated key the last value counts, and that may be text.
+            if let Some(number) = value.as_f64()
+                && !attributes.0[at + 1..].iter().any(|(later, _)| later == key)
+            {
+                self.number_keys.append_value(key);
+                self.numbers.append_value(number);
+            }
             match (key, value) {
                 ("http.response.status_code" | "http.status_code", Value::Int(code)) => {
                     promoted.http_status = u16::try_from(*code).ok();
@@ -277,8 +284,8 @@ impl AttributeColumns {
         promoted
     }
 
-    /// Adds the value's text, and its number when it is one. Returns the letter of its type.
-    fn append_value(&mut self, key: &str, value: &Value) -> char {
+    /// Adds the value's text. Returns the letter of its type.
+    fn append_value(&mut self, value: &Value) -> char {
         self.text.clear();
         let letter = match value {
             Value::String(text) => {
@@ -311,10 +318,6 @@ impl AttributeColumns {
             }
         };
         self.values.append_value(&self.text);
-        if let Some(number) = value.as_f64() {
-            self.number_keys.append_value(key);
-            self.numbers.append_value(number);
-        }
         letter
     }
 

@@ -1,112 +1,12 @@
-//! Attributes as JSON that loses nothing.
-//!
-//! Plain JSON cannot tell bytes from text nor hold a float that is not finite, and an object must
-//! not lose the order or the repetition of its keys. So bytes are `{"$bytes":"hex"}`, such floats are
-//! `{"$double":"NaN"}`, and a map with a key that begins with `$` is `{"$map":{…}}`. All else is the
-//! JSON anyone would write, which keeps segments readable for other tools. Integers have no point or
-//! exponent, floats always do.
+//! Reads back the JSON of [`pitviper_model::json`], in which attributes are stored.
 
-use std::fmt::Write as _;
-
+use pitviper_model::json::ESCAPED_MAP;
+pub(crate) use pitviper_model::json::{write_hex, write_map, write_text, write_value};
 use pitviper_model::{Attributes, Value};
 
 /// Deepest nesting that is read back; deeper input is refused instead of exhausting the stack.
 /// Receivers allow less.
 const MAX_DEPTH: usize = 512;
-
-/// How a map begins that has a key with `$`. No other map can: its first key would have one.
-const ESCAPED_MAP: &str = "{\"$map\":";
-
-/// Appends a value.
-pub(crate) fn write_value(value: &Value, out: &mut String) {
-    match value {
-        Value::String(text) => write_text(text, out),
-        Value::Bool(flag) => out.push_str(if *flag { "true" } else { "false" }),
-        Value::Int(number) => write_display(number, out),
-        Value::Double(number) if number.is_finite() => write_debug(number, out),
-        Value::Double(number) => {
-            out.push_str("{\"$double\":\"");
-            write_display(number, out);
-            out.push_str("\"}");
-        }
-        Value::Bytes(bytes) => {
-            out.push_str("{\"$bytes\":\"");
-            write_hex(bytes, out);
-            out.push_str("\"}");
-        }
-        Value::Array(values) => {
-            out.push('[');
-            for (index, value) in values.iter().enumerate() {
-                if index > 0 {
-                    out.push(',');
-                }
-                write_value(value, out);
-            }
-            out.push(']');
-        }
-        Value::Map(attributes) => write_map(attributes, out),
-    }
-}
-
-/// Appends attributes as a value.
-pub(crate) fn write_map(attributes: &Attributes, out: &mut String) {
-    let escape = attributes.iter().any(|(key, _)| key.starts_with('$'));
-    if escape {
-        out.push_str(ESCAPED_MAP);
-    }
-    write_attributes(attributes, out);
-    if escape {
-        out.push('}');
-    }
-}
-
-fn write_attributes(attributes: &Attributes, out: &mut String) {
-    out.push('{');
-    for (index, (key, value)) in attributes.iter().enumerate() {
-        if index > 0 {
-            out.push(',');
-        }
-        write_text(key, out);
-        out.push(':');
-        write_value(value, out);
-    }
-    out.push('}');
-}
-
-/// Appends text in quotes.
-pub(crate) fn write_text(text: &str, out: &mut String) {
-    out.push('"');
-    let mut clean_from = 0;
-    for (at, byte) in text.bytes().enumerate() {
-        let escape = match byte {
-            b'"' => "\\\"",
-            b'\\' => "\\\\",
-            b'\n' => "\\n",
-            b'\r' => "\\r",
-            b'\t' => "\\t",
-            0..0x20 => "",
-            _ => continue,
-        };
-        out.push_str(&text[clean_from..at]);
-        if escape.is_empty() {
-            let _ = write!(out, "\\u{byte:04x}");
-        } else {
-            out.push_str(escape);
-        }
-        clean_from = at + 1;
-    }
-    out.push_str(&text[clean_from..]);
-    out.push('"');
-}
-
-/// Appends bytes as lower-case hex.
-pub(crate) fn write_hex(bytes: &[u8], out: &mut String) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for byte in bytes {
-        out.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        out.push(char::from(DIGITS[usize::from(byte & 15)]));
-    }
-}
 
 /// Reads bytes from hex.
 pub(crate) fn read_hex(text: &str) -> Option<Vec<u8>> {
@@ -115,14 +15,6 @@ pub(crate) fn read_hex(text: &str) -> Option<Vec<u8>> {
     }
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     text.as_bytes().chunks_exact(2).map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?)).collect()
-}
-
-fn write_display(value: &impl std::fmt::Display, out: &mut String) {
-    let _ = write!(out, "{value}");
-}
-
-fn write_debug(value: &impl std::fmt::Debug, out: &mut String) {
-    let _ = write!(out, "{value:?}");
 }
 
 /// Reads what [`write_value`] wrote; `None` when the text is something else.
@@ -242,18 +134,18 @@ impl<'a> Reader<'a> {
                 return Some(out);
             }
             self.take(b'\\')?;
-            let escape = self.peek()?;
-            self.at += 1;
+            let escape = self.text[self.at..].chars().next()?;
+            self.at += escape.len_utf8();
             match escape {
-                b'n' => out.push('\n'),
-                b'r' => out.push('\r'),
-                b't' => out.push('\t'),
-                b'u' => {
+                'n' => out.push('\n'),
+                'r' => out.push('\r'),
+                't' => out.push('\t'),
+                'u' => {
                     let digits = self.text.get(self.at..self.at + 4)?;
                     self.at += 4;
                     out.push(char::from_u32(u32::from_str_radix(digits, 16).ok()?)?);
                 }
-                other => out.push(char::from(other)),
+                other => out.push(other),
             }
         }
     }
@@ -313,9 +205,21 @@ mod tests {
 
     #[test]
     fn other_text_is_refused_without_panic() {
-        for text in
-            ["", "{", "[1,", "\"a", "\"\\u12", "\"\\ué1\"", "nope", "1 2", "{\"a\"}", "{\"a\":1}x", "-", "1.2.3"]
-        {
+        for text in [
+            "",
+            "{",
+            "[1,",
+            "\"a",
+            "\"\\é",
+            "\"\\u12",
+            "\"\\ué1\"",
+            "nope",
+            "1 2",
+            "{\"a\"}",
+            "{\"a\":1}x",
+            "-",
+            "1.2.3",
+        ] {
             assert_eq!(read_value(text), None, "{text}");
         }
         assert_eq!(read_value(&"[".repeat(100_000)), None);
