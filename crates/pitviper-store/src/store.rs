@@ -66,6 +66,14 @@ pub enum StoreError {
         /// The directory.
         path: String,
     },
+    /// Something in the data directory is missing or damaged.
+    #[error("{what}; run `pitviper-server doctor --data-dir {path}`, which says what is lost and what can be done")]
+    Damaged {
+        /// What is wrong.
+        what: String,
+        /// The directory.
+        path: String,
+    },
     /// The data directory was written by a newer version.
     #[error("data directory has schema version {found}, this server knows up to {known}; upgrade pitviper-server")]
     NewerSchema {

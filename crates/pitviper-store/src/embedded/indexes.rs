@@ -47,6 +47,9 @@ impl Hasher {
     }
 }
 
+/// The columns indexes are made of.
+pub(super) const INDEXED_COLUMNS: [&str; 3] = ["trace_id", "attrs", "resource"];
+
 /// Collects both indexes of a segment while its rows are written.
 pub(super) struct IndexBuilders {
     page_rows: usize,
@@ -128,6 +131,17 @@ impl IndexBuilders {
         let first_row = self.row - rows;
         self.traces.add_page(first_row, rows, &mut self.trace_hashes);
         self.attributes.add_page(first_row, rows, &mut self.attribute_hashes);
+    }
+
+    /// What the indexes should find in a page of these rows, in the order of [`Kind::ALL`].
+    pub(super) fn page_hashes(rows: &RecordBatch) -> [Vec<u64>; Kind::ALL.len()] {
+        let mut builders = Self::new(usize::MAX);
+        builders.append_part(rows);
+        for hashes in [&mut builders.trace_hashes, &mut builders.attribute_hashes] {
+            hashes.sort_unstable();
+            hashes.dedup();
+        }
+        [builders.trace_hashes, builders.attribute_hashes]
     }
 
     /// Writes both indexes of the segment, durably; their size in bytes.

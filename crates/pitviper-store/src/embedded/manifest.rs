@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use parking_lot::Mutex;
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, Transaction, params};
 use rustc_hash::FxHashSet;
 
 use crate::schema::SCHEMA_VERSION;
@@ -93,6 +93,29 @@ impl Manifest {
         let steps: String = MIGRATIONS.iter().skip(found as usize).copied().collect();
         connection.execute_batch(&format!("BEGIN; {steps} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"))?;
         Ok(Self { connection: Mutex::new(connection) })
+    }
+
+    /// Opens the manifest to look at it, whoever else has it; its schema version comes with it.
+    pub(super) fn open_read_only(path: &Path) -> Result<(Self, u32), StoreError> {
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        connection.busy_timeout(std::time::Duration::from_millis(BUSY_TIMEOUT_MS))?;
+        let version = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        Ok((Self { connection: Mutex::new(connection) }, version))
+    }
+
+    /// Writes a snapshot of a manifest to a new file, while a server may be using it.
+    pub(super) fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
+        let (manifest, _) = Self::open_read_only(from)?;
+        manifest.connection.lock().execute("VACUUM INTO ?", [to.to_string_lossy()])?;
+        Ok(())
+    }
+
+    /// What SQLite finds wrong with the file; nothing when it is whole.
+    pub(super) fn integrity(&self) -> Result<Vec<String>, StoreError> {
+        let connection = self.connection.lock();
+        let mut statement = connection.prepare("PRAGMA integrity_check")?;
+        let complaints = statement.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
+        Ok(complaints.into_iter().filter(|complaint| complaint != "ok").collect())
     }
 
     /// The last write that is in the segments, together with all before it.

@@ -9,7 +9,10 @@
 //! To add a table: its schema and its description in [`crate::schema`]; all but the questions follow
 //! from that.
 
+mod backup;
 mod commit;
+mod disk;
+mod doctor;
 mod flush;
 mod frame;
 mod hot;
@@ -39,7 +42,11 @@ use pitviper_model::{SpanId, TraceId};
 use rustc_hash::FxHashSet;
 use tokio::sync::oneshot;
 
+pub use self::backup::{BackupReport, backup};
 use self::commit::{Committer, Request};
+pub use self::disk::DEFAULT_DISK_RESERVE_BYTES;
+use self::disk::DiskGuard;
+pub use self::doctor::{Diagnosis, Examination, Finding, Lost, Severity, examine};
 use self::flush::{FlushContext, Flusher};
 use self::hot::{FlushPolicy, Snapshot, Tiers, batch_bytes};
 use self::manifest::{Manifest, SegmentRow, Table};
@@ -84,6 +91,9 @@ pub struct EmbeddedConfig {
     pub flush_after_ms: u64,
     /// Rows at which the hot tier moves to a segment.
     pub flush_rows: usize,
+    /// Free room on the disk that writes leave untouched, in bytes; with less they are refused with
+    /// [`StoreError::Busy`].
+    pub disk_reserve_bytes: u64,
     /// When a write counts as durable.
     pub durability: Durability,
     /// How long data is kept.
@@ -108,6 +118,7 @@ impl EmbeddedConfig {
             hot_bytes_limit: Self::DEFAULT_HOT_BYTES_LIMIT,
             flush_after_ms: Self::DEFAULT_FLUSH_AFTER_MS,
             flush_rows: Self::DEFAULT_FLUSH_ROWS,
+            disk_reserve_bytes: DEFAULT_DISK_RESERVE_BYTES,
             durability: Durability::default(),
             retention: Retention::default(),
             roll_up: RollUp::default(),
@@ -124,6 +135,7 @@ pub struct EmbeddedStore {
     flush: Arc<FlushContext>,
     upkeep: Arc<UpkeepContext>,
     engine: Engine,
+    disk: DiskGuard,
     running: Mutex<Option<Running>>,
     durable_sequence: Arc<AtomicU64>,
     wal_frames_truncated: u64,
@@ -162,6 +174,7 @@ impl EmbeddedStore {
         let (segments_dir, temporary_dir) = (make("segments")?, make("tmp")?);
         sync_dir(dir).map_err(io_error(|| format!("syncing {}", dir.display())))?;
         let lock = lock_dir(dir)?;
+        refuse_lost_manifest(dir, &segments_dir)?;
         let manifest = Manifest::open(&dir.join("manifest.sqlite"))?;
         let rows = manifest.segments()?;
         let known: FxHashSet<PathBuf> = rows
@@ -171,7 +184,7 @@ impl EmbeddedStore {
             .collect();
         remove_others(&segments_dir, &known)?;
         remove_others(&temporary_dir, &FxHashSet::default())?;
-        report_missing(&segments_dir, &rows)?;
+        report_missing(dir, &segments_dir, &rows)?;
         let segment_cache = Arc::new(SegmentCache::default());
         let segments = rows
             .into_iter()
@@ -215,6 +228,7 @@ impl EmbeddedStore {
             flush,
             upkeep,
             engine,
+            disk: DiskGuard::new(dir, config.disk_reserve_bytes),
             running: Mutex::new(Some(running)),
             durable_sequence,
             wal_frames_truncated: recovery.frames_truncated,
@@ -247,6 +261,7 @@ impl Store for EmbeddedStore {
         if batch.is_empty() {
             return Ok(Ack { sequence: self.durable_sequence.load(Ordering::Acquire) });
         }
+        self.disk.admit()?;
         let reservation = self.tiers.reserve(batch_bytes(&batch))?;
         let is_small = batch.longest() <= INLINE_ENCODE_ROWS;
         let encode = move || {
@@ -358,7 +373,7 @@ impl Store for EmbeddedStore {
             wal_syncs: self.wal_gauges.syncs.load(Ordering::Relaxed),
             flushes: self.flush.flushes.load(Ordering::Relaxed),
             flush_failures: self.flush.failures.load(Ordering::Relaxed),
-            busy_rejections: self.tiers.busy_rejections(),
+            busy_rejections: self.tiers.busy_rejections() + self.disk.refusals(),
             wal_frames_truncated: self.wal_frames_truncated,
             merges: self.upkeep.figures.merges.load(Ordering::Relaxed),
             merged_rows: self.upkeep.figures.merged_rows.load(Ordering::Relaxed),
@@ -415,12 +430,29 @@ fn remove_others(dir: &Path, known: &FxHashSet<PathBuf>) -> Result<(), StoreErro
 }
 
 /// Refuses to open with a segment missing: answering without its rows would look like an answer.
-fn report_missing(dir: &Path, rows: &[SegmentRow]) -> Result<(), StoreError> {
+fn report_missing(dir: &Path, segments_dir: &Path, rows: &[SegmentRow]) -> Result<(), StoreError> {
     for row in rows {
-        let path = dir.join(&row.file);
-        std::fs::metadata(&path).map_err(io_error(|| format!("looking for the segment {}", path.display())))?;
+        let path = segments_dir.join(&row.file);
+        if let Err(error) = std::fs::metadata(&path) {
+            let what = format!("the segment {} cannot be found: {error}", path.display());
+            return Err(StoreError::Damaged { what, path: dir.display().to_string() });
+        }
     }
     Ok(())
+}
+
+/// Refuses to open segments without a manifest: an empty one would make all of them superfluous files.
+fn refuse_lost_manifest(dir: &Path, segments_dir: &Path) -> Result<(), StoreError> {
+    if dir.join("manifest.sqlite").exists() {
+        return Ok(());
+    }
+    let mut segments =
+        std::fs::read_dir(segments_dir).map_err(io_error(|| format!("listing {}", segments_dir.display())))?;
+    if segments.next().is_none() {
+        return Ok(());
+    }
+    let what = "there are segments and no manifest.sqlite that names them".to_owned();
+    Err(StoreError::Damaged { what, path: dir.display().to_string() })
 }
 
 /// Makes a rename or a new file in the directory durable.

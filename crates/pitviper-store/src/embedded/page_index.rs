@@ -216,6 +216,21 @@ impl PageIndex {
         self.bounds.len() * size_of::<u64>()
     }
 
+    /// Reads every bucket.
+    ///
+    /// # Errors
+    /// What the file system says, and [`ErrorKind::InvalidData`] when a bucket is damaged.
+    pub(super) fn verify(&self) -> io::Result<()> {
+        let mut rows = Vec::new();
+        for number in 0..1u64 << self.bucket_bits {
+            rows.clear();
+            // The last fingerprint of the bucket, so that all of it is read.
+            let last = (1 << (HASH_BITS - self.bucket_bits)) - 1;
+            self.find(number << (HASH_BITS - self.bucket_bits) | last, &mut rows)?;
+        }
+        Ok(())
+    }
+
     /// Adds the rows in which the value of this hash may lie, as ranges of whole pages in order.
     /// False when it is common: it may be anywhere, and nothing was added.
     ///

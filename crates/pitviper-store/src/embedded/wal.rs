@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::disk::DISK_FULL_RETRY_MS;
 use super::frame::{self, FrameError};
 use super::{Durability, io_error, sync_dir};
 use crate::schema::{SCHEMA_VERSION, WriteBatch};
@@ -23,11 +24,9 @@ use crate::store::StoreError;
 /// Size at which the log goes on in a new file.
 const FILE_BYTES_LIMIT: u64 = 64 * 1024 * 1024;
 const MAGIC: &[u8; 4] = b"PVWL";
-const HEADER_BYTES: usize = 8;
-const FRAME_HEADER_BYTES: usize = 16;
+pub(super) const HEADER_BYTES: usize = 8;
+pub(super) const FRAME_HEADER_BYTES: usize = 16;
 const EXTENSION: &str = "wal";
-/// When a client should try again after the disk was full.
-const DISK_FULL_RETRY_MS: u64 = 5_000;
 
 /// The log of one data directory.
 #[derive(Debug)]
@@ -245,8 +244,17 @@ fn checksum(sequence: u64, body: &[u8]) -> u32 {
     hasher.finalize()
 }
 
+/// How many of the bytes are header and whole frames; the frames begin at `begin`.
+pub(super) fn whole_bytes(bytes: &[u8], begin: usize) -> usize {
+    let mut at = begin;
+    while let Some((_, body)) = next_frame(&bytes[at..]) {
+        at += FRAME_HEADER_BYTES + body.len();
+    }
+    at
+}
+
 /// The first frame, when it is whole.
-fn next_frame(bytes: &[u8]) -> Option<(u64, &[u8])> {
+pub(super) fn next_frame(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let (header, rest) = bytes.split_at_checked(FRAME_HEADER_BYTES)?;
     let length = u32::from_le_bytes(header[0..4].try_into().ok()?) as usize;
     let crc = u32::from_le_bytes(header[4..8].try_into().ok()?);
@@ -257,7 +265,7 @@ fn next_frame(bytes: &[u8]) -> Option<(u64, &[u8])> {
 }
 
 /// Returns where the frames begin. A header that is cut short holds no frames.
-fn check_header(bytes: &[u8], path: &Path) -> Result<usize, StoreError> {
+pub(super) fn check_header(bytes: &[u8], path: &Path) -> Result<usize, StoreError> {
     let Some(header) = bytes.get(..HEADER_BYTES) else { return Ok(0) };
     if &header[..4] != MAGIC {
         return Err(StoreError::Io {
@@ -295,7 +303,7 @@ fn undecodable(path: &Path, sequence: u64, error: &FrameError) -> StoreError {
 }
 
 /// The log's files, oldest first: their names are their first sequence numbers.
-fn log_files(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
+pub(super) fn log_files(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
     let list = || -> io::Result<Vec<PathBuf>> {
         let mut paths = Vec::new();
         for entry in std::fs::read_dir(dir)? {

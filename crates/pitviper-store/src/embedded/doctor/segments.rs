@@ -1,0 +1,228 @@
+//! Looks at a segment: there, readable, as large and as long as the manifest says, and in order.
+
+use std::fs::File;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use arrow::array::AsArray;
+use arrow::compute::{max, min};
+use arrow::datatypes::Int64Type;
+use arrow::record_batch::RecordBatch;
+use arrow::row::{OwnedRow, RowConverter, SortField};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use rustc_hash::FxHashSet;
+
+use super::report::{Diagnosis, Severity};
+use super::{Patient, lost, sidecars};
+use crate::embedded::manifest::{Manifest, SegmentRow};
+use crate::embedded::upkeep::order_of;
+use crate::store::StoreError;
+
+/// Rows decoded at once.
+const READ_BATCH_ROWS: usize = 8_192;
+
+/// What a file turned out to hold.
+#[derive(Debug, Default)]
+struct Facts {
+    bytes: u64,
+    rows: u64,
+    starts_ns: Option<(i64, i64)>,
+    /// The first row that stands before one it should follow.
+    disorder_at: Option<u64>,
+}
+
+/// Why a file cannot be used.
+enum Trouble {
+    Missing,
+    Unreadable(String),
+}
+
+/// Looks at one segment and what lies beside it.
+pub(super) fn examine(
+    patient: &Patient,
+    manifest: &Manifest,
+    row: &SegmentRow,
+    diagnosis: &mut Diagnosis,
+) -> Result<(), StoreError> {
+    let path = patient.segments_dir.join(&row.file);
+    diagnosis.segments += 1;
+    diagnosis.rows += row.rows;
+    match read(&path, row, patient.deep) {
+        Ok(facts) => {
+            let row = compare(patient, manifest, row, &facts, diagnosis)?;
+            sidecars::examine(patient, manifest, &row, diagnosis)
+        }
+        Err(_) if patient.is_in_use && is_forgotten(manifest, row)? => {
+            // Merged or expired since the list was read.
+            (diagnosis.segments, diagnosis.rows) = (diagnosis.segments - 1, diagnosis.rows - row.rows);
+            Ok(())
+        }
+        Err(trouble) => give_up(patient, manifest, row, &trouble, diagnosis),
+    }
+}
+
+fn is_forgotten(manifest: &Manifest, row: &SegmentRow) -> Result<bool, StoreError> {
+    Ok(!manifest.segments()?.iter().any(|known| known.file == row.file))
+}
+
+fn give_up(
+    patient: &Patient,
+    manifest: &Manifest,
+    row: &SegmentRow,
+    trouble: &Trouble,
+    diagnosis: &mut Diagnosis,
+) -> Result<(), StoreError> {
+    let path = patient.segments_dir.join(&row.file);
+    let name = patient.name(&path);
+    let (what, advice) = match trouble {
+        Trouble::Missing => (
+            format!("the segment is missing; the server refuses to start without its {} rows", row.rows),
+            "restore the file from a backup, or run with --repair to go on without these rows",
+        ),
+        Trouble::Unreadable(error) => (
+            format!("the segment cannot be read ({error}); questions that need its {} rows fail", row.rows),
+            "restore the file from a backup, or run with --repair to move it to damaged/ and go on without it",
+        ),
+    };
+    if !patient.repair {
+        diagnosis.add(Severity::Damage, name, what, advice);
+        return Ok(());
+    }
+    let note = format!(
+        "{what}\ntable {}, {} rows that start between {} and {} ns since the Unix epoch, writes {} to {}",
+        row.table.as_str(),
+        row.rows,
+        row.min_start_ns,
+        row.max_start_ns,
+        row.min_sequence,
+        row.max_sequence
+    );
+    let mut files = vec![path.clone()];
+    files.extend(sidecars::paths(row.table, &path));
+    patient.set_aside(&files, &note)?;
+    manifest.replace_segments(&FxHashSet::from_iter([row.file.as_str()]), None)?;
+    let done = match trouble {
+        Trouble::Missing => "taken out of the manifest; a note is in damaged/",
+        Trouble::Unreadable(_) => "moved to damaged/ and taken out of the manifest",
+    };
+    diagnosis.repaired(Severity::Damage, name, what, done);
+    diagnosis.lost.push(lost(row));
+    Ok(())
+}
+
+/// Compares the manifest's row with the file. The row comes back as the file has it; the manifest is
+/// mended where that was asked for.
+fn compare(
+    patient: &Patient,
+    manifest: &Manifest,
+    row: &SegmentRow,
+    facts: &Facts,
+    diagnosis: &mut Diagnosis,
+) -> Result<SegmentRow, StoreError> {
+    let name = patient.name(&patient.segments_dir.join(&row.file));
+    if let Some(at) = facts.disorder_at {
+        let what = format!("row {at} stands out of order; merges that take it in would be out of order as well");
+        diagnosis.add(Severity::Damage, name.as_str(), what, "restore the file from a backup, or report this");
+    }
+    let mut mended = row.clone();
+    (mended.rows, mended.bytes) = (facts.rows, facts.bytes);
+    (mended.min_start_ns, mended.max_start_ns) = facts.starts_ns.unwrap_or_default();
+    if mended == *row {
+        return Ok(mended);
+    }
+    let what = format!(
+        "the manifest says {} rows, {} bytes, starts {} to {}, and the file has {} rows, {} bytes, starts {} to {}; \
+         questions may leave rows out",
+        row.rows,
+        row.bytes,
+        row.min_start_ns,
+        row.max_start_ns,
+        mended.rows,
+        mended.bytes,
+        mended.min_start_ns,
+        mended.max_start_ns
+    );
+    if !patient.repair {
+        let advice = "restore the file from a backup, or run with --repair to believe the file";
+        diagnosis.add(Severity::Damage, name, what, advice);
+        return Ok(mended);
+    }
+    manifest.replace_segments(&FxHashSet::from_iter([row.file.as_str()]), Some(&mended))?;
+    diagnosis.repaired(Severity::Damage, name, what, "the manifest now says what the file has");
+    Ok(mended)
+}
+
+fn read(path: &Path, row: &SegmentRow, deep: bool) -> Result<Facts, Trouble> {
+    let unreadable = |error: &dyn std::fmt::Display| Trouble::Unreadable(error.to_string());
+    let file = File::open(path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => Trouble::Missing,
+        _ => unreadable(&error),
+    })?;
+    let bytes = file.metadata().map_err(|error| unreadable(&error))?.len();
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| unreadable(&error))?;
+    let order = order_of(row.table);
+    let schema = builder.schema().clone();
+    let mut fields = Vec::with_capacity(order.len());
+    for name in order {
+        let field = schema.field_with_name(name).map_err(|error| unreadable(&error))?;
+        fields.push(SortField::new(field.data_type().clone()));
+    }
+    let mut check = OrderCheck {
+        order,
+        converter: RowConverter::new(fields).map_err(|error| unreadable(&error))?,
+        last: None,
+        facts: Facts { bytes, ..Facts::default() },
+    };
+    let mask = if deep {
+        ProjectionMask::all()
+    } else {
+        // The first column is when a row starts.
+        let first = schema.field(0).name().as_str();
+        ProjectionMask::columns(builder.parquet_schema(), order.into_iter().chain([first]))
+    };
+    let reader =
+        builder.with_projection(mask).with_batch_size(READ_BATCH_ROWS).build().map_err(|error| unreadable(&error))?;
+    for batch in reader {
+        check.add(&batch.map_err(|error| unreadable(&error))?).map_err(|error| unreadable(&error))?;
+    }
+    Ok(check.facts)
+}
+
+struct OrderCheck<'a> {
+    order: [&'a str; 3],
+    converter: RowConverter,
+    last: Option<OwnedRow>,
+    facts: Facts,
+}
+
+impl OrderCheck<'_> {
+    fn add(&mut self, batch: &RecordBatch) -> Result<(), arrow::error::ArrowError> {
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        let starts = batch.column(0).as_primitive::<Int64Type>();
+        if let (Some(first), Some(last)) = (min(starts), max(starts)) {
+            let known = self.facts.starts_ns.get_or_insert((first, last));
+            *known = (known.0.min(first), known.1.max(last));
+        }
+        if self.facts.disorder_at.is_none() {
+            let columns = self
+                .order
+                .iter()
+                .map(|name| batch.schema_ref().index_of(name).map(|index| batch.column(index).clone()))
+                .collect::<Result<Vec<_>, _>>()?;
+            let keys = self.converter.convert_columns(&columns)?;
+            if self.last.as_ref().is_some_and(|last| last.row() > keys.row(0)) {
+                self.facts.disorder_at = Some(self.facts.rows);
+            }
+            let inside = (1..keys.num_rows()).find(|&at| keys.row(at - 1) > keys.row(at));
+            if let (None, Some(at)) = (self.facts.disorder_at, inside) {
+                self.facts.disorder_at = Some(self.facts.rows + at as u64);
+            }
+            self.last = Some(keys.row(keys.num_rows() - 1).owned());
+        }
+        self.facts.rows += batch.num_rows() as u64;
+        Ok(())
+    }
+}
