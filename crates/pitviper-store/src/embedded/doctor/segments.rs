@@ -16,7 +16,6 @@ use rustc_hash::FxHashSet;
 use super::report::{Diagnosis, Severity};
 use super::{Patient, lost, sidecars};
 use crate::embedded::manifest::{Manifest, SegmentRow};
-use crate::embedded::upkeep::order_of;
 use crate::store::StoreError;
 
 /// Rows decoded at once.
@@ -161,7 +160,7 @@ fn read(path: &Path, row: &SegmentRow, deep: bool) -> Result<Facts, Trouble> {
     })?;
     let bytes = file.metadata().map_err(|error| unreadable(&error))?.len();
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| unreadable(&error))?;
-    let order = order_of(row.table);
+    let order = row.table.description().order;
     let schema = builder.schema().clone();
     let mut fields = Vec::with_capacity(order.len());
     for name in order {
@@ -179,7 +178,7 @@ fn read(path: &Path, row: &SegmentRow, deep: bool) -> Result<Facts, Trouble> {
     } else {
         // The first column is when a row starts.
         let first = schema.field(0).name().as_str();
-        ProjectionMask::columns(builder.parquet_schema(), order.into_iter().chain([first]))
+        ProjectionMask::columns(builder.parquet_schema(), order.iter().copied().chain([first]))
     };
     let reader =
         builder.with_projection(mask).with_batch_size(READ_BATCH_ROWS).build().map_err(|error| unreadable(&error))?;
@@ -190,7 +189,7 @@ fn read(path: &Path, row: &SegmentRow, deep: bool) -> Result<Facts, Trouble> {
 }
 
 struct OrderCheck<'a> {
-    order: [&'a str; 3],
+    order: &'a [&'static str],
     converter: RowConverter,
     last: Option<OwnedRow>,
     facts: Facts,

@@ -72,14 +72,6 @@ impl UpkeepContext {
     }
 }
 
-/// The columns a table's segments are sorted by.
-pub(super) fn order_of(table: Table) -> [&'static str; 3] {
-    match table {
-        Table::Spans => SPAN_ORDER,
-        Table::SpanMetrics => METRIC_ORDER,
-    }
-}
-
 /// Asks for everything to be merged that can be.
 type Request = oneshot::Sender<Result<(), StoreError>>;
 
