@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io::ErrorKind;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,15 +18,17 @@ use parquet::arrow::arrow_reader::{
     ArrowPredicateFn, ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
     ParquetRecordBatchReaderBuilder, RowFilter, RowSelection,
 };
-use parquet::file::metadata::PageIndexPolicy;
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataReader};
 use pitviper_model::TraceId;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::io_error;
 use super::manifest::{SegmentRow, Table};
+use super::page_file::{PageFile, ReadCounts};
 use super::page_index::{Kind, PageIndex};
 use super::prune::{Lookup, Rows};
 use super::resources::Summary;
+use super::scan::bounds::PageBounds;
 use crate::store::{StoreError, TimeRange};
 
 /// Most memory for footers, filters and metrics of segments that queries have used, in bytes.
@@ -47,7 +50,10 @@ pub(super) struct Segment {
 /// What is kept in memory of a segment that queries have used.
 #[derive(Debug)]
 pub(super) struct OpenSegment {
+    file: PageFile,
     metadata: ArrowReaderMetadata,
+    /// What is known of the pages of a segment of spans.
+    pub(super) bounds: PageBounds,
     /// In the order of [`Kind::ALL`].
     indexes: [Option<PageIndex>; 2],
     /// All rows of a metrics segment; none of others.
@@ -57,7 +63,11 @@ pub(super) struct OpenSegment {
 
 /// What is kept of segments that queries have used, the least recently used first to go.
 #[derive(Debug, Default)]
-pub(super) struct SegmentCache(Mutex<CacheState>);
+pub(super) struct SegmentCache {
+    state: Mutex<CacheState>,
+    /// What was read of all segments.
+    pub(super) counts: Arc<ReadCounts>,
+}
 
 #[derive(Debug, Default)]
 struct CacheState {
@@ -69,7 +79,7 @@ struct CacheState {
 
 impl SegmentCache {
     fn get(&self, file: &str) -> Option<Arc<OpenSegment>> {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         state.clock += 1;
         let now = state.clock;
         let (open, used) = state.open.get_mut(file)?;
@@ -78,7 +88,7 @@ impl SegmentCache {
     }
 
     fn put(&self, file: &str, open: Arc<OpenSegment>) {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         state.clock += 1;
         let entry = (Arc::clone(&open), state.clock);
         if let Some((replaced, _)) = state.open.insert(file.to_owned(), entry) {
@@ -89,7 +99,7 @@ impl SegmentCache {
     }
 
     fn forget(&self, file: &str) {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         if let Some((gone, _)) = state.open.remove(file) {
             state.bytes -= gone.bytes;
         }
@@ -148,11 +158,13 @@ impl Segment {
         Ok(summary)
     }
 
-    fn open(&self) -> Result<Arc<OpenSegment>, StoreError> {
+    pub(super) fn open(&self) -> Result<Arc<OpenSegment>, StoreError> {
         if let Some(known) = self.cache.get(&self.row.file) {
             return Ok(known);
         }
-        let mut open = OpenSegment::load(self.file()?, self.row.table).map_err(|error| self.error(error.as_ref()))?;
+        let file = PageFile::new(self.file()?, Arc::clone(&self.cache.counts))
+            .map_err(io_error(|| format!("opening {}", self.path.display())))?;
+        let mut open = OpenSegment::load(file, self.row.table).map_err(|error| self.error(error.as_ref()))?;
         if self.row.table.description().indexed {
             open.open_indexes(&self.path, self.row.rows);
         }
@@ -172,8 +184,7 @@ impl Segment {
     /// Reads these columns of all rows.
     pub(super) fn read(&self, columns: &[&str]) -> Result<Vec<RecordBatch>, StoreError> {
         let open = self.open()?;
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.file()?, open.metadata.clone())
-            .with_projection(open.projection(Some(columns)));
+        let builder = open.reader().with_projection(open.projection(Some(columns)));
         collect(builder).map_err(|error| self.error(error.as_ref()))
     }
 
@@ -199,9 +210,9 @@ impl Segment {
         let is_wanted = ArrowPredicateFn::new(open.projection(Some(&["trace_id"])), move |batch: RecordBatch| {
             Ok(trace_mask(batch.column(0).as_ref(), &wanted))
         });
-        let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.file()?, open.metadata.clone());
+        let mut builder = open.reader();
         if let Some(rows) = rows {
-            builder = builder.with_row_selection(selection(rows, self.row.rows));
+            builder = open.select(builder, &rows);
         }
         let builder = builder
             .with_row_filter(RowFilter::new(vec![Box::new(is_wanted)]))
@@ -209,10 +220,18 @@ impl Segment {
         collect(builder).map_err(|error| self.error(error.as_ref()))
     }
 
-    /// Which rows a look-up leaves, for those who read the file themselves; `None` when the indexes
-    /// cannot tell.
-    pub(super) fn rows_for(&self, lookup: &Lookup) -> Result<Option<RowSelection>, StoreError> {
-        Ok(lookup.rows(&*self.open()?).map(|rows| selection(rows, self.row.rows)))
+    /// Reads these columns, or all, of these rows. Of row groups that have none of them nothing is read.
+    pub(super) fn read_rows(
+        &self,
+        open: &OpenSegment,
+        rows: &Rows,
+        columns: Option<&[&str]>,
+    ) -> Result<Vec<RecordBatch>, StoreError> {
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let builder = open.select(open.reader(), rows).with_projection(open.projection(columns));
+        collect(builder).map_err(|error| self.error(error.as_ref()))
     }
 
     /// Reads all rows in order, without keeping anything in the cache.
@@ -239,15 +258,10 @@ impl Drop for Segment {
     }
 }
 
-fn selection(rows: Rows, total: u64) -> RowSelection {
-    let rows = rows.into_iter().map(|range| range.start as usize..range.end as usize);
-    RowSelection::from_consecutive_ranges(rows, total as usize)
-}
-
 /// What went wrong with a file's contents: one of the reader's two kinds of error.
 type ReadError = Box<dyn std::error::Error + Send + Sync>;
 
-fn collect(builder: ParquetRecordBatchReaderBuilder<File>) -> Result<Vec<RecordBatch>, ReadError> {
+fn collect(builder: ParquetRecordBatchReaderBuilder<PageFile>) -> Result<Vec<RecordBatch>, ReadError> {
     Ok(builder.with_batch_size(READ_BATCH_ROWS).build()?.collect::<Result<_, _>>()?)
 }
 
@@ -264,16 +278,66 @@ pub(super) fn trace_mask(trace_ids: &dyn Array, wanted: &FxHashSet<TraceId>) -> 
 }
 
 impl OpenSegment {
-    fn load(file: File, table: Table) -> Result<Self, ReadError> {
+    fn load(file: PageFile, table: Table) -> Result<Self, ReadError> {
+        let metadata = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Optional);
+        let metadata = metadata.parse_and_finish(&file)?;
+        let bounds = if table == Table::Spans { PageBounds::new(&metadata) } else { PageBounds::default() };
+        // What is needed of the bounds of pages has been taken over.
+        let metadata = Arc::new(metadata.into_builder().set_column_index(None).build());
         let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
-        let metadata = ArrowReaderMetadata::load(&file, options)?;
-        let mut bytes = metadata.metadata().memory_size();
-        let mut rows = Vec::new();
+        let metadata = ArrowReaderMetadata::try_new(metadata, options)?;
+        let bytes = metadata.metadata().memory_size() + bounds.memory_size();
+        let mut open = Self { file, metadata, bounds, indexes: [None, None], rows: Vec::new(), bytes };
         if table == Table::SpanMetrics {
-            rows = collect(ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata.clone()))?;
-            bytes += rows.iter().map(RecordBatch::get_array_memory_size).sum::<usize>();
+            open.rows = collect(open.reader())?;
+            open.bytes += open.rows.iter().map(RecordBatch::get_array_memory_size).sum::<usize>();
         }
-        Ok(Self { metadata, indexes: [None, None], rows, bytes })
+        Ok(open)
+    }
+
+    fn reader(&self) -> ParquetRecordBatchReaderBuilder<PageFile> {
+        ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), self.metadata.clone())
+    }
+
+    /// The row group that a row lies in.
+    pub(super) fn row_group_of(&self, row: u64) -> usize {
+        let groups = self.metadata.metadata().row_groups();
+        let ends = groups.iter().scan(0, |end, group| {
+            *end += group.num_rows().unsigned_abs();
+            Some(*end)
+        });
+        ends.take_while(|end| *end <= row).count()
+    }
+
+    /// Has the reader read these rows only, and nothing of row groups without any.
+    fn select(
+        &self,
+        builder: ParquetRecordBatchReaderBuilder<PageFile>,
+        rows: &Rows,
+    ) -> ParquetRecordBatchReaderBuilder<PageFile> {
+        let mut groups = Vec::new();
+        let mut selected: Vec<Range<usize>> = Vec::with_capacity(rows.len());
+        // Rows before the group, in the file and in the groups chosen so far.
+        let (mut before, mut chosen) = (0u64, 0u64);
+        let mut next = 0;
+        for (number, group) in self.metadata.metadata().row_groups().iter().enumerate() {
+            let end = before + group.num_rows().unsigned_abs();
+            next += rows[next..].partition_point(|range| range.end <= before);
+            let within = rows[next..].iter().take_while(|range| range.start < end);
+            let count = selected.len();
+            selected.extend(within.map(|range| {
+                let (from, to) = (range.start.max(before), range.end.min(end));
+                (chosen + from - before) as usize..(chosen + to - before) as usize
+            }));
+            if selected.len() > count {
+                groups.push(number);
+                chosen += end - before;
+            }
+            before = end;
+        }
+        self.file.counts().row_groups.fetch_add(groups.len() as u64, Ordering::Relaxed);
+        let selection = RowSelection::from_consecutive_ranges(selected.into_iter(), chosen as usize);
+        builder.with_row_groups(groups).with_row_selection(selection)
     }
 
     /// Opens the indexes that are there. Without one, whole segments are read.

@@ -98,23 +98,3 @@ pub(super) fn details(
     found.sort_by_key(|stored| (stored.span.start_time_unix_nano, stored.span.span_id));
     Ok(found.into_iter().skip(offset).take(limit).collect())
 }
-
-/// Whole spans by trace and span id, in the order of `keys`. All of them pass the filter.
-pub(super) fn by_key(
-    snapshot: &Snapshot,
-    keys: &[(TraceId, SpanId)],
-    range: TimeRange,
-    filter: &Filter,
-) -> Result<Vec<StoredSpan>, StoreError> {
-    let wanted: Arc<FxHashSet<TraceId>> = Arc::new(keys.iter().map(|(trace_id, _)| *trace_id).collect());
-    let places: FxHashMap<(TraceId, SpanId), usize> = keys.iter().copied().zip(0..).collect();
-    let mut found: Vec<Option<StoredSpan>> = vec![None; keys.len()];
-    for batch in rows(snapshot, &wanted, range, filter, None)? {
-        for stored in read_spans(&batch)? {
-            if let Some(&place) = places.get(&(stored.span.trace_id, stored.span.span_id)) {
-                found[place].get_or_insert(stored);
-            }
-        }
-    }
-    Ok(found.into_iter().flatten().collect())
-}

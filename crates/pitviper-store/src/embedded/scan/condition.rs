@@ -1,0 +1,258 @@
+//! A [`Filter`] made ready to be asked of batches of rows. Every answer is true or false, never
+//! unknown, so that `not` means what [`Filter::Not`] says.
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::buffer::BooleanBuffer;
+use arrow::datatypes::{Int64Type, UInt8Type};
+use arrow::record_batch::RecordBatch;
+use pitviper_model::{SpanId, SpanKind, TraceId};
+use rustc_hash::FxHashSet;
+
+use super::row_test::{AttributeNumber, AttributeText, ContainsText, TextTest, by_dictionary};
+use crate::embedded::segment::trace_mask;
+use crate::filter::{Bound, Filter, NumberField, NumberRange, TextField, TextMatch};
+use crate::store::TimeRange;
+
+/// Columns that are dear to read: they hold most of a span's bytes.
+const COSTLY_COLUMNS: [&str; 3] = ["attrs", "attrs_num", "status_message"];
+
+/// The conditions on a row: first those that are cheap to ask.
+#[derive(Debug)]
+pub(super) struct Condition {
+    pub(super) cheap: Test,
+    /// Asked of the rows that pass the cheap ones; `None` when there is nothing left to ask.
+    pub(super) costly: Option<Test>,
+}
+
+impl Condition {
+    /// Of the spans that start in the range and pass the filter.
+    pub(super) fn new(range: TimeRange, filter: &Filter) -> Self {
+        let mut cheap = vec![Test::Whole("start_ns", range.start_ns, range.end_ns.saturating_sub(1))];
+        // The range is half-open, so nothing starts in one that ends where it begins.
+        if range.end_ns <= range.start_ns {
+            cheap.push(Test::Constant(false));
+        }
+        let mut costly = Vec::new();
+        let mut parts = vec![filter];
+        while let Some(part) = parts.pop() {
+            if let Filter::And(inner) = part {
+                parts.extend(inner);
+                continue;
+            }
+            let test = Test::of(part);
+            if test.is_costly() { costly.push(test) } else { cheap.push(test) }
+        }
+        Self { cheap: Test::All(cheap), costly: (!costly.is_empty()).then_some(Test::All(costly)) }
+    }
+}
+
+/// What is asked of each row.
+#[derive(Debug)]
+pub(super) enum Test {
+    Constant(bool),
+    All(Vec<Test>),
+    Any(Vec<Test>),
+    Not(Box<Test>),
+    /// The text of a dictionary column.
+    Text(&'static str, TextTest),
+    /// The status message; and whether none at all passes.
+    Message(TextTest, bool),
+    Attribute(AttributeText),
+    Number(AttributeNumber),
+    /// A column of whole numbers lies between these, both inside.
+    Whole(&'static str, i64, i64),
+    /// A column of small codes has one of these.
+    Code(&'static str, Vec<u8>),
+    Traces(FxHashSet<TraceId>),
+    Span(SpanId),
+    IsRoot,
+    FullText(ContainsText),
+}
+
+impl Test {
+    fn of(filter: &Filter) -> Self {
+        match filter {
+            Filter::All => Self::Constant(true),
+            Filter::And(filters) => Self::All(filters.iter().map(Self::of).collect()),
+            Filter::Or(filters) => Self::Any(filters.iter().map(Self::of).collect()),
+            Filter::Not(filter) => Self::Not(Box::new(Self::of(filter))),
+            Filter::Text(field, wanted) => Self::of_text(field, wanted),
+            Filter::Exists(field) => Self::of_existing(field),
+            Filter::Number(NumberField::DurationNs, range) => match whole(*range) {
+                Some((low, high)) => Self::Whole("duration_ns", low, high),
+                None => Self::Constant(false),
+            },
+            Filter::Number(NumberField::Attribute(key), range) => {
+                Self::Number(AttributeNumber { key: key.clone(), range: *range })
+            }
+            Filter::Kind(kind) => Self::Code("kind", vec![*kind as u8]),
+            Filter::Status(status) => Self::Code("status", vec![*status as u8]),
+            Filter::Trace(trace) => Self::Traces(FxHashSet::from_iter([*trace])),
+            Filter::Traces(traces) => Self::Traces(traces.iter().copied().collect()),
+            Filter::Span(span) => Self::Span(*span),
+            Filter::IsRoot => Self::IsRoot,
+            Filter::IsEntry => {
+                let kinds = SpanKind::ALL.into_iter().filter(|kind| kind.is_entry());
+                Self::Code("kind", kinds.map(|kind| kind as u8).collect())
+            }
+            Filter::FullText(text) => Self::FullText(ContainsText::new(text)),
+        }
+    }
+
+    fn of_text(field: &TextField, wanted: &TextMatch) -> Self {
+        let test = match wanted {
+            TextMatch::Equals(text) => TextTest::Equals(text.clone()),
+            TextMatch::Wildcard(pattern) => TextTest::Wildcard(pattern.clone()),
+            TextMatch::Regex(pattern) => TextTest::Regex(pattern.clone()),
+        };
+        match (field, column(field)) {
+            (TextField::Attribute(key), _) => Self::Attribute(AttributeText::new(key.clone(), test)),
+            // What is not there is stored as empty text, which a pattern may fit.
+            (_, Some(column)) if matches!(wanted, TextMatch::Regex(_)) => {
+                Self::All(vec![Self::of_existing(field), Self::Text(column, test)])
+            }
+            (_, Some(column)) => Self::Text(column, test),
+            // A message that is not there is an empty one.
+            (_, None) => {
+                let fits_nothing_said = !matches!(test, TextTest::Regex(_)) && test.holds("");
+                Self::Message(test, fits_nothing_said)
+            }
+        }
+    }
+
+    fn of_existing(field: &TextField) -> Self {
+        match (field, column(field)) {
+            (TextField::Service | TextField::Name, _) => Self::Constant(true),
+            (TextField::Attribute(key), _) => Self::Attribute(AttributeText::new(key.clone(), TextTest::Exists)),
+            (_, Some(column)) => Self::Not(Box::new(Self::Text(column, TextTest::Equals(String::new())))),
+            (_, None) => Self::Message(TextTest::Exists, false),
+        }
+    }
+
+    /// The columns that are asked.
+    pub(super) fn columns(&self) -> Vec<&'static str> {
+        match self {
+            Self::Constant(_) => Vec::new(),
+            Self::All(tests) | Self::Any(tests) => tests.iter().flat_map(Self::columns).collect(),
+            Self::Not(test) => test.columns(),
+            Self::Text(column, _) | Self::Whole(column, ..) | Self::Code(column, _) => vec![column],
+            Self::Message(..) => vec!["status_message"],
+            Self::Attribute(_) => vec!["attrs", "resource"],
+            Self::Number(_) => vec!["attrs_num"],
+            Self::Traces(_) => vec!["trace_id"],
+            Self::Span(_) => vec!["span_id"],
+            Self::IsRoot => vec!["is_root"],
+            Self::FullText(_) => vec!["name", "service", "status_message", "attrs"],
+        }
+    }
+
+    fn is_costly(&self) -> bool {
+        self.columns().iter().any(|column| COSTLY_COLUMNS.contains(column))
+    }
+
+    /// Which rows of a batch with at least these columns pass.
+    pub(super) fn mask(&self, batch: &RecordBatch) -> BooleanBuffer {
+        let rows = batch.num_rows();
+        match self {
+            Self::Constant(true) => BooleanBuffer::new_set(rows),
+            Self::Constant(false) => BooleanBuffer::new_unset(rows),
+            Self::All(tests) => {
+                tests.iter().fold(BooleanBuffer::new_set(rows), |mask, test| match mask.count_set_bits() {
+                    0 => mask,
+                    _ => &mask & &test.mask(batch),
+                })
+            }
+            Self::Any(tests) => {
+                tests.iter().fold(BooleanBuffer::new_unset(rows), |mask, test| match mask.count_set_bits() {
+                    all if all == rows => mask,
+                    _ => &mask | &test.mask(batch),
+                })
+            }
+            Self::Not(test) => !&test.mask(batch),
+            Self::Text(name, test) => by_dictionary(array(batch, name), |text| test.holds(text)),
+            Self::Message(test, fits_nothing_said) => {
+                let messages = array(batch, "status_message").as_string::<i32>();
+                BooleanBuffer::collect_bool(rows, |row| {
+                    if messages.is_valid(row) { test.holds(messages.value(row)) } else { *fits_nothing_said }
+                })
+            }
+            Self::Attribute(test) => test.mask(array(batch, "attrs").as_map(), array(batch, "resource")),
+            Self::Number(test) => test.mask(array(batch, "attrs_num").as_map()),
+            Self::Whole(name, low, high) => {
+                let values = array(batch, name).as_primitive::<Int64Type>().values();
+                BooleanBuffer::collect_bool(rows, |row| (*low..=*high).contains(&values[row]))
+            }
+            Self::Code(name, codes) => {
+                let values = array(batch, name).as_primitive::<UInt8Type>().values();
+                BooleanBuffer::collect_bool(rows, |row| codes.contains(&values[row]))
+            }
+            Self::Traces(traces) => trace_mask(array(batch, "trace_id").as_ref(), traces).values().clone(),
+            Self::Span(wanted) => {
+                let ids = array(batch, "span_id").as_fixed_size_binary();
+                BooleanBuffer::collect_bool(rows, |row| ids.value(row) == wanted.0)
+            }
+            Self::IsRoot => array(batch, "is_root").as_boolean().values().clone(),
+            Self::FullText(test) => {
+                let messages = array(batch, "status_message").as_string::<i32>();
+                let named = [array(batch, "name"), array(batch, "service")];
+                test.mask(named, messages, array(batch, "attrs").as_map())
+            }
+        }
+    }
+}
+
+fn array<'a>(batch: &'a RecordBatch, name: &str) -> &'a ArrayRef {
+    batch.column_by_name(name).expect("the columns that are asked were read")
+}
+
+/// The dictionary column of a field, where it has one.
+fn column(field: &TextField) -> Option<&'static str> {
+    match field {
+        TextField::Service => Some("service"),
+        TextField::Name => Some("name"),
+        TextField::Environment => Some("environment"),
+        TextField::Version => Some("version"),
+        TextField::Host => Some("host"),
+        TextField::StatusMessage | TextField::Attribute(_) => None,
+    }
+}
+
+/// The whole numbers in the range, both ends inside; `None` when there is none.
+pub(super) fn whole(range: NumberRange) -> Option<(i64, i64)> {
+    let low = range.low.map_or(Some(i64::MIN), at_least)?;
+    let high = range.high.map_or(Some(i64::MAX), at_most)?;
+    (low <= high).then_some((low, high))
+}
+
+/// The least whole number in the range; `None` when there is none.
+fn at_least(low: Bound) -> Option<i64> {
+    let least = if low.inclusive { low.value.ceil() } else { low.value.floor() + 1.0 };
+    // The cast saturates; a bound beyond all durations leaves none.
+    (least <= i64::MAX as f64).then_some(least as i64)
+}
+
+/// The greatest whole number in the range; `None` when there is none.
+fn at_most(high: Bound) -> Option<i64> {
+    let greatest = if high.inclusive { high.value.floor() } else { high.value.ceil() - 1.0 };
+    (greatest >= i64::MIN as f64).then_some(greatest as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_become_whole_numbers() {
+        let bound = |value, inclusive| Bound { value, inclusive };
+        assert_eq!(at_least(bound(10.0, true)), Some(10));
+        assert_eq!(at_least(bound(10.0, false)), Some(11));
+        assert_eq!(at_least(bound(10.5, true)), Some(11));
+        assert_eq!(at_least(bound(10.5, false)), Some(11));
+        assert_eq!(at_most(bound(10.0, true)), Some(10));
+        assert_eq!(at_most(bound(10.0, false)), Some(9));
+        assert_eq!(at_most(bound(10.5, false)), Some(10));
+        assert_eq!(at_least(bound(f64::NAN, true)), None);
+        assert_eq!(at_most(bound(f64::NAN, true)), None);
+        assert_eq!(at_most(bound(f64::INFINITY, true)), Some(i64::MAX));
+    }
+}

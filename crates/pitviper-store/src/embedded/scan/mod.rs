@@ -1,0 +1,463 @@
+//! Reading spans of one snapshot, page by page.
+//!
+//! [`Scan::new`] leaves out what cannot match, judged without reading: segments by time, service and
+//! index, pages by their bounds. What is left is read by two threads. [`Scan::each`] shows all rows
+//! that match, in no order; [`Scan::first`] finds the first of an order and visits pages in the order
+//! of the best they may hold, so that it touches few; [`Scan::fetch`] reads whole rows of what was
+//! found. Of each page the columns that are cheap to read are asked first, the attributes only of
+//! rows that are left, and the columns that are wanted only of rows that match.
+//!
+//! Memory is bounded by [`PAGES_AT_A_TIME`] pages a thread and what is found. All reading stops when
+//! the [`Interrupt`] says so.
+
+pub(super) mod bounds;
+mod condition;
+mod interrupt;
+mod row_test;
+mod top;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::AsArray;
+use arrow::buffer::BooleanBuffer;
+use arrow::compute::{max, min, take_record_batch};
+use arrow::datatypes::Int64Type;
+use arrow::error::ArrowError;
+use arrow::record_batch::RecordBatch;
+use parking_lot::Mutex;
+use pitviper_model::{SpanId, TraceId};
+
+use self::bounds::Verdict;
+use self::condition::Condition;
+pub(super) use self::interrupt::{Interrupt, too_slow};
+pub(super) use self::top::Key;
+use self::top::{Top, rank, value_column};
+use super::hot::Snapshot;
+use super::manifest::Table;
+use super::prune::{Lookup, Rows};
+use super::segment::{OpenSegment, Segment};
+use crate::filter::{Filter, TextField, TextMatch};
+use crate::schema::read_spans;
+use crate::store::{Order, StoreError, StoredSpan, TimeRange};
+
+/// Threads that read.
+const THREADS: usize = 2;
+/// Pages that a thread reads together, at most.
+const PAGES_AT_A_TIME: usize = 8;
+/// A thread takes this share of the pages it has taken so far: few while the first pages may already
+/// hold all that is wanted, more when they did not.
+const PAGES_AS_SHARE: usize = 8;
+/// Rows of memory looked at together.
+const HOT_ROWS_AT_A_TIME: usize = 8_192;
+
+/// Where a row lies: in which source, and which of its rows it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    source: u32,
+    row: u64,
+}
+
+/// Rows of memory, or a segment.
+#[derive(Debug)]
+enum Source {
+    Hot(RecordBatch),
+    Segment(Arc<Segment>, Arc<OpenSegment>),
+}
+
+/// Rows that are read together, and what is known of them.
+#[derive(Debug, Clone)]
+struct Page {
+    source: u32,
+    rows: Range<u64>,
+    row_group: u32,
+    start_ns: (i64, i64),
+    duration_ns: (i64, i64),
+    verdict: Verdict,
+}
+
+/// The spans of a snapshot that start in a range and pass a filter.
+#[derive(Debug)]
+pub(super) struct Scan<'a> {
+    sources: Vec<Source>,
+    pages: Vec<Page>,
+    condition: Condition,
+    interrupt: &'a Interrupt,
+}
+
+impl<'a> Scan<'a> {
+    /// Looks for the pages that may hold matching spans, without reading them.
+    ///
+    /// # Errors
+    /// What the file system says of a segment's files.
+    pub(super) fn new(
+        snapshot: &Snapshot,
+        range: TimeRange,
+        filter: &Filter,
+        interrupt: &'a Interrupt,
+    ) -> Result<Self, StoreError> {
+        let condition = Condition::new(range, filter);
+        let mut scan = Self { sources: Vec::new(), pages: Vec::new(), condition, interrupt };
+        for batch in snapshot.hot_rows(Table::Spans, range) {
+            scan.add_hot(batch);
+        }
+        let (service, lookup) = (required_service(filter), Lookup::of(filter));
+        for segment in snapshot.segments_in(Table::Spans, range) {
+            interrupt.check()?;
+            if service.is_none_or(|service| segment.may_hold_service(service)) {
+                scan.add_segment(segment, range, filter, lookup.as_ref())?;
+            }
+        }
+        Ok(scan)
+    }
+
+    fn add_hot(&mut self, batch: &RecordBatch) {
+        let source = self.sources.len() as u32;
+        for first in (0..batch.num_rows()).step_by(HOT_ROWS_AT_A_TIME) {
+            let count = HOT_ROWS_AT_A_TIME.min(batch.num_rows() - first);
+            let rows = batch.slice(first, count);
+            let bounds = |name: &str| {
+                let values = rows.column_by_name(name).expect("the schema has the column").as_primitive::<Int64Type>();
+                (min(values).unwrap_or(i64::MIN), max(values).unwrap_or(i64::MAX))
+            };
+            self.pages.push(Page {
+                source,
+                rows: first as u64..(first + count) as u64,
+                row_group: 0,
+                start_ns: bounds("start_ns"),
+                duration_ns: bounds("duration_ns"),
+                verdict: Verdict::Maybe,
+            });
+        }
+        self.sources.push(Source::Hot(batch.clone()));
+    }
+
+    fn add_segment(
+        &mut self,
+        segment: &Arc<Segment>,
+        range: TimeRange,
+        filter: &Filter,
+        lookup: Option<&Lookup>,
+    ) -> Result<(), StoreError> {
+        let open = segment.open()?;
+        let named = lookup.and_then(|lookup| lookup.rows(&open));
+        let source = self.sources.len() as u32;
+        let before = self.pages.len();
+        let mut named_from = 0;
+        for page in &open.bounds.pages {
+            let rows = page.first_row..page.first_row + u64::from(page.rows);
+            if let Some(named) = &named {
+                named_from += named[named_from..].partition_point(|range| range.end <= rows.start);
+                if named.get(named_from).is_none_or(|range| range.start >= rows.end) {
+                    continue;
+                }
+            }
+            let verdict = open.bounds.judge(page, range, filter);
+            if verdict != Verdict::Never {
+                let (start_ns, duration_ns, row_group) = (page.start_ns, page.duration_ns, page.row_group);
+                self.pages.push(Page { source, rows, row_group, start_ns, duration_ns, verdict });
+            }
+        }
+        if self.pages.len() > before {
+            self.sources.push(Source::Segment(Arc::clone(segment), open));
+        }
+        Ok(())
+    }
+
+    /// Shows these columns of all spans that match, in no order; a span that a client sent twice comes
+    /// twice. Batches may have more columns, and come from two threads, one at a time. Returns how many
+    /// rows lie in the pages that had to be looked at.
+    ///
+    /// # Errors
+    /// What `on_batch` says, what the file system says, and when the scan is interrupted.
+    pub(super) fn each(
+        &self,
+        columns: &[&str],
+        on_batch: impl FnMut(&RecordBatch) -> Result<(), StoreError> + Send,
+    ) -> Result<u64, StoreError> {
+        let on_batch = Mutex::new(on_batch);
+        let queue = Mutex::new(Queue { next: 0, pages: self.pages.iter().collect() });
+        in_parallel(self.pages.len(), || {
+            loop {
+                self.interrupt.check()?;
+                let Some(pages) = queue.lock().take(PAGES_AT_A_TIME) else { return Ok(()) };
+                let rows = self.matching(&pages, None)?;
+                for batch in self.read(pages[0].source, &rows, Some(columns))? {
+                    on_batch.lock()(&batch)?;
+                }
+            }
+        })?;
+        Ok(self.pages.iter().map(|page| page.rows.end - page.rows.start).sum())
+    }
+
+    /// Shows the keys of all spans that match, in no order; one that a client sent twice comes twice.
+    ///
+    /// # Errors
+    /// What the file system says, and when the scan is interrupted.
+    pub(super) fn keys(&self, order: Order, mut on_key: impl FnMut(Key) + Send) -> Result<(), StoreError> {
+        self.each(&[value_column(order), "trace_id", "span_id"], |batch| {
+            read_keys(batch, order).for_each(&mut on_key);
+            Ok(())
+        })
+        .map(|_| ())
+    }
+
+    /// The first spans that match in this order, behind a key, with the places of their rows. What a
+    /// client sent twice is there once.
+    ///
+    /// # Errors
+    /// What the file system says, and when the scan is interrupted.
+    pub(super) fn first(
+        &self,
+        order: Order,
+        after: Option<Key>,
+        limit: usize,
+    ) -> Result<Vec<(Key, Place)>, StoreError> {
+        let top = Mutex::new(Top::new(order, after, limit));
+        let ranks = |page: &Page| {
+            let (low, high) = if order == Order::SlowestFirst { page.duration_ns } else { page.start_ns };
+            let (one, other) = (rank(order, low), rank(order, high));
+            (one.min(other), one.max(other))
+        };
+        // The best first; pages of equal worth as they lie, so that neighbours are read together.
+        let mut pages: Vec<&Page> = self.pages.iter().collect();
+        pages.sort_by_key(|page| ranks(page).0);
+        let queue = Mutex::new(Queue { next: 0, pages });
+        in_parallel(self.pages.len(), || {
+            loop {
+                self.interrupt.check()?;
+                let Some((low, high)) = top.lock().open_ranks() else { return Ok(()) };
+                let Some(mut taken) = queue.lock().take_share() else { return Ok(()) };
+                if ranks(taken[0]).0 > high {
+                    return Ok(());
+                }
+                taken.retain(|page| ranks(page).0 <= high && ranks(page).1 >= low);
+                taken.sort_by_key(|page| (page.source, page.rows.start));
+                for pages in taken.chunk_by(|left, right| is_same_group(left, right)) {
+                    self.offer_all(pages, &top)?;
+                }
+            }
+        })?;
+        Ok(top.into_inner().into_sorted())
+    }
+
+    /// Offers all matching rows of pages of one row group.
+    fn offer_all(&self, pages: &[&Page], top: &Mutex<Top>) -> Result<(), StoreError> {
+        let (order, open) = {
+            let top = top.lock();
+            (top.order, top.open_ranks())
+        };
+        let Some(open) = open else { return Ok(()) };
+        let rows = self.matching(pages, Some((order, open)))?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let source = pages[0].source;
+        let mut places = rows.iter().cloned().flatten();
+        for batch in self.read(source, &rows, Some(&[value_column(order), "trace_id", "span_id"]))? {
+            let keys: Vec<Key> = read_keys(&batch, order).collect();
+            let mut top = top.lock();
+            for (key, row) in keys.into_iter().zip(&mut places) {
+                top.offer(key, Place { source, row });
+            }
+        }
+        Ok(())
+    }
+
+    /// Whole rows, in the order of the places.
+    ///
+    /// # Errors
+    /// What the file system says, and when the scan is interrupted.
+    pub(super) fn fetch(&self, places: &[Place]) -> Result<Vec<StoredSpan>, StoreError> {
+        let mut sorted: Vec<(Place, usize)> = places.iter().copied().zip(0..).collect();
+        sorted.sort_unstable();
+        let group_of = |place: Place| match &self.sources[place.source as usize] {
+            Source::Hot(_) => 0,
+            Source::Segment(_, open) => open.row_group_of(place.row),
+        };
+        let groups: Vec<&[(Place, usize)]> = sorted
+            .chunk_by(|(left, _), (right, _)| left.source == right.source && group_of(*left) == group_of(*right))
+            .collect();
+        let found: Mutex<Vec<Option<StoredSpan>>> = Mutex::new(vec![None; places.len()]);
+        let queue = Mutex::new(groups.iter());
+        in_parallel(groups.len(), || {
+            loop {
+                self.interrupt.check()?;
+                let Some(group) = queue.lock().next() else { return Ok(()) };
+                let rows = ranges(group.iter().map(|(place, _)| place.row));
+                let mut spans = Vec::with_capacity(group.len());
+                for batch in self.read(group[0].0.source, &rows, None)? {
+                    spans.extend(read_spans(&batch)?);
+                }
+                let mut found = found.lock();
+                for ((_, at), span) in group.iter().zip(spans) {
+                    found[*at] = Some(span);
+                }
+            }
+        })?;
+        Ok(found.into_inner().into_iter().flatten().collect())
+    }
+
+    /// The rows of pages of one row group that match; of those only whose ranks are between these.
+    fn matching(&self, pages: &[&Page], open: Option<(Order, (i64, i64))>) -> Result<Rows, StoreError> {
+        let mut rows = Rows::new();
+        for page in pages {
+            match rows.last_mut() {
+                Some(last) if last.end == page.rows.start => last.end = page.rows.end,
+                _ => rows.push(page.rows.clone()),
+            }
+        }
+        let source = pages[0].source;
+        let is_sure = pages.iter().all(|page| page.verdict == Verdict::Always);
+        if is_sure && open.is_none() {
+            return Ok(rows);
+        }
+        let mut columns = if is_sure { Vec::new() } else { self.condition.cheap.columns() };
+        columns.extend(open.map(|(order, _)| value_column(order)));
+        let rows = self.narrow(source, rows, &columns, |batch| {
+            let mask =
+                if is_sure { BooleanBuffer::new_set(batch.num_rows()) } else { self.condition.cheap.mask(batch) };
+            match open {
+                Some((order, (low, high))) => {
+                    let values = batch.column_by_name(value_column(order)).expect("the column was read");
+                    let values = values.as_primitive::<Int64Type>().values();
+                    let is_open = |row: usize| (low..=high).contains(&rank(order, values[row]));
+                    &mask & &BooleanBuffer::collect_bool(batch.num_rows(), is_open)
+                }
+                None => mask,
+            }
+        })?;
+        match &self.condition.costly {
+            Some(costly) if !is_sure => self.narrow(source, rows, &costly.columns(), |batch| costly.mask(batch)),
+            _ => Ok(rows),
+        }
+    }
+
+    /// Those of the rows for which the test holds.
+    fn narrow(
+        &self,
+        source: u32,
+        rows: Rows,
+        columns: &[&str],
+        test: impl Fn(&RecordBatch) -> BooleanBuffer,
+    ) -> Result<Rows, StoreError> {
+        if rows.is_empty() {
+            return Ok(rows);
+        }
+        let mut numbers = rows.iter().cloned().flatten();
+        let mut left = Vec::new();
+        for batch in self.read(source, &rows, Some(columns))? {
+            let mask = test(&batch);
+            left.extend(
+                numbers
+                    .by_ref()
+                    .take(batch.num_rows())
+                    .enumerate()
+                    .filter_map(|(at, row)| mask.value(at).then_some(row)),
+            );
+        }
+        Ok(ranges(left))
+    }
+
+    /// These rows of a source, in order.
+    fn read(&self, source: u32, rows: &Rows, columns: Option<&[&str]>) -> Result<Vec<RecordBatch>, StoreError> {
+        match &self.sources[source as usize] {
+            Source::Hot(batch) => slices(batch, rows, columns).map_err(|error| StoreError::Engine(error.to_string())),
+            Source::Segment(segment, open) => segment.read_rows(open, rows, columns),
+        }
+    }
+}
+
+/// These rows of a batch in memory.
+fn slices(batch: &RecordBatch, rows: &Rows, columns: Option<&[&str]>) -> Result<Vec<RecordBatch>, ArrowError> {
+    let batch = match columns {
+        None => batch.clone(),
+        Some(columns) => {
+            let mut indices =
+                columns.iter().map(|name| batch.schema_ref().index_of(name)).collect::<Result<Vec<_>, _>>()?;
+            indices.sort_unstable();
+            indices.dedup();
+            batch.project(&indices)?
+        }
+    };
+    if let [range] = rows.as_slice() {
+        return Ok(vec![batch.slice(range.start as usize, (range.end - range.start) as usize)]);
+    }
+    let places: arrow::array::UInt64Array = rows.iter().cloned().flatten().collect();
+    Ok(vec![take_record_batch(&batch, &places)?])
+}
+
+/// Rows in order as ranges.
+fn ranges(rows: impl IntoIterator<Item = u64>) -> Rows {
+    let mut ranges = Rows::new();
+    for row in rows {
+        match ranges.last_mut() {
+            Some(last) if last.end == row => last.end += 1,
+            _ => ranges.push(row..row + 1),
+        }
+    }
+    ranges
+}
+
+fn is_same_group(left: &Page, right: &Page) -> bool {
+    left.source == right.source && left.row_group == right.row_group
+}
+
+/// Pages that wait for a thread.
+struct Queue<'a> {
+    pages: Vec<&'a Page>,
+    next: usize,
+}
+
+impl<'a> Queue<'a> {
+    /// The next pages, at most so many and all of one row group.
+    fn take(&mut self, limit: usize) -> Option<Vec<&'a Page>> {
+        let rest = &self.pages[self.next..];
+        let first = *rest.first()?;
+        let taken: Vec<&Page> =
+            rest.iter().copied().take(limit).take_while(|page| is_same_group(first, page)).collect();
+        self.next += taken.len();
+        Some(taken)
+    }
+
+    /// The next pages, of any row groups: the more, the more were taken before.
+    fn take_share(&mut self) -> Option<Vec<&'a Page>> {
+        let count = (self.next / PAGES_AS_SHARE).clamp(1, PAGES_AT_A_TIME);
+        let taken: Vec<&Page> = self.pages[self.next..].iter().copied().take(count).collect();
+        self.next += taken.len();
+        (!taken.is_empty()).then_some(taken)
+    }
+}
+
+/// Does the work on all threads, each until it finds nothing more to do. With one piece of work there
+/// is no need for more than one.
+fn in_parallel(pieces: usize, work: impl Fn() -> Result<(), StoreError> + Sync) -> Result<(), StoreError> {
+    std::thread::scope(|scope| {
+        let others: Vec<_> = (1..THREADS.min(pieces)).map(|_| scope.spawn(&work)).collect();
+        let own = work();
+        others.into_iter().fold(own, |result, other| match other.join() {
+            Ok(theirs) => result.and(theirs),
+            Err(panic) => std::panic::resume_unwind(panic),
+        })
+    })
+}
+
+/// The service that every match has, when the filter says so.
+fn required_service(filter: &Filter) -> Option<&str> {
+    match filter {
+        Filter::Text(TextField::Service, TextMatch::Equals(service)) => Some(service),
+        Filter::And(filters) => filters.iter().find_map(required_service),
+        _ => None,
+    }
+}
+
+fn read_keys(batch: &RecordBatch, order: Order) -> impl Iterator<Item = Key> + '_ {
+    let column = |name: &str| batch.column_by_name(name).expect("the column was read");
+    let values = column(value_column(order)).as_primitive::<Int64Type>();
+    let (traces, spans) = (column("trace_id").as_fixed_size_binary(), column("span_id").as_fixed_size_binary());
+    (0..batch.num_rows()).map(|row| Key {
+        value: values.value(row),
+        trace_id: TraceId::from_slice(traces.value(row)).unwrap_or_default(),
+        span_id: SpanId::from_slice(spans.value(row)).unwrap_or_default(),
+    })
+}
