@@ -4,6 +4,7 @@
 //! A test calls both for each [`Layout`], and again after opening the store anew. A new method of
 //! [`Store`](crate::Store) or a new kind of [`Filter`](crate::filter::Filter) gets a case here.
 
+mod aggregates;
 mod cases;
 mod fixture;
 

@@ -9,6 +9,7 @@
 mod attribute;
 mod filter;
 mod row_function;
+mod source;
 mod table;
 
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
 use self::filter::{compile, id_literal};
+pub(super) use self::source::Visit;
 use self::table::SpansTable;
 use super::hot::Snapshot;
 use super::traces;
