@@ -23,8 +23,21 @@ impl ExpHistogram {
     /// The bucket a positive value falls in.
     #[must_use]
     pub fn bucket_index(value: u64) -> i16 {
-        // Upper bounds are inclusive, hence ceil and minus one. At most 64 * 32 - 1, which fits.
-        ((value as f64).log2() * BUCKETS_PER_DOUBLING).ceil() as i16 - 1
+        Self::bucket_of(value as f64)
+    }
+
+    /// The bucket a positive number falls in, also one between whole numbers. The few numbers beyond
+    /// the axis fall in its first or last bucket.
+    #[must_use]
+    pub fn bucket_of(value: f64) -> i16 {
+        // Upper bounds are inclusive, hence ceil and minus one. The cast saturates.
+        ((value.log2() * BUCKETS_PER_DOUBLING).ceil() - 1.0) as i16
+    }
+
+    /// The geometric middle of a bucket.
+    #[must_use]
+    pub fn bucket_middle(index: i16) -> f64 {
+        value_at(f64::from(index) + 0.5)
     }
 
     /// The upper bound of a bucket, inclusive.
@@ -115,7 +128,7 @@ impl ExpHistogram {
         for &(index, count) in &self.buckets {
             seen += count;
             if seen >= rank {
-                return Some(value_at(f64::from(index) + 0.5));
+                return Some(Self::bucket_middle(index));
             }
         }
         None

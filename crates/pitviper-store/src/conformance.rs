@@ -7,6 +7,7 @@
 //! Answers that nobody worked out are compared with those of a [`Naive`] store: a test makes up what
 //! is written and what is asked, and [`compare`] asks both.
 
+mod aggregates;
 mod cases;
 mod compare;
 mod fixture;

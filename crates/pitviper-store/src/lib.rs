@@ -13,6 +13,7 @@
 pub mod conformance;
 pub mod embedded;
 pub mod filter;
+pub mod questions;
 pub mod schema;
 mod store;
 

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use pitviper_model::{ExpHistogram, Resource, Scope, Span, SpanId, SpanKind, StatusCode, TraceId};
 
 use crate::filter::Filter;
+use crate::questions::aggregate::{Aggregate, Aggregated};
 use crate::schema::WriteBatch;
 
 /// Half-open range of span start times, in nanoseconds since the Unix epoch.
@@ -373,6 +374,9 @@ pub trait Store: Send + Sync + 'static {
     /// The width, in nanoseconds, of the widest buckets in which metrics of the range are kept. Steps
     /// that are multiples of it are exact.
     fn metric_bucket_ns(&self, range: TimeRange) -> i64;
+
+    /// Figures of matching spans, by group and time step.
+    async fn aggregate(&self, question: &Aggregate) -> Result<Aggregated, StoreError>;
 
     /// Processes that sent spans in the range.
     async fn resources(&self, range: TimeRange) -> Result<Vec<ResourceSeen>, StoreError>;

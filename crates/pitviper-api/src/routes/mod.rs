@@ -1,9 +1,11 @@
 //! The routes, one folder each.
 
+pub mod aggregate;
 pub mod complete;
 pub mod facets;
 pub mod first_span;
 pub mod health;
+pub mod heatmap;
 pub mod meta;
 pub mod metrics;
 pub mod openapi;
@@ -49,6 +51,8 @@ fn documented() -> OpenApiRouter<Api> {
         .routes(routes!(services::services))
         .routes(routes!(operations::operations))
         .routes(routes!(series::series))
+        .routes(routes!(aggregate::aggregate))
+        .routes(routes!(heatmap::heatmap))
         .routes(routes!(search::search))
         .routes(routes!(parse::parse))
         .routes(routes!(complete::complete))

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pitviper_ingest::Limits;
 use pitviper_model::{SpanId, TraceId};
+use pitviper_store::questions::aggregate::{Aggregate, Aggregated};
 use pitviper_store::schema::WriteBatch;
 use pitviper_store::{
     Ack, MetricRow, MetricsQuery, ResourceSeen, Search, Store, StoreError, StoreStats, StoredSpan, TimeRange, Trace,
@@ -60,6 +61,10 @@ impl Store for Defective {
 
     fn metric_bucket_ns(&self, range: TimeRange) -> i64 {
         self.store.metric_bucket_ns(range)
+    }
+
+    async fn aggregate(&self, question: &Aggregate) -> Result<Aggregated, StoreError> {
+        self.store.aggregate(question).await
     }
 
     async fn resources(&self, range: TimeRange) -> Result<Vec<ResourceSeen>, StoreError> {

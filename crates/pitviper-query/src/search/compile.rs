@@ -1,8 +1,9 @@
 //! From a query to the store's filter.
 
 use pitviper_store::filter::{Bound, Filter, NumberField, NumberRange, Pattern, TextField, TextMatch};
+use pitviper_store::questions::aggregate::GroupField;
 
-use super::ast::{Comparison, Expr, Field, Matcher, Number, Query, Reserved, SpanSet, Text};
+use super::ast::{Comparison, Expr, Field, Matcher, Number, Query, Reserved, SpanSet, Text, alias};
 use super::error::nearest;
 
 impl Query {
@@ -46,6 +47,25 @@ impl Query {
 #[must_use]
 pub(crate) fn condition_filter(condition: Option<&Expr>) -> Filter {
     condition.map_or(Filter::All, compile)
+}
+
+/// The field that a name stands for when figures are split by it; `None` for what has no label.
+pub(crate) fn group_field(name: &str) -> Option<GroupField> {
+    if let Some(attribute) = name.strip_prefix('@').filter(|attribute| !attribute.is_empty()) {
+        return Some(GroupField::Attribute(attribute.to_owned()));
+    }
+    Some(match Reserved::parse(name) {
+        Some(Reserved::Service) => GroupField::Service,
+        Some(Reserved::Name) => GroupField::Name,
+        Some(Reserved::Kind) => GroupField::Kind,
+        Some(Reserved::Status) => GroupField::Status,
+        Some(Reserved::Environment) => GroupField::Environment,
+        Some(Reserved::Version) => GroupField::Version,
+        Some(Reserved::Host) => GroupField::Host,
+        Some(Reserved::Duration | Reserved::Trace | Reserved::Span | Reserved::Is) => return None,
+        None if name.is_empty() => return None,
+        None => GroupField::Attribute(alias(name).unwrap_or(name).to_owned()),
+    })
 }
 
 fn compile(expr: &Expr) -> Filter {

@@ -35,7 +35,7 @@ mod units;
 
 pub use analysis::{Analysis, Chip, ChipKind, QueryToken};
 pub use ast::{Aggregate, Comparison, Expr, Field, Matcher, Number, Pipe, Query, Relation, SpanSet, Text};
-pub(crate) use compile::condition_filter;
+pub(crate) use compile::{condition_filter, group_field};
 pub(crate) use error::distance;
 pub use error::{Fix, SyntaxError, SyntaxErrors};
 pub(crate) use place::{Expects, Place, Subject, TermPlace, ValuePlace, error_count};

@@ -1,7 +1,9 @@
 //! The views: one folder each, with its request, its answer and the function between them.
 
+pub mod aggregate;
 pub mod complete;
 pub mod facets;
+pub mod heatmap;
 pub mod operations;
 pub mod parse;
 pub mod search;
@@ -42,6 +44,15 @@ pub struct Meta {
     /// epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scanned_until_us: Option<i64>,
+    /// What figures were made from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<aggregate::Source>,
+    /// How many rows of that were looked at, at most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scanned: Option<u64>,
+    /// How far quantiles may be off, as a share of them; missing when they are exact.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub relative_error: Option<f64>,
     /// How long the answer took to make, in milliseconds.
     pub elapsed_ms: u64,
     /// Cursor of the next page; null on the last one.

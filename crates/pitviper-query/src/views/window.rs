@@ -90,9 +90,37 @@ impl Window {
             let days = wanted / DAY_NS + i64::from(wanted % DAY_NS > 0);
             days * DAY_NS
         });
+        Ok(Self { step_ns: Some(step), ..self.outwards(step) })
+    }
+
+    /// The same window in steps of a duration such as `30s`, `5m`, `1h` or `1d`; both ends are moved
+    /// outwards to lie on a step.
+    ///
+    /// # Errors
+    /// When the text is not such a duration, or makes more steps than an answer may have.
+    pub fn in_steps_of(self, parameter: &'static str, text: &str) -> Result<Self, QueryError> {
+        let wrong = |message: String| QueryError::Parameter { parameter, message };
+        let step = step_ns(text).ok_or_else(|| {
+            wrong("has to be `auto`, null, or a duration such as 30s, 5m, 1h or 1d, at least a second".to_owned())
+        })?;
+        let window = self.outwards(step);
+        let window = Self { step_ns: Some(step), ..window };
+        if window.steps() > MAX_POINTS as usize + 1 {
+            return Err(wrong(format!("makes more than {MAX_POINTS} steps; choose a wider one or a shorter range")));
+        }
+        Ok(window)
+    }
+
+    /// The same window in one piece, both ends moved outwards to lie on a metric bucket.
+    #[must_use]
+    pub fn on_buckets(self) -> Self {
+        self.outwards(METRIC_BUCKET_NS)
+    }
+
+    fn outwards(self, step: i64) -> Self {
         let start_ns = self.range.start_ns.div_euclid(step) * step;
         let end_ns = (self.range.end_ns.saturating_add(step - 1)).div_euclid(step) * step;
-        Ok(Self { range: TimeRange { start_ns, end_ns }, step_ns: Some(step), ..self })
+        Self { range: TimeRange { start_ns, end_ns }, ..self }
     }
 
     /// How many steps there are; one when there are no steps.
@@ -125,11 +153,27 @@ impl Window {
         elapsed(start, end, self.now_ns)
     }
 
+    /// Seconds of a step that have happened, at least one metric bucket or one step, whichever is less;
+    /// `None` when none have.
+    #[must_use]
+    pub fn step_seconds(&self, index: usize) -> Option<f64> {
+        let narrow = self.step_ns.filter(|step| *step < METRIC_BUCKET_NS);
+        self.elapsed_seconds(index).map(|seconds| narrow.map_or(seconds, |step| step as f64 / 1e9))
+    }
+
     /// Seconds of the whole window that have happened, at least one metric bucket.
     #[must_use]
     pub fn total_seconds(&self) -> f64 {
         elapsed(self.range.start_ns, self.range.end_ns, self.now_ns).unwrap_or(METRIC_BUCKET_NS as f64 / 1e9)
     }
+}
+
+/// The nanoseconds of a duration of whole seconds, minutes, hours or days.
+fn step_ns(text: &str) -> Option<i64> {
+    let units = [("s", 1_000_000_000), ("m", MINUTE_NS), ("h", HOUR_NS), ("d", DAY_NS)];
+    let (digits, unit) = units.into_iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, unit)))?;
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    digits.parse::<i64>().ok().filter(|number| is_number && *number > 0)?.checked_mul(unit)
 }
 
 fn elapsed(start_ns: i64, end_ns: i64, now_ns: i64) -> Option<f64> {

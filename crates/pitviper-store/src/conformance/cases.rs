@@ -31,6 +31,7 @@ pub async fn verify(store: &dyn Store) -> Result<(), StoreError> {
     trace_hits(store).await?;
     metrics(store).await?;
     metric_steps(store).await?;
+    super::aggregates::aggregates(store).await?;
     resources(store).await
 }
 

@@ -4,11 +4,12 @@
 //! puts the group on disk, `hot` makes it visible, and a minute later `flush` moves it into sorted
 //! `segment`s that the `manifest` makes count; `upkeep` merges them and lets old ones go. The path of a question: a `hot` snapshot of memory
 //! and segments; then `traces`, `metrics` and `resources` read what they need directly, and `search`
-//! goes through `scan`, which walks the pages that may hold an answer.
+//! and `aggregate` go through `scan`, which walks the pages that may hold an answer.
 //!
 //! To add a table: its schema and its description in [`crate::schema`]; all but the questions follow
 //! from that.
 
+mod aggregate;
 mod backup;
 mod commit;
 mod disk;
@@ -58,6 +59,7 @@ use self::segment::{Segment, SegmentCache};
 pub use self::upkeep::{Retention, RollUp};
 use self::upkeep::{Upkeep, UpkeepContext};
 use self::wal::{Wal, WalGauges};
+use crate::questions::aggregate::{Aggregate, Aggregated};
 use crate::schema::{METRIC_BUCKET_NS, WriteBatch};
 use crate::store::{
     Ack, MetricRow, MetricsQuery, ResourceSeen, Search, Store, StoreError, StoreStats, StoredSpan, TimeRange, Trace,
@@ -322,6 +324,11 @@ impl Store for EmbeddedStore {
         let snapshot = self.tiers.snapshot();
         let widths = snapshot.segments_in(Table::SpanMetrics, range).map(|segment| segment.row.bucket_ns);
         widths.fold(METRIC_BUCKET_NS, i64::max)
+    }
+
+    async fn aggregate(&self, question: &Aggregate) -> Result<Aggregated, StoreError> {
+        let snapshot = self.tiers.snapshot();
+        self.engine.aggregate(snapshot, question).await
     }
 
     async fn resources(&self, range: TimeRange) -> Result<Vec<ResourceSeen>, StoreError> {

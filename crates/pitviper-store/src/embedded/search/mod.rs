@@ -6,6 +6,8 @@
 //! A search for spans first finds keys (sort value, trace, span), reading the columns of the filter
 //! alone, and then fetches the whole rows of the few that are shown.
 
+mod source;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +16,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
+pub(super) use self::source::Visit;
 use super::hot::Snapshot;
 use super::scan::{Interrupt, Key, Scan, too_slow};
 use crate::filter::Filter;

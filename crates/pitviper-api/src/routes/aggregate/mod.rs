@@ -1,0 +1,28 @@
+//! Figures of matching spans, split by fields, over time.
+
+use axum::extract::State;
+use axum::response::Response;
+use pitviper_query::views::Answer;
+use pitviper_query::views::aggregate::{self as view, AggregateData, Request};
+
+use crate::extract::Body;
+use crate::problem::Problem;
+use crate::state::Api;
+
+/// Any metric of matching spans, split by any fields, over time.
+///
+/// Made from the metrics when they know all that is asked for, and from the spans otherwise;
+/// `meta.source` says from which. Quantiles from the metrics, and of more than two million numbers,
+/// are off by at most `meta.relative_error`. `slowest:10%` is the mean of the largest tenth of each
+/// step's numbers.
+#[utoipa::path(
+    post, path = "/api/v1/aggregate", tag = "traces", operation_id = "aggregateSpans",
+    request_body = Request,
+    responses(
+        (status = 200, description = "The series, the largest first", body = Answer<AggregateData>),
+        (status = 400, description = "The query or a parameter is not usable", body = Problem, content_type = "application/problem+json")
+    )
+)]
+pub(crate) async fn aggregate(State(api): State<Api>, Body(request): Body<Request>) -> Result<Response, Problem> {
+    api.answer(async move |store, now_us| view::aggregate(store, &request, now_us).await).await
+}

@@ -1,0 +1,6 @@
+//! Typed questions and their answers, one file each, for what does not fit [`crate::store`].
+
+pub mod aggregate;
+mod distribution;
+
+pub use distribution::Distribution;

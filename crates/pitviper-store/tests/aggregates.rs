@@ -1,0 +1,197 @@
+//! Aggregates of many spans equal a plain loop over them, whatever is measured, split and filtered,
+//! and however the rows are spread over tiers.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use pitviper_model::{Resource, Scope, Span, SpanId, SpanKind, Status, StatusCode, TraceId};
+use pitviper_store::embedded::{EmbeddedConfig, EmbeddedStore};
+use pitviper_store::filter::{Bound, Filter, NumberField, NumberRange, TextField, TextMatch};
+use pitviper_store::questions::aggregate::{Aggregate, Exemplars, GroupField, Keep, Measure};
+use pitviper_store::schema::{SpanMetricsBuilder, SpansBuilder, WriteBatch};
+use pitviper_store::{Store, TimeRange};
+
+const SPANS: u64 = 3_000;
+const START: i64 = 1_700_000_000_000_000_000;
+const STEP: i64 = 1_000;
+
+fn scatter(seed: u64) -> u64 {
+    seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20
+}
+
+fn service(number: u64) -> String {
+    format!("service {}", scatter(number + 11) % 5)
+}
+
+fn span(number: u64) -> Span {
+    let start = START.cast_unsigned() + scatter(number) % 20_000;
+    let mut span = Span {
+        trace_id: TraceId(u128::from(scatter(number + 5_000) % 400 + 1).to_be_bytes()),
+        span_id: SpanId((number + 1).to_be_bytes()),
+        name: format!("name {}", number % 7),
+        kind: SpanKind::ALL[(scatter(number + 77) % 5) as usize],
+        start_time_unix_nano: start,
+        end_time_unix_nano: start + scatter(number + 3_000) % 1_000_000,
+        status: Status {
+            code: if scatter(number + 9) % 4 == 0 { StatusCode::Error } else { StatusCode::Ok },
+            message: String::new(),
+        },
+        ..Span::default()
+    };
+    if number % 3 != 0 {
+        span.attributes.set("size", (scatter(number + 40) % 2_000) as f64 / 8.0 - 100.0);
+    }
+    if number % 5 != 0 {
+        span.attributes.set("role", format!("role {}", scatter(number + 60) % 6));
+    }
+    span
+}
+
+async fn filled(dir: &std::path::Path) -> Arc<EmbeddedStore> {
+    let store = EmbeddedStore::open(EmbeddedConfig::new(dir)).await.unwrap();
+    for write in 0..SPANS / 100 {
+        let mut spans = SpansBuilder::with_capacity(100);
+        for number in write * 100..(write + 1) * 100 {
+            let attributes = [("service.name", service(number))].into_iter().collect();
+            let resource = Resource { attributes, dropped_attributes_count: 0 };
+            spans.append(&resource, &Scope::default(), &span(number));
+        }
+        store.append(WriteBatch::new(spans, SpanMetricsBuilder::new())).await.unwrap();
+        if write % 7 == 6 {
+            store.flush().await.unwrap();
+        }
+    }
+    let stats = store.stats();
+    assert!(stats.segments > 2 && stats.hot_spans > 0);
+    store
+}
+
+/// The numbers of each group and step, and how many failed.
+type Plain = BTreeMap<(Vec<Option<String>>, usize), (Vec<f64>, u64)>;
+
+fn labels(fields: &[GroupField], number: u64, span: &Span) -> Vec<Option<String>> {
+    let label = |field: &GroupField| match field {
+        GroupField::Service => Some(service(number)),
+        GroupField::Name => Some(span.name.clone()),
+        GroupField::Kind => Some(span.kind.as_str().to_owned()),
+        GroupField::Status => Some(span.status.code.as_str().to_owned()),
+        GroupField::Attribute(key) => span.attributes.get(key).map(pitviper_model::Value::to_text),
+        GroupField::Environment | GroupField::Version | GroupField::Host => None,
+    };
+    fields.iter().map(label).collect()
+}
+
+fn plain(question: &Aggregate, keep: impl Fn(u64, &Span) -> bool) -> Plain {
+    let step = |start: i64| question.step_ns.map_or(0, |step| ((start - question.range.start_ns) / step) as usize);
+    let mut found = Plain::new();
+    let mut traces: BTreeMap<(Vec<Option<String>>, TraceId), (f64, bool, i64)> = BTreeMap::new();
+    for number in 0..SPANS {
+        let span = span(number);
+        let start = span.start_time_unix_nano.cast_signed();
+        if !(question.range.start_ns..question.range.end_ns).contains(&start) || !keep(number, &span) {
+            continue;
+        }
+        let labels = labels(&question.group_by, number, &span);
+        let failed = span.status.code == StatusCode::Error;
+        let value = match &question.measure {
+            Measure::Duration => Some(span.duration_nano() as f64),
+            Measure::Attribute(key) => span.attributes.get(key).and_then(pitviper_model::Value::as_f64),
+            Measure::SpansPerTrace => {
+                let of_trace = traces.entry((labels, span.trace_id)).or_insert((0.0, false, i64::MAX));
+                *of_trace = (of_trace.0 + 1.0, of_trace.1 | failed, of_trace.2.min(start));
+                continue;
+            }
+        };
+        if let Some(value) = value {
+            let cell = found.entry((labels, step(start))).or_default();
+            cell.0.push(value);
+            cell.1 += u64::from(failed);
+        }
+    }
+    for ((labels, _), (count, failed, first)) in traces {
+        let cell = found.entry((labels, step(first))).or_default();
+        cell.0.push(count);
+        cell.1 += u64::from(failed);
+    }
+    found
+}
+
+async fn check(store: &dyn Store, question: &Aggregate, keep: impl Fn(u64, &Span) -> bool) {
+    let expect = plain(question, keep);
+    let answer = store.aggregate(question).await.unwrap();
+    assert!(answer.complete && answer.rest.is_empty());
+    let mut found = 0;
+    for group in &answer.groups {
+        for (step, tally) in &group.steps {
+            found += 1;
+            let (values, errors) = &expect[&(group.labels.clone(), *step)];
+            let mut values = values.clone();
+            values.sort_by(f64::total_cmp);
+            let context = format!("{question:?} {:?} {step}", group.labels);
+            assert_eq!((tally.count, tally.errors), (values.len() as u64, *errors), "{context}");
+            assert_eq!((tally.min, tally.max), (values[0], values[values.len() - 1]), "{context}");
+            // Eighths and whole numbers of this size add up without rounding, in any order.
+            assert_eq!(tally.sum, values.iter().sum::<f64>(), "{context}");
+            assert_eq!(tally.exemplar.unwrap().value, tally.max, "{context}");
+            for q in [0.0, 0.5, 0.9, 0.999] {
+                let rank = ((q * values.len() as f64).ceil() as usize).max(1);
+                let near = tally.distribution.quantile(q).unwrap();
+                let exact = values[rank - 1];
+                match question.keep {
+                    Keep::Values => assert_eq!(near, exact, "{context} {q}"),
+                    _ => assert!((near - exact).abs() <= exact.abs() * 0.011, "{context} {q}: {near} {exact}"),
+                }
+            }
+            if question.keep == Keep::Values {
+                let tenth = (values.len() as f64 * 0.1).ceil() as usize;
+                let mean = values.iter().rev().take(tenth).sum::<f64>() / tenth as f64;
+                let found = tally.distribution.mean_of_largest(0.1).unwrap();
+                assert!((found - mean).abs() <= mean.abs() * 1e-12, "{context}: {found} {mean}");
+            }
+        }
+    }
+    assert_eq!(found, expect.len(), "{question:?}");
+}
+
+#[tokio::test]
+async fn aggregates_equal_a_plain_loop() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = filled(dir.path()).await;
+    let all = TimeRange { start_ns: START, end_ns: START + 20_000 };
+    let part = TimeRange { start_ns: START + 3_210, end_ns: START + 15_432 };
+    let role = || GroupField::Attribute("role".to_owned());
+    let splits =
+        [vec![], vec![GroupField::Service], vec![GroupField::Kind, role()], vec![GroupField::Name, GroupField::Status]];
+    let slow = NumberRange { low: Some(Bound { value: 500_000.0, inclusive: false }), high: None };
+    let filters: [(Filter, fn(u64, &Span) -> bool); 4] = [
+        (Filter::All, |_, _| true),
+        (Filter::Text(TextField::Service, TextMatch::Equals("service 3".into())), |number, _| {
+            service(number) == "service 3"
+        }),
+        (Filter::Not(Box::new(Filter::Number(NumberField::DurationNs, slow))), |_, span| {
+            span.duration_nano() <= 500_000
+        }),
+        (Filter::Text(TextField::Attribute("role".into()), TextMatch::Equals("role 2".into())), |_, span| {
+            span.attributes.get_str("role") == Some("role 2")
+        }),
+    ];
+    for measure in [Measure::Duration, Measure::Attribute("size".to_owned()), Measure::SpansPerTrace] {
+        for (number, group_by) in splits.iter().enumerate() {
+            for (filter, keep) in &filters {
+                let question = Aggregate {
+                    range: if number % 2 == 0 { all } else { part },
+                    step_ns: (number < 3).then_some(STEP),
+                    filter: filter.clone(),
+                    measure: measure.clone(),
+                    keep: if number == 1 { Keep::Buckets } else { Keep::Values },
+                    group_by: group_by.clone(),
+                    max_groups: 1_000,
+                    exemplars: Exemplars::Greatest,
+                };
+                check(store.as_ref(), &question, keep).await;
+            }
+        }
+    }
+}
