@@ -22,6 +22,7 @@ mod resources;
 mod search;
 mod segment;
 mod segment_write;
+mod trace_ids;
 mod traces;
 mod upkeep;
 mod wal;
@@ -167,7 +168,7 @@ impl EmbeddedStore {
         let known: FxHashSet<PathBuf> = rows
             .iter()
             .map(|row| segments_dir.join(&row.file))
-            .flat_map(|path| Kind::ALL.map(|kind| kind.path(&path)).into_iter().chain([path]))
+            .flat_map(|path| Kind::ALL.map(|kind| kind.path(&path)).into_iter().chain([trace_ids::path(&path), path]))
             .collect();
         remove_others(&segments_dir, &known)?;
         remove_others(&temporary_dir, &FxHashSet::default())?;

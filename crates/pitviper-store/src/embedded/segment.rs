@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use arrow::array::{Array, AsArray, BooleanArray};
+use arrow::array::{Array, AsArray, BooleanArray, RecordBatchReader as _};
+use arrow::datatypes::{Field, FieldRef, Schema, UInt32Type};
+use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use parking_lot::Mutex;
 use parquet::arrow::ProjectionMask;
@@ -26,6 +28,7 @@ use super::manifest::{SegmentRow, Table};
 use super::page_index::{Kind, PageIndex};
 use super::prune::{Lookup, Rows};
 use super::resources::Summary;
+use super::trace_ids::{self, TraceIds, TraceIdsReader};
 use crate::store::{StoreError, TimeRange};
 
 /// Most memory for footers, filters and metrics of segments that queries have used, in bytes.
@@ -50,6 +53,8 @@ pub(super) struct OpenSegment {
     metadata: ArrowReaderMetadata,
     /// In the order of [`Kind::ALL`].
     indexes: [Option<PageIndex>; 2],
+    /// Of spans; none in a segment of before schema version 3, whose rows hold the ids themselves.
+    trace_ids: Option<TraceIds>,
     /// All rows of a metrics segment; none of others.
     pub(super) rows: Vec<RecordBatch>,
     bytes: usize,
@@ -155,6 +160,7 @@ impl Segment {
         let mut open = OpenSegment::load(self.file()?, self.row.table).map_err(|error| self.error(error.as_ref()))?;
         if self.row.table == Table::Spans {
             open.open_indexes(&self.path, self.row.rows);
+            open.trace_ids = list_of(&self.path, open.metadata.schema()).map_err(|error| self.error(&error))?;
         }
         let open = Arc::new(open);
         self.cache.put(&self.row.file, Arc::clone(&open));
@@ -174,7 +180,7 @@ impl Segment {
         let open = self.open()?;
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.file()?, open.metadata.clone())
             .with_projection(open.projection(Some(columns)));
-        collect(builder).map_err(|error| self.error(error.as_ref()))
+        open.collect(builder).map_err(|error| self.error(error.as_ref()))
     }
 
     /// All rows, from memory when they were read before. For the small table of metrics.
@@ -195,9 +201,12 @@ impl Segment {
         if rows.as_ref().is_some_and(Vec::is_empty) {
             return Ok(Vec::new());
         }
-        let wanted = Arc::clone(traces);
+        let wanted = open.wanted(traces).map_err(|error| self.error(&error))?;
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
         let is_wanted = ArrowPredicateFn::new(open.projection(Some(&["trace_id"])), move |batch: RecordBatch| {
-            Ok(trace_mask(batch.column(0).as_ref(), &wanted))
+            Ok(wanted.mask(batch.column(0).as_ref()))
         });
         let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.file()?, open.metadata.clone());
         if let Some(rows) = rows {
@@ -206,7 +215,7 @@ impl Segment {
         let builder = builder
             .with_row_filter(RowFilter::new(vec![Box::new(is_wanted)]))
             .with_projection(open.projection(columns));
-        collect(builder).map_err(|error| self.error(error.as_ref()))
+        open.collect(builder).map_err(|error| self.error(error.as_ref()))
     }
 
     /// Which rows a look-up leaves, for those who read the file themselves; `None` when the indexes
@@ -216,10 +225,12 @@ impl Segment {
     }
 
     /// Reads all rows in order, without keeping anything in the cache.
-    pub(super) fn stream(&self) -> Result<ParquetRecordBatchReader, StoreError> {
+    pub(super) fn stream(&self) -> Result<SegmentStream, StoreError> {
         let reader = ParquetRecordBatchReaderBuilder::try_new(self.file()?)
-            .and_then(|builder| builder.with_batch_size(READ_BATCH_ROWS).build());
-        reader.map_err(|error| self.error(&error))
+            .and_then(|builder| builder.with_batch_size(READ_BATCH_ROWS).build())
+            .map_err(|error| self.error(&error))?;
+        let trace_ids = list_of(&self.path, reader.schema().as_ref()).map_err(|error| self.error(&error))?;
+        Ok(SegmentStream { reader, ids: IdColumn::new(trace_ids.as_ref()) })
     }
 }
 
@@ -229,7 +240,8 @@ impl Drop for Segment {
             return;
         }
         self.cache.forget(&self.row.file);
-        for path in Kind::ALL.map(|kind| kind.path(&self.path)).iter().chain([&self.path]) {
+        let beside = Kind::ALL.map(|kind| kind.path(&self.path));
+        for path in beside.iter().chain([&trace_ids::path(&self.path), &self.path]) {
             if let Err(error) = std::fs::remove_file(path)
                 && error.kind() != ErrorKind::NotFound
             {
@@ -247,8 +259,70 @@ fn selection(rows: Rows, total: u64) -> RowSelection {
 /// What went wrong with a file's contents: one of the reader's two kinds of error.
 type ReadError = Box<dyn std::error::Error + Send + Sync>;
 
-fn collect(builder: ParquetRecordBatchReaderBuilder<File>) -> Result<Vec<RecordBatch>, ReadError> {
-    Ok(builder.with_batch_size(READ_BATCH_ROWS).build()?.collect::<Result<_, _>>()?)
+/// All rows of a segment, batch by batch.
+pub(super) struct SegmentStream {
+    reader: ParquetRecordBatchReader,
+    ids: IdColumn,
+}
+
+impl Iterator for SegmentStream {
+    type Item = Result<RecordBatch, ArrowError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        Some(self.reader.next()?.and_then(|batch| self.ids.restore(batch)))
+    }
+}
+
+/// The list of trace ids that belongs to a file with this schema.
+fn list_of(segment: &Path, schema: &Schema) -> std::io::Result<Option<TraceIds>> {
+    schema.column_with_name("trace").map(|_| TraceIds::open(&trace_ids::path(segment))).transpose()
+}
+
+/// Puts trace ids where a segment has numbers.
+struct IdColumn(Option<TraceIdsReader>);
+
+impl IdColumn {
+    fn new(list: Option<&TraceIds>) -> Self {
+        Self(list.map(TraceIds::reader))
+    }
+
+    fn restore(&mut self, batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
+        let Some(reader) = &mut self.0 else { return Ok(batch) };
+        let Ok(place) = batch.schema_ref().index_of("trace") else { return Ok(batch) };
+        let mut columns = batch.columns().to_vec();
+        columns[place] = reader.ids(columns[place].as_primitive::<UInt32Type>())?;
+        let mut fields: Vec<FieldRef> = batch.schema_ref().fields().iter().cloned().collect();
+        fields[place] = Arc::new(Field::new("trace_id", columns[place].data_type().clone(), false));
+        RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
+    }
+}
+
+/// The traces that are looked for, as a segment's rows name them.
+enum Wanted {
+    Ids(Arc<FxHashSet<TraceId>>),
+    Numbers(FxHashSet<u32>),
+}
+
+impl Wanted {
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Ids(ids) => ids.is_empty(),
+            Self::Numbers(numbers) => numbers.is_empty(),
+        }
+    }
+
+    fn mask(&self, traces: &dyn Array) -> BooleanArray {
+        match self {
+            Self::Ids(ids) => trace_mask(traces, ids),
+            Self::Numbers(wanted) => {
+                // Most look-ups are for one trace, and a comparison is far cheaper than a hash.
+                let single = (wanted.len() == 1).then(|| wanted.iter().copied().next()).flatten();
+                let numbers = traces.as_primitive::<UInt32Type>().values().iter();
+                let is_wanted = |number| Some(single.map_or_else(|| wanted.contains(number), |only| *number == only));
+                numbers.map(is_wanted).collect()
+            }
+        }
+    }
 }
 
 /// Which rows belong to one of the traces.
@@ -270,10 +344,25 @@ impl OpenSegment {
         let mut bytes = metadata.metadata().memory_size();
         let mut rows = Vec::new();
         if table == Table::SpanMetrics {
-            rows = collect(ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata.clone()))?;
+            let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata.clone()).build()?;
+            rows = reader.collect::<Result<Vec<_>, _>>()?;
             bytes += rows.iter().map(RecordBatch::get_array_memory_size).sum::<usize>();
         }
-        Ok(Self { metadata, indexes: [None, None], rows, bytes })
+        Ok(Self { metadata, indexes: [None, None], trace_ids: None, rows, bytes })
+    }
+
+    fn collect(&self, builder: ParquetRecordBatchReaderBuilder<File>) -> Result<Vec<RecordBatch>, ReadError> {
+        let mut ids = IdColumn::new(self.trace_ids.as_ref());
+        let reader = builder.with_batch_size(READ_BATCH_ROWS).build()?;
+        Ok(reader.map(|batch| ids.restore(batch?)).collect::<Result<_, _>>()?)
+    }
+
+    /// How rows name those of the traces that the segment holds.
+    fn wanted(&self, traces: &Arc<FxHashSet<TraceId>>) -> std::io::Result<Wanted> {
+        let Some(list) = &self.trace_ids else { return Ok(Wanted::Ids(Arc::clone(traces))) };
+        let mut reader = list.reader();
+        let numbers = traces.iter().filter_map(|trace| reader.number(*trace).transpose()).collect::<Result<_, _>>()?;
+        Ok(Wanted::Numbers(numbers))
     }
 
     /// Opens the indexes that are there. Without one, whole segments are read.
@@ -307,7 +396,11 @@ impl OpenSegment {
     fn projection(&self, columns: Option<&[&str]>) -> ProjectionMask {
         match columns {
             None => ProjectionMask::all(),
-            Some(columns) => ProjectionMask::columns(self.metadata.parquet_schema(), columns.iter().copied()),
+            Some(columns) => {
+                let has_list = self.trace_ids.is_some();
+                let in_file = |&column| if has_list && column == "trace_id" { "trace" } else { column };
+                ProjectionMask::columns(self.metadata.parquet_schema(), columns.iter().map(in_file))
+            }
         }
     }
 }

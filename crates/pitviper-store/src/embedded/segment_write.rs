@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use arrow::array::{Array, AsArray, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
 use arrow::compute::{max, min, take_record_batch};
 use arrow::datatypes::{Int32Type, Int64Type, SchemaRef};
 use arrow::record_batch::RecordBatch;
@@ -19,7 +19,9 @@ use parquet::schema::types::ColumnPath;
 use super::indexes::IndexBuilders;
 use super::manifest::{SegmentRow, Table};
 use super::page_index::Kind;
+use super::trace_ids::{self, TraceIdsBuilder};
 use super::{io_error, sync_dir};
+use crate::schema::segment_schema;
 use crate::store::StoreError;
 
 /// Rows of a row group: the unit of pruning by statistics. Reading any row of it means reading its
@@ -37,10 +39,10 @@ const ZSTD_LEVEL_OF_OLD: i32 = 3;
 /// From this merge level on segments count as old.
 const OLD_FROM_LEVEL: u32 = 2;
 /// Columns that hold distinct bytes in every row: no dictionary, and nothing for zstd to find.
-const RANDOM_COLUMNS: [&str; 3] = ["trace_id", "span_id", "parent_span_id"];
-/// Columns nobody prunes by statistics. An index finds trace ids.
+const RANDOM_COLUMNS: [&str; 2] = ["span_id", "parent_span_id"];
+/// Columns nobody prunes by statistics. An index finds traces.
 const UNPRUNED_COLUMNS: [&str; 10] = [
-    "trace_id",
+    "trace",
     "span_id",
     "parent_span_id",
     "detail",
@@ -75,7 +77,9 @@ pub(super) struct SegmentWriter<'a> {
     file: String,
     temporary: PathBuf,
     writer: ArrowWriter<File>,
+    /// Of segments of spans.
     indexes: Option<IndexBuilders>,
+    trace_ids: TraceIdsBuilder,
     rows: u64,
     starts: Option<(i64, i64)>,
     services: BTreeSet<String>,
@@ -87,13 +91,15 @@ impl<'a> SegmentWriter<'a> {
         let file = format!("{}-{first:020}-{last:020}-{}.parquet", table.as_str(), place.level);
         let temporary = place.temporary_dir.join(&file);
         let create = || -> std::io::Result<ArrowWriter<File>> {
+            let schema = if table == Table::Spans { segment_schema() } else { schema };
             let writer = ArrowWriter::try_new(File::create(&temporary)?, schema, Some(properties(table, place.level)))?;
             Ok(writer)
         };
         let writer = create().map_err(io_error(|| format!("writing the segment {}", temporary.display())))?;
         let indexes = (table == Table::Spans).then(|| IndexBuilders::new(PAGE_ROWS));
         let (rows, starts, services) = (0, None, BTreeSet::new());
-        Ok(Self { place, table, file, temporary, writer, indexes, rows, starts, services })
+        let trace_ids = TraceIdsBuilder::default();
+        Ok(Self { place, table, file, temporary, writer, indexes, trace_ids, rows, starts, services })
     }
 
     /// Appends rows, which go on in the table's order. Their first column is when they start.
@@ -105,10 +111,21 @@ impl<'a> SegmentWriter<'a> {
         }
         self.rows += rows.num_rows() as u64;
         add_services(&mut self.services, rows);
-        if let Some(indexes) = &mut self.indexes {
-            indexes.append(rows);
-        }
-        self.writer.write(rows).map_err(|error| self.error(std::io::Error::other(error)))
+        let Some(indexes) = &mut self.indexes else {
+            return self.writer.write(rows).map_err(|error| self.error(std::io::Error::other(error)));
+        };
+        indexes.append(rows);
+        let rows = self.numbered(rows)?;
+        self.writer.write(&rows).map_err(|error| self.error(std::io::Error::other(error)))
+    }
+
+    /// Spans as they lie in a segment, with the number of their trace.
+    fn numbered(&mut self, rows: &RecordBatch) -> Result<RecordBatch, StoreError> {
+        let schema = segment_schema();
+        let place = rows.schema_ref().index_of("trace_id").expect("spans have the column");
+        let mut columns: Vec<ArrayRef> = rows.columns().to_vec();
+        columns[place] = std::sync::Arc::new(self.trace_ids.numbers(columns[place].as_fixed_size_binary()));
+        RecordBatch::try_new(schema, columns).map_err(|error| self.error(std::io::Error::other(error)))
     }
 
     /// Makes the file and its index durable and moves them to where segments live.
@@ -127,7 +144,9 @@ impl<'a> SegmentWriter<'a> {
                 for kind in Kind::ALL {
                     std::fs::rename(kind.path(&self.temporary), kind.path(&target))?;
                 }
-                Ok(bytes)
+                let list = self.trace_ids.write(&trace_ids::path(&self.temporary))?;
+                std::fs::rename(trace_ids::path(&self.temporary), trace_ids::path(&target))?;
+                Ok(bytes + list)
             });
             index_bytes =
                 written.map_err(io_error(|| format!("writing the indexes of {}", self.temporary.display())))?;

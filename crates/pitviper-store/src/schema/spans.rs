@@ -9,7 +9,7 @@ use arrow::array::builder::{
 };
 use arrow::array::{ArrayRef, AsArray};
 use arrow::compute::concat;
-use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Int32Type, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use pitviper_model::{Attributes, Event, Link, Resource, Scope, Span};
@@ -65,6 +65,20 @@ static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
 /// The columns of `spans`.
 pub(crate) fn spans_schema() -> SchemaRef {
     Arc::clone(&SCHEMA)
+}
+
+/// The columns of `spans` as they lie in a segment: beside it is the list of its trace ids, and a row
+/// holds the number of its own.
+static SEGMENT_SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
+    let in_segment = |field: &FieldRef| match field.name().as_str() {
+        "trace_id" => Arc::new(Field::new("trace", DataType::UInt32, false)),
+        _ => Arc::clone(field),
+    };
+    Arc::new(Schema::new(SCHEMA.fields().iter().map(in_segment).collect::<Vec<_>>()))
+});
+
+pub(crate) fn segment_schema() -> SchemaRef {
+    Arc::clone(&SEGMENT_SCHEMA)
 }
 
 /// Turns spans into rows.
