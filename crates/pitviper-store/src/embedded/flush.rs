@@ -17,12 +17,12 @@ use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use tokio::sync::oneshot;
 
-use super::hot::{FlushPolicy, HotBatch, Tiers, merge_rows};
-use super::manifest::{Manifest, Table};
+use super::hot::{FlushPolicy, HotBatch, Tiers};
+use super::manifest::Manifest;
 use super::segment::{Segment, SegmentCache};
-use super::segment_write::{SegmentPlace, write_rows, write_spans};
+use super::segment_write::{SegmentPlace, sorted, write_rows};
 use super::wal::Wal;
-use crate::schema::{METRIC_BUCKET_NS, SpanMetricKey, SpanMetricsBuilder, read_span_metrics};
+use crate::schema::{METRIC_BUCKET_NS, SameKey, SpanMetricKey, SpanMetricsBuilder, WriteBatch, read_span_metrics};
 use crate::store::{Red, StoreError};
 
 /// How often the policy is looked at.
@@ -142,7 +142,7 @@ fn flush_once(context: &FlushContext, at_least: u64) -> Result<bool, StoreError>
 
 fn flush_batches(context: &FlushContext, batches: &[Arc<HotBatch>]) -> Result<(), StoreError> {
     let (Some(first), Some(last)) = (batches.first(), batches.last()) else { return Ok(()) };
-    let rows = merge_rows(batches.iter().map(|batch| &batch.rows))
+    let rows = WriteBatch::concat(batches.iter().map(|batch| &batch.rows))
         .map_err(|error| StoreError::Engine(format!("putting batches together: {error}")))?;
     let place = SegmentPlace {
         dir: &context.segments_dir,
@@ -152,11 +152,12 @@ fn flush_batches(context: &FlushContext, batches: &[Arc<HotBatch>]) -> Result<()
         bucket_ns: METRIC_BUCKET_NS,
     };
     let mut written = Vec::new();
-    if let Some(spans) = &rows.spans {
-        written.push(write_spans(place, spans)?);
-    }
-    if let Some(metrics) = &rows.span_metrics {
-        written.push(write_rows(place, Table::SpanMetrics, &sum_metrics(metrics))?);
+    for (table, rows) in rows.iter() {
+        let in_order = match table.description().same_key {
+            SameKey::Kept => sorted(table, rows)?,
+            SameKey::AddedUp => sum_metrics(rows),
+        };
+        written.push(write_rows(place, table, &in_order)?);
     }
     context.manifest.add_segments(&written, last.last_sequence)?;
     let segment = |row| Arc::new(Segment::new(&context.segments_dir, row, Arc::clone(&context.segment_cache)));

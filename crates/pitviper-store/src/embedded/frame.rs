@@ -9,16 +9,13 @@ use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use arrow::record_batch::RecordBatch;
 
-use crate::schema::WriteBatch;
+use crate::schema::{Table, WriteBatch};
 
 /// Level 1 halves the bytes to sync for well under a microsecond a span.
 const ZSTD_LEVEL: i32 = 1;
 /// Most bytes one table of a write may unpack to; a length beyond it is damage, not data.
 const MAX_SECTION_BYTES: usize = 2 << 30;
 const SECTION_HEADER_BYTES: usize = 9;
-
-const TABLE_SPANS: u8 = 1;
-const TABLE_SPAN_METRICS: u8 = 2;
 
 thread_local! {
     static COMPRESSOR: RefCell<Option<zstd::bulk::Compressor<'static>>> = const { RefCell::new(None) };
@@ -41,10 +38,8 @@ pub(super) enum FrameError {
 
 /// Appends the write to `out`.
 pub(super) fn encode(batch: &WriteBatch, out: &mut Vec<u8>) -> Result<(), FrameError> {
-    for (table, rows) in [(TABLE_SPANS, &batch.spans), (TABLE_SPAN_METRICS, &batch.span_metrics)] {
-        if let Some(rows) = rows {
-            encode_section(table, rows, out)?;
-        }
+    for (table, rows) in batch.iter() {
+        encode_section(table.description().log_number, rows, out)?;
     }
     Ok(())
 }
@@ -84,11 +79,8 @@ pub(super) fn decode(mut bytes: &[u8]) -> Result<WriteBatch, FrameError> {
         let (packed, rest) = rest.split_at_checked(packed_length).ok_or(FrameError::Short)?;
         let raw = zstd::bulk::decompress(packed, raw_length)?;
         let rows = StreamReader::try_new(raw.as_slice(), None)?.next().ok_or(FrameError::Short)??;
-        match header[0] {
-            TABLE_SPANS => batch.spans = Some(rows),
-            TABLE_SPAN_METRICS => batch.span_metrics = Some(rows),
-            table => return Err(FrameError::UnknownTable(table)),
-        }
+        let table = Table::of_log_number(header[0]).ok_or(FrameError::UnknownTable(header[0]))?;
+        batch.set(table, rows);
         bytes = rest;
     }
     Ok(batch)

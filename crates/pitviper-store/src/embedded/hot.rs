@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use arrow::array::AsArray;
-use arrow::compute::{concat_batches, max, min};
+use arrow::compute::{max, min};
 use arrow::datatypes::Int64Type;
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
@@ -20,7 +20,7 @@ use rustc_hash::FxHashSet;
 
 use super::manifest::Table;
 use super::segment::Segment;
-use crate::schema::{WriteBatch, concat_spans, span_metrics_schema};
+use crate::schema::WriteBatch;
 use crate::store::{StoreError, TimeRange};
 
 /// This many neighbours of a size class are merged into one, so that a query meets few batches
@@ -39,24 +39,19 @@ pub(super) struct HotBatch {
     pub(super) rows: WriteBatch,
     bytes: usize,
     added: Instant,
-    span_starts: Option<(i64, i64)>,
+    /// Earliest and latest start of the rows of each table.
+    starts: Vec<(Table, (i64, i64))>,
 }
 
 impl HotBatch {
     /// The rows of a table, unless none starts in the range.
     pub(super) fn rows_in(&self, table: Table, range: TimeRange) -> Option<&RecordBatch> {
-        match table {
-            Table::Spans => {
-                let (first, last) = self.span_starts?;
-                (first < range.end_ns && last >= range.start_ns).then_some(self.rows.spans.as_ref()?)
-            }
-            Table::SpanMetrics => self.rows.span_metrics.as_ref(),
-        }
+        let &(_, (first, last)) = self.starts.iter().find(|(of, _)| *of == table)?;
+        (first < range.end_ns && last >= range.start_ns).then_some(self.rows.get(table)?)
     }
 
     fn row_count(&self) -> usize {
-        self.rows.spans.as_ref().map_or(0, RecordBatch::num_rows)
-            + self.rows.span_metrics.as_ref().map_or(0, RecordBatch::num_rows)
+        self.rows.iter().map(|(_, rows)| rows.num_rows()).sum()
     }
 
     fn size_class(&self) -> u32 {
@@ -66,7 +61,7 @@ impl HotBatch {
 
 /// Memory a write takes in the hot tier, in bytes.
 pub(super) fn batch_bytes(rows: &WriteBatch) -> usize {
-    rows.spans.iter().chain(&rows.span_metrics).map(RecordBatch::get_array_memory_size).sum()
+    rows.iter().map(|(_, rows)| rows.get_array_memory_size()).sum()
 }
 
 /// All that was visible at one moment.
@@ -278,25 +273,16 @@ impl Tiers {
 }
 
 fn hot_batch(first_sequence: u64, last_sequence: u64, rows: WriteBatch, bytes: usize, added: Instant) -> HotBatch {
-    let span_starts = rows.spans.as_ref().and_then(|spans| {
-        let starts = spans.column(0).as_primitive::<Int64Type>();
-        Some((min(starts)?, max(starts)?))
-    });
-    HotBatch { first_sequence, last_sequence, rows, bytes, added, span_starts }
+    let starts_of = |(table, rows): (Table, &RecordBatch)| {
+        let starts = rows.column(0).as_primitive::<Int64Type>();
+        Some((table, (min(starts)?, max(starts)?)))
+    };
+    let starts = rows.iter().filter_map(starts_of).collect();
+    HotBatch { first_sequence, last_sequence, rows, bytes, added, starts }
 }
 
 fn merge(run: &[Arc<HotBatch>]) -> Result<HotBatch, ArrowError> {
-    let rows = merge_rows(run.iter().map(|batch| &batch.rows))?;
+    let rows = WriteBatch::concat(run.iter().map(|batch| &batch.rows))?;
     let bytes = batch_bytes(&rows);
     Ok(hot_batch(run[0].first_sequence, run[run.len() - 1].last_sequence, rows, bytes, run[0].added))
-}
-
-/// Puts writes together, in order.
-pub(super) fn merge_rows<'a>(rows: impl Iterator<Item = &'a WriteBatch> + Clone) -> Result<WriteBatch, ArrowError> {
-    let spans: Vec<&RecordBatch> = rows.clone().filter_map(|rows| rows.spans.as_ref()).collect();
-    let metrics: Vec<&RecordBatch> = rows.filter_map(|rows| rows.span_metrics.as_ref()).collect();
-    Ok(WriteBatch {
-        spans: if spans.is_empty() { None } else { Some(concat_spans(&spans)?) },
-        span_metrics: if metrics.is_empty() { None } else { Some(concat_batches(&span_metrics_schema(), metrics)?) },
-    })
 }

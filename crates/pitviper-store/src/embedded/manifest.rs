@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use rustc_hash::FxHashSet;
 
 use crate::schema::SCHEMA_VERSION;
+pub(super) use crate::schema::Table;
 use crate::store::StoreError;
 
 /// Patience with another connection's lock, for tools that read the manifest while the server runs.
@@ -42,27 +43,6 @@ const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [
     // From version 3 on, rows of spans hold the number of their trace. Older segments stay readable.
     "",
 ];
-
-/// The tables that have segments.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Table {
-    Spans,
-    SpanMetrics,
-}
-
-impl Table {
-    /// The table's name in the manifest and in file names.
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Spans => "spans",
-            Self::SpanMetrics => "span_metrics",
-        }
-    }
-
-    fn parse(name: &str) -> Option<Self> {
-        [Self::Spans, Self::SpanMetrics].into_iter().find(|table| table.as_str() == name)
-    }
-}
 
 /// What the manifest says of one segment.
 #[derive(Debug, Clone, PartialEq, Eq)]

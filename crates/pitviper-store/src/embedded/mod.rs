@@ -6,8 +6,8 @@
 //! and segments; then `traces`, `metrics` and `resources` read what they need directly, and
 //! `search` asks the query engine.
 //!
-//! To add a table: its schema beside [`crate::schema`], a field of [`WriteBatch`], a number in
-//! `frame`, a name in `manifest`, and a line in `flush`.
+//! To add a table: its schema and its description in [`crate::schema`]; all but the questions follow
+//! from that.
 
 mod commit;
 mod flush;
@@ -56,8 +56,8 @@ use crate::store::{
     TraceHit,
 };
 
-/// Writes of more spans than this are encoded on a thread that may block.
-const INLINE_ENCODE_SPANS: usize = 256;
+/// Writes with more rows of a table than this are encoded on a thread that may block.
+const INLINE_ENCODE_ROWS: usize = 256;
 /// A flush begins at this share of the memory budget, so that writes go on while it runs.
 const FLUSH_AT_BUDGET_SHARE: usize = 2;
 /// Most memory one flush takes on at once, in bytes; it needs about as much again to sort.
@@ -249,7 +249,7 @@ impl Store for EmbeddedStore {
             return Ok(Ack { sequence: self.durable_sequence.load(Ordering::Acquire) });
         }
         let reservation = self.tiers.reserve(batch_bytes(&batch))?;
-        let is_small = batch.span_count() <= INLINE_ENCODE_SPANS;
+        let is_small = batch.longest() <= INLINE_ENCODE_ROWS;
         let encode = move || {
             let mut body = Vec::new();
             frame::encode(&batch, &mut body)

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatchReader as _};
-use arrow::datatypes::{Field, FieldRef, Schema, UInt32Type};
+use arrow::datatypes::{Schema, UInt32Type};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use parking_lot::Mutex;
@@ -29,6 +29,7 @@ use super::page_index::{Kind, PageIndex};
 use super::prune::{Lookup, Rows};
 use super::resources::Summary;
 use super::trace_ids::{self, TraceIds, TraceIdsReader};
+use crate::schema::TRACE_NUMBER;
 use crate::store::{StoreError, TimeRange};
 
 /// Most memory for footers, filters and metrics of segments that queries have used, in bytes.
@@ -158,7 +159,7 @@ impl Segment {
             return Ok(known);
         }
         let mut open = OpenSegment::load(self.file()?, self.row.table).map_err(|error| self.error(error.as_ref()))?;
-        if self.row.table == Table::Spans {
+        if self.row.table.description().indexed {
             open.open_indexes(&self.path, self.row.rows);
             open.trace_ids = list_of(&self.path, open.metadata.schema()).map_err(|error| self.error(&error))?;
         }
@@ -275,7 +276,7 @@ impl Iterator for SegmentStream {
 
 /// The list of trace ids that belongs to a file with this schema.
 fn list_of(segment: &Path, schema: &Schema) -> std::io::Result<Option<TraceIds>> {
-    schema.column_with_name("trace").map(|_| TraceIds::open(&trace_ids::path(segment))).transpose()
+    schema.column_with_name(TRACE_NUMBER).map(|_| TraceIds::open(&trace_ids::path(segment))).transpose()
 }
 
 /// Puts trace ids where a segment has numbers.
@@ -287,13 +288,10 @@ impl IdColumn {
     }
 
     fn restore(&mut self, batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
-        let Some(reader) = &mut self.0 else { return Ok(batch) };
-        let Ok(place) = batch.schema_ref().index_of("trace") else { return Ok(batch) };
-        let mut columns = batch.columns().to_vec();
-        columns[place] = reader.ids(columns[place].as_primitive::<UInt32Type>())?;
-        let mut fields: Vec<FieldRef> = batch.schema_ref().fields().iter().cloned().collect();
-        fields[place] = Arc::new(Field::new("trace_id", columns[place].data_type().clone(), false));
-        RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
+        match &mut self.0 {
+            Some(reader) => reader.restore(batch),
+            None => Ok(batch),
+        }
     }
 }
 
@@ -398,7 +396,7 @@ impl OpenSegment {
             None => ProjectionMask::all(),
             Some(columns) => {
                 let has_list = self.trace_ids.is_some();
-                let in_file = |&column| if has_list && column == "trace_id" { "trace" } else { column };
+                let in_file = |&column| if has_list && column == "trace_id" { TRACE_NUMBER } else { column };
                 ProjectionMask::columns(self.metadata.parquet_schema(), columns.iter().map(in_file))
             }
         }

@@ -1,4 +1,4 @@
-//! Writing segments: columns encoded for what they hold, spans in the order (service, name, start).
+//! Writing segments: columns encoded for what they hold, rows in the table's order.
 //!
 //! A segment is written batch by batch, so that merging large ones needs little memory. It lies in
 //! the temporary directory until it is whole and synced, and counts once the manifest names it.
@@ -6,11 +6,14 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
+use arrow::array::{Array, AsArray, UInt32Array};
 use arrow::compute::{max, min, take_record_batch};
-use arrow::datatypes::{Int32Type, Int64Type, SchemaRef};
+use arrow::datatypes::{Int32Type, Int64Type};
+use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
+use arrow::row::{RowConverter, SortField};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
@@ -21,7 +24,7 @@ use super::manifest::{SegmentRow, Table};
 use super::page_index::Kind;
 use super::trace_ids::{self, TraceIdsBuilder};
 use super::{io_error, sync_dir};
-use crate::schema::segment_schema;
+use crate::schema::TRACE_NUMBER;
 use crate::store::StoreError;
 
 /// Rows of a row group: the unit of pruning by statistics. Reading any row of it means reading its
@@ -38,22 +41,6 @@ const ZSTD_LEVEL_OF_NEW: i32 = 1;
 const ZSTD_LEVEL_OF_OLD: i32 = 3;
 /// From this merge level on segments count as old.
 const OLD_FROM_LEVEL: u32 = 2;
-/// Columns that hold distinct bytes in every row: no dictionary, and nothing for zstd to find.
-const RANDOM_COLUMNS: [&str; 2] = ["span_id", "parent_span_id"];
-/// Columns nobody prunes by statistics. An index finds traces.
-const UNPRUNED_COLUMNS: [&str; 10] = [
-    "trace",
-    "span_id",
-    "parent_span_id",
-    "detail",
-    "events",
-    "links",
-    "trace_state",
-    "attr_types",
-    "resource",
-    "scope",
-];
-
 /// Where segments are written, and what their names say of them.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SegmentPlace<'a> {
@@ -77,28 +64,27 @@ pub(super) struct SegmentWriter<'a> {
     file: String,
     temporary: PathBuf,
     writer: ArrowWriter<File>,
-    /// Of segments of spans.
     indexes: Option<IndexBuilders>,
-    trace_ids: TraceIdsBuilder,
+    /// Of a table that numbers traces.
+    trace_ids: Option<TraceIdsBuilder>,
     rows: u64,
     starts: Option<(i64, i64)>,
     services: BTreeSet<String>,
 }
 
 impl<'a> SegmentWriter<'a> {
-    pub(super) fn create(place: SegmentPlace<'a>, table: Table, schema: SchemaRef) -> Result<Self, StoreError> {
+    pub(super) fn create(place: SegmentPlace<'a>, table: Table) -> Result<Self, StoreError> {
         let (first, last) = place.sequences;
         let file = format!("{}-{first:020}-{last:020}-{}.parquet", table.as_str(), place.level);
         let temporary = place.temporary_dir.join(&file);
         let create = || -> std::io::Result<ArrowWriter<File>> {
-            let schema = if table == Table::Spans { segment_schema() } else { schema };
-            let writer = ArrowWriter::try_new(File::create(&temporary)?, schema, Some(properties(table, place.level)))?;
-            Ok(writer)
+            let properties = properties(table, place.level);
+            Ok(ArrowWriter::try_new(File::create(&temporary)?, table.segment_schema(), Some(properties))?)
         };
         let writer = create().map_err(io_error(|| format!("writing the segment {}", temporary.display())))?;
-        let indexes = (table == Table::Spans).then(|| IndexBuilders::new(PAGE_ROWS));
+        let indexes = table.description().indexed.then(|| IndexBuilders::new(PAGE_ROWS));
         let (rows, starts, services) = (0, None, BTreeSet::new());
-        let trace_ids = TraceIdsBuilder::default();
+        let trace_ids = table.description().numbers_traces.then(TraceIdsBuilder::default);
         Ok(Self { place, table, file, temporary, writer, indexes, trace_ids, rows, starts, services })
     }
 
@@ -111,21 +97,16 @@ impl<'a> SegmentWriter<'a> {
         }
         self.rows += rows.num_rows() as u64;
         add_services(&mut self.services, rows);
-        let Some(indexes) = &mut self.indexes else {
-            return self.writer.write(rows).map_err(|error| self.error(std::io::Error::other(error)));
+        if let Some(indexes) = &mut self.indexes {
+            indexes.append(rows);
+        }
+        let rows = match &mut self.trace_ids {
+            Some(trace_ids) => &trace_ids.number(rows, self.table.segment_schema()).map_err(|error| {
+                io_error(|| format!("writing the segment {}", self.temporary.display()))(std::io::Error::other(error))
+            })?,
+            None => rows,
         };
-        indexes.append(rows);
-        let rows = self.numbered(rows)?;
-        self.writer.write(&rows).map_err(|error| self.error(std::io::Error::other(error)))
-    }
-
-    /// Spans as they lie in a segment, with the number of their trace.
-    fn numbered(&mut self, rows: &RecordBatch) -> Result<RecordBatch, StoreError> {
-        let schema = segment_schema();
-        let place = rows.schema_ref().index_of("trace_id").expect("spans have the column");
-        let mut columns: Vec<ArrayRef> = rows.columns().to_vec();
-        columns[place] = std::sync::Arc::new(self.trace_ids.numbers(columns[place].as_fixed_size_binary()));
-        RecordBatch::try_new(schema, columns).map_err(|error| self.error(std::io::Error::other(error)))
+        self.writer.write(rows).map_err(|error| self.error(std::io::Error::other(error)))
     }
 
     /// Makes the file and its index durable and moves them to where segments live.
@@ -144,12 +125,18 @@ impl<'a> SegmentWriter<'a> {
                 for kind in Kind::ALL {
                     std::fs::rename(kind.path(&self.temporary), kind.path(&target))?;
                 }
-                let list = self.trace_ids.write(&trace_ids::path(&self.temporary))?;
-                std::fs::rename(trace_ids::path(&self.temporary), trace_ids::path(&target))?;
-                Ok(bytes + list)
+                Ok(bytes)
             });
             index_bytes =
                 written.map_err(io_error(|| format!("writing the indexes of {}", self.temporary.display())))?;
+        }
+        if let Some(trace_ids) = self.trace_ids.take() {
+            let list = trace_ids::path(&self.temporary);
+            let written = trace_ids.write(&list).and_then(|bytes| {
+                std::fs::rename(&list, trace_ids::path(&target))?;
+                Ok(bytes)
+            });
+            index_bytes += written.map_err(io_error(|| format!("writing {}", list.display())))?;
         }
         std::fs::rename(&self.temporary, &target)
             .and_then(|()| sync_dir(self.place.dir))
@@ -178,15 +165,18 @@ impl<'a> SegmentWriter<'a> {
 
 /// Writes rows that are already in the table's order as one segment.
 pub(super) fn write_rows(place: SegmentPlace<'_>, table: Table, rows: &RecordBatch) -> Result<SegmentRow, StoreError> {
-    let mut writer = SegmentWriter::create(place, table, rows.schema())?;
+    let mut writer = SegmentWriter::create(place, table)?;
     writer.write(rows)?;
     writer.finish()
 }
 
-/// Sorts spans and writes them as one segment.
-pub(super) fn write_spans(place: SegmentPlace<'_>, spans: &RecordBatch) -> Result<SegmentRow, StoreError> {
-    let sorted = take_record_batch(spans, &span_order(spans)).map_err(|error| StoreError::Engine(error.to_string()))?;
-    write_rows(place, Table::Spans, &sorted)
+/// The rows in the table's order.
+pub(super) fn sorted(table: Table, rows: &RecordBatch) -> Result<RecordBatch, StoreError> {
+    let order = match table {
+        Table::Spans => span_order(rows),
+        _ => row_order(rows, table.description().order),
+    };
+    order.and_then(|order| take_record_batch(rows, &order)).map_err(|error| StoreError::Engine(error.to_string()))
 }
 
 fn add_services(services: &mut BTreeSet<String>, rows: &RecordBatch) {
@@ -217,33 +207,42 @@ fn properties(table: Table, level: u32) -> WriterProperties {
         .set_data_page_row_count_limit(PAGE_ROWS)
         .set_dictionary_page_size_limit(DICTIONARY_BYTES)
         .set_write_batch_size(PAGE_ROWS);
-    if table == Table::Spans {
-        for column in RANDOM_COLUMNS {
-            let column = ColumnPath::from(column);
-            properties = properties
-                .set_column_dictionary_enabled(column.clone(), false)
-                .set_column_compression(column, Compression::UNCOMPRESSED);
-        }
-        for column in UNPRUNED_COLUMNS {
-            properties = properties.set_column_statistics_enabled(ColumnPath::from(column), EnabledStatistics::None);
-        }
-        for map in ["attrs", "attrs_num"] {
-            for part in ["key", "value"] {
-                let column = ColumnPath::from(vec![map.to_owned(), "key_value".to_owned(), part.to_owned()]);
-                properties = properties.set_column_statistics_enabled(column, EnabledStatistics::None);
-            }
-        }
+    let table = table.description();
+    for column in table.random {
+        let column = ColumnPath::from(*column);
         properties = properties
-            .set_column_dictionary_enabled(ColumnPath::from("start_ns"), false)
-            .set_column_encoding(ColumnPath::from("start_ns"), Encoding::DELTA_BINARY_PACKED)
-            .set_column_dictionary_enabled(ColumnPath::from("duration_ns"), false);
+            .set_column_dictionary_enabled(column.clone(), false)
+            .set_column_compression(column, Compression::UNCOMPRESSED);
+    }
+    for column in table.unpruned {
+        properties = properties.set_column_statistics_enabled(ColumnPath::from(*column), EnabledStatistics::None);
+    }
+    for map in table.maps {
+        for part in ["key", "value"] {
+            let column = ColumnPath::from(vec![(*map).to_owned(), "key_value".to_owned(), part.to_owned()]);
+            properties = properties.set_column_statistics_enabled(column, EnabledStatistics::None);
+        }
+    }
+    for column in table.rising {
+        properties = properties
+            .set_column_dictionary_enabled(ColumnPath::from(*column), false)
+            .set_column_encoding(ColumnPath::from(*column), Encoding::DELTA_BINARY_PACKED);
+    }
+    if table.numbers_traces {
+        let column = ColumnPath::from(TRACE_NUMBER);
+        properties = properties
+            .set_column_dictionary_enabled(column.clone(), false)
+            .set_column_statistics_enabled(column, EnabledStatistics::None);
+    }
+    for column in table.various {
+        properties = properties.set_column_dictionary_enabled(ColumnPath::from(*column), false);
     }
     properties.build()
 }
 
 /// The rows by (service, name, start). Text is ranked once per distinct value, so that sorting
 /// compares numbers.
-fn span_order(spans: &RecordBatch) -> UInt32Array {
+fn span_order(spans: &RecordBatch) -> Result<UInt32Array, ArrowError> {
     let ranks = |name: &str| -> Vec<u32> {
         let column = spans.column_by_name(name).expect("the schema has the column").as_dictionary::<Int32Type>();
         let values = column.values().as_string::<i32>();
@@ -262,5 +261,18 @@ fn span_order(spans: &RecordBatch) -> UInt32Array {
         .map(|(row, ((&service, &name), &start))| (u64::from(service) << 32 | u64::from(name), start, row))
         .collect();
     order.sort_unstable();
-    order.into_iter().map(|(_, _, row)| row).collect()
+    Ok(order.into_iter().map(|(_, _, row)| row).collect())
+}
+
+/// The rows by these columns; equal ones stay in the order they came in.
+fn row_order(rows: &RecordBatch, columns: &[&str]) -> Result<UInt32Array, ArrowError> {
+    let columns = columns
+        .iter()
+        .map(|name| rows.schema_ref().index_of(name).map(|index| Arc::clone(rows.column(index))))
+        .collect::<Result<Vec<_>, _>>()?;
+    let fields = columns.iter().map(|column| SortField::new(column.data_type().clone())).collect();
+    let keys = RowConverter::new(fields)?.convert_columns(&columns)?;
+    let mut order: Vec<u32> = (0u32..).take(rows.num_rows()).collect();
+    order.sort_unstable_by(|&left, &right| (keys.row(left as usize), left).cmp(&(keys.row(right as usize), right)));
+    Ok(order.into())
 }

@@ -16,10 +16,15 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{Array as _, ArrayRef, FixedSizeBinaryArray, UInt32Array};
+use arrow::array::{Array as _, ArrayRef, AsArray as _, FixedSizeBinaryArray, UInt32Array};
+use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef, UInt32Type};
+use arrow::error::ArrowError;
+use arrow::record_batch::RecordBatch;
 use indexmap::IndexSet;
 use pitviper_model::TraceId;
 use rustc_hash::{FxBuildHasher, FxHashMap};
+
+use crate::schema::TRACE_NUMBER;
 
 const MAGIC: &[u8; 4] = b"PVTI";
 const VERSION: u32 = 1;
@@ -45,8 +50,15 @@ pub(super) fn path(segment: &Path) -> PathBuf {
 pub(super) struct TraceIdsBuilder(IndexSet<TraceId, FxBuildHasher>);
 
 impl TraceIdsBuilder {
-    /// The numbers of the traces of rows that go on in the segment's order.
-    pub(super) fn numbers(&mut self, ids: &FixedSizeBinaryArray) -> UInt32Array {
+    /// Rows that go on in the segment's order, as its file holds them.
+    pub(super) fn number(&mut self, rows: &RecordBatch, schema: SchemaRef) -> Result<RecordBatch, ArrowError> {
+        let place = schema.index_of(TRACE_NUMBER)?;
+        let mut columns = rows.columns().to_vec();
+        columns[place] = Arc::new(self.numbers(columns[place].as_fixed_size_binary()));
+        RecordBatch::try_new(schema, columns)
+    }
+
+    fn numbers(&mut self, ids: &FixedSizeBinaryArray) -> UInt32Array {
         let number = |row| {
             let id = TraceId::from_slice(ids.value(row)).unwrap_or_default();
             u32::try_from(self.0.insert_full(id).0).expect("a segment has fewer than 2^32 rows")
@@ -114,11 +126,6 @@ impl TraceIds {
         Ok(Self { file: Arc::new(file), count })
     }
 
-    /// How many traces there are.
-    pub(super) fn len(&self) -> usize {
-        self.count
-    }
-
     /// A reader with blocks of its own.
     pub(super) fn reader(&self) -> TraceIdsReader {
         TraceIdsReader { list: self.clone(), ids: FxHashMap::default(), numbers: FxHashMap::default() }
@@ -180,6 +187,19 @@ impl TraceIdsReader {
         Ok(None)
     }
 
+    /// Rows of the segment's file with the ids in place of their numbers.
+    ///
+    /// # Errors
+    /// As [`TraceIdsReader::ids`].
+    pub(super) fn restore(&mut self, rows: RecordBatch) -> Result<RecordBatch, ArrowError> {
+        let Ok(place) = rows.schema_ref().index_of(TRACE_NUMBER) else { return Ok(rows) };
+        let mut columns = rows.columns().to_vec();
+        columns[place] = self.ids(columns[place].as_primitive::<UInt32Type>())?;
+        let mut fields: Vec<FieldRef> = rows.schema_ref().fields().iter().cloned().collect();
+        fields[place] = Arc::new(Field::new("trace_id", columns[place].data_type().clone(), false));
+        RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
+    }
+
     /// The ids of these numbers, in their order.
     ///
     /// # Errors
@@ -235,7 +255,6 @@ fn kept(
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::AsArray as _;
     use proptest::prelude::*;
 
     use super::*;
@@ -316,7 +335,7 @@ mod tests {
         let path = dir.path().join("x");
         write(&path, &[id(1)]);
         let list = TraceIds::open(&path).unwrap();
-        assert_eq!(list.len(), 1);
+        assert_eq!(list.count, 1);
         let error = list.reader().ids(&UInt32Array::from(vec![1])).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidData);
     }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use arrow::array::builder::{ArrayBuilder, Float64Builder, StringBuilder};
 use arrow::array::{
-    Array, ArrayRef, DictionaryArray, FixedSizeBinaryArray, Int32Array, MapArray, StringArray, StructArray,
+    Array, ArrayRef, AsArray, DictionaryArray, FixedSizeBinaryArray, Int32Array, MapArray, StringArray, StructArray,
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Int32Type};
+use arrow::record_batch::RecordBatch;
 use pitviper_model::{Attributes, Resource, Scope, Value};
 use rustc_hash::FxHashMap;
 
@@ -99,6 +100,18 @@ impl TextDictionary {
 fn dictionary(keys: Vec<i32>, values: StringArray) -> ArrayRef {
     let array = DictionaryArray::<Int32Type>::try_new(Int32Array::from(keys), Arc::new(values));
     Arc::new(array.expect("keys were handed out in the order of the values"))
+}
+
+/// One column of several batches, each text kept once.
+pub(super) fn concat_dictionaries(batches: &[&RecordBatch], index: usize) -> ArrayRef {
+    let rows = batches.iter().map(|batch| batch.num_rows()).sum();
+    let mut merged = TextDictionary::with_capacity(rows);
+    for batch in batches {
+        let array = batch.column(index).as_dictionary::<Int32Type>();
+        let texts = array.values().as_string::<i32>().iter().map(Option::unwrap_or_default);
+        merged.append_all(texts, array.keys().values());
+    }
+    merged.finish()
 }
 
 /// The columns that follow from the resource. Spans of one resource come one after the other, so

@@ -12,15 +12,18 @@ mod json;
 mod span_metrics;
 mod spans;
 mod spans_read;
+mod table;
 
+use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
 pub use span_metrics::{SpanMetricKey, SpanMetricsBuilder};
 pub use spans::SpansBuilder;
 
-pub(crate) use span_metrics::{SpanMetricsRows, read_span_metrics, span_metrics_schema};
-pub(crate) use spans::{concat_spans, segment_schema, spans_schema};
+pub(crate) use span_metrics::{SpanMetricsRows, read_span_metrics};
+pub(crate) use spans::spans_schema;
 pub(crate) use spans_read::{WATERFALL_COLUMNS, read_resource, read_scope, read_spans, read_waterfall};
+pub(crate) use table::{SameKey, Signal, TRACE_NUMBER, Table};
 
 /// Version of the tables and of the files' layout. A data directory of a newer version is refused.
 pub const SCHEMA_VERSION: u32 = 3;
@@ -35,29 +38,69 @@ pub const MAX_START_TIME_UNIX_NANO: u64 = i64::MAX as u64 - 1;
 /// What one request to the server wants kept. All of it becomes durable, or none.
 #[derive(Debug, Clone, Default)]
 pub struct WriteBatch {
-    pub(crate) spans: Option<RecordBatch>,
-    pub(crate) span_metrics: Option<RecordBatch>,
+    /// The rows of each table that has any, by table.
+    rows: Vec<(Table, RecordBatch)>,
 }
 
 impl WriteBatch {
     /// Closes the builders into one write.
     #[must_use]
     pub fn new(spans: SpansBuilder, span_metrics: SpanMetricsBuilder) -> Self {
-        Self {
-            spans: (!spans.is_empty()).then(|| spans.finish()),
-            span_metrics: (!span_metrics.is_empty()).then(|| span_metrics.finish()),
+        let mut write = Self::default();
+        if !spans.is_empty() {
+            write.set(Table::Spans, spans.finish());
         }
+        if !span_metrics.is_empty() {
+            write.set(Table::SpanMetrics, span_metrics.finish());
+        }
+        write
     }
 
     /// How many spans it holds.
     #[must_use]
     pub fn span_count(&self) -> usize {
-        self.spans.as_ref().map_or(0, RecordBatch::num_rows)
+        self.get(Table::Spans).map_or(0, RecordBatch::num_rows)
     }
 
     /// Whether it holds nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.spans.is_none() && self.span_metrics.is_none()
+        self.rows.is_empty()
+    }
+
+    /// The rows of a table, if it has any.
+    pub(crate) fn get(&self, table: Table) -> Option<&RecordBatch> {
+        self.rows.iter().find(|(of, _)| *of == table).map(|(_, rows)| rows)
+    }
+
+    /// The tables it has rows of, with the rows.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Table, &RecordBatch)> {
+        self.rows.iter().map(|(table, rows)| (*table, rows))
+    }
+
+    /// Puts rows in the place of a table's.
+    pub(crate) fn set(&mut self, table: Table, rows: RecordBatch) {
+        let place = self.rows.partition_point(|(of, _)| *of < table);
+        match self.rows.get_mut(place) {
+            Some((of, known)) if *of == table => *known = rows,
+            _ => self.rows.insert(place, (table, rows)),
+        }
+    }
+
+    /// How many rows there are of the table that has most.
+    pub(crate) fn longest(&self) -> usize {
+        self.rows.iter().map(|(_, rows)| rows.num_rows()).max().unwrap_or_default()
+    }
+
+    /// Puts writes together, in order.
+    pub(crate) fn concat<'a>(writes: impl Iterator<Item = &'a Self> + Clone) -> Result<Self, ArrowError> {
+        let mut all = Self::default();
+        for table in Table::ALL {
+            let rows: Vec<&RecordBatch> = writes.clone().filter_map(|write| write.get(table)).collect();
+            if !rows.is_empty() {
+                all.set(table, table.concat(&rows)?);
+            }
+        }
+        Ok(all)
     }
 }

@@ -4,13 +4,11 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::sync::{Arc, LazyLock};
 
+use arrow::array::ArrayRef;
 use arrow::array::builder::{
     BooleanBuilder, Int64Builder, StringBuilder, UInt8Builder, UInt16Builder, UInt32Builder, UInt64Builder,
 };
-use arrow::array::{ArrayRef, AsArray};
-use arrow::compute::concat;
-use arrow::datatypes::{DataType, Field, FieldRef, Int32Type, Schema, SchemaRef};
-use arrow::error::ArrowError;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use pitviper_model::{Attributes, Event, Link, Resource, Scope, Span};
 
@@ -65,20 +63,6 @@ static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
 /// The columns of `spans`.
 pub(crate) fn spans_schema() -> SchemaRef {
     Arc::clone(&SCHEMA)
-}
-
-/// The columns of `spans` as they lie in a segment: beside it is the list of its trace ids, and a row
-/// holds the number of its own.
-static SEGMENT_SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
-    let in_segment = |field: &FieldRef| match field.name().as_str() {
-        "trace_id" => Arc::new(Field::new("trace", DataType::UInt32, false)),
-        _ => Arc::clone(field),
-    };
-    Arc::new(Schema::new(SCHEMA.fields().iter().map(in_segment).collect::<Vec<_>>()))
-});
-
-pub(crate) fn segment_schema() -> SchemaRef {
-    Arc::clone(&SEGMENT_SCHEMA)
 }
 
 /// Turns spans into rows.
@@ -312,31 +296,4 @@ fn one_line(text: &str) -> Cow<'_, str> {
     } else {
         Cow::Borrowed(text)
     }
-}
-
-/// Puts batches together. Dictionaries are merged, so that a text is kept once however many batches
-/// repeat it.
-pub(crate) fn concat_spans(batches: &[&RecordBatch]) -> Result<RecordBatch, ArrowError> {
-    let schema = spans_schema();
-    let columns = schema
-        .fields()
-        .iter()
-        .enumerate()
-        .map(|(index, field)| match field.data_type() {
-            DataType::Dictionary(..) => Ok(concat_dictionaries(batches, index)),
-            _ => concat(&batches.iter().map(|batch| batch.column(index).as_ref()).collect::<Vec<_>>()),
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    RecordBatch::try_new(schema, columns)
-}
-
-fn concat_dictionaries(batches: &[&RecordBatch], index: usize) -> ArrayRef {
-    let rows = batches.iter().map(|batch| batch.num_rows()).sum();
-    let mut merged = TextDictionary::with_capacity(rows);
-    for batch in batches {
-        let array = batch.column(index).as_dictionary::<Int32Type>();
-        let texts = array.values().as_string::<i32>().iter().map(Option::unwrap_or_default);
-        merged.append_all(texts, array.keys().values());
-    }
-    merged.finish()
 }

@@ -261,7 +261,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::schema::{MAX_START_TIME_UNIX_NANO, SpansBuilder, concat_spans};
+    use crate::schema::{MAX_START_TIME_UNIX_NANO, SpansBuilder, Table};
 
     fn text() -> impl Strategy<Value = String> {
         prop_oneof!["\\PC{0,12}", Just("$map".to_owned()), Just("$bytes".to_owned()), ".{0,6}"]
@@ -366,7 +366,7 @@ mod tests {
         #[test]
         fn spans_of_merged_batches_come_back_as_they_were(parts in vec(vec(stored(), 1..4), 1..4)) {
             let batches: Vec<RecordBatch> = parts.iter().map(|part| rows(part)).collect();
-            let merged = concat_spans(&batches.iter().collect::<Vec<_>>()).unwrap();
+            let merged = Table::Spans.concat(&batches.iter().collect::<Vec<_>>()).unwrap();
             prop_assert_eq!(read_spans(&merged).unwrap(), parts.concat());
         }
     }

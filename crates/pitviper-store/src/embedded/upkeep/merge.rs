@@ -10,10 +10,6 @@ use arrow::row::{RowConverter, Rows, SortField};
 
 /// Rows handed on at a time.
 const OUTPUT_ROWS: usize = 8_192;
-/// The columns that segments of spans are sorted by.
-pub(super) const SPAN_ORDER: [&str; 3] = ["service", "name", "start_ns"];
-/// The columns that segments of metrics are sorted by.
-pub(super) const METRIC_ORDER: [&str; 3] = ["service", "name", "bucket_start_ns"];
 
 /// One sorted input.
 struct Input<R> {
@@ -26,7 +22,7 @@ struct Input<R> {
 
 /// The merge of several sorted inputs, as batches.
 pub(super) struct Merge<R> {
-    order: [&'static str; 3],
+    order: &'static [&'static str],
     inputs: Vec<Input<R>>,
     /// Batches that rows of the next output lie in.
     held: Vec<RecordBatch>,
@@ -35,7 +31,7 @@ pub(super) struct Merge<R> {
 }
 
 impl<R: Iterator<Item = Result<RecordBatch, ArrowError>>> Merge<R> {
-    pub(super) fn new(readers: Vec<R>, schema: &SchemaRef, order: [&'static str; 3]) -> Result<Self, ArrowError> {
+    pub(super) fn new(readers: Vec<R>, schema: &SchemaRef, order: &'static [&'static str]) -> Result<Self, ArrowError> {
         let fields = order
             .iter()
             .map(|name| Ok(SortField::new(schema.field_with_name(name)?.data_type().clone())))

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant, SystemTime};
 use rustc_hash::FxHashSet;
 use tokio::sync::oneshot;
 
-use self::merge::{METRIC_ORDER, Merge, SPAN_ORDER};
+use self::merge::Merge;
 pub use self::plan::Retention;
 use self::plan::{Eagerness, Reason};
 use self::roll_up::Fold;
@@ -27,7 +27,7 @@ use super::flush::FlushContext;
 use super::manifest::{SegmentRow, Table};
 use super::segment::Segment;
 use super::segment_write::{SegmentPlace, SegmentWriter};
-use crate::schema::{span_metrics_schema, spans_schema};
+use crate::schema::SameKey;
 use crate::store::StoreError;
 
 /// How often the segments are looked at.
@@ -236,13 +236,14 @@ fn write_merged(
     now_ns: i64,
 ) -> Result<SegmentRow, StoreError> {
     let table = inputs[0].row.table;
-    let (schema, order, mut fold) = match table {
-        Table::Spans => (spans_schema(), SPAN_ORDER, None),
-        Table::SpanMetrics => (span_metrics_schema(), METRIC_ORDER, Some(Fold::new(context.roll_up, now_ns))),
+    let (schema, order) = (table.schema(), table.description().order);
+    let mut fold = match table.description().same_key {
+        SameKey::Kept => None,
+        SameKey::AddedUp => Some(Fold::new(context.roll_up, now_ns)),
     };
     let readers = inputs.iter().map(|input| input.stream()).collect::<Result<Vec<_>, _>>()?;
     let mut merge = Merge::new(readers, &schema, order).map_err(engine)?;
-    let mut writer = SegmentWriter::create(place, table, schema)?;
+    let mut writer = SegmentWriter::create(place, table)?;
     let mut pace = Pace::new(context);
     while let Some(rows) = merge.next().map_err(engine)? {
         match &mut fold {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::roll_up::RollUp;
 use crate::embedded::manifest::{SegmentRow, Table};
+use crate::schema::Signal;
 
 /// Segments of one level that become one of the next.
 const FAN_IN: usize = 8;
@@ -17,10 +18,6 @@ const FAN_IN: usize = 8;
 const MAX_FAN_IN: usize = 16;
 /// Leftovers of a past day that are put together.
 const FAN_IN_OF_PAST: usize = 4;
-/// Most rows of a merged segment. Larger ones would not be pruned better, and take long to rewrite.
-const MAX_SPAN_ROWS: u64 = 8_000_000;
-/// The same for metrics, of which queries hold whole segments in memory.
-const MAX_METRIC_ROWS: u64 = 2_000_000;
 /// How long after its end a day counts as past: late spans are usually in by then.
 const SETTLE_NS: i64 = HOUR_NS;
 const MINUTE_NS: i64 = 60 * 1_000_000_000;
@@ -38,10 +35,7 @@ pub(super) enum Eagerness {
 }
 
 fn max_rows(table: Table) -> u64 {
-    match table {
-        Table::Spans => MAX_SPAN_ROWS,
-        Table::SpanMetrics => MAX_METRIC_ROWS,
-    }
+    table.description().max_rows
 }
 
 /// The time within which segments are merged. Of metrics in narrow buckets there are many, and
@@ -50,7 +44,7 @@ fn part_ns(segment: &SegmentRow) -> i64 {
     match segment.table {
         Table::SpanMetrics if segment.bucket_ns < MINUTE_NS => HOUR_NS,
         Table::SpanMetrics if segment.bucket_ns >= HOUR_NS => MONTH_NS,
-        Table::SpanMetrics | Table::Spans => DAY_NS,
+        _ => DAY_NS,
     }
 }
 
@@ -127,6 +121,15 @@ impl Default for Retention {
     }
 }
 
+impl Retention {
+    fn of(&self, signal: Signal) -> Duration {
+        match signal {
+            Signal::Spans => self.spans,
+            Signal::SpanMetrics => self.span_metrics,
+        }
+    }
+}
+
 /// Why a segment goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reason {
@@ -140,11 +143,8 @@ pub(super) fn expired<'a>(
     now_ns: i64,
     retention: &Retention,
 ) -> Vec<(&'a SegmentRow, Reason)> {
-    let oldest_of = |table| {
-        let age = match table {
-            Table::Spans => retention.spans,
-            Table::SpanMetrics => retention.span_metrics,
-        };
+    let oldest_of = |table: Table| {
+        let age = retention.of(table.description().signal);
         now_ns.saturating_sub(i64::try_from(age.as_nanos()).unwrap_or(i64::MAX))
     };
     let (old, mut kept): (Vec<_>, Vec<_>) =
@@ -153,7 +153,7 @@ pub(super) fn expired<'a>(
     let mut bytes: u64 = kept.iter().map(|segment| segment.disk_bytes()).sum();
     let limit = retention.max_bytes.unwrap_or(u64::MAX);
     kept.sort_by_key(|segment| segment.max_start_ns);
-    for segment in kept.into_iter().filter(|segment| segment.table == Table::Spans) {
+    for segment in kept.into_iter().filter(|segment| segment.table.description().goes_by_size) {
         if bytes <= limit {
             break;
         }
@@ -167,6 +167,8 @@ pub(super) fn expired<'a>(
 mod tests {
     use super::*;
     use crate::schema::METRIC_BUCKET_NS;
+
+    const MAX_SPAN_ROWS: u64 = 8_000_000;
 
     fn segment(number: u64, level: u32, rows: u64, start_ns: i64) -> SegmentRow {
         SegmentRow {
