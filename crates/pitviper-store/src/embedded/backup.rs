@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use rustc_hash::FxHashSet;
 
 use super::manifest::{Manifest, SegmentRow};
-use super::page_index::Kind;
+use super::segment::beside;
 use super::wal::{HEADER_BYTES, check_header, log_files, whole_bytes};
 use super::{io_error, sync_dir};
 use crate::store::StoreError;
@@ -155,9 +155,9 @@ fn take_all(
         }
         let (source, target) = (from.join(&row.file), to.join(&row.file));
         // What lies beside a segment goes before it does, so while the segment is there all of it was.
-        // A missing one costs time and no rows.
-        for kind in Kind::ALL {
-            take(&kind.path(&source), &kind.path(&target), report)?;
+        // A missing index costs time and no rows.
+        for (source, target) in beside(&source).zip(beside(&target)) {
+            take(&source, &target, report)?;
         }
         if !take(&source, &target, report)? {
             return Ok(false);
@@ -196,10 +196,7 @@ fn take(from: &Path, to: &Path, report: &mut BackupReport) -> Result<bool, Store
 
 /// Lets go of what an earlier snapshot named and the last one does not.
 fn remove_others(dir: &Path, rows: &[SegmentRow]) -> Result<(), StoreError> {
-    let known: FxHashSet<PathBuf> = rows
-        .iter()
-        .map(|row| dir.join(&row.file))
-        .flat_map(|path| Kind::ALL.map(|kind| kind.path(&path)).into_iter().chain([path]))
-        .collect();
+    let known: FxHashSet<PathBuf> =
+        rows.iter().map(|row| dir.join(&row.file)).flat_map(|path| beside(&path).chain([path])).collect();
     super::remove_others(dir, &known)
 }

@@ -28,6 +28,7 @@ mod scan;
 mod search;
 mod segment;
 mod segment_write;
+mod trace_ids;
 mod traces;
 mod upkeep;
 mod wal;
@@ -53,9 +54,8 @@ pub use self::doctor::{Diagnosis, Examination, Finding, Lost, Severity, examine}
 use self::flush::{FlushContext, Flusher};
 use self::hot::{FlushPolicy, Snapshot, Tiers, batch_bytes};
 use self::manifest::{Manifest, SegmentRow, Table};
-use self::page_index::Kind;
 use self::search::Engine;
-use self::segment::{Segment, SegmentCache};
+use self::segment::{Segment, SegmentCache, beside};
 pub use self::upkeep::{Retention, RollUp};
 use self::upkeep::{Upkeep, UpkeepContext};
 use self::wal::{Wal, WalGauges};
@@ -181,11 +181,8 @@ impl EmbeddedStore {
         refuse_lost_manifest(dir, &segments_dir)?;
         let manifest = Manifest::open(&dir.join("manifest.sqlite"))?;
         let rows = manifest.segments()?;
-        let known: FxHashSet<PathBuf> = rows
-            .iter()
-            .map(|row| segments_dir.join(&row.file))
-            .flat_map(|path| Kind::ALL.map(|kind| kind.path(&path)).into_iter().chain([path]))
-            .collect();
+        let known: FxHashSet<PathBuf> =
+            rows.iter().map(|row| segments_dir.join(&row.file)).flat_map(|path| beside(&path).chain([path])).collect();
         remove_others(&segments_dir, &known)?;
         remove_others(&temporary_dir, &FxHashSet::default())?;
         report_missing(dir, &segments_dir, &rows)?;

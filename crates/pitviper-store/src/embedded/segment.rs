@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use arrow::array::{Array, AsArray, BooleanArray};
+use arrow::array::{Array, AsArray, BooleanArray, RecordBatchReader as _};
+use arrow::datatypes::{Schema, UInt32Type};
+use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use parking_lot::Mutex;
 use parquet::arrow::ProjectionMask;
@@ -29,6 +31,8 @@ use super::page_index::{Kind, PageIndex};
 use super::prune::{Lookup, Rows};
 use super::resources::Summary;
 use super::scan::bounds::PageBounds;
+use super::trace_ids::{self, TraceIds, TraceIdsReader};
+use crate::schema::TRACE_NUMBER;
 use crate::store::{StoreError, TimeRange};
 
 /// Most memory for footers, filters and metrics of segments that queries have used, in bytes.
@@ -56,6 +60,8 @@ pub(super) struct OpenSegment {
     pub(super) bounds: PageBounds,
     /// In the order of [`Kind::ALL`].
     indexes: [Option<PageIndex>; 2],
+    /// Of spans; none in a segment of before schema version 3, whose rows hold the ids themselves.
+    trace_ids: Option<TraceIds>,
     /// All rows of a metrics segment; none of others.
     pub(super) rows: Vec<RecordBatch>,
     bytes: usize,
@@ -167,6 +173,7 @@ impl Segment {
         let mut open = OpenSegment::load(file, self.row.table).map_err(|error| self.error(error.as_ref()))?;
         if self.row.table.description().indexed {
             open.open_indexes(&self.path, self.row.rows);
+            open.trace_ids = list_of(&self.path, open.metadata.schema()).map_err(|error| self.error(&error))?;
         }
         let open = Arc::new(open);
         self.cache.put(&self.row.file, Arc::clone(&open));
@@ -185,7 +192,7 @@ impl Segment {
     pub(super) fn read(&self, columns: &[&str]) -> Result<Vec<RecordBatch>, StoreError> {
         let open = self.open()?;
         let builder = open.reader().with_projection(open.projection(Some(columns)));
-        collect(builder).map_err(|error| self.error(error.as_ref()))
+        open.collect(builder).map_err(|error| self.error(error.as_ref()))
     }
 
     /// All rows, from memory when they were read before. For the small table of metrics.
@@ -206,9 +213,12 @@ impl Segment {
         if rows.as_ref().is_some_and(Vec::is_empty) {
             return Ok(Vec::new());
         }
-        let wanted = Arc::clone(traces);
+        let wanted = open.wanted(traces).map_err(|error| self.error(&error))?;
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
         let is_wanted = ArrowPredicateFn::new(open.projection(Some(&["trace_id"])), move |batch: RecordBatch| {
-            Ok(trace_mask(batch.column(0).as_ref(), &wanted))
+            Ok(wanted.mask(batch.column(0).as_ref()))
         });
         let mut builder = open.reader();
         if let Some(rows) = rows {
@@ -217,7 +227,7 @@ impl Segment {
         let builder = builder
             .with_row_filter(RowFilter::new(vec![Box::new(is_wanted)]))
             .with_projection(open.projection(columns));
-        collect(builder).map_err(|error| self.error(error.as_ref()))
+        open.collect(builder).map_err(|error| self.error(error.as_ref()))
     }
 
     /// Reads these columns, or all, of these rows. Of row groups that have none of them nothing is read.
@@ -231,14 +241,15 @@ impl Segment {
             return Ok(Vec::new());
         }
         let builder = open.select(open.reader(), rows).with_projection(open.projection(columns));
-        collect(builder).map_err(|error| self.error(error.as_ref()))
+        open.collect(builder).map_err(|error| self.error(error.as_ref()))
     }
 
     /// Reads all rows in order, without keeping anything in the cache.
-    pub(super) fn stream(&self) -> Result<ParquetRecordBatchReader, StoreError> {
+    pub(super) fn stream(&self) -> Result<SegmentStream, StoreError> {
         let reader = ParquetRecordBatchReaderBuilder::try_new(self.file()?)
-            .and_then(|builder| builder.with_batch_size(READ_BATCH_ROWS).build());
-        reader.map_err(|error| self.error(&error))
+            .and_then(|builder| builder.with_batch_size(READ_BATCH_ROWS).build())
+            .map_err(|error| self.error(&error))?;
+        SegmentStream::new(&self.path, reader).map_err(|error| self.error(&error))
     }
 }
 
@@ -248,8 +259,8 @@ impl Drop for Segment {
             return;
         }
         self.cache.forget(&self.row.file);
-        for path in Kind::ALL.map(|kind| kind.path(&self.path)).iter().chain([&self.path]) {
-            if let Err(error) = std::fs::remove_file(path)
+        for path in beside(&self.path).chain([self.path.clone()]) {
+            if let Err(error) = std::fs::remove_file(&path)
                 && error.kind() != ErrorKind::NotFound
             {
                 tracing::warn!(path = %path.display(), %error, "could not remove a file; the next start will");
@@ -261,8 +272,81 @@ impl Drop for Segment {
 /// What went wrong with a file's contents: one of the reader's two kinds of error.
 type ReadError = Box<dyn std::error::Error + Send + Sync>;
 
-fn collect(builder: ParquetRecordBatchReaderBuilder<PageFile>) -> Result<Vec<RecordBatch>, ReadError> {
-    Ok(builder.with_batch_size(READ_BATCH_ROWS).build()?.collect::<Result<_, _>>()?)
+/// All that may lie beside a segment's file, and goes where it goes.
+pub(super) fn beside(segment: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    Kind::ALL.map(|kind| kind.path(segment)).into_iter().chain([trace_ids::path(segment)])
+}
+
+/// Rows of a segment's file, batch by batch, with trace ids where it has numbers.
+pub(super) struct SegmentStream {
+    reader: ParquetRecordBatchReader,
+    ids: IdColumn,
+}
+
+impl SegmentStream {
+    /// # Errors
+    /// When the file numbers traces and the list beside it cannot be read.
+    pub(super) fn new(segment: &Path, reader: ParquetRecordBatchReader) -> std::io::Result<Self> {
+        let list = list_of(segment, reader.schema().as_ref())?;
+        Ok(Self { reader, ids: IdColumn::new(list.as_ref()) })
+    }
+}
+
+impl Iterator for SegmentStream {
+    type Item = Result<RecordBatch, ArrowError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        Some(self.reader.next()?.and_then(|batch| self.ids.restore(batch)))
+    }
+}
+
+/// The list of trace ids that belongs to a file with this schema.
+fn list_of(segment: &Path, schema: &Schema) -> std::io::Result<Option<TraceIds>> {
+    schema.column_with_name(TRACE_NUMBER).map(|_| TraceIds::open(&trace_ids::path(segment))).transpose()
+}
+
+/// Puts trace ids where a segment has numbers.
+struct IdColumn(Option<TraceIdsReader>);
+
+impl IdColumn {
+    fn new(list: Option<&TraceIds>) -> Self {
+        Self(list.map(TraceIds::reader))
+    }
+
+    fn restore(&mut self, batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
+        match &mut self.0 {
+            Some(reader) => reader.restore(batch),
+            None => Ok(batch),
+        }
+    }
+}
+
+/// The traces that are looked for, as a segment's rows name them.
+enum Wanted {
+    Ids(Arc<FxHashSet<TraceId>>),
+    Numbers(FxHashSet<u32>),
+}
+
+impl Wanted {
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Ids(ids) => ids.is_empty(),
+            Self::Numbers(numbers) => numbers.is_empty(),
+        }
+    }
+
+    fn mask(&self, traces: &dyn Array) -> BooleanArray {
+        match self {
+            Self::Ids(ids) => trace_mask(traces, ids),
+            Self::Numbers(wanted) => {
+                // Most look-ups are for one trace, and a comparison is far cheaper than a hash.
+                let single = (wanted.len() == 1).then(|| wanted.iter().copied().next()).flatten();
+                let numbers = traces.as_primitive::<UInt32Type>().values().iter();
+                let is_wanted = |number| Some(single.map_or_else(|| wanted.contains(number), |only| *number == only));
+                numbers.map(is_wanted).collect()
+            }
+        }
+    }
 }
 
 /// Which rows belong to one of the traces.
@@ -287,9 +371,9 @@ impl OpenSegment {
         let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
         let metadata = ArrowReaderMetadata::try_new(metadata, options)?;
         let bytes = metadata.metadata().memory_size() + bounds.memory_size();
-        let mut open = Self { file, metadata, bounds, indexes: [None, None], rows: Vec::new(), bytes };
+        let mut open = Self { file, metadata, bounds, indexes: [None, None], trace_ids: None, rows: Vec::new(), bytes };
         if table == Table::SpanMetrics {
-            open.rows = collect(open.reader())?;
+            open.rows = open.collect(open.reader())?;
             open.bytes += open.rows.iter().map(RecordBatch::get_array_memory_size).sum::<usize>();
         }
         Ok(open)
@@ -340,6 +424,20 @@ impl OpenSegment {
         builder.with_row_groups(groups).with_row_selection(selection)
     }
 
+    fn collect(&self, builder: ParquetRecordBatchReaderBuilder<PageFile>) -> Result<Vec<RecordBatch>, ReadError> {
+        let mut ids = IdColumn::new(self.trace_ids.as_ref());
+        let reader = builder.with_batch_size(READ_BATCH_ROWS).build()?;
+        Ok(reader.map(|batch| ids.restore(batch?)).collect::<Result<_, _>>()?)
+    }
+
+    /// How rows name those of the traces that the segment holds.
+    fn wanted(&self, traces: &Arc<FxHashSet<TraceId>>) -> std::io::Result<Wanted> {
+        let Some(list) = &self.trace_ids else { return Ok(Wanted::Ids(Arc::clone(traces))) };
+        let mut reader = list.reader();
+        let numbers = traces.iter().filter_map(|trace| reader.number(*trace).transpose()).collect::<Result<_, _>>()?;
+        Ok(Wanted::Numbers(numbers))
+    }
+
     /// Opens the indexes that are there. Without one, whole segments are read.
     fn open_indexes(&mut self, segment: &Path, rows: u64) {
         for (kind, slot) in Kind::ALL.into_iter().zip(&mut self.indexes) {
@@ -371,7 +469,11 @@ impl OpenSegment {
     fn projection(&self, columns: Option<&[&str]>) -> ProjectionMask {
         match columns {
             None => ProjectionMask::all(),
-            Some(columns) => ProjectionMask::columns(self.metadata.parquet_schema(), columns.iter().copied()),
+            Some(columns) => {
+                let has_list = self.trace_ids.is_some();
+                let in_file = |&column| if has_list && column == "trace_id" { TRACE_NUMBER } else { column };
+                ProjectionMask::columns(self.metadata.parquet_schema(), columns.iter().map(in_file))
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, UInt32Array};
 use arrow::compute::{max, min, take_record_batch};
-use arrow::datatypes::{Int32Type, Int64Type, SchemaRef};
+use arrow::datatypes::{Int32Type, Int64Type};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use arrow::row::{RowConverter, SortField};
@@ -22,7 +22,9 @@ use parquet::schema::types::ColumnPath;
 use super::indexes::IndexBuilders;
 use super::manifest::{SegmentRow, Table};
 use super::page_index::Kind;
+use super::trace_ids::{self, TraceIdsBuilder};
 use super::{io_error, sync_dir};
+use crate::schema::TRACE_NUMBER;
 use crate::store::StoreError;
 
 /// Rows of a row group: the unit of pruning by statistics. Reading any row of it means reading its
@@ -63,24 +65,27 @@ pub(super) struct SegmentWriter<'a> {
     temporary: PathBuf,
     writer: ArrowWriter<File>,
     indexes: Option<IndexBuilders>,
+    /// Of a table that numbers traces.
+    trace_ids: Option<TraceIdsBuilder>,
     rows: u64,
     starts: Option<(i64, i64)>,
     services: BTreeSet<String>,
 }
 
 impl<'a> SegmentWriter<'a> {
-    pub(super) fn create(place: SegmentPlace<'a>, table: Table, schema: SchemaRef) -> Result<Self, StoreError> {
+    pub(super) fn create(place: SegmentPlace<'a>, table: Table) -> Result<Self, StoreError> {
         let (first, last) = place.sequences;
         let file = format!("{}-{first:020}-{last:020}-{}.parquet", table.as_str(), place.level);
         let temporary = place.temporary_dir.join(&file);
         let create = || -> std::io::Result<ArrowWriter<File>> {
-            let writer = ArrowWriter::try_new(File::create(&temporary)?, schema, Some(properties(table, place.level)))?;
-            Ok(writer)
+            let properties = properties(table, place.level);
+            Ok(ArrowWriter::try_new(File::create(&temporary)?, table.segment_schema(), Some(properties))?)
         };
         let writer = create().map_err(io_error(|| format!("writing the segment {}", temporary.display())))?;
         let indexes = table.description().indexed.then(|| IndexBuilders::new(PAGE_ROWS));
         let (rows, starts, services) = (0, None, BTreeSet::new());
-        Ok(Self { place, table, file, temporary, writer, indexes, rows, starts, services })
+        let trace_ids = table.description().numbers_traces.then(TraceIdsBuilder::default);
+        Ok(Self { place, table, file, temporary, writer, indexes, trace_ids, rows, starts, services })
     }
 
     /// Appends rows, which go on in the table's order. Their first column is when they start.
@@ -95,6 +100,12 @@ impl<'a> SegmentWriter<'a> {
         if let Some(indexes) = &mut self.indexes {
             indexes.append(rows);
         }
+        let rows = match &mut self.trace_ids {
+            Some(trace_ids) => &trace_ids.number(rows, self.table.segment_schema()).map_err(|error| {
+                io_error(|| format!("writing the segment {}", self.temporary.display()))(std::io::Error::other(error))
+            })?,
+            None => rows,
+        };
         self.writer.write(rows).map_err(|error| self.error(std::io::Error::other(error)))
     }
 
@@ -118,6 +129,14 @@ impl<'a> SegmentWriter<'a> {
             });
             index_bytes =
                 written.map_err(io_error(|| format!("writing the indexes of {}", self.temporary.display())))?;
+        }
+        if let Some(trace_ids) = self.trace_ids.take() {
+            let list = trace_ids::path(&self.temporary);
+            let written = trace_ids.write(&list).and_then(|bytes| {
+                std::fs::rename(&list, trace_ids::path(&target))?;
+                Ok(bytes)
+            });
+            index_bytes += written.map_err(io_error(|| format!("writing {}", list.display())))?;
         }
         std::fs::rename(&self.temporary, &target)
             .and_then(|()| sync_dir(self.place.dir))
@@ -146,7 +165,7 @@ impl<'a> SegmentWriter<'a> {
 
 /// Writes rows that are already in the table's order as one segment.
 pub(super) fn write_rows(place: SegmentPlace<'_>, table: Table, rows: &RecordBatch) -> Result<SegmentRow, StoreError> {
-    let mut writer = SegmentWriter::create(place, table, rows.schema())?;
+    let mut writer = SegmentWriter::create(place, table)?;
     writer.write(rows)?;
     writer.finish()
 }
@@ -208,6 +227,12 @@ fn properties(table: Table, level: u32) -> WriterProperties {
         properties = properties
             .set_column_dictionary_enabled(ColumnPath::from(*column), false)
             .set_column_encoding(ColumnPath::from(*column), Encoding::DELTA_BINARY_PACKED);
+    }
+    if table.numbers_traces {
+        let column = ColumnPath::from(TRACE_NUMBER);
+        properties = properties
+            .set_column_dictionary_enabled(column.clone(), false)
+            .set_column_statistics_enabled(column, EnabledStatistics::None);
     }
     for column in table.various {
         properties = properties.set_column_dictionary_enabled(ColumnPath::from(*column), false);

@@ -21,12 +21,11 @@ pub use span_metrics::{SpanMetricKey, SpanMetricsBuilder};
 pub use spans::SpansBuilder;
 
 pub(crate) use span_metrics::{SpanMetricsRows, read_span_metrics};
-pub(crate) use spans::spans_schema;
 pub(crate) use spans_read::{WATERFALL_COLUMNS, read_resource, read_scope, read_spans, read_waterfall};
-pub(crate) use table::{SameKey, Signal, Table};
+pub(crate) use table::{SameKey, Signal, TRACE_NUMBER, Table};
 
 /// Version of the tables and of the files' layout. A data directory of a newer version is refused.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
 
 /// Width of a span metrics bucket, in nanoseconds.
 pub const METRIC_BUCKET_NS: i64 = 10_000_000_000;

@@ -6,9 +6,11 @@
 //! Invariant: the first column of every table is `Int64` and says when a row begins, in nanoseconds
 //! since the Unix epoch.
 
+use std::sync::Arc;
+
 use arrow::array::ArrayRef;
 use arrow::compute::concat;
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
@@ -57,6 +59,9 @@ pub(crate) struct TableDescription {
     pub(crate) max_rows: u64,
     /// Whether its segments have page indexes, of `trace_id`, and of `attrs` with the `resource`'s.
     pub(crate) indexed: bool,
+    /// Whether a segment lists the values of `trace_id` beside it, and its rows hold their numbers in
+    /// a column `trace` instead.
+    pub(crate) numbers_traces: bool,
     /// Columns that hold distinct bytes in every row: no dictionary, and nothing for zstd to find.
     pub(crate) random: &'static [&'static str],
     /// Columns nobody prunes by statistics. An index finds trace ids.
@@ -68,6 +73,9 @@ pub(crate) struct TableDescription {
     /// Numbers with so many values that a dictionary only costs.
     pub(crate) various: &'static [&'static str],
 }
+
+/// In the file of a segment that numbers traces, the column that stands for `trace_id`.
+pub(crate) const TRACE_NUMBER: &str = "trace";
 
 /// Larger segments would not be pruned better, and take long to rewrite.
 const MAX_ROWS: u64 = 8_000_000;
@@ -84,9 +92,9 @@ static SPANS: TableDescription = TableDescription {
     goes_by_size: true,
     max_rows: MAX_ROWS,
     indexed: true,
-    random: &["trace_id", "span_id", "parent_span_id"],
+    numbers_traces: true,
+    random: &["span_id", "parent_span_id"],
     unpruned: &[
-        "trace_id",
         "span_id",
         "parent_span_id",
         "detail",
@@ -112,6 +120,7 @@ static SPAN_METRICS: TableDescription = TableDescription {
     goes_by_size: false,
     max_rows: MAX_ROWS_HELD,
     indexed: false,
+    numbers_traces: false,
     random: &[],
     unpruned: &[],
     maps: &[],
@@ -148,6 +157,19 @@ impl Table {
     /// The columns.
     pub(crate) fn schema(self) -> SchemaRef {
         (self.description().schema)()
+    }
+
+    /// The columns of a segment's file.
+    pub(crate) fn segment_schema(self) -> SchemaRef {
+        let schema = self.schema();
+        if !self.description().numbers_traces {
+            return schema;
+        }
+        let in_file = |field: &FieldRef| match field.name().as_str() {
+            "trace_id" => Arc::new(Field::new(TRACE_NUMBER, DataType::UInt32, false)),
+            _ => Arc::clone(field),
+        };
+        Arc::new(Schema::new(schema.fields().iter().map(in_file).collect::<Vec<_>>()))
     }
 
     /// Puts rows of the table together, in order. Dictionaries are merged, so that a text is kept

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use rustc_hash::FxHashSet;
 
 use super::report::{Diagnosis, Severity};
-use super::{DAMAGED_DIR, Patient, sidecars};
+use super::{DAMAGED_DIR, Patient};
 use crate::embedded::io_error;
 use crate::embedded::manifest::SegmentRow;
+use crate::embedded::segment::beside;
 use crate::store::StoreError;
 
 /// What a data directory holds.
@@ -46,7 +47,7 @@ pub(super) fn examine(
         .iter()
         .flat_map(|row| {
             let path = patient.segments_dir.join(&row.file);
-            sidecars::paths(row.table, &path).into_iter().chain([path])
+            beside(&path).chain([path])
         })
         .collect();
     for path in entries(&patient.segments_dir)? {

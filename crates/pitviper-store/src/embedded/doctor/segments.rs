@@ -16,6 +16,9 @@ use rustc_hash::FxHashSet;
 use super::report::{Diagnosis, Severity};
 use super::{Patient, lost, sidecars};
 use crate::embedded::manifest::{Manifest, SegmentRow};
+use crate::embedded::segment::beside;
+use crate::embedded::trace_ids::{self, TraceIds};
+use crate::schema::TRACE_NUMBER;
 use crate::store::StoreError;
 
 /// Rows decoded at once.
@@ -98,7 +101,7 @@ fn give_up(
         row.max_sequence
     );
     let mut files = vec![path.clone()];
-    files.extend(sidecars::paths(row.table, &path));
+    files.extend(beside(&path));
     patient.set_aside(&files, &note)?;
     manifest.replace_segments(&FxHashSet::from_iter([row.file.as_str()]), None)?;
     let done = match trouble {
@@ -160,6 +163,10 @@ fn read(path: &Path, row: &SegmentRow, deep: bool) -> Result<Facts, Trouble> {
     })?;
     let bytes = file.metadata().map_err(|error| unreadable(&error))?.len();
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| unreadable(&error))?;
+    if builder.schema().column_with_name(TRACE_NUMBER).is_some() {
+        let list = TraceIds::open(&trace_ids::path(path)).and_then(|list| list.verify());
+        list.map_err(|error| unreadable(&format!("its trace ids: {error}")))?;
+    }
     let order = row.table.description().order;
     let schema = builder.schema().clone();
     let mut fields = Vec::with_capacity(order.len());

@@ -15,8 +15,10 @@ use super::report::{Diagnosis, Severity};
 use crate::embedded::indexes::{INDEXED_COLUMNS, IndexBuilders};
 use crate::embedded::manifest::{Manifest, SegmentRow, Table};
 use crate::embedded::page_index::{Kind, PageIndex};
+use crate::embedded::segment::SegmentStream;
 use crate::embedded::segment_write::PAGE_ROWS;
-use crate::embedded::{io_error, sync_dir};
+use crate::embedded::{io_error, sync_dir, trace_ids};
+use crate::schema::TRACE_NUMBER;
 use crate::store::StoreError;
 
 /// Pages of a segment whose values are looked up when not all are.
@@ -28,11 +30,6 @@ fn kinds(table: Table) -> &'static [Kind] {
         Table::Spans => &Kind::ALL,
         Table::SpanMetrics => &[],
     }
-}
-
-/// The files that lie beside a segment.
-pub(super) fn paths(table: Table, segment: &Path) -> Vec<PathBuf> {
-    kinds(table).iter().map(|kind| kind.path(segment)).collect()
 }
 
 /// Looks at the indexes of a segment that can be read.
@@ -97,6 +94,10 @@ pub(super) fn examine(
     Ok(())
 }
 
+fn indexed_columns(file: &ParquetRecordBatchReaderBuilder<File>) -> ProjectionMask {
+    ProjectionMask::columns(file.parquet_schema(), INDEXED_COLUMNS.into_iter().chain([TRACE_NUMBER]))
+}
+
 type ReadError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Looks values up and returns the indexes that do not name the page each lies in.
@@ -111,12 +112,13 @@ fn look_up(
     let step = if deep { 1 } else { (pages / SAMPLED_PAGES).max(1) };
     let sampled: Vec<u64> = (0..pages).step_by(step as usize).collect();
     let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(segment)?)?;
-    let mask = ProjectionMask::columns(builder.parquet_schema(), INDEXED_COLUMNS);
+    let mask = indexed_columns(&builder);
     let ranges =
         sampled.iter().map(|page| (page * page_rows) as usize..((page + 1) * page_rows).min(row.rows) as usize);
     let selection = RowSelection::from_consecutive_ranges(ranges, row.rows as usize);
     // Row groups hold whole pages, so each batch is a page.
     let reader = builder.with_projection(mask).with_row_selection(selection).with_batch_size(PAGE_ROWS).build()?;
+    let reader = SegmentStream::new(segment, reader)?;
     let mut missing: Vec<Kind> = Vec::new();
     let mut named = Vec::new();
     for (page, batch) in sampled.iter().zip(reader) {
@@ -144,13 +146,15 @@ fn rebuild(patient: &Patient, row: &SegmentRow, segment: &Path) -> Result<u64, S
     let work = || -> Result<u64, ReadError> {
         std::fs::create_dir_all(&patient.temporary_dir)?;
         let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(segment)?)?;
-        let mask = ProjectionMask::columns(builder.parquet_schema(), INDEXED_COLUMNS);
+        let mask = indexed_columns(&builder);
         let mut indexes = IndexBuilders::new(PAGE_ROWS);
-        for batch in builder.with_projection(mask).with_batch_size(PAGE_ROWS).build()? {
+        let reader = builder.with_projection(mask).with_batch_size(PAGE_ROWS).build()?;
+        for batch in SegmentStream::new(segment, reader)? {
             indexes.append(&batch?);
         }
         let temporary = patient.temporary_dir.join(&row.file);
-        let bytes = indexes.write(&temporary)?;
+        let list = std::fs::metadata(trace_ids::path(segment)).map_or(0, |list| list.len());
+        let bytes = indexes.write(&temporary)? + list;
         for kind in kinds(row.table) {
             std::fs::rename(kind.path(&temporary), kind.path(segment))?;
         }
