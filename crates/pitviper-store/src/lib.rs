@@ -14,8 +14,12 @@ pub mod conformance;
 pub mod embedded;
 pub mod filter;
 pub mod schema;
+mod span_file;
+mod stages;
 mod store;
 
+pub use span_file::{SpanFileReader, SpanFileWriter};
+pub use stages::StageStats;
 pub use store::{
     Ack, Cursor, Dimension, MetricRow, MetricsQuery, Order, Red, ResourceSeen, Search, SpanScope, Store, StoreError,
     StoreStats, StoredSpan, TimeRange, Trace, TraceHit, TraceSpan,

@@ -81,6 +81,11 @@ impl DiskGuard {
         Err(StoreError::Busy { budget: "disk", retry_after_ms: DISK_FULL_RETRY_MS })
     }
 
+    /// Free room that writes leave untouched, in bytes.
+    pub(super) fn reserve_bytes(&self) -> u64 {
+        self.reserve_bytes
+    }
+
     /// Writes refused so far.
     pub(super) fn refusals(&self) -> u64 {
         self.refusals.load(Ordering::Relaxed)

@@ -204,10 +204,16 @@ fn merge_segments(context: &UpkeepContext, inputs: &[Arc<Segment>], now_ns: i64)
         level: level + 1,
         bucket_ns: context.roll_up.width(latest, now_ns),
     };
-    let began = Instant::now();
-    let merged = write_merged(context, place, inputs, now_ns)?;
-    let files: FxHashSet<&str> = rows().map(|row| row.file.as_str()).collect();
     let count: u64 = rows().map(|row| row.rows).sum();
+    let _mark = tracing::trace_span!(target: "pitviper::self", "merge", segments = inputs.len(), rows = count);
+    let began = Instant::now();
+    let stages = &context.flush.stages;
+    stages.merging.store(inputs.len() as u64, Ordering::Relaxed);
+    let merged = write_merged(context, place, inputs, now_ns);
+    stages.merging.store(0, Ordering::Relaxed);
+    let merged = merged?;
+    stages.merge.record_since(began);
+    let files: FxHashSet<&str> = rows().map(|row| row.file.as_str()).collect();
     tracing::debug!(
         inputs = inputs.len(),
         rows = count,
