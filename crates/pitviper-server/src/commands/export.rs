@@ -85,7 +85,7 @@ pub(crate) fn run(export: &Export) -> anyhow::Result<()> {
                 sink.write(&spans?)?;
             }
         }
-        Some(filter) => runtime.block_on(matching(&*source.store, range, filter, &mut sink))?,
+        Some(filter) => runtime.block_on(matching(&source.store, range, filter, &mut sink))?,
     }
     let (spans, bytes) = sink.finish()?;
     runtime.block_on(source.store.close())?;
@@ -207,7 +207,7 @@ struct Sink {
 
 enum Writer {
     Messages(Format, BufWriter<File>),
-    Parquet(SpanFileWriter),
+    Parquet(Box<SpanFileWriter>),
 }
 
 impl Sink {
@@ -216,7 +216,7 @@ impl Sink {
         name.push(format!(".partial-{}", std::process::id()));
         let partial = PathBuf::from(name);
         let writer = match format {
-            Format::Parquet => Writer::Parquet(SpanFileWriter::create(&partial)?),
+            Format::Parquet => Writer::Parquet(Box::new(SpanFileWriter::create(&partial)?)),
             _ => {
                 let file = File::create(&partial).with_context(|| format!("--to {}", target.display()))?;
                 Writer::Messages(format, BufWriter::new(file))

@@ -192,7 +192,7 @@ fn what_is_exported_comes_back_the_same_in_every_format() {
 fn an_export_takes_a_query_and_a_range() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path());
-    assert_eq!(server.export(&request("shop", rich(30))).status, 200);
+    assert_eq!(server.export(&request("shop", rich(4_500))).status, 200);
     assert!(server.stop().success());
     let data = dir.path().join("data");
     let count = |arguments: &[&str], name: &str| {
@@ -202,9 +202,11 @@ fn an_export_takes_a_query_and_a_range() {
         (output.status.success(), printed(&output))
     };
     for (arguments, spans) in [
-        (vec!["--query", "status:error"], 10),
+        // More than one page of a search.
+        (vec!["--query", "service:shop"], 4_500),
+        (vec!["--query", "status:error"], 1_500),
         (vec!["--query", "status:error", "--until", "now-1h"], 0),
-        (vec!["--from", "now-1h"], 30),
+        (vec!["--from", "now-1h"], 4_500),
         (vec!["--until", "now-1h"], 0),
     ] {
         let (is_done, text) = count(&arguments, &format!("{}.json", arguments.join("").replace(':', "")));
@@ -279,7 +281,7 @@ fn every_queue_and_stage_has_its_figures() {
         ("pitviper_store_flush_backlog_rows ", 0.0, 0.0),
         ("pitviper_store_flush_duration_seconds_count ", 0.0, 0.0),
         ("pitviper_store_flushed_rows_total ", 0.0, 0.0),
-        ("pitviper_store_merging_segments ", 0.0, 0.0),
+        ("pitviper_store_merge_backlog_segments ", 0.0, 0.0),
         ("pitviper_store_merge_duration_seconds_count ", 0.0, 0.0),
         ("pitviper_store_cache_bytes ", 0.0, 0.0),
         ("pitviper_store_cache_hits_total ", 0.0, 0.0),
@@ -349,7 +351,7 @@ fn the_server_traces_itself_only_when_asked_to() {
 
     let server = Server::start_with(dir.path(), &["--self-trace"], &[]);
     server.get(services);
-    let is_there = |answer: &crate::support::Answer| answer.data()[0]["service"] == "pitviper-server";
+    let is_there = |answer: &crate::support::Answer| answer.data()[0]["name"] == "pitviper-server";
     server.wait_for(services, is_there);
     let find = serde_json::json!({
         "query": "service:pitviper-server name:question", "mode": "spans", "from": "now-1h", "to": "now+1h",
@@ -404,12 +406,8 @@ fn a_server_that_cannot_start_names_the_doctor() {
     }
     let data = dir.path().join("data");
     let ports = ["--http", "127.0.0.1:0", "--otlp-http", "127.0.0.1:0", "--otlp-grpc", "127.0.0.1:0"];
-    let output = command()
-        .args(["serve", "--data-dir", argument(&data)])
-        .args(ports)
-        .stdout(Stdio::null())
-        .output()
-        .unwrap();
+    let output =
+        command().args(["serve", "--data-dir", argument(&data)]).args(ports).stdout(Stdio::null()).output().unwrap();
     assert!(!output.status.success());
     assert!(printed(&output).contains("pitviper-server doctor --data-dir"), "{}", printed(&output));
 }

@@ -58,7 +58,10 @@ impl Committer {
     pub(super) fn submit(&self, request: Request) -> Result<(), StoreError> {
         let requests = self.requests.as_ref().ok_or(StoreError::Closed)?;
         self.stages.wait();
-        requests.send(request).map_err(|_| StoreError::Closed)
+        requests.send(request).map_err(|_| {
+            self.stages.commit_waiting.fetch_sub(1, Ordering::Relaxed);
+            StoreError::Closed
+        })
     }
 
     /// Lets what is queued be written, then ends the thread.

@@ -268,7 +268,7 @@ impl EmbeddedStore {
             flushed_rows: stages.flushed_rows.load(Ordering::Relaxed),
             flush_backlog_rows: hot.due_rows as u64,
             merge: stages.merge.counts(),
-            merging_segments: stages.merging.load(Ordering::Relaxed),
+            merge_backlog_segments: stages.merge_backlog.load(Ordering::Relaxed),
             cache_bytes: cache.bytes,
             cache_budget_bytes: cache.budget_bytes,
             cache_hits: cache.hits,

@@ -19,8 +19,8 @@ pub(super) struct Stages {
     pub(super) flushed_rows: AtomicU64,
     /// How long merges took, with their rests.
     pub(super) merge: Durations,
-    /// Segments of the merge under way.
-    pub(super) merging: AtomicU64,
+    /// Segments of the merge under way, or of the one that failed and is tried again.
+    pub(super) merge_backlog: AtomicU64,
 }
 
 impl Stages {

@@ -59,9 +59,9 @@ fn write_stages(stages: &StageStats, stats: &StoreStats, out: &mut Exposition) {
             stages.flush_backlog_rows as f64,
         ),
         (
-            "pitviper_store_merging_segments",
-            "Segments that the merge under way puts together",
-            stages.merging_segments as f64,
+            "pitviper_store_merge_backlog_segments",
+            "Segments of the merge under way, or of the one that is tried again",
+            stages.merge_backlog_segments as f64,
         ),
         ("pitviper_store_cache_bytes", "Memory of segments that are kept open, in bytes", stages.cache_bytes as f64),
         ("pitviper_store_cache_budget_bytes", "Most memory of it, in bytes", stages.cache_budget_bytes as f64),
