@@ -12,7 +12,9 @@ use pitviper_store::Store;
 use serde::Serialize;
 use tokio::sync::oneshot;
 
+use crate::layers::current_route;
 use crate::problem::Problem;
+use crate::questions::Ended;
 use crate::state::{Api, now_us};
 
 /// Most queries that run at once. Each may use several threads of the store.
@@ -51,12 +53,16 @@ impl Api {
         T: 'static,
         F: AsyncFnOnce(&dyn Store, i64) -> Result<Answer<T>, QueryError> + Send + 'static,
     {
+        let mut question = self.shared.questions.ask(&current_route());
+        let _mark = tracing::trace_span!(target: "pitviper::self", "question");
         let queries = Arc::clone(&self.shared.queries);
         let Ok(Ok(turn)) = tokio::time::timeout(MAX_QUEUE_TIME, queries.acquire_owned()).await else {
+            question.end(Ended::Refused);
             return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "too many queries at once")
                 .detail(format!("{MAX_CONCURRENT_QUERIES} queries are running; try again"))
                 .retry_after(Duration::from_secs(1)));
         };
+        question.begin();
         let started = Instant::now();
         let store = Arc::clone(self.store());
         let runtime = tokio::runtime::Handle::current();
@@ -74,7 +80,13 @@ impl Api {
                 }
             })
         });
-        match tokio::time::timeout(MAX_QUERY_TIME, query).await {
+        let ended = tokio::time::timeout(MAX_QUERY_TIME, query).await;
+        question.end(match &ended {
+            Ok(Ok(Some(Ok(_)))) => Ended::Answered,
+            Ok(_) => Ended::Failed,
+            Err(_) => Ended::TimedOut,
+        });
+        match ended {
             Ok(Ok(Some(Ok(body)))) => Ok(body_response(content_type, body.into())),
             Ok(Ok(Some(Err(error)))) => Err(error.into()),
             // `None` only comes when this future, which would have got it, was dropped.

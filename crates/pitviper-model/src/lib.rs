@@ -8,6 +8,7 @@
 //! - Times are nanoseconds since the Unix epoch, durations are nanoseconds.
 //! - Ids print as lower-case hex and are never all zero where [`TraceId::is_valid`] was checked.
 
+mod durations;
 mod histogram;
 mod id;
 pub mod json;
@@ -16,6 +17,7 @@ mod resource;
 mod span;
 mod value;
 
+pub use durations::{DURATION_BOUNDS_NS, DurationCounts, Durations};
 pub use histogram::ExpHistogram;
 pub use id::{ParseIdError, SpanId, TraceId};
 pub use outcome::{DropReason, Outcome, RejectReason};

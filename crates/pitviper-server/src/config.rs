@@ -9,9 +9,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use pitviper_api::auth::Token;
 use pitviper_store::embedded::Retention;
 
+use crate::commands::{self, backup::Backup, doctor::Doctor, export::Export, import::Import};
+
 /// The variable that may hold the token itself. There is no flag for it: other users of the machine
 /// can read command lines.
-const TOKEN_VARIABLE: &str = "PITVIPER_SERVER_TOKEN";
+pub(crate) const TOKEN_VARIABLE: &str = "PITVIPER_SERVER_TOKEN";
 
 /// Receives, keeps and explains traces of Python services.
 #[derive(Debug, Parser)]
@@ -30,6 +32,20 @@ pub(crate) enum Command {
     /// http://127.0.0.1:4390. SIGTERM and Ctrl-C finish what is under way and end it.
     #[command(after_help = AFTER_HELP)]
     Serve(Box<Serve>),
+    /// Check a data directory, say what is wrong with it, and mend what can be mended.
+    ///
+    /// Works without a server; while one has the directory it only looks. Ends with 0 when all is well or
+    /// was mended, 1 when something is not as it should be, 2 when data is damaged.
+    Doctor(Doctor),
+    /// Copy a data directory, also while a server uses it.
+    ///
+    /// The copy holds every write that was acknowledged before, and `serve --data-dir` opens it. On the
+    /// same disk it shares the segments with the original.
+    Backup(Backup),
+    /// Write stored spans to a file: OTLP/JSON, OTLP protobuf or Parquet.
+    Export(Export),
+    /// Take spans from files, into a server or a data directory.
+    Import(Import),
     /// Print the OpenAPI document of the HTTP API.
     Openapi,
 }
@@ -78,6 +94,14 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "SIZE", env = "PITVIPER_SERVER_MAX_DISK", value_parser = size)]
     pub(crate) max_disk: Option<u64>,
 
+    /// Free room on the disk that is left for the server's own work; with less, spans are refused
+    #[arg(long, value_name = "SIZE", env = "PITVIPER_SERVER_DISK_RESERVE", default_value = "256MiB", value_parser = size)]
+    pub(crate) disk_reserve: u64,
+
+    /// Keep traces of the server itself, as the service pitviper-server
+    #[arg(long, env = "PITVIPER_SERVER_SELF_TRACE", value_parser = clap::builder::FalseyValueParser::new())]
+    pub(crate) self_trace: bool,
+
     /// Write the real addresses as JSON to this file once all of them are listened on
     #[arg(long, value_name = "FILE", env = "PITVIPER_SERVER_READY_FILE")]
     pub(crate) ready_file: Option<PathBuf>,
@@ -107,14 +131,7 @@ impl Serve {
 
     /// The data directory; where the user keeps data when none was named.
     pub(crate) fn data_dir(&self) -> anyhow::Result<PathBuf> {
-        if let Some(dir) = &self.data_dir {
-            return Ok(dir.clone());
-        }
-        let absolute = |variable: &str| std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
-        absolute("XDG_DATA_HOME")
-            .or_else(|| absolute("HOME").map(|home| home.join(".local/share")))
-            .map(|base| base.join("pitviper"))
-            .context("no place for the data: neither HOME nor XDG_DATA_HOME is set; say --data-dir DIR")
+        commands::data_dir(self.data_dir.as_ref())
     }
 
     /// How long data is kept.

@@ -15,8 +15,12 @@ pub mod embedded;
 pub mod filter;
 pub mod questions;
 pub mod schema;
+mod span_file;
+mod stages;
 mod store;
 
+pub use span_file::{SpanFileReader, SpanFileWriter};
+pub use stages::StageStats;
 pub use store::{
     Ack, Cursor, Dimension, MetricRow, MetricsQuery, Order, Red, ResourceSeen, Search, SpanScope, Store, StoreError,
     StoreStats, StoredSpan, TimeRange, Trace, TraceHit, TraceSpan,

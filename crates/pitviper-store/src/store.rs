@@ -11,6 +11,7 @@ use pitviper_model::{ExpHistogram, Resource, Scope, Span, SpanId, SpanKind, Stat
 use crate::filter::Filter;
 use crate::questions::aggregate::{Aggregate, Aggregated};
 use crate::schema::WriteBatch;
+use crate::stages::StageStats;
 
 /// Half-open range of span start times, in nanoseconds since the Unix epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -330,6 +331,8 @@ pub struct StoreStats {
     pub spans_expired_by_age: u64,
     /// Spans let go since start because all data together grew too large.
     pub spans_expired_by_size: u64,
+    /// What the queues and stages are doing.
+    pub stages: StageStats,
 }
 
 /// Holds telemetry and answers questions about it.

@@ -21,6 +21,7 @@ use super::hot::{FlushPolicy, HotBatch, Tiers};
 use super::manifest::Manifest;
 use super::segment::{Segment, SegmentCache};
 use super::segment_write::{SegmentPlace, sorted, write_rows};
+use super::stages::Stages;
 use super::wal::Wal;
 use crate::schema::{METRIC_BUCKET_NS, SameKey, SpanMetricKey, SpanMetricsBuilder, WriteBatch, read_span_metrics};
 use crate::store::{Red, StoreError};
@@ -43,6 +44,7 @@ pub(super) struct FlushContext {
     pub(super) policy: FlushPolicy,
     pub(super) flushes: AtomicU64,
     pub(super) failures: AtomicU64,
+    pub(super) stages: Arc<Stages>,
 }
 
 /// Asks for everything up to a write to be flushed.
@@ -128,8 +130,13 @@ fn flush_once(context: &FlushContext, at_least: u64) -> Result<bool, StoreError>
     if batches.is_empty() {
         return Ok(false);
     }
+    let rows: u64 = batches.iter().map(|batch| batch.row_count() as u64).sum();
+    let _mark = tracing::trace_span!(target: "pitviper::self", "flush", rows);
+    let began = Instant::now();
     match flush_batches(context, &batches) {
         Ok(()) => {
+            context.stages.flush.record_since(began);
+            context.stages.flushed_rows.fetch_add(rows, Ordering::Relaxed);
             context.flushes.fetch_add(1, Ordering::Relaxed);
             Ok(true)
         }

@@ -50,7 +50,7 @@ impl HotBatch {
         (first < range.end_ns && last >= range.start_ns).then_some(self.rows.get(table)?)
     }
 
-    fn row_count(&self) -> usize {
+    pub(super) fn row_count(&self) -> usize {
         self.rows.iter().map(|(_, rows)| rows.num_rows()).sum()
     }
 
@@ -89,6 +89,16 @@ struct State {
     segments: Arc<Vec<Arc<Segment>>>,
     /// The last write of the flush under way; batches up to it must stay as they are.
     flushing_through: u64,
+}
+
+/// What the hot tier holds and how long it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Waiting {
+    pub(super) rows: usize,
+    /// Of the oldest write.
+    pub(super) age: Duration,
+    /// Rows the policy wants flushed by now.
+    pub(super) due_rows: usize,
 }
 
 /// Why and how far to flush.
@@ -259,6 +269,20 @@ impl Tiers {
     pub(super) fn snapshot(&self) -> Snapshot {
         let state = self.state.lock();
         Snapshot { hot: state.hot.clone(), segments: Arc::clone(&state.segments) }
+    }
+
+    /// What waits to be flushed.
+    pub(super) fn waiting(&self, policy: FlushPolicy) -> Waiting {
+        let state = self.state.lock();
+        let rows = state.hot.iter().map(|batch| batch.row_count()).sum();
+        let age = state.hot.first().map_or(Duration::ZERO, |oldest| oldest.added.elapsed());
+        let is_due = rows >= policy.rows || self.reserved_bytes() >= policy.bytes || age >= policy.age;
+        Waiting { rows, age, due_rows: if is_due { rows } else { 0 } }
+    }
+
+    /// Most memory, in bytes.
+    pub(super) fn bytes_limit(&self) -> usize {
+        self.bytes_limit
     }
 
     /// Memory in use, in bytes.

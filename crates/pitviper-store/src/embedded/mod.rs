@@ -14,6 +14,7 @@ mod backup;
 mod commit;
 mod disk;
 mod doctor;
+mod export;
 mod flush;
 mod frame;
 mod hot;
@@ -28,6 +29,7 @@ mod scan;
 mod search;
 mod segment;
 mod segment_write;
+mod stages;
 mod trace_ids;
 mod traces;
 mod upkeep;
@@ -38,7 +40,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -51,16 +53,19 @@ use self::commit::{Committer, Request};
 pub use self::disk::DEFAULT_DISK_RESERVE_BYTES;
 use self::disk::DiskGuard;
 pub use self::doctor::{Diagnosis, Examination, Finding, Lost, Severity, examine};
+pub use self::export::SpanScan;
 use self::flush::{FlushContext, Flusher};
 use self::hot::{FlushPolicy, Snapshot, Tiers, batch_bytes};
 use self::manifest::{Manifest, SegmentRow, Table};
 use self::search::Engine;
 use self::segment::{Segment, SegmentCache, beside};
+use self::stages::Stages;
 pub use self::upkeep::{Retention, RollUp};
 use self::upkeep::{Upkeep, UpkeepContext};
 use self::wal::{Wal, WalGauges};
 use crate::questions::aggregate::{Aggregate, Aggregated};
 use crate::schema::{METRIC_BUCKET_NS, WriteBatch};
+use crate::stages::StageStats;
 use crate::store::{
     Ack, MetricRow, MetricsQuery, ResourceSeen, Search, Store, StoreError, StoreStats, StoredSpan, TimeRange, Trace,
     TraceHit,
@@ -198,6 +203,7 @@ impl EmbeddedStore {
         let durable_sequence = Arc::new(AtomicU64::new(wal.last_sequence()));
         let wal_gauges = wal.gauges();
         let wal = Arc::new(Mutex::new(wal));
+        let stages = Arc::new(Stages::default());
         let flush = Arc::new(FlushContext {
             segments_dir,
             temporary_dir,
@@ -212,12 +218,14 @@ impl EmbeddedStore {
             },
             flushes: AtomicU64::new(0),
             failures: AtomicU64::new(0),
+            stages: Arc::clone(&stages),
         });
         let upkeep =
             UpkeepContext::new(Arc::clone(&flush), config.retention, config.roll_up, Arc::clone(&durable_sequence));
         let upkeep = Arc::new(upkeep);
         let start = || -> io::Result<(Running, Engine)> {
-            let committer = Committer::start(Arc::clone(&wal), Arc::clone(&tiers), Arc::clone(&durable_sequence))?;
+            let (wal, tiers, durable) = (Arc::clone(&wal), Arc::clone(&tiers), Arc::clone(&durable_sequence));
+            let committer = Committer::start(wal, tiers, durable, Arc::clone(&stages))?;
             let (flusher, upkeep) = (Flusher::start(Arc::clone(&flush))?, Upkeep::start(Arc::clone(&upkeep))?);
             Ok((Running { committer, flusher, upkeep, _lock: lock }, Engine::start()?))
         };
@@ -244,6 +252,33 @@ impl EmbeddedStore {
     ) -> Result<T, StoreError> {
         let snapshot = self.tiers.snapshot();
         self.engine.run_blocking(move || job(&snapshot)).await
+    }
+
+    fn stages(&self) -> StageStats {
+        let (stages, room) = (&self.flush.stages, self.disk.room());
+        let hot = self.tiers.waiting(self.flush.policy);
+        let cache = self.flush.segment_cache.figures();
+        StageStats {
+            commit_waiting: stages.commit_waiting.load(Ordering::Relaxed),
+            commit_wait: stages.commit_wait.counts(),
+            log_sync: stages.log_sync.counts(),
+            hot_rows: hot.rows as u64,
+            hot_age_ms: hot.age.as_millis() as u64,
+            hot_budget_bytes: self.tiers.bytes_limit() as u64,
+            flush: stages.flush.counts(),
+            flushed_rows: stages.flushed_rows.load(Ordering::Relaxed),
+            flush_backlog_rows: hot.due_rows as u64,
+            merge: stages.merge.counts(),
+            merge_backlog_segments: stages.merge_backlog.load(Ordering::Relaxed),
+            cache_bytes: cache.bytes,
+            cache_budget_bytes: cache.budget_bytes,
+            cache_hits: cache.hits,
+            cache_misses: cache.misses,
+            disk_free_bytes: room.free_bytes,
+            disk_total_bytes: room.total_bytes,
+            disk_reserve_bytes: self.disk.reserve_bytes(),
+            disk_refusals: self.disk.refusals(),
+        }
     }
 
     fn request_flush(&self) -> Result<oneshot::Receiver<Result<(), StoreError>>, StoreError> {
@@ -276,7 +311,7 @@ impl Store for EmbeddedStore {
         {
             let running = self.running.lock();
             let running = running.as_ref().ok_or(StoreError::Closed)?;
-            running.committer.submit(Request { body, rows, reservation, ack })?;
+            running.committer.submit(Request { body, rows, reservation, ack, queued: Instant::now() })?;
         }
         acknowledged.await.map_err(|_| StoreError::Closed)?
     }
@@ -386,6 +421,7 @@ impl Store for EmbeddedStore {
             upkeep_failures: self.upkeep.figures.failures.load(Ordering::Relaxed),
             spans_expired_by_age: self.upkeep.figures.spans_expired_by_age.load(Ordering::Relaxed),
             spans_expired_by_size: self.upkeep.figures.spans_expired_by_size.load(Ordering::Relaxed),
+            stages: self.stages(),
         }
     }
 }

@@ -81,16 +81,37 @@ struct CacheState {
     bytes: usize,
     /// Counts uses, to tell which was last.
     clock: u64,
+    hits: u64,
+    misses: u64,
+}
+
+/// What the cache takes and how often it helped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct CacheFigures {
+    pub(super) bytes: u64,
+    pub(super) budget_bytes: u64,
+    pub(super) hits: u64,
+    pub(super) misses: u64,
 }
 
 impl SegmentCache {
+    pub(super) fn figures(&self) -> CacheFigures {
+        let state = self.state.lock();
+        let (bytes, budget_bytes) = (state.bytes as u64, CACHE_BYTES_LIMIT as u64);
+        CacheFigures { bytes, budget_bytes, hits: state.hits, misses: state.misses }
+    }
+
     fn get(&self, file: &str) -> Option<Arc<OpenSegment>> {
         let mut state = self.state.lock();
         state.clock += 1;
         let now = state.clock;
-        let (open, used) = state.open.get_mut(file)?;
-        *used = now;
-        Some(Arc::clone(open))
+        let known = state.open.get_mut(file).map(|(open, used)| {
+            *used = now;
+            Arc::clone(open)
+        });
+        state.hits += u64::from(known.is_some());
+        state.misses += u64::from(known.is_none());
+        known
     }
 
     fn put(&self, file: &str, open: Arc<OpenSegment>) {

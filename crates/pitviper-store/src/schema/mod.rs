@@ -20,9 +20,17 @@ use arrow::record_batch::RecordBatch;
 pub use span_metrics::{SpanMetricKey, SpanMetricsBuilder};
 pub use spans::SpansBuilder;
 
+pub(crate) use json::{read_hex as read_id, read_value as read_json};
 pub(crate) use span_metrics::{SpanMetricsRows, read_span_metrics};
 pub(crate) use spans_read::{WATERFALL_COLUMNS, read_resource, read_scope, read_spans, read_waterfall};
 pub(crate) use table::{SameKey, Signal, TRACE_NUMBER, Table};
+
+/// A value as JSON that loses nothing.
+pub(crate) fn write_json(value: &pitviper_model::Value) -> String {
+    let mut out = String::new();
+    json::write_value(value, &mut out);
+    out
+}
 
 /// Version of the tables and of the files' layout. A data directory of a newer version is refused.
 pub const SCHEMA_VERSION: u32 = 3;

@@ -146,7 +146,10 @@ fn work(context: &UpkeepContext, eagerness: Eagerness) -> Result<(), StoreError>
         expire(context, now_ns)?;
         let snapshot = context.flush.tiers.snapshot();
         let rows = snapshot.segments.iter().map(|segment| &segment.row);
-        let Some(inputs) = plan::merge(rows, now_ns, &context.roll_up, eagerness) else { return Ok(()) };
+        let planned = plan::merge(rows, now_ns, &context.roll_up, eagerness);
+        let backlog = planned.as_ref().map_or(0, Vec::len) as u64;
+        context.flush.stages.merge_backlog.store(backlog, Ordering::Relaxed);
+        let Some(inputs) = planned else { return Ok(()) };
         let files: FxHashSet<&str> = inputs.iter().map(|input| input.file.as_str()).collect();
         let inputs: Vec<Arc<Segment>> =
             snapshot.segments.iter().filter(|segment| files.contains(segment.row.file.as_str())).cloned().collect();
@@ -196,10 +199,12 @@ fn merge_segments(context: &UpkeepContext, inputs: &[Arc<Segment>], now_ns: i64)
         level: level + 1,
         bucket_ns: context.roll_up.width(latest, now_ns),
     };
+    let count: u64 = rows().map(|row| row.rows).sum();
+    let _mark = tracing::trace_span!(target: "pitviper::self", "merge", segments = inputs.len(), rows = count);
     let began = Instant::now();
     let merged = write_merged(context, place, inputs, now_ns)?;
+    context.flush.stages.merge.record_since(began);
     let files: FxHashSet<&str> = rows().map(|row| row.file.as_str()).collect();
-    let count: u64 = rows().map(|row| row.rows).sum();
     tracing::debug!(
         inputs = inputs.len(),
         rows = count,
