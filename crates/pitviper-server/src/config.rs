@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pitviper_api::auth::Token;
-use pitviper_store::embedded::Retention;
+use pitviper_store::embedded::{EmbeddedConfig, Retention};
 
 /// The variable that may hold the token itself. There is no flag for it: other users of the machine
 /// can read command lines.
@@ -77,6 +77,11 @@ pub(crate) struct Serve {
     /// Most room the stored data may take, such as 50GB or 200GiB; beyond it the oldest spans go
     #[arg(long, value_name = "SIZE", env = "PITVIPER_SERVER_MAX_DISK", value_parser = size)]
     pub(crate) max_disk: Option<u64>,
+
+    /// How old the newest data becomes in memory before it moves to files, in milliseconds. For tests: it is
+    /// safe in the log all the while
+    #[arg(long, value_name = "MS", hide = true, default_value_t = EmbeddedConfig::DEFAULT_FLUSH_AFTER_MS)]
+    pub(crate) flush_after_ms: u64,
 
     /// Write the real addresses as JSON to this file once all of them are listened on
     #[arg(long, value_name = "FILE", env = "PITVIPER_SERVER_READY_FILE")]

@@ -39,6 +39,7 @@ const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [
     // Segments of version 1 have no indexes until they are merged.
     "ALTER TABLE segments ADD COLUMN index_bytes INTEGER NOT NULL DEFAULT 0;
      ALTER TABLE segments ADD COLUMN bucket_ns INTEGER NOT NULL DEFAULT 0;",
+    "CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;",
 ];
 
 /// The tables that have segments.
@@ -148,11 +149,21 @@ impl Manifest {
         Ok(())
     }
 
-    /// Forgets segments and, in the same step, adds the one that holds their rows, if any.
+    /// How often something was counted since the data directory was made.
+    pub(super) fn counter(&self, name: &str) -> Result<u64, StoreError> {
+        let connection = self.connection.lock();
+        let mut statement = connection.prepare_cached("SELECT value FROM counters WHERE name = ?")?;
+        let found: Option<i64> = statement.query_row([name], |row| row.get(0)).optional()?;
+        Ok(found.unwrap_or_default().cast_unsigned())
+    }
+
+    /// Forgets segments and, in the same step, adds the one that holds their rows, if any, and counts
+    /// what is no longer there.
     pub(super) fn replace_segments(
         &self,
         files: &FxHashSet<&str>,
         with: Option<&SegmentRow>,
+        counted: &[(&str, u64)],
     ) -> Result<(), StoreError> {
         let mut connection = self.connection.lock();
         let transaction = connection.transaction()?;
@@ -161,6 +172,12 @@ impl Manifest {
         }
         if let Some(segment) = with {
             insert(&transaction, segment)?;
+        }
+        for (name, count) in counted.iter().filter(|(_, count)| *count > 0) {
+            transaction.execute(
+                "INSERT INTO counters VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = value + ?2",
+                params![name, count.cast_signed()],
+            )?;
         }
         transaction.commit()?;
         Ok(())
@@ -263,9 +280,12 @@ mod tests {
         let manifest = Manifest::open(&dir.path().join("manifest.sqlite")).unwrap();
         manifest.add_segments(&[segment("x"), segment("y"), segment("z")], 4).unwrap();
         let taken = FxHashSet::from_iter(["x", "y"]);
-        assert!(manifest.replace_segments(&taken, Some(&segment("z"))).is_err(), "a name that is in use");
-        assert_eq!(manifest.segments().unwrap().len(), 3);
-        manifest.replace_segments(&taken, Some(&segment("xy"))).unwrap();
+        let refused = manifest.replace_segments(&taken, Some(&segment("z")), &[("gone", 5)]);
+        assert!(refused.is_err(), "a name that is in use");
+        assert_eq!((manifest.segments().unwrap().len(), manifest.counter("gone").unwrap()), (3, 0));
+        manifest.replace_segments(&taken, Some(&segment("xy")), &[("gone", 5), ("other", 0)]).unwrap();
+        manifest.replace_segments(&FxHashSet::default(), None, &[("gone", 2)]).unwrap();
+        assert_eq!((manifest.counter("gone").unwrap(), manifest.counter("other").unwrap()), (7, 0));
         let files: Vec<String> = manifest.segments().unwrap().into_iter().map(|segment| segment.file).collect();
         assert_eq!((files, manifest.flushed_sequence().unwrap()), (vec!["xy".to_owned(), "z".to_owned()], 4));
     }

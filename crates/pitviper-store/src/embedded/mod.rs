@@ -200,7 +200,7 @@ impl EmbeddedStore {
             failures: AtomicU64::new(0),
         });
         let upkeep =
-            UpkeepContext::new(Arc::clone(&flush), config.retention, config.roll_up, Arc::clone(&durable_sequence));
+            UpkeepContext::new(Arc::clone(&flush), config.retention, config.roll_up, Arc::clone(&durable_sequence))?;
         let upkeep = Arc::new(upkeep);
         let start = || -> io::Result<(Running, Engine)> {
             let committer = Committer::start(Arc::clone(&wal), Arc::clone(&tiers), Arc::clone(&durable_sequence))?;

@@ -38,12 +38,17 @@ const RETRY_LONGEST: Duration = Duration::from_secs(600);
 /// While writes come in, upkeep rests this long for each unit of time it works.
 const REST_WHILE_BUSY: u32 = 1;
 
+/// Names of counters in the manifest.
+const SPANS_EXPIRED_BY_AGE: &str = "spans_expired_by_age";
+const SPANS_EXPIRED_BY_SIZE: &str = "spans_expired_by_size";
+
 /// What upkeep did since the store was opened.
 #[derive(Debug, Default)]
 pub(super) struct UpkeepFigures {
     pub(super) merges: AtomicU64,
     pub(super) merged_rows: AtomicU64,
     pub(super) failures: AtomicU64,
+    /// These ever, as the manifest counts.
     pub(super) spans_expired_by_age: AtomicU64,
     pub(super) spans_expired_by_size: AtomicU64,
 }
@@ -66,9 +71,13 @@ impl UpkeepContext {
         retention: Retention,
         roll_up: RollUp,
         durable_sequence: Arc<AtomicU64>,
-    ) -> Self {
-        let (figures, stopping) = (UpkeepFigures::default(), AtomicBool::new(false));
-        Self { flush, retention, roll_up, durable_sequence, figures, stopping }
+    ) -> Result<Self, StoreError> {
+        let figures = UpkeepFigures {
+            spans_expired_by_age: flush.manifest.counter(SPANS_EXPIRED_BY_AGE)?.into(),
+            spans_expired_by_size: flush.manifest.counter(SPANS_EXPIRED_BY_SIZE)?.into(),
+            ..UpkeepFigures::default()
+        };
+        Ok(Self { flush, retention, roll_up, durable_sequence, figures, stopping: AtomicBool::new(false) })
     }
 }
 
@@ -165,15 +174,15 @@ fn expire(context: &UpkeepContext, now_ns: i64) -> Result<(), StoreError> {
         return Ok(());
     }
     let files: FxHashSet<&str> = gone.iter().map(|(row, _)| row.file.as_str()).collect();
-    replace(context, &files, None)?;
+    let spans = |wanted: Reason| -> u64 {
+        let of_reason = gone.iter().filter(|(row, reason)| row.table == Table::Spans && *reason == wanted);
+        of_reason.map(|(row, _)| row.rows).sum()
+    };
+    let (by_age, by_size) = (spans(Reason::Age), spans(Reason::Size));
+    replace(context, &files, None, &[(SPANS_EXPIRED_BY_AGE, by_age), (SPANS_EXPIRED_BY_SIZE, by_size)])?;
+    context.figures.spans_expired_by_age.fetch_add(by_age, Ordering::Relaxed);
+    context.figures.spans_expired_by_size.fetch_add(by_size, Ordering::Relaxed);
     for (row, reason) in gone {
-        let counter = match reason {
-            Reason::Age => &context.figures.spans_expired_by_age,
-            Reason::Size => &context.figures.spans_expired_by_size,
-        };
-        if row.table == Table::Spans {
-            counter.fetch_add(row.rows, Ordering::Relaxed);
-        }
         tracing::info!(file = row.file, rows = row.rows, ?reason, "let go of old data");
     }
     Ok(())
@@ -207,16 +216,22 @@ fn merge_segments(context: &UpkeepContext, inputs: &[Arc<Segment>], now_ns: i64)
         file = merged.file,
         "merged segments"
     );
-    replace(context, &files, Some(merged))?;
+    replace(context, &files, Some(merged), &[])?;
     context.figures.merges.fetch_add(1, Ordering::Relaxed);
     context.figures.merged_rows.fetch_add(count, Ordering::Relaxed);
     Ok(())
 }
 
-/// Makes the manifest and then the queries see one segment, or none, in place of others.
-fn replace(context: &UpkeepContext, files: &FxHashSet<&str>, with: Option<SegmentRow>) -> Result<(), StoreError> {
+/// Makes the manifest and then the queries see one segment, or none, in place of others. What is
+/// counted is counted in the manifest.
+fn replace(
+    context: &UpkeepContext,
+    files: &FxHashSet<&str>,
+    with: Option<SegmentRow>,
+    counted: &[(&str, u64)],
+) -> Result<(), StoreError> {
     let flush = &context.flush;
-    flush.manifest.replace_segments(files, with.as_ref())?;
+    flush.manifest.replace_segments(files, with.as_ref(), counted)?;
     let segment = with.map(|row| Arc::new(Segment::new(&flush.segments_dir, row, Arc::clone(&flush.segment_cache))));
     for segment in flush.tiers.replace_segments(files, segment) {
         segment.retire();
