@@ -39,7 +39,8 @@ const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [
     // Segments of version 1 have no indexes until they are merged.
     "ALTER TABLE segments ADD COLUMN index_bytes INTEGER NOT NULL DEFAULT 0;
      ALTER TABLE segments ADD COLUMN bucket_ns INTEGER NOT NULL DEFAULT 0;",
-    "CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;",
+    "CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
+     ALTER TABLE segments ADD COLUMN written_ns INTEGER NOT NULL DEFAULT 9223372036854775807;",
 ];
 
 /// The tables that have segments.
@@ -81,13 +82,21 @@ pub(super) struct SegmentRow {
     pub(super) max_sequence: u64,
     /// How often its rows were merged: zero for a flush.
     pub(super) level: u32,
-    /// Of metrics, the width of the narrowest buckets, in nanoseconds; zero when not known.
+    /// Of metrics, the width of its buckets, in nanoseconds; zero when not known.
     pub(super) bucket_ns: i64,
     /// The services in it, sorted; empty when not known.
     pub(super) services: Vec<String>,
+    /// When the youngest of its rows were written; the end of time when not known.
+    pub(super) written_ns: i64,
 }
 
 impl SegmentRow {
+    /// When its latest row starts. One that claims to start in the future has a wrong clock, and makes
+    /// no data young: then it is when the rows were written.
+    pub(super) fn latest_ns(&self, now_ns: i64) -> i64 {
+        if self.max_start_ns <= now_ns { self.max_start_ns } else { self.max_start_ns.min(self.written_ns) }
+    }
+
     /// Room it takes on disk, in bytes.
     pub(super) fn disk_bytes(&self) -> u64 {
         self.bytes + self.index_bytes
@@ -131,7 +140,7 @@ impl Manifest {
         let connection = self.connection.lock();
         let mut statement = connection.prepare(
             "SELECT file, table_name, row_count, byte_count, min_start_ns, max_start_ns, min_sequence, max_sequence,
-                    level, services, index_bytes, bucket_ns FROM segments ORDER BY min_sequence, file",
+                    level, services, index_bytes, bucket_ns, written_ns FROM segments ORDER BY min_sequence, file",
         )?;
         let rows = statement.query_map([], read_row)?.collect::<Result<Vec<_>, _>>()?;
         Ok(rows.into_iter().flatten().collect())
@@ -187,7 +196,8 @@ impl Manifest {
 fn insert(transaction: &Transaction<'_>, segment: &SegmentRow) -> rusqlite::Result<usize> {
     transaction.execute(
         "INSERT INTO segments (file, table_name, row_count, byte_count, min_start_ns, max_start_ns,
-             min_sequence, max_sequence, level, services, index_bytes, bucket_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             min_sequence, max_sequence, level, services, index_bytes, bucket_ns, written_ns)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         params![
             segment.file,
             segment.table.as_str(),
@@ -201,6 +211,7 @@ fn insert(transaction: &Transaction<'_>, segment: &SegmentRow) -> rusqlite::Resu
             join_services(&segment.services),
             segment.index_bytes.cast_signed(),
             segment.bucket_ns,
+            segment.written_ns,
         ],
     )
 }
@@ -229,6 +240,7 @@ fn read_row(row: &Row<'_>) -> rusqlite::Result<Option<SegmentRow>> {
         services: services.lines().map(str::to_owned).collect(),
         index_bytes: unsigned(10)?,
         bucket_ns: row.get(11)?,
+        written_ns: row.get(12)?,
     }))
 }
 
@@ -250,6 +262,7 @@ mod tests {
             level: 0,
             bucket_ns: 0,
             services: vec!["a".into(), "b".into()],
+            written_ns: 8,
         }
     }
 
@@ -303,7 +316,7 @@ mod tests {
         drop(old);
         for _ in 0..2 {
             let manifest = Manifest::open(&path).unwrap();
-            let expected = SegmentRow { index_bytes: 0, ..segment("x") };
+            let expected = SegmentRow { index_bytes: 0, written_ns: i64::MAX, ..segment("x") };
             assert_eq!((manifest.flushed_sequence().unwrap(), manifest.segments().unwrap()), (4, vec![expected]));
         }
     }

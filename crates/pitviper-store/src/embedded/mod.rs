@@ -9,6 +9,7 @@
 //! To add a table: its schema beside [`crate::schema`], a field of [`WriteBatch`], a number in
 //! `frame`, a name in `manifest`, and a line in `flush`.
 
+mod clock;
 mod commit;
 mod flush;
 mod frame;
@@ -39,6 +40,7 @@ use pitviper_model::{SpanId, TraceId};
 use rustc_hash::FxHashSet;
 use tokio::sync::oneshot;
 
+pub use self::clock::{Clock, SystemClock};
 use self::commit::{Committer, Request};
 use self::flush::{FlushContext, Flusher};
 use self::hot::{FlushPolicy, Snapshot, Tiers, batch_bytes};
@@ -90,6 +92,8 @@ pub struct EmbeddedConfig {
     pub retention: Retention,
     /// How metrics are added up as they age.
     pub roll_up: RollUp,
+    /// What says how old data is.
+    pub clock: Arc<dyn Clock>,
 }
 
 impl EmbeddedConfig {
@@ -111,6 +115,7 @@ impl EmbeddedConfig {
             durability: Durability::default(),
             retention: Retention::default(),
             roll_up: RollUp::default(),
+            clock: Arc::new(SystemClock::default()),
         }
     }
 }
@@ -198,6 +203,7 @@ impl EmbeddedStore {
             },
             flushes: AtomicU64::new(0),
             failures: AtomicU64::new(0),
+            clock: Arc::clone(&config.clock),
         });
         let upkeep =
             UpkeepContext::new(Arc::clone(&flush), config.retention, config.roll_up, Arc::clone(&durable_sequence))?;

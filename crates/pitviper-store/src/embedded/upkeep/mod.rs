@@ -13,8 +13,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use rustc_hash::FxHashSet;
 use tokio::sync::oneshot;
 
@@ -23,6 +24,7 @@ pub use self::plan::Retention;
 use self::plan::{Eagerness, Reason};
 use self::roll_up::Fold;
 pub use self::roll_up::RollUp;
+use super::clock::LeapWatch;
 use super::flush::FlushContext;
 use super::manifest::{SegmentRow, Table};
 use super::segment::Segment;
@@ -62,6 +64,7 @@ pub(super) struct UpkeepContext {
     /// The last write, to tell whether there are any.
     pub(super) durable_sequence: Arc<AtomicU64>,
     pub(super) figures: UpkeepFigures,
+    leaps: Mutex<LeapWatch>,
     stopping: AtomicBool,
 }
 
@@ -77,7 +80,8 @@ impl UpkeepContext {
             spans_expired_by_size: flush.manifest.counter(SPANS_EXPIRED_BY_SIZE)?.into(),
             ..UpkeepFigures::default()
         };
-        Ok(Self { flush, retention, roll_up, durable_sequence, figures, stopping: AtomicBool::new(false) })
+        let (leaps, stopping) = (Mutex::default(), AtomicBool::new(false));
+        Ok(Self { flush, retention, roll_up, durable_sequence, figures, leaps, stopping })
     }
 }
 
@@ -151,7 +155,7 @@ fn run(context: &UpkeepContext, received: &Receiver<Request>) {
 /// Lets go what is too old, then merges until there is nothing more to merge.
 fn work(context: &UpkeepContext, eagerness: Eagerness) -> Result<(), StoreError> {
     loop {
-        let now_ns = now_ns();
+        let now_ns = context.flush.clock.wall_ns();
         expire(context, now_ns)?;
         let snapshot = context.flush.tiers.snapshot();
         let rows = snapshot.segments.iter().map(|segment| &segment.row);
@@ -163,13 +167,14 @@ fn work(context: &UpkeepContext, eagerness: Eagerness) -> Result<(), StoreError>
     }
 }
 
-fn now_ns() -> i64 {
-    SystemTime::UNIX_EPOCH.elapsed().map_or(0, |elapsed| i64::try_from(elapsed.as_nanos()).unwrap_or(i64::MAX))
-}
-
 fn expire(context: &UpkeepContext, now_ns: i64) -> Result<(), StoreError> {
     let snapshot = context.flush.tiers.snapshot();
-    let gone = plan::expired(snapshot.segments.iter().map(|segment| &segment.row), now_ns, &context.retention);
+    let retention = if context.leaps.lock().is_believed(context.flush.clock.as_ref()) {
+        context.retention
+    } else {
+        Retention { max_bytes: context.retention.max_bytes, ..Retention::default() }
+    };
+    let gone = plan::expired(snapshot.segments.iter().map(|segment| &segment.row), now_ns, &retention);
     if gone.is_empty() {
         return Ok(());
     }
@@ -190,11 +195,13 @@ fn expire(context: &UpkeepContext, now_ns: i64) -> Result<(), StoreError> {
 
 fn merge_segments(context: &UpkeepContext, inputs: &[Arc<Segment>], now_ns: i64) -> Result<(), StoreError> {
     let rows = || inputs.iter().map(|input| &input.row);
-    let (Some(first), Some(last), Some(level), Some(latest)) = (
+    let (Some(first), Some(last), Some(level), Some(latest), Some(written_ns), Some(widest)) = (
         rows().map(|row| row.min_sequence).min(),
         rows().map(|row| row.max_sequence).max(),
         rows().map(|row| row.level).max(),
-        rows().map(|row| row.max_start_ns).max(),
+        rows().map(|row| row.latest_ns(now_ns)).max(),
+        rows().map(|row| row.written_ns).max(),
+        rows().map(|row| row.bucket_ns).max(),
     ) else {
         return Ok(());
     };
@@ -203,10 +210,11 @@ fn merge_segments(context: &UpkeepContext, inputs: &[Arc<Segment>], now_ns: i64)
         temporary_dir: &context.flush.temporary_dir,
         sequences: (first, last),
         level: level + 1,
-        bucket_ns: context.roll_up.width(latest, now_ns),
+        // Never narrower than they are already, which they would be once the clock was set back.
+        bucket_ns: context.roll_up.width(latest, now_ns).max(widest),
     };
     let began = Instant::now();
-    let merged = write_merged(context, place, inputs, now_ns)?;
+    let merged = SegmentRow { written_ns, ..write_merged(context, place, inputs)? };
     let files: FxHashSet<&str> = rows().map(|row| row.file.as_str()).collect();
     let count: u64 = rows().map(|row| row.rows).sum();
     tracing::debug!(
@@ -248,12 +256,11 @@ fn write_merged(
     context: &UpkeepContext,
     place: SegmentPlace<'_>,
     inputs: &[Arc<Segment>],
-    now_ns: i64,
 ) -> Result<SegmentRow, StoreError> {
     let table = inputs[0].row.table;
     let (schema, order, mut fold) = match table {
         Table::Spans => (spans_schema(), SPAN_ORDER, None),
-        Table::SpanMetrics => (span_metrics_schema(), METRIC_ORDER, Some(Fold::new(context.roll_up, now_ns))),
+        Table::SpanMetrics => (span_metrics_schema(), METRIC_ORDER, Some(Fold::new(place.bucket_ns))),
     };
     let readers = inputs.iter().map(|input| input.stream()).collect::<Result<Vec<_>, _>>()?;
     let mut merge = Merge::new(readers, &schema, order).map_err(engine)?;
