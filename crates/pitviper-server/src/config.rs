@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pitviper_api::auth::Token;
-use pitviper_store::embedded::Retention;
+use pitviper_store::embedded::{EmbeddedConfig, Retention};
 
 use crate::commands::{self, backup::Backup, doctor::Doctor, export::Export, import::Import};
 
@@ -101,6 +101,11 @@ pub(crate) struct Serve {
     /// Keep traces of the server itself, as the service pitviper-server
     #[arg(long, env = "PITVIPER_SERVER_SELF_TRACE", value_parser = clap::builder::FalseyValueParser::new())]
     pub(crate) self_trace: bool,
+
+    /// How old the newest data becomes in memory before it moves to files, in milliseconds. For tests: it is
+    /// safe in the log all the while
+    #[arg(long, value_name = "MS", hide = true, default_value_t = EmbeddedConfig::DEFAULT_FLUSH_AFTER_MS)]
+    pub(crate) flush_after_ms: u64,
 
     /// Write the real addresses as JSON to this file once all of them are listened on
     #[arg(long, value_name = "FILE", env = "PITVIPER_SERVER_READY_FILE")]

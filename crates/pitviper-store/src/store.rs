@@ -327,9 +327,10 @@ pub struct StoreStats {
     pub merged_rows: u64,
     /// Merges and removals that failed since start and will be tried again.
     pub upkeep_failures: u64,
-    /// Spans let go since start because of their age.
+    /// Spans let go because of their age, ever: restarts do not forget them. A span that was sent
+    /// twice was stored twice, and is counted so.
     pub spans_expired_by_age: u64,
-    /// Spans let go since start because all data together grew too large.
+    /// Spans let go because all data together grew too large, ever.
     pub spans_expired_by_size: u64,
     /// What the queues and stages are doing.
     pub stages: StageStats,

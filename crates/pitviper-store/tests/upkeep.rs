@@ -166,6 +166,23 @@ async fn what_is_too_much_goes_from_the_oldest_on() {
 }
 
 #[tokio::test]
+async fn what_was_let_go_is_counted_across_restarts() {
+    let scratch = tempfile::tempdir().unwrap();
+    let day = Duration::from_secs(86_400);
+    let retention = Retention { spans: 30 * day, ..Retention::default() };
+    let config = EmbeddedConfig { retention, ..EmbeddedConfig::new(scratch.path()) };
+    for round in 0..3 {
+        let store = EmbeddedStore::open(config.clone()).await.unwrap();
+        assert_eq!(store.stats().spans_expired_by_age, round * SPANS_A_WRITE, "from the rounds before");
+        store.append(write(round)).await.unwrap();
+        store.flush().await.unwrap();
+        store.compact().await.unwrap();
+        assert_eq!(store.stats().spans_expired_by_age, (round + 1) * SPANS_A_WRITE);
+        // Without closing, as a crash would end it.
+    }
+}
+
+#[tokio::test]
 async fn a_segment_without_its_index_is_read_whole() {
     let scratch = tempfile::tempdir().unwrap();
     filled(scratch.path(), 6).await.close().await.unwrap();

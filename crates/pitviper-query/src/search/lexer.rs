@@ -89,11 +89,25 @@ pub(super) struct Lexer<'a> {
     at: usize,
     /// Whether a closing brace ends a word: the text before it opened one.
     braced: bool,
+    /// Characters looked at and tokens read, to show that time grows with the text alone.
+    #[cfg(test)]
+    steps: usize,
 }
 
 impl<'a> Lexer<'a> {
     pub(super) fn new(text: &'a str) -> Self {
-        Self { text, at: 0, braced: false }
+        Self {
+            text,
+            at: 0,
+            braced: false,
+            #[cfg(test)]
+            steps: 0,
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn steps(&self) -> usize {
+        self.steps
     }
 
     pub(super) fn position(&self) -> usize {
@@ -122,7 +136,12 @@ impl<'a> Lexer<'a> {
             self.skip_whitespace();
         }
         let start = self.at;
-        let token = self.token(context)?;
+        let token = self.token(context);
+        #[cfg(test)]
+        {
+            self.steps += 1 + self.at - start;
+        }
+        let token = token?;
         Ok(Spanned { token, range: (start, self.at) })
     }
 
@@ -269,7 +288,12 @@ impl<'a> Lexer<'a> {
     fn regex_or_path(&mut self) -> Result<Token, RawError> {
         let start = self.at;
         let body = &self.text[start + 1..];
-        let Some(end) = unescaped_slash(body) else { return Ok(Token::Text(self.path())) };
+        let slash = unescaped_slash(body);
+        #[cfg(test)]
+        {
+            self.steps += slash.unwrap_or(body.len());
+        }
+        let Some(end) = slash else { return Ok(Token::Text(self.path())) };
         let pattern = &body[..end];
         let ends_value = |next: char| next.is_whitespace() || next == ')' || next == '}' && self.braced;
         let at_value_end = body[end + 1..].chars().next().is_none_or(ends_value);

@@ -26,6 +26,8 @@ mod analysis;
 mod ast;
 mod compile;
 mod error;
+#[cfg(test)]
+mod hostile_tests;
 mod lexer;
 mod parser;
 mod place;

@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use tokio::sync::oneshot;
 
+use super::clock::Clock;
 use super::hot::{FlushPolicy, HotBatch, Tiers};
 use super::manifest::Manifest;
 use super::segment::{Segment, SegmentCache};
@@ -45,6 +46,7 @@ pub(super) struct FlushContext {
     pub(super) flushes: AtomicU64,
     pub(super) failures: AtomicU64,
     pub(super) stages: Arc<Stages>,
+    pub(super) clock: Arc<dyn Clock>,
 }
 
 /// Asks for everything up to a write to be flushed.
@@ -166,6 +168,8 @@ fn flush_batches(context: &FlushContext, batches: &[Arc<HotBatch>]) -> Result<()
         };
         written.push(write_rows(place, table, &in_order)?);
     }
+    let now_ns = context.clock.wall_ns();
+    written.iter_mut().for_each(|row| row.written_ns = now_ns);
     context.manifest.add_segments(&written, last.last_sequence)?;
     let segment = |row| Arc::new(Segment::new(&context.segments_dir, row, Arc::clone(&context.segment_cache)));
     let segments = written.into_iter().map(segment).collect();

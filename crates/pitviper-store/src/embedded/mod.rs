@@ -11,6 +11,7 @@
 
 mod aggregate;
 mod backup;
+mod clock;
 mod commit;
 mod disk;
 mod doctor;
@@ -49,6 +50,7 @@ use rustc_hash::FxHashSet;
 use tokio::sync::oneshot;
 
 pub use self::backup::{BackupReport, backup};
+pub use self::clock::{Clock, SystemClock};
 use self::commit::{Committer, Request};
 pub use self::disk::DEFAULT_DISK_RESERVE_BYTES;
 use self::disk::DiskGuard;
@@ -109,6 +111,8 @@ pub struct EmbeddedConfig {
     pub retention: Retention,
     /// How metrics are added up as they age.
     pub roll_up: RollUp,
+    /// What says how old data is.
+    pub clock: Arc<dyn Clock>,
 }
 
 impl EmbeddedConfig {
@@ -131,6 +135,7 @@ impl EmbeddedConfig {
             durability: Durability::default(),
             retention: Retention::default(),
             roll_up: RollUp::default(),
+            clock: Arc::new(SystemClock::default()),
         }
     }
 }
@@ -219,9 +224,10 @@ impl EmbeddedStore {
             flushes: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             stages: Arc::clone(&stages),
+            clock: Arc::clone(&config.clock),
         });
         let upkeep =
-            UpkeepContext::new(Arc::clone(&flush), config.retention, config.roll_up, Arc::clone(&durable_sequence));
+            UpkeepContext::new(Arc::clone(&flush), config.retention, config.roll_up, Arc::clone(&durable_sequence))?;
         let upkeep = Arc::new(upkeep);
         let start = || -> io::Result<(Running, Engine)> {
             let (wal, tiers, durable) = (Arc::clone(&wal), Arc::clone(&tiers), Arc::clone(&durable_sequence));

@@ -52,7 +52,7 @@ pub(super) struct SegmentPlace<'a> {
     pub(super) sequences: (u64, u64),
     /// How often its rows were merged: zero for a flush.
     pub(super) level: u32,
-    /// Of metrics, the width of the narrowest buckets, in nanoseconds.
+    /// Of metrics, the width of its buckets, in nanoseconds.
     pub(super) bucket_ns: i64,
 }
 
@@ -155,6 +155,7 @@ impl<'a> SegmentWriter<'a> {
             level: self.place.level,
             bucket_ns: if self.table == Table::SpanMetrics { self.place.bucket_ns } else { 0 },
             services: self.services.into_iter().collect(),
+            written_ns: i64::MAX,
         })
     }
 

@@ -46,6 +46,9 @@ pub(super) struct Parsed {
     pub(super) terms: Vec<Vec<(Range, Expr)>>,
     /// Where each pipe stands, with the bar in front.
     pub(super) pipes: Vec<Range>,
+    /// What reading it took.
+    #[cfg(test)]
+    pub(super) steps: usize,
 }
 
 /// Reads a text of at most [`MAX_QUERY_BYTES`].
@@ -61,7 +64,15 @@ pub(super) fn parse(text: &str) -> Parsed {
         pipes: Vec::new(),
     };
     let query = parser.query();
-    Parsed { query, errors: parser.errors, tokens: parser.tokens, terms: parser.all_terms, pipes: parser.pipes }
+    Parsed {
+        query,
+        errors: parser.errors,
+        tokens: parser.tokens,
+        terms: parser.all_terms,
+        pipes: parser.pipes,
+        #[cfg(test)]
+        steps: parser.lexer.steps(),
+    }
 }
 
 /// The first errors, by position, as the user sees them.

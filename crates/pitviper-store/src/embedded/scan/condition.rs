@@ -224,17 +224,26 @@ pub(super) fn whole(range: NumberRange) -> Option<(i64, i64)> {
     (low <= high).then_some((low, high))
 }
 
+/// The first float beyond all whole numbers of 64 bits.
+const BEYOND: f64 = 9_223_372_036_854_775_808.0;
+
 /// The least whole number in the range; `None` when there is none.
 fn at_least(low: Bound) -> Option<i64> {
-    let least = if low.inclusive { low.value.ceil() } else { low.value.floor() + 1.0 };
-    // The cast saturates; a bound beyond all durations leaves none.
-    (least <= i64::MAX as f64).then_some(least as i64)
+    // Not by adding one to the float: from 2^53 on that is the same float.
+    match low.value {
+        value if value.is_nan() || value >= BEYOND => None,
+        value if !low.inclusive && value >= -BEYOND && value.fract() == 0.0 => (value as i64).checked_add(1),
+        value => Some(value.ceil() as i64),
+    }
 }
 
 /// The greatest whole number in the range; `None` when there is none.
 fn at_most(high: Bound) -> Option<i64> {
-    let greatest = if high.inclusive { high.value.floor() } else { high.value.ceil() - 1.0 };
-    (greatest >= i64::MIN as f64).then_some(greatest as i64)
+    match high.value {
+        value if value.is_nan() || value < -BEYOND => None,
+        value if !high.inclusive && value < BEYOND && value.fract() == 0.0 => (value as i64).checked_sub(1),
+        value => Some(value.floor() as i64),
+    }
 }
 
 #[cfg(test)]
@@ -254,5 +263,10 @@ mod tests {
         assert_eq!(at_least(bound(f64::NAN, true)), None);
         assert_eq!(at_most(bound(f64::NAN, true)), None);
         assert_eq!(at_most(bound(f64::INFINITY, true)), Some(i64::MAX));
+        let large = 1i64 << 60;
+        assert_eq!(at_least(bound(large as f64, false)), Some(large + 1));
+        assert_eq!(at_most(bound(large as f64, false)), Some(large - 1));
+        assert_eq!((at_least(bound(BEYOND, true)), at_most(bound(BEYOND, false))), (None, Some(i64::MAX)));
+        assert_eq!((at_least(bound(-BEYOND, true)), at_most(bound(-BEYOND, false))), (Some(i64::MIN), None));
     }
 }

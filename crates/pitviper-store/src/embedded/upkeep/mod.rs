@@ -13,8 +13,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use rustc_hash::FxHashSet;
 use tokio::sync::oneshot;
 
@@ -23,6 +24,7 @@ pub use self::plan::Retention;
 use self::plan::{Eagerness, Reason};
 use self::roll_up::Fold;
 pub use self::roll_up::RollUp;
+use super::clock::LeapWatch;
 use super::flush::FlushContext;
 use super::manifest::{SegmentRow, Table};
 use super::segment::Segment;
@@ -38,12 +40,17 @@ const RETRY_LONGEST: Duration = Duration::from_secs(600);
 /// While writes come in, upkeep rests this long for each unit of time it works.
 const REST_WHILE_BUSY: u32 = 1;
 
+/// Names of counters in the manifest.
+const SPANS_EXPIRED_BY_AGE: &str = "spans_expired_by_age";
+const SPANS_EXPIRED_BY_SIZE: &str = "spans_expired_by_size";
+
 /// What upkeep did since the store was opened.
 #[derive(Debug, Default)]
 pub(super) struct UpkeepFigures {
     pub(super) merges: AtomicU64,
     pub(super) merged_rows: AtomicU64,
     pub(super) failures: AtomicU64,
+    /// These ever, as the manifest counts.
     pub(super) spans_expired_by_age: AtomicU64,
     pub(super) spans_expired_by_size: AtomicU64,
 }
@@ -57,6 +64,7 @@ pub(super) struct UpkeepContext {
     /// The last write, to tell whether there are any.
     pub(super) durable_sequence: Arc<AtomicU64>,
     pub(super) figures: UpkeepFigures,
+    leaps: Mutex<LeapWatch>,
     stopping: AtomicBool,
 }
 
@@ -66,9 +74,14 @@ impl UpkeepContext {
         retention: Retention,
         roll_up: RollUp,
         durable_sequence: Arc<AtomicU64>,
-    ) -> Self {
-        let (figures, stopping) = (UpkeepFigures::default(), AtomicBool::new(false));
-        Self { flush, retention, roll_up, durable_sequence, figures, stopping }
+    ) -> Result<Self, StoreError> {
+        let figures = UpkeepFigures {
+            spans_expired_by_age: flush.manifest.counter(SPANS_EXPIRED_BY_AGE)?.into(),
+            spans_expired_by_size: flush.manifest.counter(SPANS_EXPIRED_BY_SIZE)?.into(),
+            ..UpkeepFigures::default()
+        };
+        let (leaps, stopping) = (Mutex::default(), AtomicBool::new(false));
+        Ok(Self { flush, retention, roll_up, durable_sequence, figures, leaps, stopping })
     }
 }
 
@@ -142,7 +155,7 @@ fn run(context: &UpkeepContext, received: &Receiver<Request>) {
 /// Lets go what is too old, then merges until there is nothing more to merge.
 fn work(context: &UpkeepContext, eagerness: Eagerness) -> Result<(), StoreError> {
     loop {
-        let now_ns = now_ns();
+        let now_ns = context.flush.clock.wall_ns();
         expire(context, now_ns)?;
         let snapshot = context.flush.tiers.snapshot();
         let rows = snapshot.segments.iter().map(|segment| &segment.row);
@@ -157,26 +170,27 @@ fn work(context: &UpkeepContext, eagerness: Eagerness) -> Result<(), StoreError>
     }
 }
 
-fn now_ns() -> i64 {
-    SystemTime::UNIX_EPOCH.elapsed().map_or(0, |elapsed| i64::try_from(elapsed.as_nanos()).unwrap_or(i64::MAX))
-}
-
 fn expire(context: &UpkeepContext, now_ns: i64) -> Result<(), StoreError> {
     let snapshot = context.flush.tiers.snapshot();
-    let gone = plan::expired(snapshot.segments.iter().map(|segment| &segment.row), now_ns, &context.retention);
+    let retention = if context.leaps.lock().is_believed(context.flush.clock.as_ref()) {
+        context.retention
+    } else {
+        Retention { max_bytes: context.retention.max_bytes, ..Retention::default() }
+    };
+    let gone = plan::expired(snapshot.segments.iter().map(|segment| &segment.row), now_ns, &retention);
     if gone.is_empty() {
         return Ok(());
     }
     let files: FxHashSet<&str> = gone.iter().map(|(row, _)| row.file.as_str()).collect();
-    replace(context, &files, None)?;
+    let spans = |wanted: Reason| -> u64 {
+        let of_reason = gone.iter().filter(|(row, reason)| row.table == Table::Spans && *reason == wanted);
+        of_reason.map(|(row, _)| row.rows).sum()
+    };
+    let (by_age, by_size) = (spans(Reason::Age), spans(Reason::Size));
+    replace(context, &files, None, &[(SPANS_EXPIRED_BY_AGE, by_age), (SPANS_EXPIRED_BY_SIZE, by_size)])?;
+    context.figures.spans_expired_by_age.fetch_add(by_age, Ordering::Relaxed);
+    context.figures.spans_expired_by_size.fetch_add(by_size, Ordering::Relaxed);
     for (row, reason) in gone {
-        let counter = match reason {
-            Reason::Age => &context.figures.spans_expired_by_age,
-            Reason::Size => &context.figures.spans_expired_by_size,
-        };
-        if row.table == Table::Spans {
-            counter.fetch_add(row.rows, Ordering::Relaxed);
-        }
         tracing::info!(file = row.file, rows = row.rows, ?reason, "let go of old data");
     }
     Ok(())
@@ -184,11 +198,13 @@ fn expire(context: &UpkeepContext, now_ns: i64) -> Result<(), StoreError> {
 
 fn merge_segments(context: &UpkeepContext, inputs: &[Arc<Segment>], now_ns: i64) -> Result<(), StoreError> {
     let rows = || inputs.iter().map(|input| &input.row);
-    let (Some(first), Some(last), Some(level), Some(latest)) = (
+    let (Some(first), Some(last), Some(level), Some(latest), Some(written_ns), Some(widest)) = (
         rows().map(|row| row.min_sequence).min(),
         rows().map(|row| row.max_sequence).max(),
         rows().map(|row| row.level).max(),
-        rows().map(|row| row.max_start_ns).max(),
+        rows().map(|row| row.latest_ns(now_ns)).max(),
+        rows().map(|row| row.written_ns).max(),
+        rows().map(|row| row.bucket_ns).max(),
     ) else {
         return Ok(());
     };
@@ -197,12 +213,13 @@ fn merge_segments(context: &UpkeepContext, inputs: &[Arc<Segment>], now_ns: i64)
         temporary_dir: &context.flush.temporary_dir,
         sequences: (first, last),
         level: level + 1,
-        bucket_ns: context.roll_up.width(latest, now_ns),
+        // Never narrower than they are already, which they would be once the clock was set back.
+        bucket_ns: context.roll_up.width(latest, now_ns).max(widest),
     };
     let count: u64 = rows().map(|row| row.rows).sum();
     let _mark = tracing::trace_span!(target: "pitviper::self", "merge", segments = inputs.len(), rows = count);
     let began = Instant::now();
-    let merged = write_merged(context, place, inputs, now_ns)?;
+    let merged = SegmentRow { written_ns, ..write_merged(context, place, inputs)? };
     context.flush.stages.merge.record_since(began);
     let files: FxHashSet<&str> = rows().map(|row| row.file.as_str()).collect();
     tracing::debug!(
@@ -212,16 +229,22 @@ fn merge_segments(context: &UpkeepContext, inputs: &[Arc<Segment>], now_ns: i64)
         file = merged.file,
         "merged segments"
     );
-    replace(context, &files, Some(merged))?;
+    replace(context, &files, Some(merged), &[])?;
     context.figures.merges.fetch_add(1, Ordering::Relaxed);
     context.figures.merged_rows.fetch_add(count, Ordering::Relaxed);
     Ok(())
 }
 
-/// Makes the manifest and then the queries see one segment, or none, in place of others.
-fn replace(context: &UpkeepContext, files: &FxHashSet<&str>, with: Option<SegmentRow>) -> Result<(), StoreError> {
+/// Makes the manifest and then the queries see one segment, or none, in place of others. What is
+/// counted is counted in the manifest.
+fn replace(
+    context: &UpkeepContext,
+    files: &FxHashSet<&str>,
+    with: Option<SegmentRow>,
+    counted: &[(&str, u64)],
+) -> Result<(), StoreError> {
     let flush = &context.flush;
-    flush.manifest.replace_segments(files, with.as_ref())?;
+    flush.manifest.replace_segments(files, with.as_ref(), counted)?;
     let segment = with.map(|row| Arc::new(Segment::new(&flush.segments_dir, row, Arc::clone(&flush.segment_cache))));
     for segment in flush.tiers.replace_segments(files, segment) {
         segment.retire();
@@ -238,13 +261,12 @@ fn write_merged(
     context: &UpkeepContext,
     place: SegmentPlace<'_>,
     inputs: &[Arc<Segment>],
-    now_ns: i64,
 ) -> Result<SegmentRow, StoreError> {
     let table = inputs[0].row.table;
     let (schema, order) = (table.schema(), table.description().order);
     let mut fold = match table.description().same_key {
         SameKey::Kept => None,
-        SameKey::AddedUp => Some(Fold::new(context.roll_up, now_ns)),
+        SameKey::AddedUp => Some(Fold::new(place.bucket_ns)),
     };
     let readers = inputs.iter().map(|input| input.stream()).collect::<Result<Vec<_>, _>>()?;
     let mut merge = Merge::new(readers, &schema, order).map_err(engine)?;

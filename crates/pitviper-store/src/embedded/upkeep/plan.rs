@@ -57,12 +57,12 @@ pub(super) fn merge<'a>(
     eagerness: Eagerness,
 ) -> Option<Vec<&'a SegmentRow>> {
     let is_too_fine = |segment: &&SegmentRow| {
-        segment.table == Table::SpanMetrics && segment.bucket_ns < roll_up.width(segment.max_start_ns, now_ns)
+        segment.table == Table::SpanMetrics && segment.bucket_ns < roll_up.width(segment.latest_ns(now_ns), now_ns)
     };
     let mut parts: BTreeMap<(&str, i64, i64), Vec<&SegmentRow>> = BTreeMap::new();
     for segment in segments.clone().filter(|segment| segment.rows < max_rows(segment.table)) {
         let width = part_ns(segment);
-        let part = segment.max_start_ns.div_euclid(width);
+        let part = segment.latest_ns(now_ns).div_euclid(width);
         parts.entry((segment.table.as_str(), width, part)).or_default().push(segment);
     }
     // New ones first: they are many and small, and most questions are about them.
@@ -106,7 +106,8 @@ fn take(mut segments: Vec<&SegmentRow>, at_least: usize) -> Option<Vec<&SegmentR
 /// How long data is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
-    /// Age at which spans go, by the start of the latest in their file.
+    /// Age at which spans go, by the start of the latest in their file; what claims to start in the
+    /// future is as old as its file.
     pub spans: Duration,
     /// Age at which span metrics go.
     pub span_metrics: Duration,
@@ -148,11 +149,11 @@ pub(super) fn expired<'a>(
         now_ns.saturating_sub(i64::try_from(age.as_nanos()).unwrap_or(i64::MAX))
     };
     let (old, mut kept): (Vec<_>, Vec<_>) =
-        segments.partition(|segment| segment.max_start_ns < oldest_of(segment.table));
+        segments.partition(|segment| segment.latest_ns(now_ns) < oldest_of(segment.table));
     let mut gone: Vec<_> = old.into_iter().map(|segment| (segment, Reason::Age)).collect();
     let mut bytes: u64 = kept.iter().map(|segment| segment.disk_bytes()).sum();
     let limit = retention.max_bytes.unwrap_or(u64::MAX);
-    kept.sort_by_key(|segment| segment.max_start_ns);
+    kept.sort_by_key(|segment| segment.latest_ns(now_ns));
     for segment in kept.into_iter().filter(|segment| segment.table.description().goes_by_size) {
         if bytes <= limit {
             break;
@@ -184,6 +185,7 @@ mod tests {
             level,
             bucket_ns: 0,
             services: Vec::new(),
+            written_ns: i64::MAX,
         }
     }
 
