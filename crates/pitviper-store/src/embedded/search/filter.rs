@@ -9,6 +9,7 @@ use pitviper_model::SpanKind;
 
 use super::attribute::{AttributeNumber, AttributeText, ContainsText, MatchesPattern, TextTest};
 use super::row_function::call;
+use super::slower::SlowerThan;
 use crate::filter::{Bound, Filter, NumberField, NumberRange, TextField, TextMatch};
 
 /// The filter as an expression over the columns of `spans`.
@@ -38,6 +39,9 @@ pub(super) fn compile(filter: &Filter) -> Expr {
             .map(|kind| col("kind").eq(lit(kind as u8)))
             .reduce(Expr::or)
             .unwrap_or_else(|| lit(false)),
+        Filter::SlowerThan(limits) => {
+            call(SlowerThan { limits: limits.clone() }, ["service", "name", "duration_ns"].map(col).to_vec())
+        }
         Filter::FullText(text) => {
             let columns = ["name", "service", "status_message", "attrs"];
             call(ContainsText::new(text), columns.map(col).to_vec())

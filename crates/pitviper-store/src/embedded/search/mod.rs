@@ -9,6 +9,7 @@
 mod attribute;
 mod filter;
 mod row_function;
+mod slower;
 mod source;
 mod table;
 
