@@ -535,7 +535,13 @@ mod tests {
         assert_eq!(check("service:a | co^() > 5", "co", "co", ""), Expects::Function { is_called: true });
         value("{service:a} >> {service:b} | count(kind:^) > 5", "", "", "service:b");
         value("{a} && {b} | sum(duration, kind:c^) > 5s", "c", "c", "a OR b");
-        assert_eq!(check("a | sum(^", "", "", ""), Expects::Argument);
+        assert_eq!(check("a | sum(^", "", "", "a"), Expects::Argument);
+        assert_eq!(check("a b | sum(am^ount) > 5", "amount", "am", "a b"), Expects::Argument);
+        assert_eq!(check("a | sum(amount) > ^", "", "", ""), Expects::Number { counts: true });
+        value("service=fl^", "fl", "fl", "");
+        value("a root.service:fl^", "fl", "fl", "a");
+        assert_eq!(value("slowest:^", "", "", "").subject, Subject::Share);
+        assert!(value("duration=1^", "1", "1", "").compared);
         assert_eq!(check("a | count() ^", "", "", ""), Expects::Comparison { counts: true });
         assert_eq!(check("a | avg(duration) > 5^", "5", "5", ""), Expects::Number { counts: false });
         assert_eq!(check("a | count() > 5 ^", "", "", ""), Expects::Nothing);

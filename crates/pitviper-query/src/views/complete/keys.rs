@@ -31,7 +31,7 @@ const RESERVED: [Known; 12] = [
     known("env", ItemType::String, "deployment environment", 13),
     known("version", ItemType::String, "the service's version", 14),
     known("host", ItemType::String, "the host's name", 15),
-    known("slowest", ItemType::Number, "the slowest share of its service and name", 16),
+    known("slowest", ItemType::Number, "the slowest share of its service and name", 33),
     known("trace", ItemType::String, "trace id, 32 hex digits", 31),
     known("span", ItemType::String, "span id, 16 hex digits", 32),
 ];
