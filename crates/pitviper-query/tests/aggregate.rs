@@ -157,7 +157,7 @@ async fn the_metrics_and_the_spans_say_the_same() {
             }
         }
     }
-    assert!(compared > 1_000, "{compared}");
+    assert!(compared > 900, "{compared}");
 }
 
 #[tokio::test]

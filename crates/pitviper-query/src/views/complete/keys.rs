@@ -63,6 +63,11 @@ pub(super) fn terms(written: &str, place: TermPlace, counts: &Counts) -> Vec<Off
     if place.opens && written.is_empty() {
         offers.push(Offer::new(ItemKind::Op, "{}", "a condition, or any span").caret(1));
     }
+    // One letter begins too much to be this.
+    let begins_root = written.len() > 1 && written.len() < ROOT.len() && ROOT.starts_with(written);
+    if begins_root && !place.attribute {
+        offers.push(Offer::new(ItemKind::Key, ROOT, "a field of the trace's root").needs("service:x"));
+    }
     match written.strip_prefix(ROOT) {
         Some(written) if !place.attribute => {
             let mut of_root = keys(written, false, counts);
@@ -75,10 +80,6 @@ pub(super) fn terms(written: &str, place: TermPlace, counts: &Counts) -> Vec<Off
             offers.extend(of_root);
         }
         _ => offers.extend(keys(written, place.attribute, counts)),
-    }
-    if !place.attribute && !written.is_empty() && fit(written, ROOT) == Some(Fit::Begins) && written.len() < ROOT.len()
-    {
-        offers.push(Offer::new(ItemKind::Key, ROOT, "a field of the trace's root").needs("service:x"));
     }
     let words = KEYWORDS.iter().filter(|(word, ..)| place.follows || *word == "NOT ");
     let words = words.filter(|(word, ..)| !place.attribute && fit(written, word) == Some(Fit::Begins));
