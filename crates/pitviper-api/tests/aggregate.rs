@@ -64,7 +64,7 @@ async fn post(router: &Router, path: &str, tag: Option<&str>, body: Value) -> (S
     if let Some(tag) = tag {
         request = request.header("if-none-match", tag);
     }
-    let response = router.clone().oneshot(request.body(body.to_string().into()).unwrap()).await.unwrap();
+    let response = router.clone().oneshot(request.body(Body::from(body.to_string())).unwrap()).await.unwrap();
     let (parts, body) = response.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     (parts.status, parts.headers, serde_json::from_slice(&body).unwrap_or_default())
