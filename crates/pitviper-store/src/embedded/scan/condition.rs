@@ -8,9 +8,9 @@ use arrow::record_batch::RecordBatch;
 use pitviper_model::{SpanId, SpanKind, TraceId};
 use rustc_hash::FxHashSet;
 
-use super::row_test::{AttributeNumber, AttributeText, ContainsText, TextTest, by_dictionary};
+use super::row_test::{AttributeNumber, AttributeText, ContainsText, TextTest, by_dictionary, slower_than};
 use crate::embedded::segment::trace_mask;
-use crate::filter::{Bound, Filter, NumberField, NumberRange, TextField, TextMatch};
+use crate::filter::{Bound, DurationLimits, Filter, NumberField, NumberRange, TextField, TextMatch};
 use crate::store::TimeRange;
 
 /// Columns that are dear to read: they hold most of a span's bytes.
@@ -66,6 +66,7 @@ pub(super) enum Test {
     Traces(FxHashSet<TraceId>),
     Span(SpanId),
     IsRoot,
+    SlowerThan(DurationLimits),
     FullText(ContainsText),
 }
 
@@ -95,6 +96,7 @@ impl Test {
                 let kinds = SpanKind::ALL.into_iter().filter(|kind| kind.is_entry());
                 Self::Code("kind", kinds.map(|kind| kind as u8).collect())
             }
+            Filter::SlowerThan(limits) => Self::SlowerThan(limits.clone()),
             Filter::FullText(text) => Self::FullText(ContainsText::new(text)),
         }
     }
@@ -142,6 +144,7 @@ impl Test {
             Self::Traces(_) => vec!["trace_id"],
             Self::Span(_) => vec!["span_id"],
             Self::IsRoot => vec!["is_root"],
+            Self::SlowerThan(_) => vec!["service", "name", "duration_ns"],
             Self::FullText(_) => vec!["name", "service", "status_message", "attrs"],
         }
     }
@@ -192,6 +195,9 @@ impl Test {
                 BooleanBuffer::collect_bool(rows, |row| ids.value(row) == wanted.0)
             }
             Self::IsRoot => array(batch, "is_root").as_boolean().values().clone(),
+            Self::SlowerThan(limits) => {
+                slower_than(limits, array(batch, "service"), array(batch, "name"), array(batch, "duration_ns"))
+            }
             Self::FullText(test) => {
                 let messages = array(batch, "status_message").as_string::<i32>();
                 let named = [array(batch, "name"), array(batch, "service")];

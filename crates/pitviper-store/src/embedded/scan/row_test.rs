@@ -7,12 +7,12 @@ use std::cell::RefCell;
 
 use arrow::array::{Array, ArrayRef, AsArray, MapArray, StringArray};
 use arrow::buffer::BooleanBuffer;
-use arrow::datatypes::{Float64Type, Int32Type};
+use arrow::datatypes::{Float64Type, Int32Type, Int64Type};
 use memchr::{memchr2_iter, memmem};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
-use crate::filter::{NumberRange, Pattern};
+use crate::filter::{DurationLimits, NumberRange, Pattern};
 use crate::schema::read_resource;
 
 /// Resources of which a search remembers whether they pass.
@@ -61,6 +61,28 @@ fn matches_wildcard(pattern: &str, text: &str) -> bool {
         }
     }
     text.ends_with(last)
+}
+
+/// Which rows took at least as long as the limit of their service and name.
+pub(super) fn slower_than(
+    limits: &DurationLimits,
+    services: &ArrayRef,
+    names: &ArrayRef,
+    durations: &ArrayRef,
+) -> BooleanBuffer {
+    let (services, names) = (services.as_dictionary::<Int32Type>(), names.as_dictionary::<Int32Type>());
+    let (service_texts, name_texts) = (services.values().as_string::<i32>(), names.values().as_string::<i32>());
+    let durations = durations.as_primitive::<Int64Type>().values();
+    // Each service and name of the batch is looked up once.
+    let mut known: FxHashMap<(i32, i32), i64> = FxHashMap::default();
+    BooleanBuffer::collect_bool(durations.len(), |row| {
+        let (service, name) = (services.keys().value(row), names.keys().value(row));
+        let limit = || {
+            let limit = limits.get(service_texts.value(service as usize), name_texts.value(name as usize));
+            limit.unwrap_or(i64::MAX)
+        };
+        durations[row] >= *known.entry((service, name)).or_insert_with(limit)
+    })
 }
 
 /// The bytes that the offsets of a sliced array really cover.
