@@ -6,6 +6,7 @@
 
 mod cases;
 mod fixture;
+mod tables;
 
-pub use cases::verify;
+pub use cases::{verify, verify_spans};
 pub use fixture::{Layout, fill};
