@@ -2,12 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod support;
-
 use std::path::Path;
 use std::sync::Arc;
 
-use pitviper_store::conformance::{Layout, fill, verify, verify_spans};
+use pitviper_store::conformance::{Layout, fill, verify};
 use pitviper_store::embedded::{EmbeddedConfig, EmbeddedStore};
 use pitviper_store::filter::Filter;
 use pitviper_store::{Order, Search, Store, StoreError, TimeRange};
@@ -54,19 +52,6 @@ async fn a_store_opened_anew_answers_alike() {
         assert_eq!(store.stats().hot_spans, 0);
         assert_eq!(store.stats().wal_bytes, 0);
     }
-}
-
-/// Written by the server of schema version 2: half of the spans in a segment, half in the log.
-#[tokio::test]
-async fn a_directory_of_version_2_answers_as_before() {
-    let dir = tempfile::tempdir().unwrap();
-    support::copy_dir(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/version-2"), dir.path());
-    let store = open(dir.path()).await;
-    verify_spans(store.as_ref()).await.unwrap();
-    store.flush().await.unwrap();
-    verify_spans(store.as_ref()).await.unwrap();
-    store.compact().await.unwrap();
-    verify_spans(store.as_ref()).await.unwrap();
 }
 
 #[tokio::test]
