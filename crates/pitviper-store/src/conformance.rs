@@ -12,8 +12,9 @@ mod cases;
 mod compare;
 mod fixture;
 mod naive;
+mod tables;
 
-pub use cases::verify;
+pub use cases::{verify, verify_spans};
 pub use compare::{Question, compare};
 pub use fixture::{Layout, fill};
 pub use naive::{Naive, holds};

@@ -40,7 +40,8 @@ const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [
     // Segments of version 1 have no indexes until they are merged.
     "ALTER TABLE segments ADD COLUMN index_bytes INTEGER NOT NULL DEFAULT 0;
      ALTER TABLE segments ADD COLUMN bucket_ns INTEGER NOT NULL DEFAULT 0;",
-    // From version 3 on, rows of spans hold the number of their trace. Older segments stay readable.
+    // Version 3 has more tables, and from it on rows of spans hold the number of their trace. What is
+    // there stays readable as it is.
     "CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
      ALTER TABLE segments ADD COLUMN written_ns INTEGER NOT NULL DEFAULT 9223372036854775807;",
 ];

@@ -20,7 +20,7 @@ use parquet::arrow::arrow_reader::{
     ArrowPredicateFn, ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
     ParquetRecordBatchReaderBuilder, RowFilter, RowSelection,
 };
-use parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataReader};
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 use pitviper_model::TraceId;
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -265,6 +265,31 @@ impl Segment {
         open.collect(builder).map_err(|error| self.error(error.as_ref()))
     }
 
+    /// What is known of the file, kept for later questions.
+    pub(super) fn opened(&self) -> Result<Arc<OpenSegment>, StoreError> {
+        self.open()
+    }
+
+    /// Reads these columns, or all, of these rows, or of all, where the test of other columns holds.
+    pub(super) fn reader(
+        &self,
+        columns: Option<&[&str]>,
+        rows: Option<Rows>,
+        test: Option<RowTest>,
+    ) -> Result<ParquetRecordBatchReader, StoreError> {
+        let open = self.open()?;
+        let mut builder = open.reader();
+        if let Some(rows) = rows {
+            builder = open.select(builder, &rows);
+        }
+        builder = builder.with_projection(open.projection(columns)).with_batch_size(READ_BATCH_ROWS);
+        if let Some((columns, test)) = test {
+            let predicate = ArrowPredicateFn::new(open.projection(Some(columns)), test);
+            builder = builder.with_row_filter(RowFilter::new(vec![Box::new(predicate)]));
+        }
+        builder.build().map_err(|error| self.error(&error))
+    }
+
     /// Reads all rows in order, without keeping anything in the cache.
     pub(super) fn stream(&self) -> Result<SegmentStream, StoreError> {
         let reader = ParquetRecordBatchReaderBuilder::try_new(self.file()?)
@@ -382,13 +407,26 @@ pub(super) fn trace_mask(trace_ids: &dyn Array, wanted: &FxHashSet<TraceId>) -> 
         .collect()
 }
 
+/// Columns, and which of their rows are wanted.
+pub(super) type RowTest =
+    (&'static [&'static str], Box<dyn FnMut(RecordBatch) -> Result<BooleanArray, ArrowError> + Send>);
+
 impl OpenSegment {
+    /// What the file's footer says.
+    pub(super) fn footer(&self) -> &ParquetMetaData {
+        self.metadata.metadata()
+    }
+
     fn load(file: PageFile, table: Table) -> Result<Self, ReadError> {
         let metadata = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Optional);
         let metadata = metadata.parse_and_finish(&file)?;
         let bounds = if table == Table::Spans { PageBounds::new(&metadata) } else { PageBounds::default() };
         // What is needed of the bounds of pages has been taken over.
-        let metadata = Arc::new(metadata.into_builder().set_column_index(None).build());
+        let metadata = match table {
+            Table::Spans => metadata.into_builder().set_column_index(None).build(),
+            _ => metadata,
+        };
+        let metadata = Arc::new(metadata);
         let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
         let metadata = ArrowReaderMetadata::try_new(metadata, options)?;
         let bytes = metadata.metadata().memory_size() + bounds.memory_size();

@@ -26,10 +26,7 @@ const SAMPLED_PAGES: u64 = 8;
 
 /// The indexes a table's segments have.
 fn kinds(table: Table) -> &'static [Kind] {
-    match table {
-        Table::Spans => &Kind::ALL,
-        Table::SpanMetrics => &[],
-    }
+    if table.description().indexed { &Kind::ALL } else { &[] }
 }
 
 /// Looks at the indexes of a segment that can be read.

@@ -29,7 +29,7 @@ use super::flush::FlushContext;
 use super::manifest::{SegmentRow, Table};
 use super::segment::Segment;
 use super::segment_write::{SegmentPlace, SegmentWriter};
-use crate::schema::SameKey;
+use crate::schema::{SameKey, SeenFold};
 use crate::store::StoreError;
 
 /// How often the segments are looked at.
@@ -53,6 +53,8 @@ pub(super) struct UpkeepFigures {
     /// These ever, as the manifest counts.
     pub(super) spans_expired_by_age: AtomicU64,
     pub(super) spans_expired_by_size: AtomicU64,
+    /// Rows of each table let go by age and by size, by the table's place in [`Table::ALL`].
+    pub(super) expired: [[AtomicU64; 2]; Table::ALL.len()],
 }
 
 /// What upkeep works on.
@@ -191,6 +193,8 @@ fn expire(context: &UpkeepContext, now_ns: i64) -> Result<(), StoreError> {
     context.figures.spans_expired_by_age.fetch_add(by_age, Ordering::Relaxed);
     context.figures.spans_expired_by_size.fetch_add(by_size, Ordering::Relaxed);
     for (row, reason) in gone {
+        let place = usize::from(reason == Reason::Size);
+        context.figures.expired[row.table as usize][place].fetch_add(row.rows, Ordering::Relaxed);
         tracing::info!(file = row.file, rows = row.rows, ?reason, "let go of old data");
     }
     Ok(())
@@ -265,8 +269,9 @@ fn write_merged(
     let table = inputs[0].row.table;
     let (schema, order) = (table.schema(), table.description().order);
     let mut fold = match table.description().same_key {
-        SameKey::Kept => None,
-        SameKey::AddedUp => Some(Fold::new(place.bucket_ns)),
+        SameKey::Kept => SameRows::Stay,
+        SameKey::AddedUp => SameRows::AddUp(Box::new(Fold::new(place.bucket_ns))),
+        SameKey::Seen(period_ns) => SameRows::Join(SeenFold::new(table, period_ns).map_err(engine)?),
     };
     let readers = inputs.iter().map(|input| input.stream()).collect::<Result<Vec<_>, _>>()?;
     let mut merge = Merge::new(readers, &schema, order).map_err(engine)?;
@@ -274,15 +279,25 @@ fn write_merged(
     let mut pace = Pace::new(context);
     while let Some(rows) = merge.next().map_err(engine)? {
         match &mut fold {
-            Some(fold) => writer.write(&fold.add(&rows))?,
-            None => writer.write(&rows)?,
+            SameRows::Stay => writer.write(&rows)?,
+            SameRows::AddUp(fold) => writer.write(&fold.add(&rows))?,
+            SameRows::Join(fold) => writer.write(&fold.add(&rows).map_err(engine)?)?,
         }
         pace.rest()?;
     }
-    if let Some(fold) = fold {
-        writer.write(&fold.finish())?;
+    match fold {
+        SameRows::Stay => {}
+        SameRows::AddUp(fold) => writer.write(&fold.finish())?,
+        SameRows::Join(fold) => writer.write(&fold.finish().map_err(engine)?)?,
     }
     writer.finish()
+}
+
+/// What becomes of rows of one key while segments are merged.
+enum SameRows {
+    Stay,
+    AddUp(Box<Fold>),
+    Join(SeenFold),
 }
 
 /// Keeps a merge from taking what writes need.
