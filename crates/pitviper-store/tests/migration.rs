@@ -1,7 +1,5 @@
 //! Data directories of earlier versions open, and answer as they did.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::fs;
 use std::path::Path;
 
