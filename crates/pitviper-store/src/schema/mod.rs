@@ -20,7 +20,7 @@ pub use spans::SpansBuilder;
 
 pub(crate) use span_metrics::{SpanMetricsRows, read_span_metrics, span_metrics_schema};
 pub(crate) use spans::{concat_spans, spans_schema};
-pub(crate) use spans_read::{WATERFALL_COLUMNS, read_resource, read_scope, read_spans, read_waterfall};
+pub(crate) use spans_read::{SPAN_COLUMNS, WATERFALL_COLUMNS, read_resource, read_scope, read_spans, read_waterfall};
 
 /// Version of the tables and of the files' layout. A data directory of a newer version is refused.
 pub const SCHEMA_VERSION: u32 = 2;
