@@ -113,6 +113,10 @@ fn passes(filter: &Filter, case: &Case) -> bool {
         Filter::Not(part) => !passes(part, case),
         Filter::Text(field, wanted) => {
             let text = text_of(field, case);
+            // An attribute that is not there has no text, not an empty one.
+            if text.is_none() && matches!(field, TextField::Attribute(_)) {
+                return false;
+            }
             match wanted {
                 TextMatch::Equals(wanted) => text.unwrap_or_default() == *wanted,
                 TextMatch::Wildcard(pattern) => fits(pattern.as_bytes(), text.unwrap_or_default().as_bytes()),
