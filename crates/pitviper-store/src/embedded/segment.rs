@@ -20,7 +20,11 @@ use parquet::arrow::arrow_reader::{
     ArrowPredicateFn, ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
     ParquetRecordBatchReaderBuilder, RowFilter, RowSelection,
 };
+use parquet::basic::Encoding;
+use parquet::column::page::PageReader as _;
+use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::serialized_reader::SerializedPageReader;
 use pitviper_model::TraceId;
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -28,7 +32,7 @@ use super::io_error;
 use super::manifest::{SegmentRow, Table};
 use super::page_file::{PageFile, ReadCounts};
 use super::page_index::{Kind, PageIndex};
-use super::prune::{Lookup, Rows};
+use super::prune::{Lookup, Rows, intersect};
 use super::resources::Summary;
 use super::scan::bounds::PageBounds;
 use super::trace_ids::{self, TraceIds, TraceIdsReader};
@@ -290,6 +294,22 @@ impl Segment {
         builder.build().map_err(|error| self.error(&error))
     }
 
+    /// Those of the rows, all of one row group, that lie in pages of a text column whose bytes pass the
+    /// test. Bytes of the texts follow each other there, with others between them; a page that holds
+    /// them in another way passes. Decodes nothing.
+    pub(super) fn rows_of_pages(
+        &self,
+        open: &OpenSegment,
+        rows: &Rows,
+        column: &[&str],
+        test: impl Fn(&[u8]) -> bool,
+    ) -> Result<Rows, StoreError> {
+        let Some(first) = rows.first() else { return Ok(Rows::new()) };
+        let passing = open.passing_pages(open.row_group_of(first.start), rows, column, test);
+        let passing = passing.map_err(|error| self.error(&error))?;
+        Ok(passing.map_or_else(|| rows.clone(), |pages| intersect(rows, &pages)))
+    }
+
     /// Reads all rows in order, without keeping anything in the cache.
     pub(super) fn stream(&self) -> Result<SegmentStream, StoreError> {
         let reader = ParquetRecordBatchReaderBuilder::try_new(self.file()?)
@@ -450,6 +470,53 @@ impl OpenSegment {
             Some(*end)
         });
         ends.take_while(|end| *end <= row).count()
+    }
+
+    /// The rows of the pages of a text column that hold some of these rows and pass the test; `None` when
+    /// the file does not say where the pages are.
+    fn passing_pages(
+        &self,
+        row_group: usize,
+        rows: &Rows,
+        column: &[&str],
+        test: impl Fn(&[u8]) -> bool,
+    ) -> Result<Option<Rows>, ParquetError> {
+        let metadata = self.metadata.metadata();
+        let group = metadata.row_group(row_group);
+        let place = group.columns().iter().position(|chunk| chunk.column_path().parts() == column);
+        let offsets = metadata.offset_index().and_then(|groups| groups.get(row_group));
+        let (Some(place), Some(offsets)) = (place, offsets) else { return Ok(None) };
+        let Some(locations) = offsets.get(place).map(|index| index.page_locations().clone()) else { return Ok(None) };
+        let before: u64 = metadata.row_groups()[..row_group].iter().map(|group| group.num_rows().unsigned_abs()).sum();
+        let count = group.num_rows().unsigned_abs();
+        let firsts: Vec<u64> = locations.iter().map(|page| before + page.first_row_index.unsigned_abs()).collect();
+        let file = Arc::new(self.file.clone());
+        let mut reader = SerializedPageReader::new(file, group.column(place), count as usize, Some(locations))?;
+        let mut dictionary_passes = true;
+        let mut passing = Rows::new();
+        let mut pages = firsts.iter().enumerate();
+        while let Some(next) = reader.peek_next_page()? {
+            if next.is_dict {
+                dictionary_passes = reader.get_next_page()?.is_none_or(|page| test(page.buffer()));
+                continue;
+            }
+            let Some((at, &first)) = pages.next() else { break };
+            let page_rows = first..firsts.get(at + 1).copied().unwrap_or(before + count);
+            let from = rows.partition_point(|range| range.end <= page_rows.start);
+            if rows.get(from).is_none_or(|range| range.start >= page_rows.end) {
+                reader.skip_next_page()?;
+                continue;
+            }
+            let passes = reader.get_next_page()?.is_none_or(|page| match page.encoding() {
+                Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY => dictionary_passes,
+                Encoding::PLAIN | Encoding::DELTA_LENGTH_BYTE_ARRAY => test(page.buffer()),
+                _ => true,
+            });
+            if passes {
+                passing.push(page_rows);
+            }
+        }
+        Ok(Some(passing))
     }
 
     /// Has the reader read these rows only, and nothing of row groups without any.

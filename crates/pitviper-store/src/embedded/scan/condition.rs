@@ -149,6 +149,15 @@ impl Test {
         }
     }
 
+    /// A text that every row has which passes.
+    pub(super) fn required_text(&self) -> Option<&ContainsText> {
+        match self {
+            Self::FullText(test) => Some(test),
+            Self::All(tests) => tests.iter().find_map(Self::required_text),
+            _ => None,
+        }
+    }
+
     fn is_costly(&self) -> bool {
         self.columns().iter().any(|column| COSTLY_COLUMNS.contains(column))
     }
@@ -199,12 +208,20 @@ impl Test {
                 slower_than(limits, array(batch, "service"), array(batch, "name"), array(batch, "duration_ns"))
             }
             Self::FullText(test) => {
-                let messages = array(batch, "status_message").as_string::<i32>();
-                let named = [array(batch, "name"), array(batch, "service")];
-                test.mask(named, messages, array(batch, "attrs").as_map())
+                let outside = outside_mask(test, batch);
+                &outside | &test.mask_attributes(array(batch, "attrs").as_map())
             }
         }
     }
+}
+
+/// The columns that [`outside_mask`] needs.
+pub(super) const OUTSIDE_COLUMNS: [&str; 3] = ["name", "service", "status_message"];
+
+/// In which rows the text stands elsewhere than in an attribute.
+pub(super) fn outside_mask(test: &ContainsText, batch: &RecordBatch) -> BooleanBuffer {
+    let messages = array(batch, "status_message").as_string::<i32>();
+    test.mask_outside([array(batch, "name"), array(batch, "service")], messages)
 }
 
 fn array<'a>(batch: &'a RecordBatch, name: &str) -> &'a ArrayRef {
