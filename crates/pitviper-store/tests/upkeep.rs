@@ -52,7 +52,7 @@ async fn merged_segments_hold_what_their_inputs_held() {
     for number in 0..20 {
         assert_eq!(store.trace(trace_id(number), 100).await.unwrap().total as u64, SPANS_A_WRITE);
     }
-    assert_eq!(files(scratch.path()).len(), 4, "a segment of each table and two indexes");
+    assert_eq!(files(scratch.path()).len(), 5, "a segment of each table, two indexes, and sums of metrics");
     store.close().await.unwrap();
     assert_holds(open(scratch.path()).await.as_ref(), 0..20).await;
 }
@@ -95,7 +95,7 @@ async fn a_crash_on_either_side_of_the_swap_loses_and_doubles_nothing() {
     drop(again);
     let merged = open(&after).await;
     assert_holds(merged.as_ref(), 0..9).await;
-    assert_eq!(files(&after).len(), 4);
+    assert_eq!(files(&after).len(), 5);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -146,7 +146,7 @@ async fn what_is_too_old_goes_and_is_counted() {
     let stats = store.stats();
     assert_eq!((stats.spans, stats.spans_expired_by_age, stats.spans_expired_by_size), (0, 6 * SPANS_A_WRITE, 0));
     assert_eq!(counted(store.as_ref()).await, 6 * SPANS_A_WRITE, "metrics stay");
-    assert_eq!(files(scratch.path()).len(), 1, "the metrics");
+    assert_eq!(files(scratch.path()).len(), 2, "the metrics and their sums");
 }
 
 #[tokio::test]
@@ -181,7 +181,7 @@ async fn a_segment_without_its_index_is_read_whole() {
         assert_eq!(store.trace(trace_id(number), 100).await.unwrap().total as u64, SPANS_A_WRITE);
     }
     store.compact().await.unwrap();
-    assert_eq!(files(scratch.path()).len(), 4, "merging makes the indexes anew");
+    assert_eq!(files(scratch.path()).len(), 5, "merging makes the indexes anew");
     assert_holds(store.as_ref(), 0..6).await;
 }
 

@@ -15,6 +15,7 @@ mod frame;
 mod hot;
 mod indexes;
 mod manifest;
+mod metric_sums;
 mod metrics;
 mod page_index;
 mod prune;
@@ -43,7 +44,6 @@ use self::commit::{Committer, Request};
 use self::flush::{FlushContext, Flusher};
 use self::hot::{FlushPolicy, Snapshot, Tiers, batch_bytes};
 use self::manifest::{Manifest, SegmentRow, Table};
-use self::page_index::Kind;
 use self::search::Engine;
 use self::segment::{Segment, SegmentCache};
 pub use self::upkeep::{Retention, RollUp};
@@ -164,11 +164,8 @@ impl EmbeddedStore {
         let lock = lock_dir(dir)?;
         let manifest = Manifest::open(&dir.join("manifest.sqlite"))?;
         let rows = manifest.segments()?;
-        let known: FxHashSet<PathBuf> = rows
-            .iter()
-            .map(|row| segments_dir.join(&row.file))
-            .flat_map(|path| Kind::ALL.map(|kind| kind.path(&path)).into_iter().chain([path]))
-            .collect();
+        let known: FxHashSet<PathBuf> =
+            rows.iter().map(|row| segments_dir.join(&row.file)).flat_map(|path| segment::files(&path)).collect();
         remove_others(&segments_dir, &known)?;
         remove_others(&temporary_dir, &FxHashSet::default())?;
         report_missing(&segments_dir, &rows)?;

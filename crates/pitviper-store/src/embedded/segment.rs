@@ -10,11 +10,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::{Array, AsArray, BooleanArray};
+use arrow::datatypes::Int64Type;
 use arrow::record_batch::RecordBatch;
 use parking_lot::Mutex;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
-    ArrowPredicateFn, ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
+    ArrowPredicate, ArrowPredicateFn, ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
     ParquetRecordBatchReaderBuilder, RowFilter, RowSelection,
 };
 use parquet::file::metadata::PageIndexPolicy;
@@ -23,6 +24,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::io_error;
 use super::manifest::{SegmentRow, Table};
+use super::metric_sums::{self, Sums};
 use super::page_index::{Kind, PageIndex};
 use super::prune::{Lookup, Rows};
 use super::resources::Summary;
@@ -30,6 +32,8 @@ use crate::store::{StoreError, TimeRange};
 
 /// Most memory for footers, filters and metrics of segments that queries have used, in bytes.
 const CACHE_BYTES_LIMIT: usize = 256 * 1024 * 1024;
+/// Metrics of segments with no more rows are kept in memory once they were read.
+const MAX_KEPT_ROWS: u64 = 64 * 1024;
 /// Rows decoded at once.
 const READ_BATCH_ROWS: usize = 8_192;
 
@@ -50,8 +54,10 @@ pub(super) struct OpenSegment {
     metadata: ArrowReaderMetadata,
     /// In the order of [`Kind::ALL`].
     indexes: [Option<PageIndex>; 2],
-    /// All rows of a metrics segment; none of others.
-    pub(super) rows: Vec<RecordBatch>,
+    /// All rows of a small metrics segment.
+    rows: Option<Vec<RecordBatch>>,
+    /// Of a metrics segment, its rows added up, when they have been.
+    pub(super) sums: Option<Sums>,
     bytes: usize,
 }
 
@@ -152,9 +158,12 @@ impl Segment {
         if let Some(known) = self.cache.get(&self.row.file) {
             return Ok(known);
         }
-        let mut open = OpenSegment::load(self.file()?, self.row.table).map_err(|error| self.error(error.as_ref()))?;
+        let mut open = OpenSegment::load(self.file()?, &self.row).map_err(|error| self.error(error.as_ref()))?;
         if self.row.table.description().indexed {
             open.open_indexes(&self.path, self.row.rows);
+        }
+        if self.row.table == Table::SpanMetrics {
+            open.open_sums(&self.path, self.row.rows);
         }
         let open = Arc::new(open);
         self.cache.put(&self.row.file, Arc::clone(&open));
@@ -177,9 +186,50 @@ impl Segment {
         collect(builder).map_err(|error| self.error(error.as_ref()))
     }
 
-    /// All rows, from memory when they were read before. For the small table of metrics.
+    /// What is kept of a segment of metrics.
     pub(super) fn metrics(&self) -> Result<Arc<OpenSegment>, StoreError> {
         self.open()
+    }
+
+    /// Reads the metrics of a service and a name, or all, whose buckets begin in the range. There may
+    /// be others among them.
+    pub(super) fn read_metrics(
+        &self,
+        service: Option<&str>,
+        name: Option<&str>,
+        range: TimeRange,
+    ) -> Result<Vec<RecordBatch>, StoreError> {
+        let open = self.open()?;
+        if let Some(rows) = &open.rows {
+            return Ok(rows.clone());
+        }
+        let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.file()?, open.metadata.clone());
+        if let (Some(service), Some(sums)) = (service, &open.sums) {
+            let rows = sums.rows_of(service);
+            if rows.is_empty() {
+                return Ok(Vec::new());
+            }
+            builder = builder.with_row_selection(selection(vec![rows], self.row.rows));
+        }
+        let mut conditions: Vec<Box<dyn ArrowPredicate>> = Vec::new();
+        if !self.is_within(range) {
+            let is_wanted = ArrowPredicateFn::new(open.projection(Some(&["bucket_start_ns"])), move |batch| {
+                let starts = batch.column(0).as_primitive::<Int64Type>();
+                Ok(BooleanArray::from_unary(starts, |start| (range.start_ns..range.end_ns).contains(&start)))
+            });
+            conditions.push(Box::new(is_wanted));
+        }
+        if let Some(name) = name.map(str::to_owned) {
+            let is_wanted = ArrowPredicateFn::new(open.projection(Some(&["name"])), move |batch| {
+                let names = batch.column(0).as_string::<i32>();
+                Ok(BooleanArray::from_unary(names, |known| known == name))
+            });
+            conditions.push(Box::new(is_wanted));
+        }
+        if !conditions.is_empty() {
+            builder = builder.with_row_filter(RowFilter::new(conditions));
+        }
+        collect(builder).map_err(|error| self.error(error.as_ref()))
     }
 
     /// Reads these columns, or all, of the spans of these traces; those that the look-up leaves out
@@ -229,7 +279,7 @@ impl Drop for Segment {
             return;
         }
         self.cache.forget(&self.row.file);
-        for path in Kind::ALL.map(|kind| kind.path(&self.path)).iter().chain([&self.path]) {
+        for path in &files(&self.path) {
             if let Err(error) = std::fs::remove_file(path)
                 && error.kind() != ErrorKind::NotFound
             {
@@ -237,6 +287,12 @@ impl Drop for Segment {
             }
         }
     }
+}
+
+/// A segment's file and those that may lie beside it.
+pub(super) fn files(segment: &Path) -> [PathBuf; 4] {
+    let [traces, attributes] = Kind::ALL.map(|kind| kind.path(segment));
+    [traces, attributes, metric_sums::path(segment), segment.to_owned()]
 }
 
 fn selection(rows: Rows, total: u64) -> RowSelection {
@@ -264,16 +320,31 @@ pub(super) fn trace_mask(trace_ids: &dyn Array, wanted: &FxHashSet<TraceId>) -> 
 }
 
 impl OpenSegment {
-    fn load(file: File, table: Table) -> Result<Self, ReadError> {
+    fn load(file: File, row: &SegmentRow) -> Result<Self, ReadError> {
         let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
         let metadata = ArrowReaderMetadata::load(&file, options)?;
         let mut bytes = metadata.metadata().memory_size();
-        let mut rows = Vec::new();
-        if table == Table::SpanMetrics {
-            rows = collect(ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata.clone()))?;
-            bytes += rows.iter().map(RecordBatch::get_array_memory_size).sum::<usize>();
+        let mut rows = None;
+        if row.table == Table::SpanMetrics && row.rows <= MAX_KEPT_ROWS {
+            let read = collect(ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata.clone()))?;
+            bytes += read.iter().map(RecordBatch::get_array_memory_size).sum::<usize>();
+            rows = Some(read);
         }
-        Ok(Self { metadata, indexes: [None, None], rows, bytes })
+        Ok(Self { metadata, indexes: [None, None], rows, sums: None, bytes })
+    }
+
+    /// Opens the sums of a segment of metrics, which only merged ones have. Without them its rows are read.
+    fn open_sums(&mut self, segment: &Path, rows: u64) {
+        match Sums::open(&metric_sums::path(segment), rows) {
+            Ok(sums) => {
+                self.bytes += sums.memory_size();
+                self.sums = Some(sums);
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => {
+                tracing::warn!(segment = %segment.display(), %error, "long ranges are slow until it is merged");
+            }
+        }
     }
 
     /// Opens the indexes that are there. Without one, whole segments are read.

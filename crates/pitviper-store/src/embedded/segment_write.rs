@@ -21,6 +21,7 @@ use parquet::schema::types::ColumnPath;
 
 use super::indexes::IndexBuilders;
 use super::manifest::{SegmentRow, Table};
+use super::metric_sums::{self, SumsBuilder};
 use super::page_index::Kind;
 use super::{io_error, sync_dir};
 use crate::store::StoreError;
@@ -63,6 +64,7 @@ pub(super) struct SegmentWriter<'a> {
     temporary: PathBuf,
     writer: ArrowWriter<File>,
     indexes: Option<IndexBuilders>,
+    sums: Option<SumsBuilder>,
     rows: u64,
     starts: Option<(i64, i64)>,
     services: BTreeSet<String>,
@@ -79,8 +81,10 @@ impl<'a> SegmentWriter<'a> {
         };
         let writer = create().map_err(io_error(|| format!("writing the segment {}", temporary.display())))?;
         let indexes = table.description().indexed.then(|| IndexBuilders::new(PAGE_ROWS));
+        // What was not merged yet is small, and soon gone.
+        let sums = (table == Table::SpanMetrics && place.level > 0).then(|| SumsBuilder::new(place.bucket_ns));
         let (rows, starts, services) = (0, None, BTreeSet::new());
-        Ok(Self { place, table, file, temporary, writer, indexes, rows, starts, services })
+        Ok(Self { place, table, file, temporary, writer, indexes, sums, rows, starts, services })
     }
 
     /// Appends rows, which go on in the table's order. Their first column is when they start.
@@ -94,6 +98,9 @@ impl<'a> SegmentWriter<'a> {
         add_services(&mut self.services, rows);
         if let Some(indexes) = &mut self.indexes {
             indexes.append(rows);
+        }
+        if let Some(sums) = &mut self.sums {
+            sums.add(rows).map_err(io_error(|| format!("adding up {}", self.temporary.display())))?;
         }
         self.writer.write(rows).map_err(|error| self.error(std::io::Error::other(error)))
     }
@@ -118,6 +125,14 @@ impl<'a> SegmentWriter<'a> {
             });
             index_bytes =
                 written.map_err(io_error(|| format!("writing the indexes of {}", self.temporary.display())))?;
+        }
+        if let Some(sums) = self.sums.take() {
+            let temporary = metric_sums::path(&self.temporary);
+            let written = sums.write(&temporary).and_then(|bytes| {
+                std::fs::rename(&temporary, metric_sums::path(&target))?;
+                Ok(bytes)
+            });
+            index_bytes = written.map_err(io_error(|| format!("writing {}", temporary.display())))?;
         }
         std::fs::rename(&self.temporary, &target)
             .and_then(|()| sync_dir(self.place.dir))
@@ -211,6 +226,11 @@ fn properties(table: Table, level: u32) -> WriterProperties {
     }
     for column in table.various {
         properties = properties.set_column_dictionary_enabled(ColumnPath::from(*column), false);
+    }
+    for column in table.split {
+        properties = properties
+            .set_column_dictionary_enabled(ColumnPath::from(*column), false)
+            .set_column_encoding(ColumnPath::from(*column), Encoding::BYTE_STREAM_SPLIT);
     }
     properties.build()
 }

@@ -20,7 +20,7 @@ use arrow::record_batch::RecordBatch;
 pub use span_metrics::{SpanMetricKey, SpanMetricsBuilder};
 pub use spans::SpansBuilder;
 
-pub(crate) use span_metrics::{SpanMetricsRows, read_span_metrics};
+pub(crate) use span_metrics::{Counted, SpanMetricsRows, abridge, read_span_metrics};
 pub(crate) use spans::spans_schema;
 pub(crate) use spans_read::{WATERFALL_COLUMNS, read_resource, read_scope, read_spans, read_waterfall};
 pub(crate) use table::{SameKey, Signal, Table};
