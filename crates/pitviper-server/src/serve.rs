@@ -51,7 +51,12 @@ async fn serve(config: &Serve) -> anyhow::Result<()> {
     let data_dir = config.data_dir()?;
     // Listened for from here on, so that a signal during a long recovery is not missed.
     let mut signals = Signals::new()?;
-    let settings = EmbeddedConfig { retention: config.retention(), roll_up: ROLL_UP, ..EmbeddedConfig::new(&data_dir) };
+    let settings = EmbeddedConfig {
+        retention: config.retention(),
+        roll_up: ROLL_UP,
+        thinning: config.thinning(),
+        ..EmbeddedConfig::new(&data_dir)
+    };
     let opening = EmbeddedStore::open(settings);
     let store: Arc<dyn Store> = tokio::select! {
         store = opening => store.with_context(|| format!("--data-dir {}", data_dir.display()))?,

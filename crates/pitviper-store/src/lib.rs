@@ -17,6 +17,6 @@ pub mod schema;
 mod store;
 
 pub use store::{
-    Ack, Cursor, Dimension, MetricRow, MetricsQuery, Order, Red, ResourceSeen, Search, SpanScope, Store, StoreError,
-    StoreStats, StoredSpan, TimeRange, Trace, TraceHit, TraceSpan,
+    Ack, Cursor, Dimension, KeptStats, MetricRow, MetricsQuery, Order, Red, ResourceSeen, Search, SpanScope, Store,
+    StoreError, StoreStats, StoredSpan, ThinStats, TimeRange, Trace, TraceHit, TraceSpan,
 };

@@ -40,6 +40,8 @@ const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [
     // Segments of version 1 have no indexes until they are merged.
     "ALTER TABLE segments ADD COLUMN index_bytes INTEGER NOT NULL DEFAULT 0;
      ALTER TABLE segments ADD COLUMN bucket_ns INTEGER NOT NULL DEFAULT 0;",
+    // Rows of metrics leave out what can be told from the rest, which earlier versions do not know.
+    "ALTER TABLE segments ADD COLUMN thinned INTEGER NOT NULL DEFAULT 0;",
 ];
 
 /// What the manifest says of one segment.
@@ -64,6 +66,8 @@ pub(super) struct SegmentRow {
     pub(super) bucket_ns: i64,
     /// The services in it, sorted; empty when not known.
     pub(super) services: Vec<String>,
+    /// Whether traces are missing that were not worth keeping.
+    pub(super) thinned: bool,
 }
 
 impl SegmentRow {
@@ -110,7 +114,7 @@ impl Manifest {
         let connection = self.connection.lock();
         let mut statement = connection.prepare(
             "SELECT file, table_name, row_count, byte_count, min_start_ns, max_start_ns, min_sequence, max_sequence,
-                    level, services, index_bytes, bucket_ns FROM segments ORDER BY min_sequence, file",
+                    level, services, index_bytes, bucket_ns, thinned FROM segments ORDER BY min_sequence, file",
         )?;
         let rows = statement.query_map([], read_row)?.collect::<Result<Vec<_>, _>>()?;
         Ok(rows.into_iter().flatten().collect())
@@ -128,18 +132,14 @@ impl Manifest {
         Ok(())
     }
 
-    /// Forgets segments and, in the same step, adds the one that holds their rows, if any.
-    pub(super) fn replace_segments(
-        &self,
-        files: &FxHashSet<&str>,
-        with: Option<&SegmentRow>,
-    ) -> Result<(), StoreError> {
+    /// Forgets segments and, in the same step, adds those that hold their rows, if any.
+    pub(super) fn replace_segments(&self, files: &FxHashSet<&str>, with: &[SegmentRow]) -> Result<(), StoreError> {
         let mut connection = self.connection.lock();
         let transaction = connection.transaction()?;
         for file in files {
             transaction.execute("DELETE FROM segments WHERE file = ?", [file])?;
         }
-        if let Some(segment) = with {
+        for segment in with {
             insert(&transaction, segment)?;
         }
         transaction.commit()?;
@@ -150,7 +150,7 @@ impl Manifest {
 fn insert(transaction: &Transaction<'_>, segment: &SegmentRow) -> rusqlite::Result<usize> {
     transaction.execute(
         "INSERT INTO segments (file, table_name, row_count, byte_count, min_start_ns, max_start_ns,
-             min_sequence, max_sequence, level, services, index_bytes, bucket_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             min_sequence, max_sequence, level, services, index_bytes, bucket_ns, thinned) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         params![
             segment.file,
             segment.table.as_str(),
@@ -164,6 +164,7 @@ fn insert(transaction: &Transaction<'_>, segment: &SegmentRow) -> rusqlite::Resu
             join_services(&segment.services),
             segment.index_bytes.cast_signed(),
             segment.bucket_ns,
+            segment.thinned,
         ],
     )
 }
@@ -192,6 +193,7 @@ fn read_row(row: &Row<'_>) -> rusqlite::Result<Option<SegmentRow>> {
         services: services.lines().map(str::to_owned).collect(),
         index_bytes: unsigned(10)?,
         bucket_ns: row.get(11)?,
+        thinned: row.get(12)?,
     }))
 }
 
@@ -213,6 +215,7 @@ mod tests {
             level: 0,
             bucket_ns: 0,
             services: vec!["a".into(), "b".into()],
+            thinned: false,
         }
     }
 
@@ -243,9 +246,9 @@ mod tests {
         let manifest = Manifest::open(&dir.path().join("manifest.sqlite")).unwrap();
         manifest.add_segments(&[segment("x"), segment("y"), segment("z")], 4).unwrap();
         let taken = FxHashSet::from_iter(["x", "y"]);
-        assert!(manifest.replace_segments(&taken, Some(&segment("z"))).is_err(), "a name that is in use");
+        assert!(manifest.replace_segments(&taken, &[segment("z")]).is_err(), "a name that is in use");
         assert_eq!(manifest.segments().unwrap().len(), 3);
-        manifest.replace_segments(&taken, Some(&segment("xy"))).unwrap();
+        manifest.replace_segments(&taken, &[SegmentRow { thinned: true, ..segment("xy") }]).unwrap();
         let files: Vec<String> = manifest.segments().unwrap().into_iter().map(|segment| segment.file).collect();
         assert_eq!((files, manifest.flushed_sequence().unwrap()), (vec!["xy".to_owned(), "z".to_owned()], 4));
     }

@@ -46,13 +46,13 @@ use self::hot::{FlushPolicy, Snapshot, Tiers, batch_bytes};
 use self::manifest::{Manifest, SegmentRow, Table};
 use self::search::Engine;
 use self::segment::{Segment, SegmentCache};
-pub use self::upkeep::{Retention, RollUp};
-use self::upkeep::{Upkeep, UpkeepContext};
+use self::upkeep::{Kept, Upkeep, UpkeepContext};
+pub use self::upkeep::{Retention, RollUp, Thinning};
 use self::wal::{Wal, WalGauges};
 use crate::schema::{METRIC_BUCKET_NS, WriteBatch};
 use crate::store::{
-    Ack, MetricRow, MetricsQuery, ResourceSeen, Search, Store, StoreError, StoreStats, StoredSpan, TimeRange, Trace,
-    TraceHit,
+    Ack, KeptStats, MetricRow, MetricsQuery, ResourceSeen, Search, Store, StoreError, StoreStats, StoredSpan,
+    ThinStats, TimeRange, Trace, TraceHit,
 };
 
 /// Writes with more rows of a table than this are encoded on a thread that may block.
@@ -90,6 +90,8 @@ pub struct EmbeddedConfig {
     pub retention: Retention,
     /// How metrics are added up as they age.
     pub roll_up: RollUp,
+    /// What stays of spans that are some days old.
+    pub thinning: Thinning,
 }
 
 impl EmbeddedConfig {
@@ -111,6 +113,7 @@ impl EmbeddedConfig {
             durability: Durability::default(),
             retention: Retention::default(),
             roll_up: RollUp::default(),
+            thinning: Thinning::default(),
         }
     }
 }
@@ -196,8 +199,13 @@ impl EmbeddedStore {
             flushes: AtomicU64::new(0),
             failures: AtomicU64::new(0),
         });
-        let upkeep =
-            UpkeepContext::new(Arc::clone(&flush), config.retention, config.roll_up, Arc::clone(&durable_sequence));
+        let upkeep = UpkeepContext::new(
+            Arc::clone(&flush),
+            config.retention,
+            config.roll_up,
+            config.thinning,
+            Arc::clone(&durable_sequence),
+        );
         let upkeep = Arc::new(upkeep);
         let start = || -> io::Result<(Running, Engine)> {
             let committer = Committer::start(Arc::clone(&wal), Arc::clone(&tiers), Arc::clone(&durable_sequence))?;
@@ -226,6 +234,22 @@ impl EmbeddedStore {
     ) -> Result<T, StoreError> {
         let snapshot = self.tiers.snapshot();
         self.engine.run_blocking(move || job(&snapshot)).await
+    }
+
+    fn thin_stats(&self, snapshot: &Snapshot) -> ThinStats {
+        let figures = &self.upkeep.thinned;
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let thinned = snapshot.segments.iter().filter(|segment| segment.row.thinned);
+        ThinStats {
+            sampled_through_ns: thinned.map(|segment| segment.row.max_start_ns).max(),
+            spans_thinned: count(&figures.spans_thinned),
+            left_whole: count(&figures.left_whole),
+            kept: Kept::ALL.map(|reason| KeptStats {
+                reason: reason.as_str(),
+                spans: count(&figures.spans_kept[reason as usize]),
+                traces: count(&figures.traces_kept[reason as usize]),
+            }),
+        }
     }
 
     fn request_flush(&self) -> Result<oneshot::Receiver<Result<(), StoreError>>, StoreError> {
@@ -362,6 +386,7 @@ impl Store for EmbeddedStore {
             upkeep_failures: self.upkeep.figures.failures.load(Ordering::Relaxed),
             spans_expired_by_age: self.upkeep.figures.spans_expired_by_age.load(Ordering::Relaxed),
             spans_expired_by_size: self.upkeep.figures.spans_expired_by_size.load(Ordering::Relaxed),
+            thinning: self.thin_stats(&snapshot),
         }
     }
 }

@@ -265,6 +265,22 @@ impl Segment {
         Ok(lookup.rows(&*self.open()?).map(|rows| selection(rows, self.row.rows)))
     }
 
+    /// Reads these columns of the rows selected, or of all, in order, without keeping them.
+    pub(super) fn stream_columns(
+        &self,
+        columns: &[&str],
+        rows: Option<RowSelection>,
+    ) -> Result<ParquetRecordBatchReader, StoreError> {
+        let open = self.open()?;
+        let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.file()?, open.metadata.clone())
+            .with_projection(open.projection(Some(columns)))
+            .with_batch_size(READ_BATCH_ROWS);
+        if let Some(rows) = rows {
+            builder = builder.with_row_selection(rows);
+        }
+        builder.build().map_err(|error| self.error(&error))
+    }
+
     /// Reads all rows in order, without keeping anything in the cache.
     pub(super) fn stream(&self) -> Result<ParquetRecordBatchReader, StoreError> {
         let reader = ParquetRecordBatchReaderBuilder::try_new(self.file()?)

@@ -151,7 +151,15 @@ impl<'a> SegmentWriter<'a> {
             level: self.place.level,
             bucket_ns: if self.table == Table::SpanMetrics { self.place.bucket_ns } else { 0 },
             services: self.services.into_iter().collect(),
+            thinned: false,
         })
+    }
+
+    /// Gives up what was written.
+    pub(super) fn discard(self) {
+        if let Err(error) = std::fs::remove_file(&self.temporary) {
+            tracing::warn!(path = %self.temporary.display(), %error, "could not remove a file; the next start will");
+        }
     }
 
     fn error(&self, error: std::io::Error) -> StoreError {

@@ -26,7 +26,7 @@ pub(crate) use spans_read::{WATERFALL_COLUMNS, read_resource, read_scope, read_s
 pub(crate) use table::{SameKey, Signal, Table};
 
 /// Version of the tables and of the files' layout. A data directory of a newer version is refused.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
 
 /// Width of a span metrics bucket, in nanoseconds.
 pub const METRIC_BUCKET_NS: i64 = 10_000_000_000;

@@ -4,7 +4,7 @@ mod process;
 
 use axum::extract::State;
 use axum::response::Response;
-use pitviper_store::StoreStats;
+use pitviper_store::{KeptStats, StoreStats, ThinStats};
 
 use crate::exposition::{CONTENT_TYPE, Exposition, MetricsSource};
 use crate::queries::body_response;
@@ -26,6 +26,25 @@ pub(crate) async fn metrics(State(api): State<Api>) -> Response {
     api.shared.http.collect(&mut out);
     process::write(api.shared.started_us, &mut out);
     body_response(CONTENT_TYPE, out.finish().into())
+}
+
+fn write_thinning(stats: &ThinStats, out: &mut Exposition) {
+    let (thinned, left_whole) = (stats.spans_thinned as f64, stats.left_whole as f64);
+    out.counter("pitviper_store_spans_thinned_total", "Stored spans let go by thinning", &[(&[], thinned)]);
+    let help = "Days left whole because deciding what to keep would have taken too much memory";
+    out.counter("pitviper_store_thinning_left_whole_total", help, &[(&[], left_whole)]);
+    for (name, help, count) in [
+        (
+            "pitviper_store_thinning_kept_spans_total",
+            "Spans that thinning kept",
+            (|kept| kept.spans) as fn(&KeptStats) -> u64,
+        ),
+        ("pitviper_store_thinning_kept_traces_total", "Traces that thinning kept", |kept| kept.traces),
+    ] {
+        let labels: Vec<_> = stats.kept.iter().map(|kept| ([("reason", kept.reason)], count(kept) as f64)).collect();
+        let samples: Vec<(&[(&str, &str)], f64)> = labels.iter().map(|(labels, count)| (&labels[..], *count)).collect();
+        out.counter(name, help, &samples);
+    }
 }
 
 fn write_store(stats: &StoreStats, out: &mut Exposition) {
@@ -63,4 +82,5 @@ fn write_store(stats: &StoreStats, out: &mut Exposition) {
         (&[("reason", "size")], stats.spans_expired_by_size as f64),
     ];
     out.counter("pitviper_store_spans_expired_total", "Stored spans let go by retention", &expired);
+    write_thinning(&stats.thinning, out);
 }

@@ -8,6 +8,7 @@
 mod merge;
 mod plan;
 mod roll_up;
+mod thin;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -23,6 +24,8 @@ pub use self::plan::Retention;
 use self::plan::{Eagerness, Reason};
 use self::roll_up::Fold;
 pub use self::roll_up::RollUp;
+pub use self::thin::Thinning;
+pub(super) use self::thin::{Kept, ThinFigures};
 use super::flush::FlushContext;
 use super::manifest::{SegmentRow, Table};
 use super::segment::Segment;
@@ -56,7 +59,10 @@ pub(super) struct UpkeepContext {
     pub(super) roll_up: RollUp,
     /// The last write, to tell whether there are any.
     pub(super) durable_sequence: Arc<AtomicU64>,
+    pub(super) thinning: Thinning,
     pub(super) figures: UpkeepFigures,
+    pub(super) thinned: ThinFigures,
+    looked: thin::Looked,
     stopping: AtomicBool,
 }
 
@@ -65,10 +71,20 @@ impl UpkeepContext {
         flush: Arc<FlushContext>,
         retention: Retention,
         roll_up: RollUp,
+        thinning: Thinning,
         durable_sequence: Arc<AtomicU64>,
     ) -> Self {
-        let (figures, stopping) = (UpkeepFigures::default(), AtomicBool::new(false));
-        Self { flush, retention, roll_up, durable_sequence, figures, stopping }
+        Self {
+            flush,
+            retention,
+            roll_up,
+            durable_sequence,
+            thinning,
+            figures: UpkeepFigures::default(),
+            thinned: ThinFigures::default(),
+            looked: thin::Looked::default(),
+            stopping: AtomicBool::new(false),
+        }
     }
 }
 
@@ -139,14 +155,20 @@ fn run(context: &UpkeepContext, received: &Receiver<Request>) {
     }
 }
 
-/// Lets go what is too old, then merges until there is nothing more to merge.
+/// Lets go what is too old, then merges and thins until there is nothing more to do.
 fn work(context: &UpkeepContext, eagerness: Eagerness) -> Result<(), StoreError> {
+    let mut tried = FxHashSet::default();
     loop {
         let now_ns = now_ns();
         expire(context, now_ns)?;
         let snapshot = context.flush.tiers.snapshot();
         let rows = snapshot.segments.iter().map(|segment| &segment.row);
-        let Some(inputs) = plan::merge(rows, now_ns, &context.roll_up, eagerness) else { return Ok(()) };
+        let Some(inputs) = plan::merge(rows, now_ns, &context.roll_up, eagerness) else {
+            if thin::thin_next(context, now_ns, eagerness, &mut tried)? {
+                continue;
+            }
+            return Ok(());
+        };
         let files: FxHashSet<&str> = inputs.iter().map(|input| input.file.as_str()).collect();
         let inputs: Vec<Arc<Segment>> =
             snapshot.segments.iter().filter(|segment| files.contains(segment.row.file.as_str())).cloned().collect();
@@ -165,7 +187,7 @@ fn expire(context: &UpkeepContext, now_ns: i64) -> Result<(), StoreError> {
         return Ok(());
     }
     let files: FxHashSet<&str> = gone.iter().map(|(row, _)| row.file.as_str()).collect();
-    replace(context, &files, None)?;
+    replace(context, &files, Vec::new())?;
     for (row, reason) in gone {
         let counter = match reason {
             Reason::Age => &context.figures.spans_expired_by_age,
@@ -207,18 +229,18 @@ fn merge_segments(context: &UpkeepContext, inputs: &[Arc<Segment>], now_ns: i64)
         file = merged.file,
         "merged segments"
     );
-    replace(context, &files, Some(merged))?;
+    replace(context, &files, vec![merged])?;
     context.figures.merges.fetch_add(1, Ordering::Relaxed);
     context.figures.merged_rows.fetch_add(count, Ordering::Relaxed);
     Ok(())
 }
 
-/// Makes the manifest and then the queries see one segment, or none, in place of others.
-fn replace(context: &UpkeepContext, files: &FxHashSet<&str>, with: Option<SegmentRow>) -> Result<(), StoreError> {
+/// Makes the manifest and then the queries see some segments, or none, in place of others.
+fn replace(context: &UpkeepContext, files: &FxHashSet<&str>, with: Vec<SegmentRow>) -> Result<(), StoreError> {
     let flush = &context.flush;
-    flush.manifest.replace_segments(files, with.as_ref())?;
-    let segment = with.map(|row| Arc::new(Segment::new(&flush.segments_dir, row, Arc::clone(&flush.segment_cache))));
-    for segment in flush.tiers.replace_segments(files, segment) {
+    flush.manifest.replace_segments(files, &with)?;
+    let segment = |row| Arc::new(Segment::new(&flush.segments_dir, row, Arc::clone(&flush.segment_cache)));
+    for segment in flush.tiers.replace_segments(files, with.into_iter().map(segment).collect()) {
         segment.retire();
     }
     Ok(())
@@ -255,7 +277,9 @@ fn write_merged(
     if let Some(fold) = fold {
         writer.write(&fold.finish())?;
     }
-    writer.finish()
+    // Thinned segments are merged with each other only.
+    let thinned = inputs.iter().all(|input| input.row.thinned);
+    writer.finish().map(|row| SegmentRow { thinned, ..row })
 }
 
 /// Keeps a merge from taking what writes need.
