@@ -128,7 +128,12 @@ impl Serve {
 
     /// How long data is kept.
     pub(crate) fn retention(&self) -> Retention {
-        Retention { spans: self.keep_spans, span_metrics: self.keep_metrics, max_bytes: self.max_disk }
+        Retention {
+            spans: self.keep_spans,
+            span_metrics: self.keep_metrics,
+            max_bytes: self.max_disk,
+            ..Retention::default()
+        }
     }
 
     /// What stays of spans that are some days old.

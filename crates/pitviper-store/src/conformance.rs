@@ -6,6 +6,7 @@
 
 mod cases;
 mod fixture;
+mod metric_edges;
 
 pub use cases::verify;
 pub use fixture::{Layout, fill};

@@ -13,10 +13,16 @@
 pub mod conformance;
 pub mod embedded;
 pub mod filter;
+mod questions;
 pub mod schema;
 mod store;
 
+pub use questions::{
+    ExceptionGroup, ExceptionGroups, ExceptionGroupsQuery, ExceptionsQuery, LibrariesAnswer, LibrariesQuery, LogsQuery,
+    MetricPointsAnswer, MetricPointsQuery, MetricSeries, MetricSeriesAnswer, MetricSeriesQuery, MetricStep, Page,
+    ProfileAnswer, ProfileDimension, ProfileQuery, ProfileRow, RowCursor, StepValue, StoredException, StoredLog,
+};
 pub use store::{
     Ack, Cursor, Dimension, KeptStats, MetricRow, MetricsQuery, Order, Red, ResourceSeen, Search, SpanScope, Store,
-    StoreError, StoreStats, StoredSpan, ThinStats, TimeRange, Trace, TraceHit, TraceSpan,
+    StoreError, StoreStats, StoredSpan, TableStats, ThinStats, TimeRange, Trace, TraceHit, TraceSpan,
 };

@@ -3,6 +3,7 @@
 use pitviper_model::{SpanId, SpanKind, StatusCode, TraceId};
 
 use super::fixture::{SECOND, T0, span, stored, trace};
+use super::metric_edges;
 use crate::filter::{Bound, Filter, NumberField, NumberRange, Pattern, TextField, TextMatch};
 use crate::store::{
     Dimension, MetricsQuery, Order, Search, SpanScope, Store, StoreError, StoredSpan, TimeRange, Trace, TraceHit,
@@ -31,6 +32,7 @@ pub async fn verify(store: &dyn Store) -> Result<(), StoreError> {
     trace_hits(store).await?;
     metrics(store).await?;
     metric_steps(store).await?;
+    metric_edges::verify(store).await?;
     resources(store).await
 }
 

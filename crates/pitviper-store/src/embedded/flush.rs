@@ -18,11 +18,14 @@ use rustc_hash::FxHashMap;
 use tokio::sync::oneshot;
 
 use super::hot::{FlushPolicy, HotBatch, Tiers};
-use super::manifest::Manifest;
+use super::manifest::{Manifest, Table};
 use super::segment::{Segment, SegmentCache};
 use super::segment_write::{SegmentPlace, sorted, write_rows};
 use super::wal::Wal;
-use crate::schema::{METRIC_BUCKET_NS, SameKey, SpanMetricKey, SpanMetricsBuilder, WriteBatch, read_span_metrics};
+use crate::schema::{
+    METRIC_BUCKET_NS, SameKey, SpanMetricKey, SpanMetricsBuilder, WriteBatch, fold_seen, read_span_metrics,
+    resources_of_spans,
+};
 use crate::store::{Red, StoreError};
 
 /// How often the policy is looked at.
@@ -142,7 +145,7 @@ fn flush_once(context: &FlushContext, at_least: u64) -> Result<bool, StoreError>
 
 fn flush_batches(context: &FlushContext, batches: &[Arc<HotBatch>]) -> Result<(), StoreError> {
     let (Some(first), Some(last)) = (batches.first(), batches.last()) else { return Ok(()) };
-    let rows = WriteBatch::concat(batches.iter().map(|batch| &batch.rows))
+    let mut rows = WriteBatch::concat(batches.iter().map(|batch| &batch.rows))
         .map_err(|error| StoreError::Engine(format!("putting batches together: {error}")))?;
     let place = SegmentPlace {
         dir: &context.segments_dir,
@@ -152,10 +155,15 @@ fn flush_batches(context: &FlushContext, batches: &[Arc<HotBatch>]) -> Result<()
         bucket_ns: METRIC_BUCKET_NS,
     };
     let mut written = Vec::new();
+    if let Some(resources) = rows.get(Table::Spans).map(resources_of_spans) {
+        rows.set(Table::Resources, resources);
+    }
     for (table, rows) in rows.iter() {
         let in_order = match table.description().same_key {
             SameKey::Kept => sorted(table, rows)?,
             SameKey::AddedUp => sum_metrics(rows),
+            SameKey::Seen(period_ns) => fold_seen(table, period_ns, &sorted(table, rows)?)
+                .map_err(|error| StoreError::Engine(format!("putting rows together: {error}")))?,
         };
         written.push(write_rows(place, table, &in_order)?);
     }

@@ -39,7 +39,7 @@ pub(super) struct HotBatch {
     pub(super) rows: WriteBatch,
     bytes: usize,
     added: Instant,
-    /// Earliest and latest start of the rows of each table.
+    /// Earliest and latest moment of the rows of each table.
     starts: Vec<(Table, (i64, i64))>,
 }
 
@@ -274,8 +274,9 @@ impl Tiers {
 
 fn hot_batch(first_sequence: u64, last_sequence: u64, rows: WriteBatch, bytes: usize, added: Instant) -> HotBatch {
     let starts_of = |(table, rows): (Table, &RecordBatch)| {
-        let starts = rows.column(0).as_primitive::<Int64Type>();
-        Some((table, (min(starts)?, max(starts)?)))
+        let (first, last) = table.description().time_columns();
+        let times = |column: usize| rows.column(column).as_primitive::<Int64Type>();
+        Some((table, (min(times(first))?, max(times(last))?)))
     };
     let starts = rows.iter().filter_map(starts_of).collect();
     HotBatch { first_sequence, last_sequence, rows, bytes, added, starts }

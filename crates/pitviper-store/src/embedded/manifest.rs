@@ -40,6 +40,8 @@ const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [
     // Segments of version 1 have no indexes until they are merged.
     "ALTER TABLE segments ADD COLUMN index_bytes INTEGER NOT NULL DEFAULT 0;
      ALTER TABLE segments ADD COLUMN bucket_ns INTEGER NOT NULL DEFAULT 0;",
+    // Version 3 has more tables, of which an older server knows nothing. What is there stays as it is.
+    "",
     // Rows of metrics leave out what can be told from the rest, which earlier versions do not know.
     "ALTER TABLE segments ADD COLUMN thinned INTEGER NOT NULL DEFAULT 0;",
 ];

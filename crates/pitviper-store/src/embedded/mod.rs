@@ -23,6 +23,7 @@ mod resources;
 mod search;
 mod segment;
 mod segment_write;
+mod tables;
 mod traces;
 mod upkeep;
 mod wal;
@@ -36,7 +37,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use pitviper_model::{SpanId, TraceId};
+use pitviper_model::{Frame, FrameId, SpanId, StackId, TraceId};
 use rustc_hash::FxHashSet;
 use tokio::sync::oneshot;
 
@@ -49,10 +50,15 @@ use self::segment::{Segment, SegmentCache};
 use self::upkeep::{Kept, Upkeep, UpkeepContext};
 pub use self::upkeep::{Retention, RollUp, Thinning};
 use self::wal::{Wal, WalGauges};
+use crate::questions::{
+    ExceptionGroups, ExceptionGroupsQuery, ExceptionsQuery, LibrariesAnswer, LibrariesQuery, LogsQuery,
+    MetricPointsAnswer, MetricPointsQuery, MetricSeriesAnswer, MetricSeriesQuery, Page, ProfileAnswer, ProfileQuery,
+    StoredException, StoredLog,
+};
 use crate::schema::{METRIC_BUCKET_NS, WriteBatch};
 use crate::store::{
     Ack, KeptStats, MetricRow, MetricsQuery, ResourceSeen, Search, Store, StoreError, StoreStats, StoredSpan,
-    ThinStats, TimeRange, Trace, TraceHit,
+    TableStats, ThinStats, TimeRange, Trace, TraceHit,
 };
 
 /// Writes with more rows of a table than this are encoded on a thread that may block.
@@ -252,6 +258,25 @@ impl EmbeddedStore {
         }
     }
 
+    fn table_stats(&self, snapshot: &Snapshot, table: Table) -> TableStats {
+        let hot_rows = snapshot.hot_rows(table, TimeRange::ALL).map(|rows| rows.num_rows() as u64).sum();
+        let [by_age, by_size] = &self.upkeep.figures.expired[table as usize];
+        let mut stats = TableStats {
+            name: table.as_str(),
+            rows: hot_rows,
+            hot_rows,
+            expired_by_age: by_age.load(Ordering::Relaxed),
+            expired_by_size: by_size.load(Ordering::Relaxed),
+            ..TableStats::default()
+        };
+        for segment in snapshot.segments_in(table, TimeRange::ALL) {
+            stats.rows += segment.row.rows;
+            stats.segments += 1;
+            stats.segment_bytes += segment.row.disk_bytes();
+        }
+        stats
+    }
+
     fn request_flush(&self) -> Result<oneshot::Receiver<Result<(), StoreError>>, StoreError> {
         let running = self.running.lock();
         let running = running.as_ref().ok_or(StoreError::Closed)?;
@@ -332,6 +357,51 @@ impl Store for EmbeddedStore {
         self.read(move |snapshot| resources::resources(snapshot, range)).await
     }
 
+    async fn logs(&self, query: &LogsQuery) -> Result<Page<StoredLog>, StoreError> {
+        let query = query.clone();
+        self.read(move |snapshot| tables::logs(snapshot, &query)).await
+    }
+
+    async fn metric_series(&self, query: &MetricSeriesQuery) -> Result<MetricSeriesAnswer, StoreError> {
+        let query = query.clone();
+        self.read(move |snapshot| tables::metric_series(snapshot, &query)).await
+    }
+
+    async fn metric_points(&self, query: &MetricPointsQuery) -> Result<MetricPointsAnswer, StoreError> {
+        let query = query.clone();
+        self.read(move |snapshot| tables::metric_points(snapshot, &query)).await
+    }
+
+    async fn profile(&self, query: &ProfileQuery) -> Result<ProfileAnswer, StoreError> {
+        let query = query.clone();
+        self.read(move |snapshot| tables::profile(snapshot, &query)).await
+    }
+
+    async fn stacks(&self, range: TimeRange, ids: &[StackId]) -> Result<Vec<(StackId, Vec<FrameId>)>, StoreError> {
+        let ids = ids.to_vec();
+        self.read(move |snapshot| tables::stacks(snapshot, range, &ids)).await
+    }
+
+    async fn frames(&self, range: TimeRange, ids: &[FrameId]) -> Result<Vec<(FrameId, Frame)>, StoreError> {
+        let ids = ids.to_vec();
+        self.read(move |snapshot| tables::frames(snapshot, range, &ids)).await
+    }
+
+    async fn exception_groups(&self, query: &ExceptionGroupsQuery) -> Result<ExceptionGroups, StoreError> {
+        let query = query.clone();
+        self.read(move |snapshot| tables::exception_groups(snapshot, &query)).await
+    }
+
+    async fn exceptions(&self, query: &ExceptionsQuery) -> Result<Page<StoredException>, StoreError> {
+        let query = query.clone();
+        self.read(move |snapshot| tables::exceptions(snapshot, &query)).await
+    }
+
+    async fn libraries(&self, query: &LibrariesQuery) -> Result<LibrariesAnswer, StoreError> {
+        let query = query.clone();
+        self.read(move |snapshot| tables::libraries(snapshot, &query)).await
+    }
+
     async fn flush(&self) -> Result<(), StoreError> {
         self.request_flush()?.await.map_err(|_| StoreError::Closed)?
     }
@@ -387,6 +457,7 @@ impl Store for EmbeddedStore {
             spans_expired_by_age: self.upkeep.figures.spans_expired_by_age.load(Ordering::Relaxed),
             spans_expired_by_size: self.upkeep.figures.spans_expired_by_size.load(Ordering::Relaxed),
             thinning: self.thin_stats(&snapshot),
+            tables: Table::ALL.map(|table| self.table_stats(&snapshot, table)).into(),
         }
     }
 }

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::{Array, AsArray, BooleanArray};
 use arrow::datatypes::Int64Type;
+use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use parking_lot::Mutex;
 use parquet::arrow::ProjectionMask;
@@ -18,7 +19,7 @@ use parquet::arrow::arrow_reader::{
     ArrowPredicate, ArrowPredicateFn, ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
     ParquetRecordBatchReaderBuilder, RowFilter, RowSelection,
 };
-use parquet::file::metadata::PageIndexPolicy;
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 use pitviper_model::TraceId;
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -186,11 +187,6 @@ impl Segment {
         collect(builder).map_err(|error| self.error(error.as_ref()))
     }
 
-    /// What is kept of a segment of metrics.
-    pub(super) fn metrics(&self) -> Result<Arc<OpenSegment>, StoreError> {
-        self.open()
-    }
-
     /// Reads the metrics of a service and a name, or all, whose buckets begin in the range. There may
     /// be others among them.
     pub(super) fn read_metrics(
@@ -265,18 +261,28 @@ impl Segment {
         Ok(lookup.rows(&*self.open()?).map(|rows| selection(rows, self.row.rows)))
     }
 
-    /// Reads these columns of the rows selected, or of all, in order, without keeping them.
-    pub(super) fn stream_columns(
+    /// What is known of the file, kept for later questions.
+    pub(super) fn opened(&self) -> Result<Arc<OpenSegment>, StoreError> {
+        self.open()
+    }
+
+    /// Reads these columns, or all, of these rows, or of all, where the test of other columns holds.
+    pub(super) fn reader(
         &self,
-        columns: &[&str],
-        rows: Option<RowSelection>,
+        columns: Option<&[&str]>,
+        rows: Option<Rows>,
+        test: Option<RowTest>,
     ) -> Result<ParquetRecordBatchReader, StoreError> {
         let open = self.open()?;
         let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.file()?, open.metadata.clone())
-            .with_projection(open.projection(Some(columns)))
+            .with_projection(open.projection(columns))
             .with_batch_size(READ_BATCH_ROWS);
         if let Some(rows) = rows {
-            builder = builder.with_row_selection(rows);
+            builder = builder.with_row_selection(selection(rows, self.row.rows));
+        }
+        if let Some((columns, test)) = test {
+            let predicate = ArrowPredicateFn::new(open.projection(Some(columns)), test);
+            builder = builder.with_row_filter(RowFilter::new(vec![Box::new(predicate)]));
         }
         builder.build().map_err(|error| self.error(&error))
     }
@@ -335,7 +341,16 @@ pub(super) fn trace_mask(trace_ids: &dyn Array, wanted: &FxHashSet<TraceId>) -> 
         .collect()
 }
 
+/// Columns, and which of their rows are wanted.
+pub(super) type RowTest =
+    (&'static [&'static str], Box<dyn FnMut(RecordBatch) -> Result<BooleanArray, ArrowError> + Send>);
+
 impl OpenSegment {
+    /// What the file's footer says.
+    pub(super) fn footer(&self) -> &ParquetMetaData {
+        self.metadata.metadata()
+    }
+
     fn load(file: File, row: &SegmentRow) -> Result<Self, ReadError> {
         let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
         let metadata = ArrowReaderMetadata::load(&file, options)?;

@@ -89,8 +89,9 @@ impl<'a> SegmentWriter<'a> {
 
     /// Appends rows, which go on in the table's order. Their first column is when they start.
     pub(super) fn write(&mut self, rows: &RecordBatch) -> Result<(), StoreError> {
-        let starts = rows.column(0).as_primitive::<Int64Type>();
-        if let (Some(first), Some(last)) = (min(starts), max(starts)) {
+        let (first, last) = self.table.description().time_columns();
+        let times = |column: usize| rows.column(column).as_primitive::<Int64Type>();
+        if let (Some(first), Some(last)) = (min(times(first)), max(times(last))) {
             let known = self.starts.get_or_insert((first, last));
             *known = (known.0.min(first), known.1.max(last));
         }

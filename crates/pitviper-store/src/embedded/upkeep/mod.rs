@@ -30,7 +30,7 @@ use super::flush::FlushContext;
 use super::manifest::{SegmentRow, Table};
 use super::segment::Segment;
 use super::segment_write::{SegmentPlace, SegmentWriter};
-use crate::schema::SameKey;
+use crate::schema::{SameKey, SeenFold};
 use crate::store::StoreError;
 
 /// How often the segments are looked at.
@@ -49,6 +49,8 @@ pub(super) struct UpkeepFigures {
     pub(super) failures: AtomicU64,
     pub(super) spans_expired_by_age: AtomicU64,
     pub(super) spans_expired_by_size: AtomicU64,
+    /// Rows of each table let go by age and by size, by the table's place in [`Table::ALL`].
+    pub(super) expired: [[AtomicU64; 2]; Table::ALL.len()],
 }
 
 /// What upkeep works on.
@@ -196,6 +198,8 @@ fn expire(context: &UpkeepContext, now_ns: i64) -> Result<(), StoreError> {
         if row.table == Table::Spans {
             counter.fetch_add(row.rows, Ordering::Relaxed);
         }
+        let place = usize::from(reason == Reason::Size);
+        context.figures.expired[row.table as usize][place].fetch_add(row.rows, Ordering::Relaxed);
         tracing::info!(file = row.file, rows = row.rows, ?reason, "let go of old data");
     }
     Ok(())
@@ -260,8 +264,9 @@ fn write_merged(
     let table = inputs[0].row.table;
     let (schema, order) = (table.schema(), table.description().order);
     let mut fold = match table.description().same_key {
-        SameKey::Kept => None,
-        SameKey::AddedUp => Some(Fold::new(context.roll_up, now_ns)),
+        SameKey::Kept => SameRows::Stay,
+        SameKey::AddedUp => SameRows::AddUp(Box::new(Fold::new(context.roll_up, now_ns))),
+        SameKey::Seen(period_ns) => SameRows::Join(SeenFold::new(table, period_ns).map_err(engine)?),
     };
     let readers = inputs.iter().map(|input| input.stream()).collect::<Result<Vec<_>, _>>()?;
     let mut merge = Merge::new(readers, &schema, order).map_err(engine)?;
@@ -269,17 +274,27 @@ fn write_merged(
     let mut pace = Pace::new(context);
     while let Some(rows) = merge.next().map_err(engine)? {
         match &mut fold {
-            Some(fold) => writer.write(&fold.add(&rows))?,
-            None => writer.write(&rows)?,
+            SameRows::Stay => writer.write(&rows)?,
+            SameRows::AddUp(fold) => writer.write(&fold.add(&rows))?,
+            SameRows::Join(fold) => writer.write(&fold.add(&rows).map_err(engine)?)?,
         }
         pace.rest()?;
     }
-    if let Some(fold) = fold {
-        writer.write(&fold.finish())?;
+    match fold {
+        SameRows::Stay => {}
+        SameRows::AddUp(fold) => writer.write(&fold.finish())?,
+        SameRows::Join(fold) => writer.write(&fold.finish().map_err(engine)?)?,
     }
     // Thinned segments are merged with each other only.
     let thinned = inputs.iter().all(|input| input.row.thinned);
     writer.finish().map(|row| SegmentRow { thinned, ..row })
+}
+
+/// What becomes of rows of one key while segments are merged.
+enum SameRows {
+    Stay,
+    AddUp(Box<Fold>),
+    Join(SeenFold),
 }
 
 /// Keeps a merge from taking what writes need.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::roll_up::RollUp;
 use crate::embedded::manifest::{SegmentRow, Table};
-use crate::schema::Signal;
+use crate::schema::{Signal, Stay};
 
 /// Segments of one level that become one of the next.
 const FAN_IN: usize = 8;
@@ -123,18 +123,26 @@ pub(super) fn thin<'a>(
 /// How long data is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
-    /// Age at which spans go, by the start of the latest in their file.
+    /// Age at which spans go, by the start of the latest in their file, and exceptions.
     pub spans: Duration,
-    /// Age at which span metrics go.
+    /// Age at which span metrics go, and libraries that were not seen since.
     pub span_metrics: Duration,
-    /// Most bytes of all segments together; beyond it the oldest spans go. `None` for no limit.
+    /// Age at which points of metrics go.
+    pub metrics: Duration,
+    /// Age at which log records go.
+    pub logs: Duration,
+    /// Age at which samples of profiles go, with the stacks and frames that only they have.
+    pub profiles: Duration,
+    /// Most bytes of all segments together; beyond it the oldest spans, log records and samples go.
+    /// `None` for no limit.
     pub max_bytes: Option<u64>,
 }
 
 impl Default for Retention {
     /// Everything, for ever.
     fn default() -> Self {
-        Self { spans: Duration::MAX, span_metrics: Duration::MAX, max_bytes: None }
+        let ever = Duration::MAX;
+        Self { spans: ever, span_metrics: ever, metrics: ever, logs: ever, profiles: ever, max_bytes: None }
     }
 }
 
@@ -143,6 +151,9 @@ impl Retention {
         match signal {
             Signal::Spans => self.spans,
             Signal::SpanMetrics => self.span_metrics,
+            Signal::Metrics => self.metrics,
+            Signal::Logs => self.logs,
+            Signal::Profiles => self.profiles,
         }
     }
 }
@@ -160,24 +171,45 @@ pub(super) fn expired<'a>(
     now_ns: i64,
     retention: &Retention,
 ) -> Vec<(&'a SegmentRow, Reason)> {
-    let oldest_of = |table: Table| {
-        let age = retention.of(table.description().signal);
-        now_ns.saturating_sub(i64::try_from(age.as_nanos()).unwrap_or(i64::MAX))
+    let is_old = |segment: &&SegmentRow| match segment.table.description().stay {
+        Stay::AsLongAs(signal) => {
+            let age = i64::try_from(retention.of(signal).as_nanos()).unwrap_or(i64::MAX);
+            segment.max_start_ns < now_ns.saturating_sub(age)
+        }
+        Stay::With(_) => false,
     };
-    let (old, mut kept): (Vec<_>, Vec<_>) =
-        segments.partition(|segment| segment.max_start_ns < oldest_of(segment.table));
+    let (old, mut kept): (Vec<_>, Vec<_>) = segments.partition(is_old);
     let mut gone: Vec<_> = old.into_iter().map(|segment| (segment, Reason::Age)).collect();
     let mut bytes: u64 = kept.iter().map(|segment| segment.disk_bytes()).sum();
     let limit = retention.max_bytes.unwrap_or(u64::MAX);
     kept.sort_by_key(|segment| segment.max_start_ns);
-    for segment in kept.into_iter().filter(|segment| segment.table.description().goes_by_size) {
-        if bytes <= limit {
-            break;
+    kept.retain(|segment| {
+        let goes = bytes > limit && segment.table.description().goes_by_size;
+        if goes {
+            bytes -= segment.disk_bytes();
+            gone.push((*segment, Reason::Size));
         }
-        bytes -= segment.disk_bytes();
-        gone.push((segment, Reason::Size));
-    }
+        !goes
+    });
+    gone.extend(left_alone(&kept).into_iter().map(|segment| (segment, Reason::Age)));
     gone
+}
+
+/// Segments whose rows nothing that is kept can point to: what does was written together with them,
+/// so its segments hold some of the same writes.
+fn left_alone<'a>(kept: &[&'a SegmentRow]) -> Vec<&'a SegmentRow> {
+    let is_needed = |segment: &SegmentRow, by: Table| {
+        kept.iter().any(|other| {
+            other.table == by
+                && other.min_sequence <= segment.max_sequence
+                && segment.min_sequence <= other.max_sequence
+        })
+    };
+    let is_alone = |segment: &&SegmentRow| match segment.table.description().stay {
+        Stay::AsLongAs(_) => false,
+        Stay::With(table) => !is_needed(segment, table),
+    };
+    kept.iter().copied().filter(is_alone).collect()
 }
 
 #[cfg(test)]
@@ -311,13 +343,65 @@ mod tests {
             spans: Duration::from_nanos(100),
             span_metrics: Duration::from_nanos(1_000),
             max_bytes: Some(25),
+            ..Retention::default()
         };
         let mut segments: Vec<_> = [899, 900, 950, 999].map(|start| segment(start as u64, 0, 10, start)).into();
         segments.push(SegmentRow { table: Table::SpanMetrics, ..segment(1, 0, 5, 1) });
         let gone: Vec<_> =
             expired(segments.iter(), 1_000, &retention).iter().map(|(gone, why)| (gone.min_sequence, *why)).collect();
         assert_eq!(gone, [(899, Reason::Age), (900, Reason::Size)]);
-        let endless = Retention { spans: Duration::MAX, span_metrics: Duration::MAX, max_bytes: None };
-        assert_eq!(expired(segments.iter(), i64::MAX, &endless), []);
+        assert_eq!(expired(segments.iter(), i64::MAX, &Retention::default()), []);
+    }
+
+    #[test]
+    fn each_signal_has_an_age_of_its_own() {
+        let age = |number: u64| Duration::from_nanos(number);
+        let retention = Retention {
+            spans: age(100),
+            span_metrics: age(200),
+            metrics: age(300),
+            logs: age(400),
+            profiles: age(500),
+            max_bytes: None,
+        };
+        let of = |table, start_ns| SegmentRow { table, ..segment(1, 0, 10, start_ns) };
+        let tables = [
+            (Table::Spans, 100),
+            (Table::Exceptions, 100),
+            (Table::SpanMetrics, 200),
+            (Table::Libraries, 200),
+            (Table::MetricPoints, 300),
+            (Table::Logs, 400),
+            (Table::ProfileSamples, 500),
+        ];
+        for (table, age) in tables {
+            let (kept, old) = (of(table, 1_000 - age), of(table, 999 - age));
+            assert_eq!(expired([&kept].into_iter(), 1_000, &retention), [], "{table:?}");
+            assert_eq!(expired([&old].into_iter(), 1_000, &retention), [(&old, Reason::Age)], "{table:?}");
+        }
+    }
+
+    #[test]
+    fn a_stack_stays_while_a_sample_may_point_to_it() {
+        let of = |table, (min_sequence, max_sequence), start_ns| SegmentRow {
+            table,
+            file: format!("{table:?}-{min_sequence}"),
+            min_sequence,
+            max_sequence,
+            ..segment(1, 0, 10, start_ns)
+        };
+        let retention = Retention { profiles: Duration::from_nanos(100), ..Retention::default() };
+        // The stacks were seen long ago, and so were most of the samples.
+        let segments = [
+            of(Table::ProfileSamples, (1, 5), 800),
+            of(Table::ProfileSamples, (6, 9), 950),
+            of(Table::Stacks, (1, 3), 800),
+            of(Table::Stacks, (4, 6), 850),
+            of(Table::Frames, (7, 9), 1),
+            of(Table::Frames, (1, 5), 990),
+        ];
+        let gone: Vec<&str> =
+            expired(segments.iter(), 1_000, &retention).iter().map(|(gone, _)| gone.file.as_str()).collect();
+        assert_eq!(gone, ["ProfileSamples-1", "Stacks-1", "Frames-1"]);
     }
 }

@@ -64,7 +64,7 @@ pub(super) fn decide(
         kept.len() + outside.len() <= thinning.max_traces
     };
     for target in targets {
-        for batch in target.stream_columns(&COLUMNS, None)? {
+        for batch in target.reader(Some(&COLUMNS), None, None)? {
             let batch = batch.map_err(engine)?;
             let rows = Columns::new(&batch);
             let mut last = (usize::MAX, 0, Operation::default());
@@ -132,7 +132,7 @@ fn traces_outside(
     }
     let others = snapshot.segments_in(Table::Spans, near);
     for segment in others.filter(|segment| targets.iter().all(|target| target.row.file != segment.row.file)) {
-        for batch in segment.stream_columns(&["start_ns", "trace_id"], None)? {
+        for batch in segment.reader(Some(&["start_ns", "trace_id"]), None, None)? {
             if !add(&batch.map_err(engine)?) {
                 return Ok(None);
             }
@@ -148,9 +148,9 @@ fn traces_by_rule(segment: &Segment) -> Result<FxHashSet<u64>, StoreError> {
     let value = |key: &str, text: &str| Lookup::Value(Kind::Attributes, hash_attribute(key, text));
     let lookup =
         Lookup::Any(RULES.iter().flat_map(|(key, texts)| texts.iter().map(move |text| value(key, text))).collect());
-    let rows = segment.rows_for(&lookup)?;
+    let rows = lookup.rows(&*segment.opened()?);
     let mut traces = FxHashSet::default();
-    for batch in segment.stream_columns(&["trace_id", "attrs"], rows)? {
+    for batch in segment.reader(Some(&["trace_id", "attrs"]), rows, None)? {
         let batch = batch.map_err(engine)?;
         let attributes = column(&batch, "attrs").as_map();
         let ids = column(&batch, "trace_id").as_fixed_size_binary().value_data();
