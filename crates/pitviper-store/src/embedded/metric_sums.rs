@@ -500,7 +500,8 @@ fn read_part(file: &File, offset: u64, length: u64, crc: u32) -> io::Result<Vec<
 }
 
 fn unpack(decompressor: &mut Decompressor<'_>, frame: &[u8]) -> io::Result<Vec<u8>> {
-    let size = Decompressor::upper_bound(frame).filter(|size| *size <= MAX_UNPACKED_BYTES);
+    let size = zstd::zstd_safe::get_frame_content_size(frame).ok().flatten();
+    let size = size.and_then(|size| usize::try_from(size).ok()).filter(|size| *size <= MAX_UNPACKED_BYTES);
     decompressor.decompress(frame, size.ok_or_else(|| damaged("a frame of it is too long"))?)
 }
 
@@ -551,4 +552,70 @@ fn zigzag(number: i64) -> u64 {
 
 fn unzigzag(number: u64) -> i64 {
     (number >> 1).cast_signed() ^ -(number & 1).cast_signed()
+}
+
+#[cfg(test)]
+mod tests {
+    use pitviper_model::SpanKind;
+
+    use super::*;
+    use crate::schema::{SpanMetricKey, SpanMetricsBuilder};
+
+    /// Takes the hits of each bucket.
+    struct Hits(BTreeMap<(String, i64), u64>, String);
+
+    impl SeeSums for Hits {
+        fn wants(&mut self, key: &SumKey) -> bool {
+            self.1.clone_from(&key.name);
+            true
+        }
+
+        fn see(&mut self, bucket_start_ns: i64, counted: &Counted<'_>) {
+            *self.0.entry((self.1.clone(), bucket_start_ns / MINUTE_NS)).or_default() += counted.hits;
+        }
+    }
+
+    #[test]
+    fn every_level_can_be_read_back() {
+        let mut builder = SpanMetricsBuilder::new();
+        for service in ["a", "b"] {
+            for (name, minute, hits) in [("x", 0, 1), ("x", 9, 2), ("x", 61, 9), ("y", 9, 40)] {
+                let key = SpanMetricKey {
+                    bucket_start_ns: minute * MINUTE_NS,
+                    service: service.to_owned(),
+                    environment: String::new(),
+                    version: String::new(),
+                    name: name.to_owned(),
+                    kind: SpanKind::Server,
+                    is_root: true,
+                    peer: String::new(),
+                };
+                let mut red = Red { hits, duration_sum_ns: 50 * hits, ..Red::default() };
+                (red.duration_min_ns, red.duration_max_ns) = (50, 50);
+                red.durations.record_many(50, hits);
+                builder.append(&key, &red);
+            }
+        }
+        let rows = builder.finish();
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.sums");
+        let mut sums = SumsBuilder::new(10_000_000_000);
+        sums.add(&rows).unwrap();
+        sums.write(&path).unwrap();
+        assert!(Sums::open(&path, 9).is_err(), "of another segment");
+        let sums = Sums::open(&path, 8).unwrap();
+        assert_eq!((sums.rows_of("a"), sums.rows_of("b"), sums.rows_of("c")), (0..4, 4..8, 0..0));
+        let hits = |level: Level| {
+            let mut hits = Hits(BTreeMap::new(), String::new());
+            for chunk in sums.read(level, Some("b"), |_, _| true).unwrap() {
+                chunk.show(&mut hits).unwrap();
+            }
+            hits.0.into_iter().map(|((name, minute), hits)| (name, minute, hits)).collect::<Vec<_>>()
+        };
+        let of = |name: &str, minute: i64, hits: u64| (name.to_owned(), minute, hits);
+        assert_eq!(hits(Level::ServicesByMinute), [of("", 0, 1), of("", 9, 42), of("", 61, 9)]);
+        assert_eq!(hits(Level::ServicesByTenMinutes), [of("", 0, 43), of("", 60, 9)]);
+        assert_eq!(hits(Level::ServicesByHour), [of("", 0, 43), of("", 60, 9)]);
+        assert_eq!(hits(Level::NamesByHour), [of("x", 0, 3), of("x", 60, 9), of("y", 0, 40)]);
+    }
 }
