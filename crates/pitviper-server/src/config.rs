@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pitviper_api::auth::Token;
-use pitviper_store::embedded::{EmbeddedConfig, Retention};
+use pitviper_store::embedded::{EmbeddedConfig, Retention, Thinning};
 
 use crate::commands::{self, backup::Backup, doctor::Doctor, export::Export, import::Import};
 
@@ -94,6 +94,15 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "AGE", env = "PITVIPER_SERVER_KEEP_PROFILES", default_value = "14d", value_parser = age)]
     pub(crate) keep_profiles: Duration,
 
+    /// How long all spans are kept: days (3d), hours or `forever`. Of days that ended longer ago, failed, slow and
+    /// rare traces stay, those whose attribute `sampling.keep` is true, and --keep-share of the rest
+    #[arg(long, value_name = "AGE", env = "PITVIPER_SERVER_KEEP_ALL_SPANS", default_value = "3d", value_parser = age)]
+    pub(crate) keep_all_spans: Duration,
+
+    /// Share of the other traces that stays after --keep-all-spans, such as 10%
+    #[arg(long, value_name = "SHARE", env = "PITVIPER_SERVER_KEEP_SHARE", default_value = "10%", value_parser = share)]
+    pub(crate) keep_share: f64,
+
     /// How long metrics are kept, also those from which rates and percentiles come
     #[arg(long, value_name = "AGE", env = "PITVIPER_SERVER_KEEP_METRICS", default_value = "400d", value_parser = age)]
     pub(crate) keep_metrics: Duration,
@@ -159,6 +168,11 @@ impl Serve {
         }
     }
 
+    /// What stays of spans that are some days old.
+    pub(crate) fn thinning(&self) -> Thinning {
+        Thinning { after: self.keep_all_spans, share: self.keep_share, ..Thinning::default() }
+    }
+
     /// The token, from the file or the environment.
     pub(crate) fn token(&self) -> anyhow::Result<Option<Token>> {
         let variable = std::env::var(TOKEN_VARIABLE).ok().filter(|token| !token.is_empty());
@@ -205,6 +219,13 @@ fn age(text: &str) -> Result<Duration, String> {
     number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(complaint)
 }
 
+/// Reads a share such as `10%`, 0 to 1.
+fn share(text: &str) -> Result<f64, String> {
+    let complaint = || "a share is a percentage from 0% to 100%, such as 10%".to_owned();
+    let percent: f64 = text.strip_suffix('%').and_then(|number| number.trim().parse().ok()).ok_or_else(complaint)?;
+    if (0.0..=100.0).contains(&percent) { Ok(percent / 100.0) } else { Err(complaint()) }
+}
+
 /// Reads a size such as `50GB` or `200GiB`, in bytes.
 fn size(text: &str) -> Result<u64, String> {
     const UNITS: [(&str, u64); 6] = [
@@ -231,6 +252,14 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn reads_shares() {
+        assert_eq!((share("10%"), share("0.5 %"), share("100%")), (Ok(0.1), Ok(0.005), Ok(1.0)));
+        for wrong in ["", "10", "%", "-1%", "101%", "NaN%"] {
+            assert!(share(wrong).unwrap_err().contains("percentage"), "{wrong}");
+        }
     }
 
     #[test]

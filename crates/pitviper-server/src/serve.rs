@@ -59,6 +59,7 @@ async fn serve(config: &Serve, self_trace: Option<SelfTraceQueue>) -> anyhow::Re
         roll_up: ROLL_UP,
         disk_reserve_bytes: config.disk_reserve,
         flush_after_ms: config.flush_after_ms,
+        thinning: config.thinning(),
         ..EmbeddedConfig::new(&data_dir)
     };
     let opening = EmbeddedStore::open(settings);

@@ -11,6 +11,7 @@ mod aggregates;
 mod cases;
 mod compare;
 mod fixture;
+mod metric_edges;
 mod naive;
 mod tables;
 

@@ -27,6 +27,6 @@ pub use questions::{
 pub use span_file::{SpanFileReader, SpanFileWriter};
 pub use stages::StageStats;
 pub use store::{
-    Ack, Cursor, Dimension, MetricRow, MetricsQuery, Order, Red, ResourceSeen, Search, SpanScope, Store, StoreError,
-    StoreStats, StoredSpan, TableStats, TimeRange, Trace, TraceHit, TraceSpan,
+    Ack, Cursor, Dimension, KeptStats, MetricRow, MetricsQuery, Order, Red, ResourceSeen, Search, SpanScope, Store,
+    StoreError, StoreStats, StoredSpan, TableStats, ThinStats, TimeRange, Trace, TraceHit, TraceSpan,
 };

@@ -341,8 +341,35 @@ pub struct StoreStats {
     pub spans_expired_by_size: u64,
     /// What the queues and stages are doing.
     pub stages: StageStats,
+    /// What became of spans that are some days old.
+    pub thinning: ThinStats,
     /// Each table by itself.
     pub tables: Vec<TableStats>,
+}
+
+/// What thinning left of spans that are some days old. Counts are since start.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ThinStats {
+    /// Start of the latest span of the segments that were thinned: traces up to then are a sample. `None`
+    /// when nothing is thinned.
+    pub sampled_through_ns: Option<i64>,
+    /// Spans let go.
+    pub spans_thinned: u64,
+    /// Times a day was left whole because deciding on it would have taken too much memory.
+    pub left_whole: u64,
+    /// What was kept, by reason; a trace has one, the most telling.
+    pub kept: [KeptStats; 6],
+}
+
+/// What thinning kept for one reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct KeptStats {
+    /// `error`, `rule`, `slow`, `rare`, `crossing` (it has spans outside of what was thinned) or `share`.
+    pub reason: &'static str,
+    /// Spans of such traces.
+    pub spans: u64,
+    /// Such traces.
+    pub traces: u64,
 }
 
 /// Figures of one table.

@@ -52,7 +52,11 @@ async fn merged_segments_hold_what_their_inputs_held() {
     for number in 0..20 {
         assert_eq!(store.trace(trace_id(number), 100).await.unwrap().total as u64, SPANS_A_WRITE);
     }
-    assert_eq!(files(scratch.path()).len(), 5, "segments of spans, metrics and resources, and two indexes");
+    assert_eq!(
+        files(scratch.path()).len(),
+        7,
+        "segments of spans, metrics and resources, two indexes, trace ids, sums of metrics"
+    );
     store.close().await.unwrap();
     assert_holds(open(scratch.path()).await.as_ref(), 0..20).await;
 }
@@ -146,7 +150,7 @@ async fn what_is_too_old_goes_and_is_counted() {
     let stats = store.stats();
     assert_eq!((stats.spans, stats.spans_expired_by_age, stats.spans_expired_by_size), (0, 6 * SPANS_A_WRITE, 0));
     assert_eq!(counted(store.as_ref()).await, 6 * SPANS_A_WRITE, "metrics stay");
-    assert_eq!(files(scratch.path()).len(), 1, "the metrics");
+    assert_eq!(files(scratch.path()).len(), 2, "the metrics and their sums");
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use pitviper_model::{SpanId, SpanKind, StatusCode, TraceId};
 
 use super::fixture::{SECOND, T0, span, stored, trace};
+use super::metric_edges;
 use crate::filter::{Bound, Filter, NumberField, NumberRange, Pattern, TextField, TextMatch};
 use crate::store::{
     Dimension, MetricsQuery, Order, Search, SpanScope, Store, StoreError, StoredSpan, TimeRange, Trace, TraceHit,
@@ -44,6 +45,7 @@ pub async fn verify_spans(store: &dyn Store) -> Result<(), StoreError> {
     metrics(store).await?;
     metric_steps(store).await?;
     super::aggregates::aggregates(store).await?;
+    metric_edges::verify(store).await?;
     resources(store).await
 }
 

@@ -85,7 +85,8 @@ fn rows(numbers: &[u8]) -> SpansBuilder {
     spans
 }
 
-fn metric(number: u8) -> (SpanMetricKey, Red) {
+/// The metrics that count a span of the fixture.
+pub(super) fn metric(number: u8) -> (SpanMetricKey, Red) {
     let StoredSpan { span, resource, .. } = stored(number);
     let start = span.start_time_unix_nano.cast_signed();
     let key = SpanMetricKey {

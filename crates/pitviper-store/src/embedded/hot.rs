@@ -253,8 +253,8 @@ impl Tiers {
         self.reserved_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Swaps segments for the one that holds their rows, or for none; returns those that are gone.
-    pub(super) fn replace_segments(&self, files: &FxHashSet<&str>, with: Option<Arc<Segment>>) -> Vec<Arc<Segment>> {
+    /// Swaps segments for those that hold their rows, or for none; returns those that are gone.
+    pub(super) fn replace_segments(&self, files: &FxHashSet<&str>, with: Vec<Arc<Segment>>) -> Vec<Arc<Segment>> {
         let mut state = self.state.lock();
         let segments = Arc::make_mut(&mut state.segments);
         let is_gone = |segment: &Arc<Segment>| files.contains(segment.row.file.as_str());

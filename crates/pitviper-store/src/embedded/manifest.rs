@@ -41,9 +41,10 @@ const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [
     "ALTER TABLE segments ADD COLUMN index_bytes INTEGER NOT NULL DEFAULT 0;
      ALTER TABLE segments ADD COLUMN bucket_ns INTEGER NOT NULL DEFAULT 0;",
     // Version 3 has more tables, and from it on rows of spans hold the number of their trace. What is
-    // there stays readable as it is.
+    // there stays readable as it is. Rows of metrics leave out what can be told from the rest.
     "CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
-     ALTER TABLE segments ADD COLUMN written_ns INTEGER NOT NULL DEFAULT 9223372036854775807;",
+     ALTER TABLE segments ADD COLUMN written_ns INTEGER NOT NULL DEFAULT 9223372036854775807;
+     ALTER TABLE segments ADD COLUMN thinned INTEGER NOT NULL DEFAULT 0;",
 ];
 
 /// What the manifest says of one segment.
@@ -70,6 +71,8 @@ pub(super) struct SegmentRow {
     pub(super) services: Vec<String>,
     /// When the youngest of its rows were written; the end of time when not known.
     pub(super) written_ns: i64,
+    /// Whether traces are missing that were not worth keeping.
+    pub(super) thinned: bool,
 }
 
 impl SegmentRow {
@@ -145,7 +148,7 @@ impl Manifest {
         let connection = self.connection.lock();
         let mut statement = connection.prepare(
             "SELECT file, table_name, row_count, byte_count, min_start_ns, max_start_ns, min_sequence, max_sequence,
-                    level, services, index_bytes, bucket_ns, written_ns FROM segments ORDER BY min_sequence, file",
+                    level, services, index_bytes, bucket_ns, written_ns, thinned FROM segments ORDER BY min_sequence, file",
         )?;
         let rows = statement.query_map([], read_row)?.collect::<Result<Vec<_>, _>>()?;
         Ok(rows.into_iter().flatten().collect())
@@ -171,12 +174,12 @@ impl Manifest {
         Ok(found.unwrap_or_default().cast_unsigned())
     }
 
-    /// Forgets segments and, in the same step, adds the one that holds their rows, if any, and counts
+    /// Forgets segments and, in the same step, adds those that hold their rows, if any, and counts
     /// what is no longer there.
     pub(super) fn replace_segments(
         &self,
         files: &FxHashSet<&str>,
-        with: Option<&SegmentRow>,
+        with: &[SegmentRow],
         counted: &[(&str, u64)],
     ) -> Result<(), StoreError> {
         let mut connection = self.connection.lock();
@@ -184,7 +187,7 @@ impl Manifest {
         for file in files {
             transaction.execute("DELETE FROM segments WHERE file = ?", [file])?;
         }
-        if let Some(segment) = with {
+        for segment in with {
             insert(&transaction, segment)?;
         }
         for (name, count) in counted.iter().filter(|(_, count)| *count > 0) {
@@ -201,8 +204,8 @@ impl Manifest {
 fn insert(transaction: &Transaction<'_>, segment: &SegmentRow) -> rusqlite::Result<usize> {
     transaction.execute(
         "INSERT INTO segments (file, table_name, row_count, byte_count, min_start_ns, max_start_ns,
-             min_sequence, max_sequence, level, services, index_bytes, bucket_ns, written_ns)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             min_sequence, max_sequence, level, services, index_bytes, bucket_ns, written_ns, thinned)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         params![
             segment.file,
             segment.table.as_str(),
@@ -217,6 +220,7 @@ fn insert(transaction: &Transaction<'_>, segment: &SegmentRow) -> rusqlite::Resu
             segment.index_bytes.cast_signed(),
             segment.bucket_ns,
             segment.written_ns,
+            segment.thinned,
         ],
     )
 }
@@ -246,6 +250,7 @@ fn read_row(row: &Row<'_>) -> rusqlite::Result<Option<SegmentRow>> {
         index_bytes: unsigned(10)?,
         bucket_ns: row.get(11)?,
         written_ns: row.get(12)?,
+        thinned: row.get(13)?,
     }))
 }
 
@@ -268,6 +273,7 @@ mod tests {
             bucket_ns: 0,
             services: vec!["a".into(), "b".into()],
             written_ns: 8,
+            thinned: false,
         }
     }
 
@@ -298,11 +304,13 @@ mod tests {
         let manifest = Manifest::open(&dir.path().join("manifest.sqlite")).unwrap();
         manifest.add_segments(&[segment("x"), segment("y"), segment("z")], 4).unwrap();
         let taken = FxHashSet::from_iter(["x", "y"]);
-        let refused = manifest.replace_segments(&taken, Some(&segment("z")), &[("gone", 5)]);
+        let refused = manifest.replace_segments(&taken, &[segment("z")], &[("gone", 5)]);
         assert!(refused.is_err(), "a name that is in use");
         assert_eq!((manifest.segments().unwrap().len(), manifest.counter("gone").unwrap()), (3, 0));
-        manifest.replace_segments(&taken, Some(&segment("xy")), &[("gone", 5), ("other", 0)]).unwrap();
-        manifest.replace_segments(&FxHashSet::default(), None, &[("gone", 2)]).unwrap();
+        manifest
+            .replace_segments(&taken, &[SegmentRow { thinned: true, ..segment("xy") }], &[("gone", 5), ("other", 0)])
+            .unwrap();
+        manifest.replace_segments(&FxHashSet::default(), &[], &[("gone", 2)]).unwrap();
         assert_eq!((manifest.counter("gone").unwrap(), manifest.counter("other").unwrap()), (7, 0));
         let files: Vec<String> = manifest.segments().unwrap().into_iter().map(|segment| segment.file).collect();
         assert_eq!((files, manifest.flushed_sequence().unwrap()), (vec!["xy".to_owned(), "z".to_owned()], 4));

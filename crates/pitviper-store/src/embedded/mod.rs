@@ -21,6 +21,7 @@ mod frame;
 mod hot;
 mod indexes;
 mod manifest;
+mod metric_sums;
 mod metrics;
 mod page_file;
 mod page_index;
@@ -63,8 +64,8 @@ use self::manifest::{Manifest, SegmentRow, Table};
 use self::search::Engine;
 use self::segment::{Segment, SegmentCache, beside};
 use self::stages::Stages;
-pub use self::upkeep::{Retention, RollUp};
-use self::upkeep::{Upkeep, UpkeepContext};
+use self::upkeep::{Kept, Upkeep, UpkeepContext};
+pub use self::upkeep::{Retention, RollUp, Thinning};
 use self::wal::{Wal, WalGauges};
 use crate::questions::aggregate::{Aggregate, Aggregated};
 use crate::questions::{
@@ -75,8 +76,8 @@ use crate::questions::{
 use crate::schema::{METRIC_BUCKET_NS, WriteBatch};
 use crate::stages::StageStats;
 use crate::store::{
-    Ack, MetricRow, MetricsQuery, ResourceSeen, Search, Store, StoreError, StoreStats, StoredSpan, TableStats,
-    TimeRange, Trace, TraceHit,
+    Ack, KeptStats, MetricRow, MetricsQuery, ResourceSeen, Search, Store, StoreError, StoreStats, StoredSpan,
+    TableStats, ThinStats, TimeRange, Trace, TraceHit,
 };
 
 /// Writes with more rows of a table than this are encoded on a thread that may block.
@@ -119,6 +120,8 @@ pub struct EmbeddedConfig {
     pub roll_up: RollUp,
     /// What says how old data is.
     pub clock: Arc<dyn Clock>,
+    /// What stays of spans that are some days old.
+    pub thinning: Thinning,
 }
 
 impl EmbeddedConfig {
@@ -142,6 +145,7 @@ impl EmbeddedConfig {
             retention: Retention::default(),
             roll_up: RollUp::default(),
             clock: Arc::new(SystemClock::default()),
+            thinning: Thinning::default(),
         }
     }
 }
@@ -232,8 +236,13 @@ impl EmbeddedStore {
             stages: Arc::clone(&stages),
             clock: Arc::clone(&config.clock),
         });
-        let upkeep =
-            UpkeepContext::new(Arc::clone(&flush), config.retention, config.roll_up, Arc::clone(&durable_sequence))?;
+        let upkeep = UpkeepContext::new(
+            Arc::clone(&flush),
+            config.retention,
+            config.roll_up,
+            config.thinning,
+            Arc::clone(&durable_sequence),
+        )?;
         let upkeep = Arc::new(upkeep);
         let start = || -> io::Result<(Running, Engine)> {
             let (wal, tiers, durable) = (Arc::clone(&wal), Arc::clone(&tiers), Arc::clone(&durable_sequence));
@@ -290,6 +299,22 @@ impl EmbeddedStore {
             disk_total_bytes: room.total_bytes,
             disk_reserve_bytes: self.disk.reserve_bytes(),
             disk_refusals: self.disk.refusals(),
+        }
+    }
+
+    fn thin_stats(&self, snapshot: &Snapshot) -> ThinStats {
+        let figures = &self.upkeep.thinned;
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let thinned = snapshot.segments.iter().filter(|segment| segment.row.thinned);
+        ThinStats {
+            sampled_through_ns: thinned.map(|segment| segment.row.max_start_ns).max(),
+            spans_thinned: count(&figures.spans_thinned),
+            left_whole: count(&figures.left_whole),
+            kept: Kept::ALL.map(|reason| KeptStats {
+                reason: reason.as_str(),
+                spans: count(&figures.spans_kept[reason as usize]),
+                traces: count(&figures.traces_kept[reason as usize]),
+            }),
         }
     }
 
@@ -498,6 +523,7 @@ impl Store for EmbeddedStore {
             spans_expired_by_age: self.upkeep.figures.spans_expired_by_age.load(Ordering::Relaxed),
             spans_expired_by_size: self.upkeep.figures.spans_expired_by_size.load(Ordering::Relaxed),
             stages: self.stages(),
+            thinning: self.thin_stats(&snapshot),
             tables: Table::ALL.map(|table| self.table_stats(&snapshot, table)).into(),
         }
     }

@@ -11,13 +11,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatchReader as _};
-use arrow::datatypes::{Schema, UInt32Type};
+use arrow::datatypes::{Int64Type, Schema, UInt32Type};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use parking_lot::Mutex;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
-    ArrowPredicateFn, ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
+    ArrowPredicate, ArrowPredicateFn, ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
     ParquetRecordBatchReaderBuilder, RowFilter, RowSelection,
 };
 use parquet::basic::Encoding;
@@ -30,6 +30,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::io_error;
 use super::manifest::{SegmentRow, Table};
+use super::metric_sums::{self, Sums};
 use super::page_file::{PageFile, ReadCounts};
 use super::page_index::{Kind, PageIndex};
 use super::prune::{Lookup, Rows, intersect};
@@ -41,6 +42,8 @@ use crate::store::{StoreError, TimeRange};
 
 /// Most memory for footers, filters and metrics of segments that queries have used, in bytes.
 const CACHE_BYTES_LIMIT: usize = 256 * 1024 * 1024;
+/// Metrics of segments with no more rows are kept in memory once they were read.
+const MAX_KEPT_ROWS: u64 = 64 * 1024;
 /// Rows decoded at once.
 const READ_BATCH_ROWS: usize = 8_192;
 
@@ -66,8 +69,10 @@ pub(super) struct OpenSegment {
     indexes: [Option<PageIndex>; 2],
     /// Of spans; none in a segment of before schema version 3, whose rows hold the ids themselves.
     trace_ids: Option<TraceIds>,
-    /// All rows of a metrics segment; none of others.
-    pub(super) rows: Vec<RecordBatch>,
+    /// All rows of a small metrics segment.
+    rows: Option<Vec<RecordBatch>>,
+    /// Of a metrics segment, its rows added up, when they have been.
+    pub(super) sums: Option<Sums>,
     bytes: usize,
 }
 
@@ -195,10 +200,13 @@ impl Segment {
         }
         let file = PageFile::new(self.file()?, Arc::clone(&self.cache.counts))
             .map_err(io_error(|| format!("opening {}", self.path.display())))?;
-        let mut open = OpenSegment::load(file, self.row.table).map_err(|error| self.error(error.as_ref()))?;
+        let mut open = OpenSegment::load(file, &self.row).map_err(|error| self.error(error.as_ref()))?;
         if self.row.table.description().indexed {
             open.open_indexes(&self.path, self.row.rows);
             open.trace_ids = list_of(&self.path, open.metadata.schema()).map_err(|error| self.error(&error))?;
+        }
+        if self.row.table == Table::SpanMetrics {
+            open.open_sums(&self.path, self.row.rows);
         }
         let open = Arc::new(open);
         self.cache.put(&self.row.file, Arc::clone(&open));
@@ -220,9 +228,45 @@ impl Segment {
         open.collect(builder).map_err(|error| self.error(error.as_ref()))
     }
 
-    /// All rows, from memory when they were read before. For the small table of metrics.
-    pub(super) fn metrics(&self) -> Result<Arc<OpenSegment>, StoreError> {
-        self.open()
+    /// Reads the metrics of a service and a name, or all, whose buckets begin in the range. There may
+    /// be others among them.
+    pub(super) fn read_metrics(
+        &self,
+        service: Option<&str>,
+        name: Option<&str>,
+        range: TimeRange,
+    ) -> Result<Vec<RecordBatch>, StoreError> {
+        let open = self.open()?;
+        if let Some(rows) = &open.rows {
+            return Ok(rows.clone());
+        }
+        let mut builder = open.reader();
+        if let (Some(service), Some(sums)) = (service, &open.sums) {
+            let rows = sums.rows_of(service);
+            if rows.is_empty() {
+                return Ok(Vec::new());
+            }
+            builder = open.select(builder, &vec![rows]);
+        }
+        let mut conditions: Vec<Box<dyn ArrowPredicate>> = Vec::new();
+        if !self.is_within(range) {
+            let is_wanted = ArrowPredicateFn::new(open.projection(Some(&["bucket_start_ns"])), move |batch| {
+                let starts = batch.column(0).as_primitive::<Int64Type>();
+                Ok(BooleanArray::from_unary(starts, |start| (range.start_ns..range.end_ns).contains(&start)))
+            });
+            conditions.push(Box::new(is_wanted));
+        }
+        if let Some(name) = name.map(str::to_owned) {
+            let is_wanted = ArrowPredicateFn::new(open.projection(Some(&["name"])), move |batch| {
+                let names = batch.column(0).as_string::<i32>();
+                Ok(BooleanArray::from_unary(names, |known| known == name))
+            });
+            conditions.push(Box::new(is_wanted));
+        }
+        if !conditions.is_empty() {
+            builder = builder.with_row_filter(RowFilter::new(conditions));
+        }
+        open.collect(builder).map_err(|error| self.error(error.as_ref()))
     }
 
     /// Reads these columns, or all, of the spans of these traces; those that the look-up leaves out
@@ -280,7 +324,7 @@ impl Segment {
         columns: Option<&[&str]>,
         rows: Option<Rows>,
         test: Option<RowTest>,
-    ) -> Result<ParquetRecordBatchReader, StoreError> {
+    ) -> Result<SegmentStream, StoreError> {
         let open = self.open()?;
         let mut builder = open.reader();
         if let Some(rows) = rows {
@@ -291,7 +335,8 @@ impl Segment {
             let predicate = ArrowPredicateFn::new(open.projection(Some(columns)), test);
             builder = builder.with_row_filter(RowFilter::new(vec![Box::new(predicate)]));
         }
-        builder.build().map_err(|error| self.error(&error))
+        let reader = builder.build().map_err(|error| self.error(&error))?;
+        Ok(SegmentStream { reader, ids: IdColumn::new(open.trace_ids.as_ref()) })
     }
 
     /// Those of the rows, all of one row group, that lie in pages of a text column whose bytes pass the
@@ -340,7 +385,7 @@ type ReadError = Box<dyn std::error::Error + Send + Sync>;
 
 /// All that may lie beside a segment's file, and goes where it goes.
 pub(super) fn beside(segment: &Path) -> impl Iterator<Item = PathBuf> + use<> {
-    Kind::ALL.map(|kind| kind.path(segment)).into_iter().chain([trace_ids::path(segment)])
+    Kind::ALL.map(|kind| kind.path(segment)).into_iter().chain([trace_ids::path(segment), metric_sums::path(segment)])
 }
 
 /// Rows of a segment's file, batch by batch, with trace ids where it has numbers.
@@ -437,12 +482,12 @@ impl OpenSegment {
         self.metadata.metadata()
     }
 
-    fn load(file: PageFile, table: Table) -> Result<Self, ReadError> {
+    fn load(file: PageFile, row: &SegmentRow) -> Result<Self, ReadError> {
         let metadata = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Optional);
         let metadata = metadata.parse_and_finish(&file)?;
-        let bounds = if table == Table::Spans { PageBounds::new(&metadata) } else { PageBounds::default() };
+        let bounds = if row.table == Table::Spans { PageBounds::new(&metadata) } else { PageBounds::default() };
         // What is needed of the bounds of pages has been taken over.
-        let metadata = match table {
+        let metadata = match row.table {
             Table::Spans => metadata.into_builder().set_column_index(None).build(),
             _ => metadata,
         };
@@ -450,10 +495,12 @@ impl OpenSegment {
         let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
         let metadata = ArrowReaderMetadata::try_new(metadata, options)?;
         let bytes = metadata.metadata().memory_size() + bounds.memory_size();
-        let mut open = Self { file, metadata, bounds, indexes: [None, None], trace_ids: None, rows: Vec::new(), bytes };
-        if table == Table::SpanMetrics {
-            open.rows = open.collect(open.reader())?;
-            open.bytes += open.rows.iter().map(RecordBatch::get_array_memory_size).sum::<usize>();
+        let mut open =
+            Self { file, metadata, bounds, indexes: [None, None], trace_ids: None, rows: None, sums: None, bytes };
+        if row.table == Table::SpanMetrics && row.rows <= MAX_KEPT_ROWS {
+            let rows = open.collect(open.reader())?;
+            open.bytes += rows.iter().map(RecordBatch::get_array_memory_size).sum::<usize>();
+            open.rows = Some(rows);
         }
         Ok(open)
     }
@@ -562,6 +609,20 @@ impl OpenSegment {
         let mut reader = list.reader();
         let numbers = traces.iter().filter_map(|trace| reader.number(*trace).transpose()).collect::<Result<_, _>>()?;
         Ok(Wanted::Numbers(numbers))
+    }
+
+    /// Opens the sums of a segment of metrics, which only merged ones have. Without them its rows are read.
+    fn open_sums(&mut self, segment: &Path, rows: u64) {
+        match Sums::open(&metric_sums::path(segment), rows) {
+            Ok(sums) => {
+                self.bytes += sums.memory_size();
+                self.sums = Some(sums);
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => {
+                tracing::warn!(segment = %segment.display(), %error, "long ranges are slow until it is merged");
+            }
+        }
     }
 
     /// Opens the indexes that are there. Without one, whole segments are read.

@@ -45,7 +45,7 @@ pub(crate) use metric_points_read::{read_points, read_series};
 pub(crate) use profiles::{read_frames, read_stacks};
 pub(crate) use resources::resources_of_spans;
 pub(crate) use seen::{DAY_NS, HOUR_NS, SeenFold, fold_seen, touches};
-pub(crate) use span_metrics::{SpanMetricsRows, read_span_metrics};
+pub(crate) use span_metrics::{Counted, SpanMetricsRows, abridge, read_span_metrics};
 pub(crate) use spans_read::{SPAN_COLUMNS, WATERFALL_COLUMNS, read_resource, read_scope, read_spans, read_waterfall};
 pub(crate) use table::{SameKey, Signal, Stay, TRACE_NUMBER, Table};
 

@@ -106,6 +106,8 @@ pub(crate) struct TableDescription {
     pub(crate) rising: &'static [&'static str],
     /// Numbers with so many values that a dictionary only costs.
     pub(crate) various: &'static [&'static str],
+    /// The same, where the high bytes are alike: they are laid apart from the low ones.
+    pub(crate) split: &'static [&'static str],
 }
 
 /// In the file of a segment that numbers traces, the column that stands for `trace_id`.
@@ -133,6 +135,7 @@ const PLAIN: TableDescription = TableDescription {
     maps: &[],
     rising: &[],
     various: &[],
+    split: &[],
 };
 
 static SPANS: TableDescription = TableDescription {
@@ -161,6 +164,7 @@ static SPANS: TableDescription = TableDescription {
     maps: &["attrs", "attrs_num"],
     rising: &["start_ns"],
     various: &["duration_ns"],
+    split: &[],
 };
 
 static SPAN_METRICS: TableDescription = TableDescription {
@@ -171,6 +175,7 @@ static SPAN_METRICS: TableDescription = TableDescription {
     same_key: SameKey::AddedUp,
     stay: Stay::AsLongAs(Signal::SpanMetrics),
     max_rows: MAX_ROWS_HELD,
+    split: &["duration_sum_ns", "duration_min_ns", "duration_max_ns"],
     ..PLAIN
 };
 
@@ -387,7 +392,8 @@ mod tests {
     fn descriptions_name_columns_that_are_there() {
         for table in Table::ALL {
             let (schema, about) = (table.schema(), table.description());
-            let lists = [about.order, about.random, about.unpruned, about.maps, about.rising, about.various];
+            let lists =
+                [about.order, about.random, about.unpruned, about.maps, about.rising, about.various, about.split];
             for column in lists.concat() {
                 assert!(schema.field_with_name(column).is_ok(), "{table:?} has no column {column}");
             }

@@ -1,7 +1,7 @@
 //! The store's figures.
 
 use pitviper_model::DurationCounts;
-use pitviper_store::{StageStats, StoreStats};
+use pitviper_store::{KeptStats, StageStats, StoreStats, TableStats, ThinStats};
 
 use crate::exposition::Exposition;
 
@@ -40,7 +40,53 @@ pub(super) fn write(stats: &StoreStats, out: &mut Exposition) {
         (&[("reason", "size")], stats.spans_expired_by_size as f64),
     ];
     out.counter("pitviper_store_spans_expired_total", "Stored spans let go by retention", &expired);
+    write_tables(&stats.tables, out);
+    write_thinning(&stats.thinning, out);
     write_stages(&stats.stages, stats, out);
+}
+
+fn write_tables(tables: &[TableStats], out: &mut Exposition) {
+    let gauges: [(&str, &str, fn(&TableStats) -> u64); 4] = [
+        ("pitviper_store_table_rows", "Rows of a table that questions can see", |table| table.rows),
+        ("pitviper_store_table_hot_rows", "Rows of a table in the hot tier", |table| table.hot_rows),
+        ("pitviper_store_table_segments", "Segment files of a table", |table| table.segments),
+        ("pitviper_store_table_bytes", "Size of a table's segments and what lies beside them, in bytes", |table| {
+            table.segment_bytes
+        }),
+    ];
+    for (name, help, figure) in gauges {
+        let labels: Vec<_> = tables.iter().map(|table| ([("table", table.name)], figure(table) as f64)).collect();
+        let samples: Vec<(&[(&str, &str)], f64)> =
+            labels.iter().map(|(labels, figure)| (&labels[..], *figure)).collect();
+        out.gauge(name, help, &samples);
+    }
+    let expired = tables.iter().flat_map(|table| {
+        [("age", table.expired_by_age), ("size", table.expired_by_size)]
+            .map(|(reason, count)| ([("table", table.name), ("reason", reason)], count as f64))
+    });
+    let labels: Vec<_> = expired.collect();
+    let samples: Vec<(&[(&str, &str)], f64)> = labels.iter().map(|(labels, count)| (&labels[..], *count)).collect();
+    let help = "Rows let go by retention since start, by table";
+    out.counter("pitviper_store_table_rows_expired_total", help, &samples);
+}
+
+fn write_thinning(stats: &ThinStats, out: &mut Exposition) {
+    let (thinned, left_whole) = (stats.spans_thinned as f64, stats.left_whole as f64);
+    out.counter("pitviper_store_spans_thinned_total", "Stored spans let go by thinning", &[(&[], thinned)]);
+    let help = "Days left whole because deciding what to keep would have taken too much memory";
+    out.counter("pitviper_store_thinning_left_whole_total", help, &[(&[], left_whole)]);
+    for (name, help, count) in [
+        (
+            "pitviper_store_thinning_kept_spans_total",
+            "Spans that thinning kept",
+            (|kept| kept.spans) as fn(&KeptStats) -> u64,
+        ),
+        ("pitviper_store_thinning_kept_traces_total", "Traces that thinning kept", |kept| kept.traces),
+    ] {
+        let labels: Vec<_> = stats.kept.iter().map(|kept| ([("reason", kept.reason)], count(kept) as f64)).collect();
+        let samples: Vec<(&[(&str, &str)], f64)> = labels.iter().map(|(labels, count)| (&labels[..], *count)).collect();
+        out.counter(name, help, &samples);
+    }
 }
 
 fn write_stages(stages: &StageStats, stats: &StoreStats, out: &mut Exposition) {

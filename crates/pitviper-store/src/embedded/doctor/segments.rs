@@ -103,7 +103,7 @@ fn give_up(
     let mut files = vec![path.clone()];
     files.extend(beside(&path));
     patient.set_aside(&files, &note)?;
-    manifest.replace_segments(&FxHashSet::from_iter([row.file.as_str()]), None, &[])?;
+    manifest.replace_segments(&FxHashSet::from_iter([row.file.as_str()]), &[], &[])?;
     let done = match trouble {
         Trouble::Missing => "taken out of the manifest; a note is in damaged/",
         Trouble::Unreadable(_) => "moved to damaged/ and taken out of the manifest",
@@ -150,7 +150,7 @@ fn compare(
         diagnosis.add(Severity::Damage, name, what, advice);
         return Ok(mended);
     }
-    manifest.replace_segments(&FxHashSet::from_iter([row.file.as_str()]), Some(&mended), &[])?;
+    manifest.replace_segments(&FxHashSet::from_iter([row.file.as_str()]), std::slice::from_ref(&mended), &[])?;
     diagnosis.repaired(Severity::Damage, name, what, "the manifest now says what the file has");
     Ok(mended)
 }

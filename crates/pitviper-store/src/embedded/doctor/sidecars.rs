@@ -86,7 +86,7 @@ pub(super) fn examine(
     }
     if let Ok(index_bytes) = rebuilt {
         let mended = SegmentRow { index_bytes, ..row.clone() };
-        manifest.replace_segments(&FxHashSet::from_iter([row.file.as_str()]), Some(&mended), &[])?;
+        manifest.replace_segments(&FxHashSet::from_iter([row.file.as_str()]), std::slice::from_ref(&mended), &[])?;
     }
     Ok(())
 }

@@ -8,6 +8,7 @@
 mod merge;
 mod plan;
 mod roll_up;
+mod thin;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -24,6 +25,8 @@ pub use self::plan::Retention;
 use self::plan::{Eagerness, Reason};
 use self::roll_up::Fold;
 pub use self::roll_up::RollUp;
+pub use self::thin::Thinning;
+pub(super) use self::thin::{Kept, ThinFigures};
 use super::clock::LeapWatch;
 use super::flush::FlushContext;
 use super::manifest::{SegmentRow, Table};
@@ -65,8 +68,11 @@ pub(super) struct UpkeepContext {
     pub(super) roll_up: RollUp,
     /// The last write, to tell whether there are any.
     pub(super) durable_sequence: Arc<AtomicU64>,
+    pub(super) thinning: Thinning,
     pub(super) figures: UpkeepFigures,
     leaps: Mutex<LeapWatch>,
+    pub(super) thinned: ThinFigures,
+    looked: thin::Looked,
     stopping: AtomicBool,
 }
 
@@ -75,6 +81,7 @@ impl UpkeepContext {
         flush: Arc<FlushContext>,
         retention: Retention,
         roll_up: RollUp,
+        thinning: Thinning,
         durable_sequence: Arc<AtomicU64>,
     ) -> Result<Self, StoreError> {
         let figures = UpkeepFigures {
@@ -82,8 +89,18 @@ impl UpkeepContext {
             spans_expired_by_size: flush.manifest.counter(SPANS_EXPIRED_BY_SIZE)?.into(),
             ..UpkeepFigures::default()
         };
-        let (leaps, stopping) = (Mutex::default(), AtomicBool::new(false));
-        Ok(Self { flush, retention, roll_up, durable_sequence, figures, leaps, stopping })
+        Ok(Self {
+            thinned: ThinFigures::load(&flush.manifest)?,
+            flush,
+            retention,
+            roll_up,
+            durable_sequence,
+            thinning,
+            figures,
+            leaps: Mutex::default(),
+            looked: thin::Looked::default(),
+            stopping: AtomicBool::new(false),
+        })
     }
 }
 
@@ -154,8 +171,9 @@ fn run(context: &UpkeepContext, received: &Receiver<Request>) {
     }
 }
 
-/// Lets go what is too old, then merges until there is nothing more to merge.
+/// Lets go what is too old, then merges and thins until there is nothing more to do.
 fn work(context: &UpkeepContext, eagerness: Eagerness) -> Result<(), StoreError> {
+    let mut tried = FxHashSet::default();
     loop {
         let now_ns = context.flush.clock.wall_ns();
         expire(context, now_ns)?;
@@ -164,7 +182,12 @@ fn work(context: &UpkeepContext, eagerness: Eagerness) -> Result<(), StoreError>
         let planned = plan::merge(rows, now_ns, &context.roll_up, eagerness);
         let backlog = planned.as_ref().map_or(0, Vec::len) as u64;
         context.flush.stages.merge_backlog.store(backlog, Ordering::Relaxed);
-        let Some(inputs) = planned else { return Ok(()) };
+        let Some(inputs) = planned else {
+            if thin::thin_next(context, now_ns, eagerness, &mut tried)? {
+                continue;
+            }
+            return Ok(());
+        };
         let files: FxHashSet<&str> = inputs.iter().map(|input| input.file.as_str()).collect();
         let inputs: Vec<Arc<Segment>> =
             snapshot.segments.iter().filter(|segment| files.contains(segment.row.file.as_str())).cloned().collect();
@@ -189,7 +212,7 @@ fn expire(context: &UpkeepContext, now_ns: i64) -> Result<(), StoreError> {
         of_reason.map(|(row, _)| row.rows).sum()
     };
     let (by_age, by_size) = (spans(Reason::Age), spans(Reason::Size));
-    replace(context, &files, None, &[(SPANS_EXPIRED_BY_AGE, by_age), (SPANS_EXPIRED_BY_SIZE, by_size)])?;
+    replace(context, &files, Vec::new(), &[(SPANS_EXPIRED_BY_AGE, by_age), (SPANS_EXPIRED_BY_SIZE, by_size)])?;
     context.figures.spans_expired_by_age.fetch_add(by_age, Ordering::Relaxed);
     context.figures.spans_expired_by_size.fetch_add(by_size, Ordering::Relaxed);
     for (row, reason) in gone {
@@ -233,24 +256,24 @@ fn merge_segments(context: &UpkeepContext, inputs: &[Arc<Segment>], now_ns: i64)
         file = merged.file,
         "merged segments"
     );
-    replace(context, &files, Some(merged), &[])?;
+    replace(context, &files, vec![merged], &[])?;
     context.figures.merges.fetch_add(1, Ordering::Relaxed);
     context.figures.merged_rows.fetch_add(count, Ordering::Relaxed);
     Ok(())
 }
 
-/// Makes the manifest and then the queries see one segment, or none, in place of others. What is
+/// Makes the manifest and then the queries see some segments, or none, in place of others. What is
 /// counted is counted in the manifest.
 fn replace(
     context: &UpkeepContext,
     files: &FxHashSet<&str>,
-    with: Option<SegmentRow>,
+    with: Vec<SegmentRow>,
     counted: &[(&str, u64)],
 ) -> Result<(), StoreError> {
     let flush = &context.flush;
-    flush.manifest.replace_segments(files, with.as_ref(), counted)?;
-    let segment = with.map(|row| Arc::new(Segment::new(&flush.segments_dir, row, Arc::clone(&flush.segment_cache))));
-    for segment in flush.tiers.replace_segments(files, segment) {
+    flush.manifest.replace_segments(files, &with, counted)?;
+    let segment = |row| Arc::new(Segment::new(&flush.segments_dir, row, Arc::clone(&flush.segment_cache)));
+    for segment in flush.tiers.replace_segments(files, with.into_iter().map(segment).collect()) {
         segment.retire();
     }
     Ok(())
@@ -290,7 +313,9 @@ fn write_merged(
         SameRows::AddUp(fold) => writer.write(&fold.finish())?,
         SameRows::Join(fold) => writer.write(&fold.finish().map_err(engine)?)?,
     }
-    writer.finish()
+    // Thinned segments are merged with each other only.
+    let thinned = inputs.iter().all(|input| input.row.thinned);
+    writer.finish().map(|row| SegmentRow { thinned, ..row })
 }
 
 /// What becomes of rows of one key while segments are merged.

@@ -22,7 +22,7 @@ const FAN_IN_OF_PAST: usize = 4;
 const SETTLE_NS: i64 = HOUR_NS;
 const MINUTE_NS: i64 = 60 * 1_000_000_000;
 const HOUR_NS: i64 = 60 * MINUTE_NS;
-const DAY_NS: i64 = 24 * HOUR_NS;
+pub(super) const DAY_NS: i64 = 24 * HOUR_NS;
 const MONTH_NS: i64 = 30 * DAY_NS;
 
 /// How eagerly to merge.
@@ -48,7 +48,7 @@ fn part_ns(segment: &SegmentRow) -> i64 {
     }
 }
 
-/// The files to merge into one, if any: all of one table and part of time. One alone when its metrics have
+/// The files to merge into one, if any: all of one table and part of time, and all thinned or none. One alone when its metrics have
 /// become old enough for wider buckets.
 pub(super) fn merge<'a>(
     segments: impl Iterator<Item = &'a SegmentRow> + Clone,
@@ -59,14 +59,14 @@ pub(super) fn merge<'a>(
     let is_too_fine = |segment: &&SegmentRow| {
         segment.table == Table::SpanMetrics && segment.bucket_ns < roll_up.width(segment.latest_ns(now_ns), now_ns)
     };
-    let mut parts: BTreeMap<(&str, i64, i64), Vec<&SegmentRow>> = BTreeMap::new();
+    let mut parts: BTreeMap<(&str, bool, i64, i64), Vec<&SegmentRow>> = BTreeMap::new();
     for segment in segments.clone().filter(|segment| segment.rows < max_rows(segment.table)) {
         let width = part_ns(segment);
         let part = segment.latest_ns(now_ns).div_euclid(width);
-        parts.entry((segment.table.as_str(), width, part)).or_default().push(segment);
+        parts.entry((segment.table.as_str(), segment.thinned, width, part)).or_default().push(segment);
     }
     // New ones first: they are many and small, and most questions are about them.
-    let mergeable = parts.into_iter().rev().find_map(|((_, width, part), segments)| {
+    let mergeable = parts.into_iter().rev().find_map(|((_, _, width, part), segments)| {
         let is_past = now_ns.saturating_sub(SETTLE_NS) >= (part + 1).saturating_mul(width);
         let leftovers = match eagerness {
             Eagerness::Everything => 2,
@@ -101,6 +101,23 @@ fn take(mut segments: Vec<&SegmentRow>, at_least: usize) -> Option<Vec<&SegmentR
     let count = fitting.count();
     segments.truncate(count);
     (count >= 2).then_some(segments)
+}
+
+/// The oldest day that is due, as its start, with its files of spans to thin. A day is over for so long
+/// that late spans are in.
+pub(super) fn thin<'a>(
+    segments: impl Iterator<Item = &'a SegmentRow>,
+    now_ns: i64,
+    after: Duration,
+    is_due: impl Fn(i64) -> bool,
+) -> Option<(i64, Vec<&'a SegmentRow>)> {
+    let after = i64::try_from(after.as_nanos()).ok()?;
+    let limit = now_ns.saturating_sub(after).saturating_sub(SETTLE_NS);
+    let mut days: BTreeMap<i64, Vec<&SegmentRow>> = BTreeMap::new();
+    for segment in segments.filter(|segment| segment.table == Table::Spans && !segment.thinned) {
+        days.entry(segment.max_start_ns.div_euclid(DAY_NS) * DAY_NS).or_default().push(segment);
+    }
+    days.into_iter().find(|(day, _)| day.saturating_add(DAY_NS) <= limit && is_due(*day))
 }
 
 /// How long data is kept.
@@ -218,6 +235,7 @@ mod tests {
             bucket_ns: 0,
             services: Vec::new(),
             written_ns: i64::MAX,
+            thinned: false,
         }
     }
 
@@ -243,6 +261,32 @@ mod tests {
         segments[0].bucket_ns = METRIC_BUCKET_NS;
         assert_eq!(planned(&segments, 0, Eagerness::AsNeeded), Vec::<u64>::new());
         assert_eq!(planned(&segments, 0, Eagerness::Everything), [1, 2, 3, 4, 5, 6, 7]);
+    }
+
+    #[test]
+    fn thinned_segments_are_merged_among_themselves() {
+        let mut segments: Vec<_> = (0..16).map(|number| segment(number, 0, 10, 5)).collect();
+        segments.iter_mut().skip(9).for_each(|segment| segment.thinned = true);
+        assert_eq!(planned(&segments, 0, Eagerness::AsNeeded), [0, 1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(planned(&segments[2..], 0, Eagerness::AsNeeded), Vec::<u64>::new());
+        assert_eq!(planned(&segments[8..], 0, Eagerness::Everything), [9, 10, 11, 12, 13, 14, 15]);
+    }
+
+    #[test]
+    fn the_oldest_day_that_is_over_is_thinned() {
+        let mut segments: Vec<_> =
+            [0, 1, 2 * DAY_NS - 1, 2 * DAY_NS].map(|start| segment(start as u64, 0, 10, start)).into();
+        segments.push(SegmentRow { table: Table::SpanMetrics, ..segment(9, 0, 10, 0) });
+        let day = |now_ns: i64, is_due: &dyn Fn(i64) -> bool| {
+            let found = thin(segments.iter(), now_ns, Duration::from_secs(3_600), is_due);
+            found.map(|(day, files)| (day / DAY_NS, files.len()))
+        };
+        let over = DAY_NS + HOUR_NS + SETTLE_NS;
+        assert_eq!((day(over - 1, &|_| true), day(over, &|_| true)), (None, Some((0, 2))));
+        assert_eq!((day(over, &|day| day > 0), day(over + DAY_NS, &|day| day > 0)), (None, Some((1, 1))));
+        assert_eq!(thin(segments.iter(), i64::MAX, Duration::MAX, |_| true), None);
+        segments.iter_mut().for_each(|segment| segment.thinned = true);
+        assert_eq!(thin(segments.iter(), i64::MAX, Duration::ZERO, |_| true), None);
     }
 
     #[test]
