@@ -356,7 +356,7 @@ fn the_server_traces_itself_only_when_asked_to() {
     let find = serde_json::json!({
         "query": "service:pitviper-server name:question", "mode": "spans", "from": "now-1h", "to": "now+1h",
     });
-    let found = server.post("/api/v1/search", &find).data();
+    let found = server.post("/api/v1/spans/search", &find).data();
     let trace = found[0]["trace_id"].as_str().unwrap().to_owned();
     let spans = server.get(&format!("/api/v1/traces/{trace}/spans")).data();
     let spans = spans.as_array().unwrap();
