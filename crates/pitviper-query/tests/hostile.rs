@@ -120,7 +120,7 @@ proptest! {
             for text in texts {
                 check(&*store, &cache, &text.concat()).await?;
             }
-            Ok(())
+            Ok::<(), TestCaseError>(())
         })?;
     }
 }

@@ -33,6 +33,8 @@ pub(super) enum FrameError {
     UnknownTable(u8),
     #[error("section of {0} bytes is over the limit")]
     TooLarge(usize),
+    #[error("section is no stream of rows")]
+    Damaged,
     #[error(transparent)]
     Arrow(#[from] ArrowError),
     #[error(transparent)]
@@ -83,7 +85,9 @@ pub(super) fn decode(mut bytes: &[u8]) -> Result<WriteBatch, FrameError> {
         }
         let (packed, rest) = rest.split_at_checked(packed_length).ok_or(FrameError::Short)?;
         let raw = zstd::bulk::decompress(packed, raw_length)?;
-        let rows = StreamReader::try_new(raw.as_slice(), None)?.next().ok_or(FrameError::Short)??;
+        // The log has checksums, but the reader panics over some of what has none.
+        let read = || StreamReader::try_new(raw.as_slice(), None)?.next().ok_or(FrameError::Short)?.map_err(Into::into);
+        let rows: RecordBatch = std::panic::catch_unwind(read).unwrap_or(Err(FrameError::Damaged))?;
         match header[0] {
             TABLE_SPANS => batch.spans = Some(rows),
             TABLE_SPAN_METRICS => batch.span_metrics = Some(rows),
