@@ -79,11 +79,19 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "SHARE", env = "PITVIPER_SERVER_KEEP_SHARE", default_value = "10%", value_parser = share)]
     pub(crate) keep_share: f64,
 
-    /// How long span metrics are kept, from which rates and percentiles come
+    /// How long log records are kept
+    #[arg(long, value_name = "AGE", env = "PITVIPER_SERVER_KEEP_LOGS", default_value = "30d", value_parser = age)]
+    pub(crate) keep_logs: Duration,
+
+    /// How long samples of profiles are kept
+    #[arg(long, value_name = "AGE", env = "PITVIPER_SERVER_KEEP_PROFILES", default_value = "14d", value_parser = age)]
+    pub(crate) keep_profiles: Duration,
+
+    /// How long metrics are kept, also those from which rates and percentiles come
     #[arg(long, value_name = "AGE", env = "PITVIPER_SERVER_KEEP_METRICS", default_value = "400d", value_parser = age)]
     pub(crate) keep_metrics: Duration,
 
-    /// Most room the stored data may take, such as 50GB or 200GiB; beyond it the oldest spans go
+    /// Most room the stored data may take, such as 50GB or 200GiB; beyond it the oldest spans, logs and samples go
     #[arg(long, value_name = "SIZE", env = "PITVIPER_SERVER_MAX_DISK", value_parser = size)]
     pub(crate) max_disk: Option<u64>,
 
@@ -131,8 +139,10 @@ impl Serve {
         Retention {
             spans: self.keep_spans,
             span_metrics: self.keep_metrics,
+            metrics: self.keep_metrics,
+            logs: self.keep_logs,
+            profiles: self.keep_profiles,
             max_bytes: self.max_disk,
-            ..Retention::default()
         }
     }
 

@@ -7,6 +7,7 @@
 mod cases;
 mod fixture;
 mod metric_edges;
+mod tables;
 
-pub use cases::verify;
+pub use cases::{verify, verify_spans};
 pub use fixture::{Layout, fill};

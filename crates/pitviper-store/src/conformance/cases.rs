@@ -19,6 +19,18 @@ const EVERYTHING: [u8; 8] = [1, 2, 3, 4, 5, 6, 7, 8];
 /// # Panics
 /// When an answer is wrong.
 pub async fn verify(store: &dyn Store) -> Result<(), StoreError> {
+    verify_spans(store).await?;
+    super::tables::verify(store).await
+}
+
+/// Asks only what is about spans and their metrics.
+///
+/// # Errors
+/// What the store says.
+///
+/// # Panics
+/// When an answer is wrong.
+pub async fn verify_spans(store: &dyn Store) -> Result<(), StoreError> {
     traces_by_id(store).await?;
     cut_traces(store).await?;
     details(store).await?;
