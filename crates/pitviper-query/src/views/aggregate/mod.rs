@@ -331,7 +331,7 @@ impl Draw<'_> {
     fn chosen(&self, steps: &[(usize, Tally)]) -> Vec<(String, i64, f64)> {
         let found: Vec<&Exemplar> = steps.iter().filter_map(|(_, tally)| tally.exemplar.as_ref()).collect();
         let chosen = spread(&found, self.exemplars as usize, |exemplar| exemplar.value);
-        chosen.into_iter().map(|exemplar| written(exemplar)).collect()
+        chosen.into_iter().map(written).collect()
     }
 }
 
