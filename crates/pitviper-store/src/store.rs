@@ -10,6 +10,7 @@ use pitviper_model::{ExpHistogram, Resource, Scope, Span, SpanId, SpanKind, Stat
 
 use crate::filter::Filter;
 use crate::questions::aggregate::{Aggregate, Aggregated};
+use crate::questions::sql::{SqlAnswer, SqlError, SqlQuestion};
 use crate::schema::WriteBatch;
 
 /// Half-open range of span start times, in nanoseconds since the Unix epoch.
@@ -377,6 +378,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// Figures of matching spans, by group and time step.
     async fn aggregate(&self, question: &Aggregate) -> Result<Aggregated, StoreError>;
+
+    /// Answers a read-only statement over the views of [`crate::questions::sql::VIEWS`].
+    ///
+    /// # Errors
+    /// [`SqlError::Statement`] when the statement is not valid or not allowed, and what a limit says.
+    async fn sql(&self, question: &SqlQuestion) -> Result<SqlAnswer, SqlError>;
 
     /// Processes that sent spans in the range.
     async fn resources(&self, range: TimeRange) -> Result<Vec<ResourceSeen>, StoreError>;

@@ -2,5 +2,6 @@
 
 pub mod aggregate;
 mod distribution;
+pub mod sql;
 
 pub use distribution::Distribution;
