@@ -12,6 +12,7 @@ mod cases;
 mod compare;
 mod fixture;
 mod naive;
+mod sql;
 
 pub use cases::verify;
 pub use compare::{Question, compare};

@@ -32,6 +32,7 @@ pub async fn verify(store: &dyn Store) -> Result<(), StoreError> {
     metrics(store).await?;
     metric_steps(store).await?;
     super::aggregates::aggregates(store).await?;
+    super::sql::sql(store).await?;
     resources(store).await
 }
 

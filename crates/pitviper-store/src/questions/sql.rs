@@ -18,6 +18,8 @@ pub const MAX_RELATIONS: usize = 16;
 /// How often a column may stand in a result, counted through the queries it is made from: one that is
 /// used twice in each of ten queries stands in the last a thousand times.
 pub const MAX_EXPANSION: u64 = 1_000;
+/// Columns that `CUBE` may combine.
+pub const MAX_CUBE: usize = 8;
 /// Most bytes of text that one function may make of one batch of rows.
 pub const MAX_TEXT_BYTES: usize = 32 * 1024 * 1024;
 /// Rows of an answer, when the question does not say.

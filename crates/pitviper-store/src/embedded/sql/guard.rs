@@ -13,11 +13,11 @@ use datafusion::sql::sqlparser::ast::{
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::ParserError;
-use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
 use super::problem::{Text, nearest};
 use crate::questions::sql::{
-    MAX_EXPANSION, MAX_NESTING, MAX_RELATIONS, MAX_STATEMENT_BYTES, MAX_TOKENS, SqlProblem, SqlView, VIEWS,
+    MAX_CUBE, MAX_EXPANSION, MAX_NESTING, MAX_RELATIONS, MAX_STATEMENT_BYTES, MAX_TOKENS, SqlProblem, SqlView, VIEWS,
 };
 
 /// What is refused is said so with this.
@@ -28,7 +28,12 @@ const ONLY_READING: &str =
 #[derive(Debug)]
 pub(super) enum Allowed {
     /// Rows of the views; or how they would be found.
-    Query { statement: Statement, is_explained: bool },
+    Query {
+        statement: Statement,
+        is_explained: bool,
+        /// Whether it makes many rows of one.
+        is_unnesting: bool,
+    },
     /// The names of the views.
     ShowTables,
     /// The columns of a view.
@@ -51,6 +56,12 @@ pub(super) fn check(text: &str) -> Result<Allowed, SqlProblem> {
     if words > MAX_TOKENS {
         return Err(source.problem(format!("the statement has more than {MAX_TOKENS} words, numbers and signs")));
     }
+    let is_unnest =
+        |token: &&TokenWithSpan| matches!(&token.token, Token::Word(word) if word.value.eq_ignore_ascii_case("unnest"));
+    let unnests = tokens.iter().filter(is_unnest).count();
+    if unnests > 1 {
+        return Err(source.problem("a statement may use UNNEST once".to_owned()));
+    }
     let mut statements = DFParserBuilder::new(tokens)
         .with_recursion_limit(MAX_NESTING)
         .build()
@@ -60,10 +71,10 @@ pub(super) fn check(text: &str) -> Result<Allowed, SqlProblem> {
     if !statements.is_empty() {
         return Err(source.problem("there is more than one statement; send them one by one".to_owned()));
     }
-    allowed(&source, statement)
+    allowed(&source, statement, unnests > 0)
 }
 
-fn allowed(source: &Text<'_>, statement: Statement) -> Result<Allowed, SqlProblem> {
+fn allowed(source: &Text<'_>, statement: Statement, is_unnesting: bool) -> Result<Allowed, SqlProblem> {
     let (query, is_explained) = match &statement {
         Statement::Statement(inner) => (inner, false),
         Statement::Explain(explain) => match &*explain.statement {
@@ -84,18 +95,20 @@ fn allowed(source: &Text<'_>, statement: Statement) -> Result<Allowed, SqlProble
         }
         _ => return Err(source.problem(ONLY_READING.to_owned())),
     }
-    let mut looks = Looks { relations: Vec::new(), expansion: 1 };
+    let mut looks = Looks { relations: Vec::new(), expansion: 1, grouping_sets: 0, cubed: 0 };
     if let ControlFlow::Break(message) = query.visit(&mut looks) {
         return Err(source.problem(message));
     }
     looks.know_their_views(source, &statement)?;
-    Ok(Allowed::Query { statement, is_explained })
+    Ok(Allowed::Query { statement, is_explained, is_unnesting })
 }
 
 /// What was met in a statement.
 struct Looks {
     relations: Vec<ObjectName>,
     expansion: u64,
+    grouping_sets: usize,
+    cubed: usize,
 }
 
 impl Looks {
@@ -156,6 +169,21 @@ impl Visitor for Looks {
         self.relations.push(relation.clone());
         if self.relations.len() > MAX_RELATIONS {
             return ControlFlow::Break(format!("the statement names views in more than {MAX_RELATIONS} places"));
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Each column that is cubed doubles the groups, and each further set multiplies them.
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<String> {
+        match expr {
+            Expr::Cube(columns) => self.cubed += columns.len(),
+            Expr::Rollup(_) | Expr::GroupingSets(_) => self.grouping_sets += 1,
+            _ => return ControlFlow::Continue(()),
+        }
+        if self.cubed > MAX_CUBE || self.grouping_sets > 1 || self.grouping_sets > 0 && self.cubed > 0 {
+            let message =
+                format!("a statement may use one ROLLUP or GROUPING SETS, or CUBE with up to {MAX_CUBE} columns");
+            return ControlFlow::Break(message);
         }
         ControlFlow::Continue(())
     }

@@ -56,6 +56,10 @@ const READERS: usize = 64;
 const STACK_BYTES: usize = 128 * 1024 * 1024;
 /// Into how many parts rows are divided, to be worked on side by side.
 const PARTITIONS: usize = 2;
+/// Rows that are worked on together.
+const ROWS_AT_A_TIME: usize = 8_192;
+/// The same of a statement that makes many rows of one, and makes all of them at once.
+const UNNESTED_ROWS_AT_A_TIME: usize = 64;
 
 /// Answers statements.
 pub(super) struct SqlEngine {
@@ -124,17 +128,19 @@ impl SqlEngine {
 }
 
 async fn answer(snapshot: Snapshot, question: &SqlQuestion) -> Result<SqlAnswer, SqlError> {
-    let (statement, is_explained) = match guard::check(&question.statement).map_err(SqlError::Statement)? {
-        Allowed::Query { statement, is_explained } => (statement, is_explained),
-        Allowed::ShowTables => return Ok(tables()),
-        Allowed::Describe(view) => return Ok(description(view)),
-    };
+    let (statement, is_explained, is_unnesting) =
+        match guard::check(&question.statement).map_err(SqlError::Statement)? {
+            Allowed::Query { statement, is_explained, is_unnesting } => (statement, is_explained, is_unnesting),
+            Allowed::ShowTables => return Ok(tables()),
+            Allowed::Describe(view) => return Ok(description(view)),
+        };
     let memory = Arc::new(PeakRecordingPool::new(Arc::new(GreedyMemoryPool::new(MAX_MEMORY_BYTES))));
     let run = Arc::new(Run {
         snapshot,
         range: question.range,
         began: Instant::now(),
         time_limit: MAX_TIME,
+        rows_at_a_time: if is_unnesting { UNNESTED_ROWS_AT_A_TIME } else { ROWS_AT_A_TIME },
         scanned: AtomicU64::new(0),
         is_inexact: AtomicBool::new(false),
     });
@@ -157,7 +163,7 @@ async fn rows(
     limit: Option<usize>,
     max_rows: usize,
 ) -> Result<SqlAnswer, DataFusionError> {
-    let context = SessionContext::new_with_state(session(memory)?);
+    let context = SessionContext::new_with_state(session(memory, run.rows_at_a_time)?);
     for of in Of::ALL {
         context.register_table(of.view().name, Arc::new(View::new(of, Arc::clone(run))))?;
     }
@@ -196,13 +202,14 @@ async fn rows(
 }
 
 /// A session with our functions, and without files, networks and settings.
-fn session(memory: Arc<dyn MemoryPool>) -> Result<SessionState, DataFusionError> {
+fn session(memory: Arc<dyn MemoryPool>, rows_at_a_time: usize) -> Result<SessionState, DataFusionError> {
     let runtime = RuntimeEnvBuilder::new()
         .with_memory_pool(memory)
         .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled))
         .build_arc()?;
     let config = SessionConfig::new()
         .with_target_partitions(PARTITIONS)
+        .with_batch_size(rows_at_a_time)
         .with_information_schema(false)
         .set_bool("datafusion.execution.enable_recursive_ctes", false)
         .set_bool("datafusion.sql_parser.collect_spans", true);

@@ -38,8 +38,6 @@ use crate::store::{StoreError, TimeRange};
 
 /// Batches that wait for the engine, at most.
 const BATCHES_AHEAD: usize = 4;
-/// Rows of metrics shown together.
-const METRIC_ROWS_AT_A_TIME: usize = 8_192;
 /// Memory that a remembered span takes, in bytes.
 const REMEMBERED_BYTES: usize = 16;
 /// Spans for which memory is asked at once.
@@ -52,6 +50,8 @@ pub(super) struct Run {
     pub(super) range: TimeRange,
     pub(super) began: Instant,
     pub(super) time_limit: Duration,
+    /// Rows that are shown together, at most.
+    pub(super) rows_at_a_time: usize,
     /// Rows that were looked at.
     pub(super) scanned: AtomicU64,
     /// Whether a span that was sent twice may have been counted twice.
@@ -175,8 +175,17 @@ impl Rows {
         let left = self.run.time_limit.saturating_sub(self.run.began.elapsed());
         let (interrupt, guard) = Interrupt::after(left);
         let job = tokio::task::spawn_blocking(move || {
-            let send = |batch: RecordBatch| {
+            let send_one = |batch: RecordBatch| {
                 sender.blocking_send(batch).map_err(|_| StoreError::Engine("nobody waits for the rows".to_owned()))
+            };
+            let rows_at_a_time = self.run.rows_at_a_time;
+            let send = |batch: RecordBatch| {
+                let parts = (0..batch.num_rows()).step_by(rows_at_a_time);
+                parts.map(|first| (first, rows_at_a_time.min(batch.num_rows() - first))).try_for_each(
+                    |(first, rows)| {
+                        send_one(if rows == batch.num_rows() { batch.clone() } else { batch.slice(first, rows) })
+                    },
+                )
             };
             match self.of {
                 Of::Spans => self.spans(reservation, &interrupt, send),
@@ -228,9 +237,9 @@ impl Rows {
         let whole = TimeRange { start_ns: floor(self.run.range.start_ns), end_ns: floor(self.run.range.end_ns) };
         let asked = Pushdown { range: whole, ..self.pushdown.clone() };
         let show = |rows: &RecordBatch| -> Result<(), StoreError> {
-            for first in (0..rows.num_rows()).step_by(METRIC_ROWS_AT_A_TIME) {
+            for first in (0..rows.num_rows()).step_by(self.run.rows_at_a_time) {
                 interrupt.check()?;
-                let rows = rows.slice(first, METRIC_ROWS_AT_A_TIME.min(rows.num_rows() - first));
+                let rows = rows.slice(first, self.run.rows_at_a_time.min(rows.num_rows() - first));
                 self.run.scanned.fetch_add(rows.num_rows() as u64, Ordering::Relaxed);
                 let times = rows.column(0).as_primitive::<Int64Type>().values();
                 let is_in = |row: usize| (asked.range.start_ns..asked.range.end_ns).contains(&times[row]);
