@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -12,13 +12,16 @@ use pitviper_model::ResourceSpans;
 use pitviper_store::Store;
 use pitviper_wire::decode::Decoded;
 
-use crate::generate::{self, Plan};
+use crate::generate::{self, Dice, Plan};
+use crate::questions::{Timed, beside, summary};
 
 /// Spans in a request, about; a larger trace is a request of its own.
 const SPANS_A_REQUEST: usize = 512;
 const CLIENTS: u64 = 8;
 /// Progress is told this often.
 const TELL_EVERY: Duration = Duration::from_secs(10);
+/// While spans are loaded, somebody looks at a dashboard, a list and a trace, with this rest between.
+const ASK_EVERY: Duration = Duration::from_millis(250);
 
 /// How loading went.
 pub(crate) struct Loaded {
@@ -27,6 +30,8 @@ pub(crate) struct Loaded {
     pub(crate) took: Duration,
     /// Times a client was asked to come again.
     pub(crate) busy: u64,
+    /// What questions took that were asked meanwhile.
+    pub(crate) asked: Vec<Timed>,
 }
 
 /// How many traces make up the plan's spans.
@@ -85,12 +90,51 @@ pub(crate) async fn load(store: &Arc<dyn Store>, plan: Plan) -> anyhow::Result<L
             }
         }
     });
+    let done = Arc::new(AtomicBool::new(false));
+    let asker = tokio::spawn(ask(Arc::clone(store), plan, traces, next, Arc::clone(&done)));
     for client in clients {
         client.await.context("a client panicked")??;
     }
-    teller.abort();
     let took = began.elapsed();
-    Ok(Loaded { spans: stored.load(Ordering::Relaxed), traces, took, busy: busy.load(Ordering::Relaxed) })
+    done.store(true, Ordering::Relaxed);
+    teller.abort();
+    let asked = asker.await.context("the asker panicked")??;
+    Ok(Loaded { spans: stored.load(Ordering::Relaxed), traces, took, busy: busy.load(Ordering::Relaxed), asked })
+}
+
+/// Asks about what is loaded until everything is.
+async fn ask(
+    store: Arc<dyn Store>,
+    plan: Plan,
+    traces: u64,
+    next: Arc<AtomicU64>,
+    done: Arc<AtomicBool>,
+) -> anyhow::Result<Vec<Timed>> {
+    let mut dice = Dice::new(13);
+    let mut times: [Vec<Duration>; 3] = Default::default();
+    while !done.load(Ordering::Relaxed) {
+        tokio::time::sleep(ASK_EVERY).await;
+        // Behind what is under way.
+        let Some(last) = next.load(Ordering::Relaxed).checked_sub(10_000) else { continue };
+        let end_ns = start_of(plan, traces, last) as i64;
+        let trace = dice.draw() % last;
+        for (question, times) in times.iter_mut().enumerate() {
+            let began = Instant::now();
+            beside(store.as_ref(), question, end_ns, trace).await?;
+            times.push(began.elapsed());
+        }
+    }
+    let names = [
+        "while loading: all services, an hour",
+        "while loading: newest 50 of a service",
+        "while loading: a trace by its id",
+    ];
+    Ok(names
+        .into_iter()
+        .zip(times)
+        .filter(|(_, times)| !times.is_empty())
+        .map(|(name, times)| summary(name, times))
+        .collect())
 }
 
 fn make(plan: Plan, traces: u64, range: Range<u64>) -> Vec<ResourceSpans> {

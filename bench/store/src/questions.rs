@@ -1,5 +1,7 @@
 //! The questions people ask, each with a check of its answer where the generator knows it.
 
+mod views;
+
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
@@ -52,10 +54,30 @@ pub(crate) async fn ask(store: &dyn Store, data: &Data) -> anyhow::Result<Vec<Ti
     let mut timed = lookups(store, data).await?;
     timed.extend(metrics(store, data).await?);
     timed.extend(searches(store, data).await?);
+    timed.extend(views::ask(store, data).await?);
     Ok(timed)
 }
 
-async fn lookups(store: &dyn Store, data: &Data) -> anyhow::Result<Vec<Timed>> {
+/// One of the questions that are asked while spans are loaded, about the hour before an end.
+pub(crate) async fn beside(store: &dyn Store, question: usize, end_ns: i64, trace: u64) -> anyhow::Result<()> {
+    let range = TimeRange { start_ns: end_ns - HOUR_NS, end_ns };
+    match question {
+        0 => drop(store.metrics(&red(range, None, None, &[Dimension::Service])).await?),
+        1 => {
+            let filter = Filter::Text(TextField::Service, TextMatch::Equals(generate::service(3)));
+            let search = Search { range, filter, order: Order::NewestFirst, limit: 50, after: None };
+            drop(store.search_spans(&search).await?);
+        }
+        _ => {
+            let found = store.trace(generate::trace_id(trace), 100_000).await?.total as u64;
+            ensure!(found == generate::size(trace), "trace {trace} has {found} spans");
+        }
+    }
+    Ok(())
+}
+
+/// Looks up random traces: hits and misses.
+pub(crate) async fn lookups(store: &dyn Store, data: &Data) -> anyhow::Result<Vec<Timed>> {
     let mut dice = Dice::new(7);
     let (mut hits, mut misses) = (Vec::new(), Vec::new());
     for _ in 0..LOOKUPS {
@@ -84,8 +106,8 @@ async fn lookups(store: &dyn Store, data: &Data) -> anyhow::Result<Vec<Timed>> {
     Ok(timed)
 }
 
-async fn metrics(store: &dyn Store, data: &Data) -> anyhow::Result<Vec<Timed>> {
-    let query = |range, step_ns, service: Option<String>, group_by: &[Dimension]| MetricsQuery {
+fn red(range: TimeRange, step_ns: Option<i64>, service: Option<String>, group_by: &[Dimension]) -> MetricsQuery {
+    MetricsQuery {
         range,
         step_ns,
         service,
@@ -94,15 +116,19 @@ async fn metrics(store: &dyn Store, data: &Data) -> anyhow::Result<Vec<Timed>> {
         kind: None,
         scope: SpanScope::Entry,
         group_by: group_by.to_vec(),
-    };
+    }
+}
+
+async fn metrics(store: &dyn Store, data: &Data) -> anyhow::Result<Vec<Timed>> {
     let service = || Some(generate::service(3));
     let mut timed = Vec::new();
     for (question, query) in [
-        ("all services, last hour", query(data.hour(), None, None, &[Dimension::Service])),
-        ("all services, all of the time", query(data.all(), None, None, &[Dimension::Service])),
-        ("a service by minute, last hour", query(data.hour(), Some(MINUTE_NS), service(), &[])),
-        ("a service by half hour, all of the time", query(data.all(), Some(30 * MINUTE_NS), service(), &[])),
-        ("operations of a service, last hour", query(data.hour(), None, service(), &[Dimension::Name])),
+        ("all services, last hour", red(data.hour(), None, None, &[Dimension::Service])),
+        ("all services, all of the time", red(data.all(), None, None, &[Dimension::Service])),
+        ("a service by minute, last hour", red(data.hour(), Some(MINUTE_NS), service(), &[])),
+        ("a service by half hour, all of the time", red(data.all(), Some(30 * MINUTE_NS), service(), &[])),
+        ("operations of a service, last hour", red(data.hour(), None, service(), &[Dimension::Name])),
+        ("operations of a service, all of the time", red(data.all(), None, service(), &[Dimension::Name])),
     ] {
         let mut times = Vec::new();
         for _ in 0..REPEATS {
@@ -128,6 +154,7 @@ async fn searches(store: &dyn Store, data: &Data) -> anyhow::Result<Vec<Timed>> 
         ("newest 50 of a service", data.all(), service(3), Order::NewestFirst, Some(50)),
         ("slowest 50 of a service, last hour", data.hour(), service(3), Order::SlowestFirst, Some(50)),
         ("slowest 50 of a service, all of the time", data.all(), service(3), Order::SlowestFirst, Some(50)),
+        ("slowest 50 spans, all of the time", data.all(), Filter::All, Order::SlowestFirst, Some(50)),
         (
             "an order id that stands in one trace",
             data.all(),
@@ -175,7 +202,8 @@ async fn searches(store: &dyn Store, data: &Data) -> anyhow::Result<Vec<Timed>> 
     Ok(timed)
 }
 
-fn summary(question: &'static str, mut times: Vec<Duration>) -> Timed {
+/// Orders times.
+pub(crate) fn summary(question: &'static str, mut times: Vec<Duration>) -> Timed {
     let first = times[0];
     times.sort_unstable();
     let at = |share: usize| times[(times.len() - 1) * share / 100];

@@ -11,10 +11,12 @@ mod aggregates;
 mod cases;
 mod compare;
 mod fixture;
+mod metric_edges;
 mod naive;
 mod sql;
+mod tables;
 
-pub use cases::verify;
+pub use cases::{verify, verify_spans};
 pub use compare::{Question, compare};
 pub use fixture::{Layout, fill};
 pub use naive::{Naive, holds};

@@ -145,7 +145,7 @@ async fn check(store: &dyn Store, question: &Aggregate, keep: impl Fn(u64, &Span
                 }
             }
             if question.keep == Keep::Values {
-                let tenth = (values.len() as f64 * 0.1).ceil() as usize;
+                let tenth = values.len().div_ceil(10);
                 let mean = values.iter().rev().take(tenth).sum::<f64>() / tenth as f64;
                 let found = tally.distribution.mean_of_largest(0.1).unwrap();
                 assert!((found - mean).abs() <= mean.abs() * 1e-12, "{context}: {found} {mean}");

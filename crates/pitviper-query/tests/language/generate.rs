@@ -197,6 +197,6 @@ pub(crate) fn asked() -> impl Strategy<Value = Asked> {
         .prop_filter("a query has a bounded number of patterns", |query| Query::parse(&query.to_string()).is_ok());
     let order = select(vec![RowOrder::NewestFirst, RowOrder::OldestFirst, RowOrder::SlowestFirst]);
     let limit = select(vec![1, 2, 3, 100]);
-    let end_ms = prop_oneof![3 => Just(1_000u64), 1 => (1..200u64)];
+    let end_ms = prop_oneof![3 => Just(1_000u64), 1 => 1..200u64];
     (query, order, limit, end_ms).prop_map(|(query, order, limit, end_ms)| Asked { query, order, limit, end_ms })
 }

@@ -85,3 +85,46 @@ pub(super) fn decode(mut bytes: &[u8]) -> Result<WriteBatch, FrameError> {
     }
     Ok(batch)
 }
+
+#[cfg(test)]
+mod hostile {
+    use pitviper_model::{Resource, Scope, Span, SpanId, TraceId};
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::Index;
+
+    use super::*;
+    use crate::schema::{SpanMetricsBuilder, SpansBuilder};
+
+    fn written() -> Vec<u8> {
+        let mut spans = SpansBuilder::with_capacity(2);
+        for number in 1..3u8 {
+            let mut span = Span { trace_id: TraceId([number; 16]), span_id: SpanId([number; 8]), ..Span::default() };
+            span.attributes.set("k", i64::from(number));
+            spans.append(&Resource::default(), &Scope::default(), &span);
+        }
+        let mut bytes = Vec::new();
+        encode(&WriteBatch::new(spans, SpanMetricsBuilder::new()), &mut bytes).unwrap();
+        bytes
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_bytes_are_a_write_or_an_error(bytes in vec(any::<u8>(), 0..200)) {
+            let _ = decode(&bytes);
+        }
+
+        #[test]
+        fn a_damaged_write_is_a_write_or_an_error(changes in vec((any::<Index>(), any::<u8>()), 1..4), cut: Index) {
+            let mut bytes = written();
+            for (at, byte) in changes {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            let _ = decode(&bytes);
+            let _ = decode(&bytes[..cut.index(bytes.len())]);
+        }
+    }
+}

@@ -216,7 +216,7 @@ const fn optional(name: &'static str, kind: SqlType, about: &'static str) -> Sql
     SqlViewColumn { name, kind, optional: true, about }
 }
 
-use SqlType::{Boolean, Integer, Map, Text, Timestamp};
+use SqlType::{Boolean, Float, Integer, Map, Text, Timestamp};
 
 static SPANS: SqlView = SqlView {
     name: "spans",
@@ -268,5 +268,123 @@ static SPAN_METRICS: SqlView = SqlView {
     ],
 };
 
-/// The views, by name as documents list them.
-pub static VIEWS: [&SqlView; 2] = [&SPANS, &SPAN_METRICS];
+static LOGS: SqlView = SqlView {
+    name: "logs",
+    about: "A log record.",
+    columns: &[
+        required("time", Timestamp, "When it happened or, where that was not said, was seen."),
+        required("service", Text, "The service's name."),
+        optional("environment", Text, "The deployment environment."),
+        optional("version", Text, "The service's version."),
+        optional("host", Text, "The host's name."),
+        required(
+            "severity",
+            Integer,
+            "From 1 to 24, as OpenTelemetry has them: 9 is info, 17 is error; 0 when not said.",
+        ),
+        optional("severity_text", Text, "The severity as the library calls it."),
+        optional("event_name", Text, "The kind of event that it is a record of."),
+        optional("body", Text, "What it says; as JSON where it is not text."),
+        optional("trace_id", Text, "The trace it was written in, 32 lower-case hex digits."),
+        optional("span_id", Text, "The span it was written in, 16 lower-case hex digits."),
+        optional("scope", Text, "The library that wrote it."),
+        required("attributes", Map, "Its attributes as text."),
+        required("resource_attributes", Map, "Those of the process that sent it, as text."),
+    ],
+};
+
+static EXCEPTIONS: SqlView = SqlView {
+    name: "exceptions",
+    about: "An exception that was raised.",
+    columns: &[
+        required("time", Timestamp, "When."),
+        required("service", Text, "The service's name."),
+        optional("environment", Text, "The deployment environment."),
+        optional("version", Text, "The service's version."),
+        optional("host", Text, "The host's name."),
+        required("fingerprint", Text, "What it has in common with others of its group, 32 hex digits."),
+        optional("exception_type", Text, "The exception's class."),
+        optional("message", Text, "What it says."),
+        optional("stacktrace", Text, "Where it was raised."),
+        optional("handled", Boolean, "Whether the application caught it."),
+        optional("trace_id", Text, "The trace it was raised in, 32 lower-case hex digits."),
+        optional("span_id", Text, "The span it was raised in, 16 lower-case hex digits."),
+        required("attributes", Map, "Its attributes as text."),
+        required("resource_attributes", Map, "Those of the process it was raised in, as text."),
+    ],
+};
+
+static METRICS: SqlView = SqlView {
+    name: "metrics",
+    about: "A point of a metric as it was sent.",
+    columns: &[
+        required("time", Timestamp, "When it was taken."),
+        required("service", Text, "The service's name."),
+        required("name", Text, "The metric's name."),
+        required("series", Text, "Its series in `metric_series`, 32 lower-case hex digits."),
+        optional("value", Float, "Of a gauge or a sum."),
+        optional("count", Integer, "Of a histogram: how many values."),
+        optional("sum", Float, "Of a histogram: their sum."),
+        optional("min", Float, "Of a histogram: the least."),
+        optional("max", Float, "Of a histogram: the greatest."),
+    ],
+};
+
+static METRIC_SERIES: SqlView = SqlView {
+    name: "metric_series",
+    about: "A series of a metric on a day. Several rows may tell of the same, so take the first and the last.",
+    columns: &[
+        required("first_seen", Timestamp, "Its earliest point of the day."),
+        required("last_seen", Timestamp, "Its latest point of the day."),
+        required("service", Text, "The service's name."),
+        optional("environment", Text, "The deployment environment."),
+        required("name", Text, "The metric's name."),
+        required("series", Text, "Its id, 32 lower-case hex digits."),
+        optional("unit", Text, "The unit of its values."),
+        optional("description", Text, "What is measured."),
+        optional("scope", Text, "The library that measures it."),
+        required("attributes", Map, "What tells it from other series of the metric, as text."),
+        required("resource_attributes", Map, "Those of the process that sent it, as text."),
+    ],
+};
+
+static PROFILES: SqlView = SqlView {
+    name: "profiles",
+    about: "A sample of a profile.",
+    columns: &[
+        required("time", Timestamp, "When it was taken."),
+        required("service", Text, "The service's name."),
+        optional("environment", Text, "The deployment environment."),
+        optional("version", Text, "The service's version."),
+        optional("host", Text, "The host's name."),
+        required("sample_type", Text, "What was sampled, such as `cpu`."),
+        optional("unit", Text, "The unit of the value."),
+        required("value", Integer, "How much."),
+        required("stack", Text, "The stack's id, 32 lower-case hex digits."),
+        optional("thread", Text, "The thread's name."),
+        optional("endpoint", Text, "The request that was worked on."),
+        optional("trace_id", Text, "The trace it was taken in, 32 lower-case hex digits."),
+        optional("span_id", Text, "The span it was taken in, 16 lower-case hex digits."),
+        required("attributes", Map, "Its attributes as text."),
+        required("resource_attributes", Map, "Those of the process that sent it, as text."),
+    ],
+};
+
+static LIBRARIES: SqlView = SqlView {
+    name: "libraries",
+    about: "A package that a service ran with on a day. Several rows may tell of the same, so take the first and the last.",
+    columns: &[
+        required("first_seen", Timestamp, "When it was first seen on the day."),
+        required("last_seen", Timestamp, "When it was last seen on the day."),
+        required("service", Text, "The service's name."),
+        optional("environment", Text, "The deployment environment."),
+        required("package", Text, "The package's name."),
+        required("version", Text, "The package's version."),
+        optional("runtime", Text, "What it runs on."),
+        optional("host", Text, "The host's name."),
+    ],
+};
+
+/// The views, in the order in which documents list them.
+pub static VIEWS: [&SqlView; 8] =
+    [&SPANS, &SPAN_METRICS, &LOGS, &EXCEPTIONS, &METRICS, &METRIC_SERIES, &PROFILES, &LIBRARIES];

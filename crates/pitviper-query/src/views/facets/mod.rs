@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub(super) use self::count::{Counts, Key, KeyCounts, ValueCount};
-use super::{Answer, Meta, Window};
+use super::{Answer, Meta, Window, slowest};
 use crate::QueryError;
 use crate::search::{Query, SpanSet};
 use crate::time::TimeText;
@@ -153,7 +153,9 @@ pub async fn facets(store: &dyn Store, request: &Request, now_us: i64) -> Result
 
 /// Counts what the spans have that a query means.
 pub(super) async fn counted(store: &dyn Store, query: &Query, range: TimeRange) -> Result<Counts, QueryError> {
-    let sample = sample::read(store, query, range).await?;
+    let mut query = query.clone();
+    slowest::resolve(store, &mut query, range).await?;
+    let sample = sample::read(store, &query, range).await?;
     let mut counts = Counts::of(&sample.spans, sample.sampled);
     // Of all that matches nothing more is to be learnt, and the metrics know nothing of structure.
     if let (true, Some(filter)) = (sample.sampled, query.filter()) {

@@ -4,15 +4,17 @@
 //! traces hang together; the rest happens here. A span matches a condition when it started in the
 //! time range; how spans are related does not depend on the range.
 
-use pitviper_model::{SpanId, TraceId};
-use pitviper_store::filter::Filter;
-use pitviper_store::{Order, Search, Store, TimeRange, Trace, TraceSpan};
+use std::cell::RefCell;
+
+use pitviper_model::{SpanId, TraceId, Value};
+use pitviper_store::filter::{Filter, NumberField, NumberRange};
+use pitviper_store::{Order, Search, Store, StoredSpan, TimeRange, Trace, TraceSpan};
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::related::{Kinship, holds};
+use super::related::{Kinship, Of, holds};
 use super::{TraceRow, summarise};
 use crate::QueryError;
-use crate::search::{Query, SpanSet, condition_filter};
+use crate::search::{Expr, Measured, Query, SpanSet, condition_filter, condition_filter_of_roots};
 use crate::views::trace::Forest;
 
 /// Most spans that are read at a time to learn where a condition holds.
@@ -26,6 +28,9 @@ const SPANS_OF_TRACE: usize = 50_000;
 
 /// Where a condition holds; `None` when it holds everywhere.
 type Holding = Option<FxHashMap<TraceId, FxHashSet<SpanId>>>;
+
+/// What a function is of in each trace; `None` when that is every matching span's duration.
+type OfPipe = Option<FxHashMap<TraceId, Of>>;
 
 /// A trace with spans that the query means.
 pub(super) struct Judged {
@@ -57,7 +62,10 @@ impl<'a> Judge<'a> {
         let required = required(&self.query.spans);
         for (condition, required) in self.query.spans.conditions().into_iter().zip(required) {
             let holding = match condition {
-                Some(condition) => Some(self.holding(&condition_filter(Some(condition)), &traces).await?),
+                Some(condition) => {
+                    let condition = self.exact(condition, &traces).await?;
+                    Some(self.holding(&condition, &traces).await?)
+                }
                 None => None,
             };
             if let Some(holding) = holding.as_ref().filter(|_| required) {
@@ -65,11 +73,19 @@ impl<'a> Judge<'a> {
             }
             conditions.push(holding);
         }
-        let mut of_pipes: Vec<Holding> = Vec::new();
+        let mut of_pipes: Vec<OfPipe> = Vec::new();
         for pipe in &self.query.pipes {
-            of_pipes.push(match &pipe.of {
-                Some(condition) => Some(self.holding(&condition_filter(Some(condition)), &traces).await?),
+            let condition = match &pipe.of {
+                Some(condition) => Some(self.exact(condition, &traces).await?),
                 None => None,
+            };
+            of_pipes.push(match (&pipe.measured, condition) {
+                (Measured::Attribute(key), condition) => Some(self.numbers(key, condition, &traces).await?),
+                (Measured::Duration, Some(condition)) => {
+                    let holding = self.holding(&condition, &traces).await?;
+                    Some(holding.into_iter().map(|(trace_id, spans)| (trace_id, Of::Durations(spans))).collect())
+                }
+                (Measured::Duration, None) => None,
             });
         }
         let mut judged = FxHashMap::default();
@@ -94,10 +110,11 @@ impl<'a> Judge<'a> {
         trace_id: TraceId,
         trace: &Trace,
         conditions: &[Holding],
-        of_pipes: &[Holding],
+        of_pipes: &[OfPipe],
     ) -> Option<Judged> {
         let forest = Forest::grow(&trace.spans);
         let nothing = FxHashSet::default();
+        let of_nothing = Of::Durations(FxHashSet::default());
         let mut holding = conditions.iter().map(|condition| -> Vec<bool> {
             let of_trace = condition.as_ref().map(|holding| holding.get(&trace_id).unwrap_or(&nothing));
             let holds = |span: &TraceSpan| match of_trace {
@@ -110,7 +127,7 @@ impl<'a> Judge<'a> {
         let mut matching: Vec<&TraceSpan> =
             trace.spans.iter().zip(members).filter(|(_, is_member)| *is_member).map(|(span, _)| span).collect();
         let passes = self.query.pipes.iter().zip(of_pipes).all(|(pipe, of)| {
-            let of = of.as_ref().map(|holding| holding.get(&trace_id).unwrap_or(&nothing));
+            let of = of.as_ref().map(|of| of.get(&trace_id).unwrap_or(&of_nothing));
             holds(pipe, &matching, of)
         });
         if matching.is_empty() || !passes {
@@ -130,6 +147,45 @@ impl<'a> Judge<'a> {
         }
     }
 
+    /// The store's form of a condition, with what it asks of roots answered for these traces.
+    async fn exact(&mut self, condition: &Expr, traces: &[TraceId]) -> Result<Filter, QueryError> {
+        let mut answers: Vec<Filter> = Vec::new();
+        for term in condition.root_terms() {
+            let mut roots: Vec<TraceId> = Vec::new();
+            // A root may have started before the range.
+            let of_root = Filter::And(vec![Filter::IsRoot, condition_filter(Some(term))]);
+            self.visit(&of_root, TimeRange::ALL, traces, |stored| roots.push(stored.span.trace_id)).await?;
+            roots.sort_unstable();
+            roots.dedup();
+            answers.push(if roots.is_empty() { Filter::Or(Vec::new()) } else { Filter::Traces(roots) });
+        }
+        // The filter is made from left to right too.
+        let answers = RefCell::new(answers.into_iter());
+        Ok(condition_filter_of_roots(condition, &|_| {
+            answers.borrow_mut().next().unwrap_or_else(|| Filter::Or(Vec::new()))
+        }))
+    }
+
+    /// The numbers that spans of these traces have under the key, where the condition holds.
+    async fn numbers(
+        &mut self,
+        key: &str,
+        condition: Option<Filter>,
+        traces: &[TraceId],
+    ) -> Result<FxHashMap<TraceId, Of>, QueryError> {
+        let any = NumberRange { low: None, high: None };
+        let has_number = Filter::Number(NumberField::Attribute(key.to_owned()), any);
+        let filter = Filter::And(std::iter::once(has_number).chain(condition).collect());
+        let mut found: FxHashMap<TraceId, FxHashMap<SpanId, f64>> = FxHashMap::default();
+        self.visit(&filter, self.range, traces, |stored| {
+            if let Some(number) = stored.span.attributes.get(key).and_then(Value::as_f64) {
+                found.entry(stored.span.trace_id).or_default().insert(stored.span.span_id, number);
+            }
+        })
+        .await?;
+        Ok(found.into_iter().map(|(trace_id, numbers)| (trace_id, Of::Numbers(numbers))).collect())
+    }
+
     /// The spans of these traces for which the condition holds.
     async fn holding(
         &mut self,
@@ -137,11 +193,26 @@ impl<'a> Judge<'a> {
         traces: &[TraceId],
     ) -> Result<FxHashMap<TraceId, FxHashSet<SpanId>>, QueryError> {
         let mut holding: FxHashMap<TraceId, FxHashSet<SpanId>> = FxHashMap::default();
+        self.visit(condition, self.range, traces, |stored| {
+            holding.entry(stored.span.trace_id).or_default().insert(stored.span.span_id);
+        })
+        .await?;
+        Ok(holding)
+    }
+
+    /// Visits the spans of these traces for which the condition holds.
+    async fn visit(
+        &mut self,
+        condition: &Filter,
+        range: TimeRange,
+        traces: &[TraceId],
+        mut visit: impl FnMut(StoredSpan) + Send,
+    ) -> Result<(), QueryError> {
         let mut waiting = if traces.is_empty() { Vec::new() } else { vec![traces] };
         while let Some(traces) = waiting.pop() {
             let filter = Filter::And(vec![Filter::Traces(traces.to_vec()), condition.clone()]);
             let limit = SPANS_OF_CONDITION + 1;
-            let search = Search { range: self.range, filter, order: Order::OldestFirst, limit, after: None };
+            let search = Search { range, filter, order: Order::OldestFirst, limit, after: None };
             let found = self.store.search_spans(&search).await?;
             if found.len() == limit && traces.len() > 1 {
                 let (left, right) = traces.split_at(traces.len() / 2);
@@ -149,11 +220,9 @@ impl<'a> Judge<'a> {
                 continue;
             }
             self.cut |= found.len() == limit;
-            for stored in found {
-                holding.entry(stored.span.trace_id).or_default().insert(stored.span.span_id);
-            }
+            found.into_iter().for_each(&mut visit);
         }
-        Ok(holding)
+        Ok(())
     }
 }
 

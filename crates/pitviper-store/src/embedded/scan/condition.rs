@@ -8,9 +8,9 @@ use arrow::record_batch::RecordBatch;
 use pitviper_model::{SpanId, SpanKind, TraceId};
 use rustc_hash::FxHashSet;
 
-use super::row_test::{AttributeNumber, AttributeText, ContainsText, TextTest, by_dictionary};
+use super::row_test::{AttributeNumber, AttributeText, ContainsText, TextTest, by_dictionary, slower_than};
 use crate::embedded::segment::trace_mask;
-use crate::filter::{Bound, Filter, NumberField, NumberRange, TextField, TextMatch};
+use crate::filter::{Bound, DurationLimits, Filter, NumberField, NumberRange, TextField, TextMatch};
 use crate::store::TimeRange;
 
 /// Columns that are dear to read: they hold most of a span's bytes.
@@ -66,6 +66,7 @@ pub(super) enum Test {
     Traces(FxHashSet<TraceId>),
     Span(SpanId),
     IsRoot,
+    SlowerThan(DurationLimits),
     FullText(ContainsText),
 }
 
@@ -95,6 +96,7 @@ impl Test {
                 let kinds = SpanKind::ALL.into_iter().filter(|kind| kind.is_entry());
                 Self::Code("kind", kinds.map(|kind| kind as u8).collect())
             }
+            Filter::SlowerThan(limits) => Self::SlowerThan(limits.clone()),
             Filter::FullText(text) => Self::FullText(ContainsText::new(text)),
         }
     }
@@ -142,7 +144,17 @@ impl Test {
             Self::Traces(_) => vec!["trace_id"],
             Self::Span(_) => vec!["span_id"],
             Self::IsRoot => vec!["is_root"],
+            Self::SlowerThan(_) => vec!["service", "name", "duration_ns"],
             Self::FullText(_) => vec!["name", "service", "status_message", "attrs"],
+        }
+    }
+
+    /// A text that every row has which passes.
+    pub(super) fn required_text(&self) -> Option<&ContainsText> {
+        match self {
+            Self::FullText(test) => Some(test),
+            Self::All(tests) => tests.iter().find_map(Self::required_text),
+            _ => None,
         }
     }
 
@@ -192,13 +204,24 @@ impl Test {
                 BooleanBuffer::collect_bool(rows, |row| ids.value(row) == wanted.0)
             }
             Self::IsRoot => array(batch, "is_root").as_boolean().values().clone(),
+            Self::SlowerThan(limits) => {
+                slower_than(limits, array(batch, "service"), array(batch, "name"), array(batch, "duration_ns"))
+            }
             Self::FullText(test) => {
-                let messages = array(batch, "status_message").as_string::<i32>();
-                let named = [array(batch, "name"), array(batch, "service")];
-                test.mask(named, messages, array(batch, "attrs").as_map())
+                let outside = outside_mask(test, batch);
+                &outside | &test.mask_attributes(array(batch, "attrs").as_map())
             }
         }
     }
+}
+
+/// The columns that [`outside_mask`] needs.
+pub(super) const OUTSIDE_COLUMNS: [&str; 3] = ["name", "service", "status_message"];
+
+/// In which rows the text stands elsewhere than in an attribute.
+pub(super) fn outside_mask(test: &ContainsText, batch: &RecordBatch) -> BooleanBuffer {
+    let messages = array(batch, "status_message").as_string::<i32>();
+    test.mask_outside([array(batch, "name"), array(batch, "service")], messages)
 }
 
 fn array<'a>(batch: &'a RecordBatch, name: &str) -> &'a ArrayRef {
@@ -224,17 +247,26 @@ pub(super) fn whole(range: NumberRange) -> Option<(i64, i64)> {
     (low <= high).then_some((low, high))
 }
 
+/// The first float beyond all whole numbers of 64 bits.
+const BEYOND: f64 = 9_223_372_036_854_775_808.0;
+
 /// The least whole number in the range; `None` when there is none.
 fn at_least(low: Bound) -> Option<i64> {
-    let least = if low.inclusive { low.value.ceil() } else { low.value.floor() + 1.0 };
-    // The cast saturates; a bound beyond all durations leaves none.
-    (least <= i64::MAX as f64).then_some(least as i64)
+    // Not by adding one to the float: from 2^53 on that is the same float.
+    match low.value {
+        value if value.is_nan() || value >= BEYOND => None,
+        value if !low.inclusive && value >= -BEYOND && value.fract() == 0.0 => (value as i64).checked_add(1),
+        value => Some(value.ceil() as i64),
+    }
 }
 
 /// The greatest whole number in the range; `None` when there is none.
 fn at_most(high: Bound) -> Option<i64> {
-    let greatest = if high.inclusive { high.value.floor() } else { high.value.ceil() - 1.0 };
-    (greatest >= i64::MIN as f64).then_some(greatest as i64)
+    match high.value {
+        value if value.is_nan() || value < -BEYOND => None,
+        value if !high.inclusive && value < BEYOND && value.fract() == 0.0 => (value as i64).checked_sub(1),
+        value => Some(value.floor() as i64),
+    }
 }
 
 #[cfg(test)]
@@ -254,5 +286,10 @@ mod tests {
         assert_eq!(at_least(bound(f64::NAN, true)), None);
         assert_eq!(at_most(bound(f64::NAN, true)), None);
         assert_eq!(at_most(bound(f64::INFINITY, true)), Some(i64::MAX));
+        let large = 1i64 << 60;
+        assert_eq!(at_least(bound(large as f64, false)), Some(large + 1));
+        assert_eq!(at_most(bound(large as f64, false)), Some(large - 1));
+        assert_eq!((at_least(bound(BEYOND, true)), at_most(bound(BEYOND, false))), (None, Some(i64::MAX)));
+        assert_eq!((at_least(bound(-BEYOND, true)), at_most(bound(-BEYOND, false))), (Some(i64::MIN), None));
     }
 }

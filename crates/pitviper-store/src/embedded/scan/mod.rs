@@ -29,16 +29,16 @@ use parking_lot::Mutex;
 use pitviper_model::{SpanId, TraceId};
 
 use self::bounds::Verdict;
-use self::condition::Condition;
+use self::condition::{Condition, OUTSIDE_COLUMNS, Test, outside_mask};
 pub(super) use self::interrupt::{Interrupt, too_slow};
 pub(super) use self::top::Key;
 use self::top::{Top, rank, value_column};
 use super::hot::Snapshot;
 use super::manifest::Table;
-use super::prune::{Lookup, Rows};
+use super::prune::{Lookup, Rows, union};
 use super::segment::{OpenSegment, Segment};
 use crate::filter::{Filter, TextField, TextMatch};
-use crate::schema::read_spans;
+use crate::schema::{SPAN_COLUMNS, read_spans};
 use crate::store::{Order, StoreError, StoredSpan, TimeRange};
 
 /// Threads that read.
@@ -48,6 +48,8 @@ const PAGES_AT_A_TIME: usize = 8;
 /// A thread takes this share of the pages it has taken so far: few while the first pages may already
 /// hold all that is wanted, more when they did not.
 const PAGES_AS_SHARE: usize = 8;
+/// The texts of attributes, as the file names them.
+const ATTRIBUTE_VALUES: [&str; 3] = ["attrs", "key_value", "value"];
 /// Rows of memory looked at together.
 const HOT_ROWS_AT_A_TIME: usize = 8_192;
 
@@ -286,7 +288,7 @@ impl<'a> Scan<'a> {
                 let Some(group) = queue.lock().next() else { return Ok(()) };
                 let rows = ranges(group.iter().map(|(place, _)| place.row));
                 let mut spans = Vec::with_capacity(group.len());
-                for batch in self.read(group[0].0.source, &rows, None)? {
+                for batch in self.read(group[0].0.source, &rows, Some(&SPAN_COLUMNS))? {
                     spans.extend(read_spans(&batch)?);
                 }
                 let mut found = found.lock();
@@ -328,9 +330,24 @@ impl<'a> Scan<'a> {
             }
         })?;
         match &self.condition.costly {
-            Some(costly) if !is_sure => self.narrow(source, rows, &costly.columns(), |batch| costly.mask(batch)),
+            Some(costly) if !is_sure => {
+                let rows = self.with_text(source, rows, costly)?;
+                self.narrow(source, rows, &costly.columns(), |batch| costly.mask(batch))
+            }
             _ => Ok(rows),
         }
+    }
+
+    /// Those of the rows of a row group that may have the text which the test requires, if it requires
+    /// one. Attributes are looked at page by page as they lie in the file, which costs a fraction of
+    /// decoding them.
+    fn with_text(&self, source: u32, rows: Rows, test: &Test) -> Result<Rows, StoreError> {
+        let Source::Segment(segment, open) = &self.sources[source as usize] else { return Ok(rows) };
+        let Some(text) = test.required_text() else { return Ok(rows) };
+        let Some(may_stand_in) = text.may_stand_in() else { return Ok(rows) };
+        let mut found = segment.rows_of_pages(open, &rows, &ATTRIBUTE_VALUES, may_stand_in)?;
+        found.extend(self.narrow(source, rows, &OUTSIDE_COLUMNS, |batch| outside_mask(text, batch))?);
+        Ok(union(found))
     }
 
     /// Those of the rows for which the test holds.
@@ -443,7 +460,7 @@ fn in_parallel(pieces: usize, work: impl Fn() -> Result<(), StoreError> + Sync) 
 }
 
 /// The service that every match has, when the filter says so.
-fn required_service(filter: &Filter) -> Option<&str> {
+pub(super) fn required_service(filter: &Filter) -> Option<&str> {
     match filter {
         Filter::Text(TextField::Service, TextMatch::Equals(service)) => Some(service),
         Filter::And(filters) => filters.iter().find_map(required_service),

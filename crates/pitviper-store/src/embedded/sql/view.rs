@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use arrow::array::{AsArray, BooleanArray};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::{Int64Type, SchemaRef};
+use arrow::datatypes::{DataType, Int64Type, SchemaRef, UInt64Type};
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
@@ -31,13 +31,17 @@ use twox_hash::XxHash64;
 use super::columns::Of;
 use super::pushdown::{Pushdown, is_useful};
 use crate::embedded::hot::Snapshot;
-use crate::embedded::scan::{Interrupt, Scan};
+use crate::embedded::prune::Lookup;
+use crate::embedded::scan::{Interrupt, Scan, required_service};
+use crate::embedded::tables;
 use crate::questions::sql::MAX_REMEMBERED_SPANS;
 use crate::schema::METRIC_BUCKET_NS;
 use crate::store::{StoreError, TimeRange};
 
 /// Batches that wait for the engine, at most.
 const BATCHES_AHEAD: usize = 4;
+/// Rows of which the time is looked at together.
+const ROWS_TESTED_AT_A_TIME: usize = 8_192;
 /// Memory that a remembered span takes, in bytes.
 const REMEMBERED_BYTES: usize = 16;
 /// Spans for which memory is asked at once.
@@ -189,7 +193,7 @@ impl Rows {
             };
             match self.of {
                 Of::Spans => self.spans(reservation, &interrupt, send),
-                Of::SpanMetrics => self.span_metrics(&interrupt, send),
+                _ => self.others(reservation, &interrupt, send),
             }
         });
         Reading::Running { batches, job, _give_up: GiveUp { _guard: Box::new(guard) } }
@@ -202,95 +206,131 @@ impl Rows {
         send: impl Fn(RecordBatch) -> Result<(), StoreError> + Send + Sync,
     ) -> Result<(), StoreError> {
         let Pushdown { range, filter } = &self.pushdown;
-        let mut columns = vec!["trace_id", "span_id"];
-        for name in self.schema.fields().iter().flat_map(|field| self.of.needs(field.name())) {
-            if !columns.contains(name) {
-                columns.push(name);
-            }
-        }
-        let mut seen = Seen { spans: FxHashSet::default(), room: 0, reservation };
+        let columns = self.of.needs(&self.schema);
+        let mut seen = Seen::new(self.of, reservation);
         let mut shown = 0;
         let scan = Scan::new(&self.run.snapshot, *range, filter, interrupt)?;
         let result = scan.each(&columns, |batch| {
             shown += batch.num_rows() as u64;
             let new = seen.new_rows(batch, &self.run.is_inexact);
-            match new.count_set_bits() {
-                0 => Ok(()),
-                all if all == batch.num_rows() => send(batch.clone()),
-                _ => {
-                    let batch = filter_record_batch(batch, &BooleanArray::new(new, None));
-                    send(batch.map_err(|error| StoreError::Engine(error.to_string()))?)
-                }
-            }
+            send_some(batch, new, &send)
         });
         self.run.scanned.fetch_add(*result.as_ref().unwrap_or(&shown), Ordering::Relaxed);
         result.map(|_| ())
     }
 
-    /// Buckets count as whole when they begin in the range, whose ends are moved back to a bucket.
-    fn span_metrics(
+    /// Rows of a table whose pages are not walked in an order of their own.
+    fn others(
         &self,
+        reservation: MemoryReservation,
         interrupt: &Interrupt,
         send: impl Fn(RecordBatch) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        let floor = |time: i64| time.div_euclid(METRIC_BUCKET_NS).saturating_mul(METRIC_BUCKET_NS);
-        let whole = TimeRange { start_ns: floor(self.run.range.start_ns), end_ns: floor(self.run.range.end_ns) };
-        let asked = Pushdown { range: whole, ..self.pushdown.clone() };
-        let show = |rows: &RecordBatch| -> Result<(), StoreError> {
-            for first in (0..rows.num_rows()).step_by(self.run.rows_at_a_time) {
+        let range = self.whole_range();
+        let time = self.of.table().description().time_column();
+        let mut columns = self.of.needs(&self.schema);
+        if !columns.contains(&time) {
+            columns.push(time);
+        }
+        let mut scan = tables::Scan::new(self.of.table(), range, required_service(&self.pushdown.filter));
+        scan.lookup = Lookup::of(&self.pushdown.filter);
+        let mut seen = Seen::new(self.of, reservation);
+        scan.read(&self.run.snapshot, &columns, |batch| {
+            for first in (0..batch.num_rows()).step_by(ROWS_TESTED_AT_A_TIME) {
                 interrupt.check()?;
-                let rows = rows.slice(first, self.run.rows_at_a_time.min(rows.num_rows() - first));
+                let rows = batch.slice(first, ROWS_TESTED_AT_A_TIME.min(batch.num_rows() - first));
                 self.run.scanned.fetch_add(rows.num_rows() as u64, Ordering::Relaxed);
-                let times = rows.column(0).as_primitive::<Int64Type>().values();
-                let is_in = |row: usize| (asked.range.start_ns..asked.range.end_ns).contains(&times[row]);
+                let times = rows.column_by_name(time).expect("the time was read").as_primitive::<Int64Type>().values();
+                let is_in = |row: usize| (range.start_ns..range.end_ns).contains(&times[row]);
                 let mask = BooleanBuffer::collect_bool(rows.num_rows(), is_in);
-                if mask.count_set_bits() > 0 {
-                    let rows = filter_record_batch(&rows, &BooleanArray::new(mask, None));
-                    send(rows.map_err(|error| StoreError::Engine(error.to_string()))?)?;
-                }
+                send_some(&rows, mask, |rows| {
+                    let new = seen.new_rows(&rows, &self.run.is_inexact);
+                    send_some(&rows, new, &send)
+                })?;
             }
             Ok(())
-        };
-        for batch in self.run.snapshot.hot_rows(self.of.table(), asked.range) {
-            show(batch)?;
-        }
-        for segment in self.run.snapshot.segments_in(self.of.table(), asked.range) {
-            for batch in &segment.metrics()?.rows {
-                show(batch)?;
+        })
+    }
+
+    /// Metrics count by whole buckets, which begin in a range whose ends are moved back to one; what is
+    /// kept by the day counts on all days that the range has a moment of.
+    fn whole_range(&self) -> TimeRange {
+        let Pushdown { range: asked, .. } = self.pushdown;
+        let run = self.run.range;
+        let whole = match self.of {
+            Of::SpanMetrics => {
+                let floor = |time: i64| time.div_euclid(METRIC_BUCKET_NS).saturating_mul(METRIC_BUCKET_NS);
+                TimeRange { start_ns: floor(run.start_ns), end_ns: floor(run.end_ns) }
             }
+            Of::MetricSeries | Of::Libraries => return tables::days(run),
+            _ => return asked,
+        };
+        // What the statement says of the time was put together with the range, and may be narrower.
+        TimeRange {
+            start_ns: if asked.start_ns > run.start_ns { asked.start_ns } else { whole.start_ns },
+            end_ns: whole.end_ns.min(asked.end_ns),
         }
-        Ok(())
     }
 }
 
-/// The spans that were shown, to show none twice that a client sent twice.
+/// Sends the rows of a mask, if there are any.
+fn send_some(
+    rows: &RecordBatch,
+    mask: BooleanBuffer,
+    send: impl FnOnce(RecordBatch) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    match mask.count_set_bits() {
+        0 => Ok(()),
+        all if all == rows.num_rows() => send(rows.clone()),
+        _ => {
+            let some = filter_record_batch(rows, &BooleanArray::new(mask, None));
+            send(some.map_err(|error| StoreError::Engine(error.to_string()))?)
+        }
+    }
+}
+
+/// The rows that were shown, to show none twice that a client sent twice.
 struct Seen {
-    spans: FxHashSet<u64>,
+    identity: &'static [&'static str],
+    rows: FxHashSet<u64>,
     /// For so many there is memory.
     room: usize,
     reservation: MemoryReservation,
 }
 
 impl Seen {
+    fn new(of: Of, reservation: MemoryReservation) -> Self {
+        Self { identity: of.identity(), rows: FxHashSet::default(), room: 0, reservation }
+    }
+
     /// Which rows are shown for the first time.
     fn new_rows(&mut self, batch: &RecordBatch, is_inexact: &AtomicBool) -> BooleanBuffer {
-        let column = |name: &str| batch.column_by_name(name).expect("the ids were read").as_fixed_size_binary();
-        let (traces, spans) = (column("trace_id"), column("span_id"));
+        if self.identity.is_empty() {
+            return BooleanBuffer::new_set(batch.num_rows());
+        }
+        let column = |name: &&str| batch.column_by_name(name).expect("what tells rows apart was read");
+        let columns: Vec<_> = self.identity.iter().map(column).collect();
+        let mut bytes = Vec::with_capacity(32);
         BooleanBuffer::collect_bool(batch.num_rows(), |row| {
-            let mut id = [0; 24];
-            id[..16].copy_from_slice(traces.value(row));
-            id[16..].copy_from_slice(spans.value(row));
-            let hash = XxHash64::oneshot(0, &id);
+            bytes.clear();
+            for column in &columns {
+                match column.data_type() {
+                    DataType::Int64 => bytes.extend(column.as_primitive::<Int64Type>().value(row).to_le_bytes()),
+                    DataType::UInt64 => bytes.extend(column.as_primitive::<UInt64Type>().value(row).to_le_bytes()),
+                    _ => bytes.extend_from_slice(column.as_fixed_size_binary().value(row)),
+                }
+            }
+            let hash = XxHash64::oneshot(0, &bytes);
             if self.has_room() {
-                return self.spans.insert(hash);
+                return self.rows.insert(hash);
             }
             is_inexact.store(true, Ordering::Relaxed);
-            !self.spans.contains(&hash)
+            !self.rows.contains(&hash)
         })
     }
 
     fn has_room(&mut self) -> bool {
-        if self.spans.len() < self.room {
+        if self.rows.len() < self.room {
             return true;
         }
         let can_grow = self.room < MAX_REMEMBERED_SPANS
