@@ -1,7 +1,7 @@
 //! The contract every store keeps.
 //!
-//! Callers speak in typed requests and typed rows; no SQL and no Arrow type crosses this door, so a
-//! second store needs no change above it. Each method has a conformance case that all stores pass.
+//! Callers speak in typed requests and typed rows; no Arrow type crosses this door, and no SQL but the
+//! statements of users over documented views, so a second store needs no change above it. Each method has a conformance case that all stores pass.
 
 use std::sync::Arc;
 

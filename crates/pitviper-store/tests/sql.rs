@@ -52,7 +52,7 @@ async fn a_wrong_statement_is_told_where_and_what_was_meant() {
     let store = filled(&dir).await;
     for (statement, at, meant) in [
         ("SELECT servic FROM spans", "servic", Some("service")),
-        ("SELECT 1 FROM spans\nWHERE s.nam = 'é'", "", None),
+        ("SELECT 1 FROM spans AS s\nWHERE 'é' = s.nam", "s.nam", Some("name")),
         ("SELECT x.nam FROM spans AS x", "x.nam", Some("name")),
         ("SELECT 'é', name FROM span", "span", Some("spans")),
         ("SELECT * FROM public.spans", "public.spans", Some("spans")),
@@ -73,7 +73,10 @@ async fn a_wrong_statement_is_told_where_and_what_was_meant() {
     let unknown = problem(store.as_ref(), "SELECT servic FROM spans").await;
     assert_eq!(unknown.message, "there is no column `servic`; did you mean `service`?");
     let unknown = problem(store.as_ref(), "SELECT * FROM users").await;
-    assert_eq!(unknown.message, "there is no view `users`; the views are spans, span_metrics");
+    assert_eq!(
+        unknown.message,
+        "there is no view `users`; the views are spans, span_metrics, logs, exceptions, metrics, metric_series, profiles, libraries"
+    );
 }
 
 #[tokio::test]

@@ -97,6 +97,57 @@ const CASES: [(&str, &[&str]); 33] = [
     ("SELECT 1 + 1 AS two, NULL, 'it''s' || ' text', true", &["2|-|it's text|true"]),
 ];
 
+/// The same of the tables beside spans.
+const TABLE_CASES: [(&str, &[&str]); 14] = [
+    (
+        "SELECT time, severity, body, trace_id IS NULL FROM logs ORDER BY time, span_id",
+        &[
+            "1000 ms|9|cart is empty|false",
+            "2000 ms|17|card \"declined\"|false",
+            "3000 ms|9|card charged|true",
+            "90000000 ms|13|[\"card\",7]|false",
+            "90000000 ms|5|bye|false",
+        ],
+    ),
+    ("SELECT body FROM logs WHERE service = 'pay'", &["card charged"]),
+    ("SELECT severity FROM logs WHERE attr(attributes, 'user.id') = 'u0' ORDER BY time", &["17", "13"]),
+    ("SELECT severity FROM logs WHERE trace_id = '02020202020202020202020202020202'", &["17"]),
+    ("SELECT attr(resource_attributes, 'zone'), count(*) FROM logs GROUP BY 1", &["z1|5"]),
+    (
+        "SELECT fingerprint, count(*), max(time), bool_or(handled) FROM exceptions GROUP BY fingerprint ORDER BY fingerprint",
+        &[
+            "00000000000000000000000000000000|2|90000000 ms|true",
+            "01010101010101010101010101010101|3|90000000 ms|false",
+        ],
+    ),
+    (
+        "SELECT exception_type, message, stacktrace FROM exceptions WHERE service = 'pay'",
+        &["ValueError|message 3|Traceback"],
+    ),
+    (
+        "SELECT time, value FROM metrics WHERE name = 'temperature' ORDER BY time",
+        &["10000 ms|21.0", "20000 ms|22.0", "86400000 ms|23.0"],
+    ),
+    ("SELECT sum(value), count(*) FROM metrics WHERE name = 'requests'", &["60.0|3"]),
+    ("SELECT sum(count), sum(sum), max(max), count(value) FROM metrics WHERE name = 'sizes'", &["9|15.0|3.0|0"]),
+    (
+        "SELECT DISTINCT s.name, s.unit, s.description, attr(s.attributes, 'cpu') FROM metric_series AS s JOIN metrics AS m ON s.series = m.series ORDER BY 1",
+        &["requests|1|what requests is|0", "sizes|1|what sizes is|0", "temperature|1|what temperature is|0"],
+    ),
+    (
+        "SELECT sample_type, sum(value), count(*), count(DISTINCT stack), count(span_id) FROM profiles GROUP BY sample_type",
+        &["cpu|36|6|4|3"],
+    ),
+    (
+        "SELECT thread, endpoint, sum(value) FROM profiles GROUP BY thread, endpoint ORDER BY thread",
+        &["thread 0|GET /b|12", "thread 1|GET /a|24"],
+    ),
+    (
+        "SELECT package, version, min(first_seen), max(last_seen) FROM libraries GROUP BY package, version ORDER BY package",
+        &["django|3.1|20000 ms|20000 ms", "flask|3.1|10000 ms|86400000 ms"],
+    ),
+];
+
 /// What no store answers.
 const REFUSED: [&str; 19] = [
     "",
@@ -164,6 +215,27 @@ pub(super) async fn sql(store: &dyn Store) -> Result<(), StoreError> {
     ranges(store).await?;
     limits(store).await?;
     descriptions(store).await
+}
+
+/// Statements over the tables beside spans.
+pub(super) async fn tables(store: &dyn Store) -> Result<(), StoreError> {
+    for (statement, expect) in TABLE_CASES {
+        let found = valid(statement, ask(store, statement, TimeRange::ALL).await)?;
+        assert_eq!(found, expect, "{statement}");
+    }
+    let minute = TimeRange { start_ns: T0, end_ns: T0 + 60 * SECOND };
+    for (statement, expect) in [
+        ("SELECT count(*) FROM logs", "3"),
+        ("SELECT count(*) FROM exceptions", "3"),
+        ("SELECT count(*) FROM metrics", "6"),
+        ("SELECT count(*) FROM profiles", "4"),
+        // By the day.
+        ("SELECT max(last_seen) FROM libraries WHERE package = 'flask'", "10000 ms"),
+        ("SELECT count(DISTINCT name) FROM metric_series", "3"),
+    ] {
+        assert_eq!(valid(statement, ask(store, statement, minute).await)?, [expect], "{statement}");
+    }
+    Ok(())
 }
 
 /// The views are cut to the range, whatever the statement says.
