@@ -13,6 +13,7 @@ mod compare;
 mod fixture;
 mod metric_edges;
 mod naive;
+mod sql;
 mod tables;
 
 pub use cases::{verify, verify_spans};

@@ -1,7 +1,7 @@
 //! The contract every store keeps.
 //!
-//! Callers speak in typed requests and typed rows; no SQL and no Arrow type crosses this door, so a
-//! second store needs no change above it. Each method has a conformance case that all stores pass.
+//! Callers speak in typed requests and typed rows; no Arrow type crosses this door, and no SQL but the
+//! statements of users over documented views, so a second store needs no change above it. Each method has a conformance case that all stores pass.
 
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use pitviper_model::{
 
 use crate::filter::Filter;
 use crate::questions::aggregate::{Aggregate, Aggregated};
+use crate::questions::sql::{SqlAnswer, SqlError, SqlQuestion};
 use crate::questions::{
     ExceptionGroups, ExceptionGroupsQuery, ExceptionsQuery, LibrariesAnswer, LibrariesQuery, LogsQuery,
     MetricPointsAnswer, MetricPointsQuery, MetricSeriesAnswer, MetricSeriesQuery, Page, ProfileAnswer, ProfileQuery,
@@ -436,6 +437,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// Figures of matching spans, by group and time step.
     async fn aggregate(&self, question: &Aggregate) -> Result<Aggregated, StoreError>;
+
+    /// Answers a read-only statement over the views of [`crate::questions::sql::VIEWS`].
+    ///
+    /// # Errors
+    /// [`SqlError::Statement`] when the statement is not valid or not allowed, and what a limit says.
+    async fn sql(&self, question: &SqlQuestion) -> Result<SqlAnswer, SqlError>;
 
     /// Processes that sent spans in the range.
     async fn resources(&self, range: TimeRange) -> Result<Vec<ResourceSeen>, StoreError>;

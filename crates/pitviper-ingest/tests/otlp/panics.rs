@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use pitviper_ingest::Limits;
 use pitviper_model::{Frame, FrameId, SpanId, StackId, TraceId};
 use pitviper_store::questions::aggregate::{Aggregate, Aggregated};
+use pitviper_store::questions::sql::{SqlAnswer, SqlError, SqlQuestion};
 use pitviper_store::schema::WriteBatch;
 use pitviper_store::{
     Ack, ExceptionGroups, ExceptionGroupsQuery, ExceptionsQuery, LibrariesAnswer, LibrariesQuery, LogsQuery,
@@ -67,6 +68,10 @@ impl Store for Defective {
 
     async fn aggregate(&self, question: &Aggregate) -> Result<Aggregated, StoreError> {
         self.store.aggregate(question).await
+    }
+
+    async fn sql(&self, question: &SqlQuestion) -> Result<SqlAnswer, SqlError> {
+        self.store.sql(question).await
     }
 
     async fn resources(&self, range: TimeRange) -> Result<Vec<ResourceSeen>, StoreError> {

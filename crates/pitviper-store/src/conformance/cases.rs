@@ -20,7 +20,8 @@ const EVERYTHING: [u8; 8] = [1, 2, 3, 4, 5, 6, 7, 8];
 /// When an answer is wrong.
 pub async fn verify(store: &dyn Store) -> Result<(), StoreError> {
     verify_spans(store).await?;
-    super::tables::verify(store).await
+    super::tables::verify(store).await?;
+    super::sql::tables(store).await
 }
 
 /// Asks only what is about spans and their metrics.
@@ -45,6 +46,7 @@ pub async fn verify_spans(store: &dyn Store) -> Result<(), StoreError> {
     metrics(store).await?;
     metric_steps(store).await?;
     super::aggregates::aggregates(store).await?;
+    super::sql::sql(store).await?;
     metric_edges::verify(store).await?;
     resources(store).await
 }

@@ -4,7 +4,8 @@
 //! puts the group on disk, `hot` makes it visible, and a minute later `flush` moves it into sorted
 //! `segment`s that the `manifest` makes count; `upkeep` merges them and lets old ones go. The path of a question: a `hot` snapshot of memory
 //! and segments; then `traces`, `metrics` and `resources` read what they need directly, and `search`
-//! and `aggregate` go through `scan`, which walks the pages that may hold an answer.
+//! and `aggregate` go through `scan`, which walks the pages that may hold an answer, and so do the views
+//! that `sql` has DataFusion answer statements from.
 //!
 //! To add a table: its schema and its description in [`crate::schema`]; all but the questions follow
 //! from that.
@@ -31,6 +32,7 @@ mod scan;
 mod search;
 mod segment;
 mod segment_write;
+mod sql;
 mod stages;
 mod tables;
 mod trace_ids;
@@ -63,11 +65,13 @@ use self::hot::{FlushPolicy, Snapshot, Tiers, batch_bytes};
 use self::manifest::{Manifest, SegmentRow, Table};
 use self::search::Engine;
 use self::segment::{Segment, SegmentCache, beside};
+use self::sql::SqlEngine;
 use self::stages::Stages;
 use self::upkeep::{Kept, Upkeep, UpkeepContext};
 pub use self::upkeep::{Retention, RollUp, Thinning};
 use self::wal::{Wal, WalGauges};
 use crate::questions::aggregate::{Aggregate, Aggregated};
+use crate::questions::sql::{SqlAnswer, SqlError, SqlQuestion};
 use crate::questions::{
     ExceptionGroups, ExceptionGroupsQuery, ExceptionsQuery, LibrariesAnswer, LibrariesQuery, LogsQuery,
     MetricPointsAnswer, MetricPointsQuery, MetricSeriesAnswer, MetricSeriesQuery, Page, ProfileAnswer, ProfileQuery,
@@ -159,6 +163,7 @@ pub struct EmbeddedStore {
     flush: Arc<FlushContext>,
     upkeep: Arc<UpkeepContext>,
     engine: Engine,
+    sql: SqlEngine,
     disk: DiskGuard,
     running: Mutex<Option<Running>>,
     durable_sequence: Arc<AtomicU64>,
@@ -258,6 +263,7 @@ impl EmbeddedStore {
             flush,
             upkeep,
             engine,
+            sql: SqlEngine::default(),
             disk: DiskGuard::new(dir, config.disk_reserve_bytes),
             running: Mutex::new(Some(running)),
             durable_sequence,
@@ -417,6 +423,11 @@ impl Store for EmbeddedStore {
     async fn aggregate(&self, question: &Aggregate) -> Result<Aggregated, StoreError> {
         let snapshot = self.tiers.snapshot();
         self.engine.aggregate(snapshot, question).await
+    }
+
+    async fn sql(&self, question: &SqlQuestion) -> Result<SqlAnswer, SqlError> {
+        let snapshot = self.tiers.snapshot();
+        self.sql.answer(snapshot, question).await
     }
 
     async fn resources(&self, range: TimeRange) -> Result<Vec<ResourceSeen>, StoreError> {

@@ -9,6 +9,7 @@ mod libraries;
 mod logs;
 mod metric_points;
 mod profiles;
+pub mod sql;
 
 pub use distribution::Distribution;
 pub use exceptions::{ExceptionGroup, ExceptionGroups, ExceptionGroupsQuery, ExceptionsQuery, StoredException};
