@@ -59,7 +59,7 @@ async fn post(router: &Router, accept: &str, query: &str, limit: u32) -> (Status
         .header("host", "localhost")
         .header("content-type", "application/json")
         .header("accept", accept);
-    let response = router.clone().oneshot(request.body(body.to_string().into()).unwrap()).await.unwrap();
+    let response = router.clone().oneshot(request.body(axum::body::Body::from(body.to_string())).unwrap()).await.unwrap();
     let (status, headers) = (response.status(), response.headers().clone());
     let body = response.into_body().collect().await.unwrap().to_bytes();
     (status, headers, String::from_utf8(body.to_vec()).unwrap())
