@@ -11,7 +11,9 @@ mod aggregates;
 mod cases;
 mod compare;
 mod fixture;
+mod keys;
 mod naive;
+mod surveys;
 
 pub use cases::verify;
 pub use compare::{Question, compare};

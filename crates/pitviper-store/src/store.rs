@@ -10,6 +10,9 @@ use pitviper_model::{ExpHistogram, Resource, Scope, Span, SpanId, SpanKind, Stat
 
 use crate::filter::Filter;
 use crate::questions::aggregate::{Aggregate, Aggregated};
+use crate::questions::keys::{Keys, Matched};
+use crate::questions::kin::{Families, Family};
+use crate::questions::survey::{Survey, Surveyed};
 use crate::schema::WriteBatch;
 
 /// Half-open range of span start times, in nanoseconds since the Unix epoch.
@@ -377,6 +380,16 @@ pub trait Store: Send + Sync + 'static {
 
     /// Figures of matching spans, by group and time step.
     async fn aggregate(&self, question: &Aggregate) -> Result<Aggregated, StoreError>;
+
+    /// Where a condition holds: the keys of all matching spans, up to a bound.
+    async fn keys(&self, question: &Keys) -> Result<Matched, StoreError>;
+
+    /// How the spans of traces hang together, in the order asked for; unknown traces are missing. `None`
+    /// when several traces have more spans than the question allows.
+    async fn families(&self, question: &Families) -> Result<Option<Vec<(TraceId, Family)>>, StoreError>;
+
+    /// Which fields the newest matching spans have, and which values.
+    async fn survey(&self, question: &Survey) -> Result<Surveyed, StoreError>;
 
     /// Processes that sent spans in the range.
     async fn resources(&self, range: TimeRange) -> Result<Vec<ResourceSeen>, StoreError>;

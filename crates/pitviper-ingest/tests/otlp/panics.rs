@@ -6,6 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use pitviper_ingest::Limits;
 use pitviper_model::{SpanId, TraceId};
 use pitviper_store::questions::aggregate::{Aggregate, Aggregated};
+use pitviper_store::questions::keys::{Keys, Matched};
+use pitviper_store::questions::kin::{Families, Family};
+use pitviper_store::questions::survey::{Survey, Surveyed};
 use pitviper_store::schema::WriteBatch;
 use pitviper_store::{
     Ack, MetricRow, MetricsQuery, ResourceSeen, Search, Store, StoreError, StoreStats, StoredSpan, TimeRange, Trace,
@@ -65,6 +68,18 @@ impl Store for Defective {
 
     async fn aggregate(&self, question: &Aggregate) -> Result<Aggregated, StoreError> {
         self.store.aggregate(question).await
+    }
+
+    async fn keys(&self, question: &Keys) -> Result<Matched, StoreError> {
+        self.store.keys(question).await
+    }
+
+    async fn families(&self, question: &Families) -> Result<Option<Vec<(TraceId, Family)>>, StoreError> {
+        self.store.families(question).await
+    }
+
+    async fn survey(&self, question: &Survey) -> Result<Surveyed, StoreError> {
+        self.store.survey(question).await
     }
 
     async fn resources(&self, range: TimeRange) -> Result<Vec<ResourceSeen>, StoreError> {

@@ -18,6 +18,7 @@ mod flush;
 mod frame;
 mod hot;
 mod indexes;
+mod keys;
 mod manifest;
 mod metrics;
 mod page_file;
@@ -28,6 +29,7 @@ mod scan;
 mod search;
 mod segment;
 mod segment_write;
+mod survey;
 mod trace_ids;
 mod traces;
 mod upkeep;
@@ -60,6 +62,9 @@ pub use self::upkeep::{Retention, RollUp};
 use self::upkeep::{Upkeep, UpkeepContext};
 use self::wal::{Wal, WalGauges};
 use crate::questions::aggregate::{Aggregate, Aggregated};
+use crate::questions::keys::{Keys, Matched};
+use crate::questions::kin::{Families, Family};
+use crate::questions::survey::{Survey, Surveyed};
 use crate::schema::{METRIC_BUCKET_NS, WriteBatch};
 use crate::store::{
     Ack, MetricRow, MetricsQuery, ResourceSeen, Search, Store, StoreError, StoreStats, StoredSpan, TimeRange, Trace,
@@ -326,6 +331,21 @@ impl Store for EmbeddedStore {
     async fn aggregate(&self, question: &Aggregate) -> Result<Aggregated, StoreError> {
         let snapshot = self.tiers.snapshot();
         self.engine.aggregate(snapshot, question).await
+    }
+
+    async fn keys(&self, question: &Keys) -> Result<Matched, StoreError> {
+        let (snapshot, question) = (self.tiers.snapshot(), question.clone());
+        self.engine.run_scan(move |interrupt| keys::keys(&snapshot, &question, interrupt)).await
+    }
+
+    async fn families(&self, question: &Families) -> Result<Option<Vec<(TraceId, Family)>>, StoreError> {
+        let question = question.clone();
+        self.read(move |snapshot| traces::families(snapshot, &question)).await
+    }
+
+    async fn survey(&self, question: &Survey) -> Result<Surveyed, StoreError> {
+        let (snapshot, question) = (self.tiers.snapshot(), question.clone());
+        self.engine.run_scan(move |interrupt| survey::survey(&snapshot, &question, interrupt)).await
     }
 
     async fn resources(&self, range: TimeRange) -> Result<Vec<ResourceSeen>, StoreError> {

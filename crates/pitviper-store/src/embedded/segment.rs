@@ -213,7 +213,7 @@ impl Segment {
         if rows.as_ref().is_some_and(Vec::is_empty) {
             return Ok(Vec::new());
         }
-        let wanted = open.wanted(traces).map_err(|error| self.error(&error))?;
+        let wanted = self.wanted(&open, traces)?;
         if wanted.is_empty() {
             return Ok(Vec::new());
         }
@@ -231,17 +231,24 @@ impl Segment {
     }
 
     /// Reads these columns, or all, of these rows. Of row groups that have none of them nothing is read.
+    /// Traces have the ids that `ids` puts there.
     pub(super) fn read_rows(
         &self,
         open: &OpenSegment,
         rows: &Rows,
         columns: Option<&[&str]>,
+        ids: &mut IdColumn,
     ) -> Result<Vec<RecordBatch>, StoreError> {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
         let builder = open.select(open.reader(), rows).with_projection(open.projection(columns));
-        open.collect(builder).map_err(|error| self.error(error.as_ref()))
+        open.collect_with(builder, ids).map_err(|error| self.error(error.as_ref()))
+    }
+
+    /// How rows name those of the traces that the segment holds.
+    pub(super) fn wanted(&self, open: &OpenSegment, traces: &Arc<FxHashSet<TraceId>>) -> Result<Wanted, StoreError> {
+        open.wanted(traces).map_err(|error| self.error(&error))
     }
 
     /// Reads all rows in order, without keeping anything in the cache.
@@ -305,8 +312,9 @@ fn list_of(segment: &Path, schema: &Schema) -> std::io::Result<Option<TraceIds>>
     schema.column_with_name(TRACE_NUMBER).map(|_| TraceIds::open(&trace_ids::path(segment))).transpose()
 }
 
-/// Puts trace ids where a segment has numbers.
-struct IdColumn(Option<TraceIdsReader>);
+/// Puts trace ids where a segment has numbers; by default, leaves the numbers.
+#[derive(Debug, Default)]
+pub(super) struct IdColumn(Option<TraceIdsReader>);
 
 impl IdColumn {
     fn new(list: Option<&TraceIds>) -> Self {
@@ -321,13 +329,27 @@ impl IdColumn {
     }
 }
 
-/// The traces that are looked for, as a segment's rows name them.
-enum Wanted {
+/// The traces that are looked for, as rows name them.
+#[derive(Debug)]
+pub(super) enum Wanted {
     Ids(Arc<FxHashSet<TraceId>>),
     Numbers(FxHashSet<u32>),
 }
 
 impl Wanted {
+    /// By their ids.
+    pub(super) fn of(ids: impl IntoIterator<Item = TraceId>) -> Self {
+        Self::Ids(Arc::new(ids.into_iter().collect()))
+    }
+
+    /// The column that names them.
+    pub(super) fn column(&self) -> &'static str {
+        match self {
+            Self::Ids(_) => "trace_id",
+            Self::Numbers(_) => TRACE_NUMBER,
+        }
+    }
+
     fn is_empty(&self) -> bool {
         match self {
             Self::Ids(ids) => ids.is_empty(),
@@ -335,7 +357,8 @@ impl Wanted {
         }
     }
 
-    fn mask(&self, traces: &dyn Array) -> BooleanArray {
+    /// Which rows belong to one of them, by their column.
+    pub(super) fn mask(&self, traces: &dyn Array) -> BooleanArray {
         match self {
             Self::Ids(ids) => trace_mask(traces, ids),
             Self::Numbers(wanted) => {
@@ -424,8 +447,20 @@ impl OpenSegment {
         builder.with_row_groups(groups).with_row_selection(selection)
     }
 
+    /// Puts trace ids into rows of this segment.
+    pub(super) fn id_column(&self) -> IdColumn {
+        IdColumn::new(self.trace_ids.as_ref())
+    }
+
     fn collect(&self, builder: ParquetRecordBatchReaderBuilder<PageFile>) -> Result<Vec<RecordBatch>, ReadError> {
-        let mut ids = IdColumn::new(self.trace_ids.as_ref());
+        self.collect_with(builder, &mut self.id_column())
+    }
+
+    fn collect_with(
+        &self,
+        builder: ParquetRecordBatchReaderBuilder<PageFile>,
+        ids: &mut IdColumn,
+    ) -> Result<Vec<RecordBatch>, ReadError> {
         let reader = builder.with_batch_size(READ_BATCH_ROWS).build()?;
         Ok(reader.map(|batch| ids.restore(batch?)).collect::<Result<_, _>>()?)
     }

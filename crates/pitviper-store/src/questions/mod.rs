@@ -2,5 +2,8 @@
 
 pub mod aggregate;
 mod distribution;
+pub mod keys;
+pub mod kin;
+pub mod survey;
 
 pub use distribution::Distribution;

@@ -20,6 +20,7 @@ use arrow::record_batch::RecordBatch;
 pub use span_metrics::{SpanMetricKey, SpanMetricsBuilder};
 pub use spans::SpansBuilder;
 
+pub(crate) use columns::TypeLetter;
 pub(crate) use span_metrics::{SpanMetricsRows, read_span_metrics};
 pub(crate) use spans_read::{WATERFALL_COLUMNS, read_resource, read_scope, read_spans, read_waterfall};
 pub(crate) use table::{SameKey, Signal, TRACE_NUMBER, Table};

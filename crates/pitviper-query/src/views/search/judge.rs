@@ -1,39 +1,38 @@
 //! Judges traces: which of their spans a query with related conditions or functions means.
 //!
-//! The store says where each condition holds, for many traces in one search, and how the spans of the
-//! traces hang together; the rest happens here. A span matches a condition when it started in the
-//! time range; how spans are related does not depend on the range.
+//! Where conditions hold is known, or asked for many traces in one search; where spans are related,
+//! the store says how they hang together; the rest happens here. A span matches a condition when it
+//! started in the time range; how spans are related does not depend on the range.
+
+use std::time::Duration;
 
 use pitviper_model::{SpanId, TraceId};
 use pitviper_store::filter::Filter;
-use pitviper_store::{Order, Search, Store, TimeRange, Trace, TraceSpan};
-use rustc_hash::{FxHashMap, FxHashSet};
+use pitviper_store::questions::keys::{Keys, SpanKey};
+use pitviper_store::questions::kin::{Families, Family, Kin};
+use pitviper_store::{Order, Store, TimeRange, Trace};
+use rustc_hash::FxHashMap;
 
+use super::holding::{Holding, Learnt, has};
 use super::related::{Kinship, holds};
-use super::{TraceRow, summarise};
+use super::{SearchRow, summarise};
 use crate::QueryError;
-use crate::search::{Query, SpanSet, condition_filter};
-use crate::views::trace::Forest;
+use crate::search::{Query, SpanSet};
 
-/// Most spans that are read at a time to learn where a condition holds.
-const SPANS_OF_CONDITION: usize = 10_000;
+/// Most spans for which a condition holds in traces that are judged together.
+const KEYS_TOGETHER: usize = 200_000;
 
-/// Most spans of all traces that are judged together.
+/// Most spans of all traces whose kinship is read together.
+const KIN_TOGETHER: usize = 1_000_000;
+
+/// Most spans of all traces that are summarised together.
 const SPANS_TOGETHER: usize = 200_000;
 
 /// Most spans of one trace that are judged; of a larger trace, those around its root.
 const SPANS_OF_TRACE: usize = 50_000;
 
-/// Where a condition holds; `None` when it holds everywhere.
-type Holding = Option<FxHashMap<TraceId, FxHashSet<SpanId>>>;
-
-/// A trace with spans that the query means.
-pub(super) struct Judged {
-    /// Those spans, in the order of the rows.
-    pub(super) matched: Vec<SpanId>,
-    /// The trace.
-    pub(super) row: TraceRow,
-}
+/// Traces with spans that the query means, those in the order of the rows.
+pub(super) type Judged = FxHashMap<TraceId, Vec<SpanId>>;
 
 /// Judges traces by a query.
 pub(super) struct Judge<'a> {
@@ -41,88 +40,118 @@ pub(super) struct Judge<'a> {
     query: &'a Query,
     range: TimeRange,
     order: Order,
+    learnt: &'a Learnt,
+    is_related: bool,
     /// Whether something was too large to be looked at as a whole.
     pub(super) cut: bool,
 }
 
+/// Where a condition holds in the traces that are judged.
+enum Where<'a> {
+    Everywhere,
+    Known(&'a Holding),
+    Asked(Holding),
+}
+
+impl Where<'_> {
+    /// `None` for all that start in the range.
+    fn of_trace(&self, trace_id: TraceId) -> Option<&[SpanKey]> {
+        match self {
+            Self::Everywhere => None,
+            Self::Known(holding) => Some(holding.of_trace(trace_id)),
+            Self::Asked(holding) => Some(holding.of_trace(trace_id)),
+        }
+    }
+}
+
 impl<'a> Judge<'a> {
-    pub(super) fn new(store: &'a dyn Store, query: &'a Query, range: TimeRange, order: Order) -> Self {
-        Self { store, query, range, order, cut: false }
+    pub(super) fn new(
+        store: &'a dyn Store,
+        query: &'a Query,
+        range: TimeRange,
+        order: Order,
+        learnt: &'a Learnt,
+    ) -> Self {
+        Self { store, query, range, order, learnt, is_related: has_relations(&query.spans), cut: false }
+    }
+
+    /// Whether the store is asked about the traces that are judged.
+    pub(super) fn reads(&self) -> bool {
+        self.is_related || !self.learnt.is_whole()
     }
 
     /// Those of the traces that have spans which the query means.
-    pub(super) async fn judge(&mut self, trace_ids: &[TraceId]) -> Result<FxHashMap<TraceId, Judged>, QueryError> {
+    pub(super) async fn judge(&mut self, trace_ids: &[TraceId]) -> Result<Judged, QueryError> {
+        let learnt = self.learnt;
         let mut traces: Vec<TraceId> = trace_ids.to_vec();
-        let mut conditions: Vec<Holding> = Vec::new();
-        let required = required(&self.query.spans);
-        for (condition, required) in self.query.spans.conditions().into_iter().zip(required) {
-            let holding = match condition {
-                Some(condition) => Some(self.holding(&condition_filter(Some(condition)), &traces).await?),
-                None => None,
+        let mut conditions: Vec<Where<'_>> = Vec::new();
+        for condition in &learnt.conditions {
+            let found = match &condition.holding {
+                Some(holding) => Where::Known(holding),
+                None if condition.filter == Filter::All => Where::Everywhere,
+                None => Where::Asked(self.holding(&condition.filter, &traces).await?),
             };
-            if let Some(holding) = holding.as_ref().filter(|_| required) {
-                traces.retain(|trace_id| holding.contains_key(trace_id));
+            if condition.is_required {
+                traces.retain(|trace_id| found.of_trace(*trace_id).is_none_or(|keys| !keys.is_empty()));
             }
-            conditions.push(holding);
+            conditions.push(found);
         }
-        let mut of_pipes: Vec<Holding> = Vec::new();
-        for pipe in &self.query.pipes {
-            of_pipes.push(match &pipe.of {
-                Some(condition) => Some(self.holding(&condition_filter(Some(condition)), &traces).await?),
-                None => None,
-            });
-        }
-        let mut judged = FxHashMap::default();
-        if traces.is_empty() {
+        let mut judged = Judged::default();
+        let of_set = self.query.spans.conditions().len();
+        if !self.is_related && conditions[..of_set].iter().all(|found| !matches!(found, Where::Everywhere)) {
+            for trace_id in traces {
+                let spans = members_alone(trace_id, &conditions[..of_set]);
+                let kinship = Kinship::unrelated(&spans);
+                judged.extend(self.judge_one(trace_id, &kinship, &conditions).map(|spans| (trace_id, spans)));
+            }
             return Ok(judged);
         }
-        let limit = (SPANS_TOGETHER / traces.len()).min(SPANS_OF_TRACE);
-        for (trace_id, mut trace) in self.store.traces(&traces, limit).await? {
-            if trace.spans.len() < trace.total && limit < SPANS_OF_TRACE {
-                trace = self.store.trace(trace_id, SPANS_OF_TRACE).await?;
-            }
-            self.cut |= trace.spans.len() < trace.total;
-            if let Some(found) = self.judge_one(trace_id, &trace, &conditions, &of_pipes) {
-                judged.insert(trace_id, found);
+        let mut waiting = if traces.is_empty() { Vec::new() } else { vec![traces.as_slice()] };
+        while let Some(traces) = waiting.pop() {
+            let question =
+                Families { trace_ids: traces.to_vec(), limit_per_trace: SPANS_OF_TRACE, limit: KIN_TOGETHER };
+            let Some(families) = self.store.families(&question).await? else {
+                let (left, right) = traces.split_at(traces.len() / 2);
+                waiting.extend([left, right]);
+                continue;
+            };
+            for (trace_id, Family { spans, total }) in families {
+                self.cut |= spans.len() < total;
+                let kinship = Kinship::new(&spans);
+                judged.extend(self.judge_one(trace_id, &kinship, &conditions).map(|spans| (trace_id, spans)));
             }
         }
         Ok(judged)
     }
 
-    fn judge_one(
-        &self,
-        trace_id: TraceId,
-        trace: &Trace,
-        conditions: &[Holding],
-        of_pipes: &[Holding],
-    ) -> Option<Judged> {
-        let forest = Forest::grow(&trace.spans);
-        let nothing = FxHashSet::default();
-        let mut holding = conditions.iter().map(|condition| -> Vec<bool> {
-            let of_trace = condition.as_ref().map(|holding| holding.get(&trace_id).unwrap_or(&nothing));
-            let holds = |span: &TraceSpan| match of_trace {
-                Some(spans) => spans.contains(&span.span_id),
+    fn judge_one(&self, trace_id: TraceId, kinship: &Kinship<'_>, conditions: &[Where<'_>]) -> Option<Vec<SpanId>> {
+        let spans = kinship.spans;
+        let (of_set, of_pipes) = conditions.split_at(self.query.spans.conditions().len());
+        let mut holding = of_set.iter().map(|found| -> Vec<bool> {
+            let of_trace = found.of_trace(trace_id);
+            let holds = |span: &Kin| match of_trace {
+                Some(keys) => has(keys, span.span_id),
                 None => (self.range.start_ns..self.range.end_ns).contains(&span.start_ns),
             };
-            trace.spans.iter().map(holds).collect()
+            spans.iter().map(holds).collect()
         });
-        let members = Kinship::new(&trace.spans, &forest).members(&self.query.spans, &mut holding);
-        let mut matching: Vec<&TraceSpan> =
-            trace.spans.iter().zip(members).filter(|(_, is_member)| *is_member).map(|(span, _)| span).collect();
-        let passes = self.query.pipes.iter().zip(of_pipes).all(|(pipe, of)| {
-            let of = of.as_ref().map(|holding| holding.get(&trace_id).unwrap_or(&nothing));
-            holds(pipe, &matching, of)
+        let members = kinship.members(&self.query.spans, &mut holding);
+        let mut matching: Vec<&Kin> =
+            spans.iter().zip(members).filter(|(_, is_member)| *is_member).map(|(span, _)| span).collect();
+        let mut of_pipes = of_pipes.iter();
+        let passes = self.query.pipes.iter().all(|pipe| {
+            let of = if pipe.of.is_some() { of_pipes.next() } else { None };
+            holds(pipe, &matching, of.and_then(|of| of.of_trace(trace_id)))
         });
         if matching.is_empty() || !passes {
             return None;
         }
         matching.sort_unstable_by_key(|span| (self.place(span), span.span_id));
-        let matched: Vec<SpanId> = matching.iter().map(|span| span.span_id).collect();
-        Some(Judged { row: summarise(trace_id, &matched, matched.len() as u64, trace), matched })
+        Some(matching.iter().map(|span| span.span_id).collect())
     }
 
     /// Where the span stands in the order of the rows; the first is least.
-    fn place(&self, span: &TraceSpan) -> i128 {
+    fn place(&self, span: &Kin) -> i128 {
         match self.order {
             Order::OldestFirst => i128::from(span.start_ns),
             Order::NewestFirst => -i128::from(span.start_ns),
@@ -131,51 +160,65 @@ impl<'a> Judge<'a> {
     }
 
     /// The spans of these traces for which the condition holds.
-    async fn holding(
-        &mut self,
-        condition: &Filter,
-        traces: &[TraceId],
-    ) -> Result<FxHashMap<TraceId, FxHashSet<SpanId>>, QueryError> {
-        let mut holding: FxHashMap<TraceId, FxHashSet<SpanId>> = FxHashMap::default();
+    async fn holding(&mut self, condition: &Filter, traces: &[TraceId]) -> Result<Holding, QueryError> {
+        let mut keys = Vec::new();
         let mut waiting = if traces.is_empty() { Vec::new() } else { vec![traces] };
         while let Some(traces) = waiting.pop() {
             let filter = Filter::And(vec![Filter::Traces(traces.to_vec()), condition.clone()]);
-            let limit = SPANS_OF_CONDITION + 1;
-            let search = Search { range: self.range, filter, order: Order::OldestFirst, limit, after: None };
-            let found = self.store.search_spans(&search).await?;
-            if found.len() == limit && traces.len() > 1 {
+            let question = Keys { range: self.range, filter, limit: KEYS_TOGETHER, time: Duration::MAX };
+            let found = self.store.keys(&question).await?;
+            if !found.complete && traces.len() > 1 {
                 let (left, right) = traces.split_at(traces.len() / 2);
                 waiting.extend([left, right]);
                 continue;
             }
-            self.cut |= found.len() == limit;
-            for stored in found {
-                holding.entry(stored.span.trace_id).or_default().insert(stored.span.span_id);
+            self.cut |= !found.complete;
+            keys.extend(found.keys);
+        }
+        keys.sort_unstable_by_key(|key| (key.trace_id, key.span_id));
+        Ok(Holding::new(keys))
+    }
+
+    /// The rows of judged traces, in this order.
+    pub(super) async fn rows(&self, judged: Vec<(TraceId, Vec<SpanId>)>) -> Result<Vec<SearchRow>, QueryError> {
+        if judged.is_empty() {
+            return Ok(Vec::new());
+        }
+        let limit = (SPANS_TOGETHER / judged.len()).min(SPANS_OF_TRACE);
+        let trace_ids: Vec<TraceId> = judged.iter().map(|(trace_id, _)| *trace_id).collect();
+        let mut traces: FxHashMap<TraceId, Trace> = self.store.traces(&trace_ids, limit).await?.into_iter().collect();
+        let mut rows = Vec::with_capacity(judged.len());
+        for (trace_id, matched) in judged {
+            // One that went meanwhile is no row.
+            let Some(mut trace) = traces.remove(&trace_id) else { continue };
+            if trace.spans.len() < trace.total && limit < SPANS_OF_TRACE {
+                trace = self.store.trace(trace_id, SPANS_OF_TRACE).await?;
             }
+            rows.push(SearchRow::Trace(summarise(trace_id, &matched, matched.len() as u64, &trace)));
         }
-        Ok(holding)
+        Ok(rows)
     }
 }
 
-/// For each condition of the set, whether every trace that has spans of the set has spans for which
-/// the condition holds.
-pub(super) fn required(set: &SpanSet) -> Vec<bool> {
+fn has_relations(set: &SpanSet) -> bool {
     match set {
-        SpanSet::Matching(_) => vec![true],
-        SpanSet::Related(left, ..) => {
-            let mut required = self::required(left);
-            required.push(true);
-            required
-        }
-        SpanSet::All(parts) => parts.iter().flat_map(self::required).collect(),
-        SpanSet::Any(_) => vec![false; set.conditions().len()],
+        SpanSet::Matching(_) => false,
+        SpanSet::Related(..) => true,
+        SpanSet::All(parts) | SpanSet::Any(parts) => parts.iter().any(has_relations),
     }
 }
 
-/// A condition that holds for every span of the set.
-pub(super) fn condition_of_members(set: &SpanSet) -> Filter {
-    match set {
-        SpanSet::Matching(condition) | SpanSet::Related(_, _, condition) => condition_filter(condition.as_ref()),
-        SpanSet::All(parts) | SpanSet::Any(parts) => Filter::Or(parts.iter().map(condition_of_members).collect()),
-    }
+/// The spans of a trace for which any of the conditions holds, with no word of their parents.
+fn members_alone(trace_id: TraceId, conditions: &[Where<'_>]) -> Vec<Kin> {
+    let keys = conditions.iter().filter_map(|found| found.of_trace(trace_id)).flatten();
+    let kin = |key: &SpanKey| Kin {
+        span_id: key.span_id,
+        parent_span_id: SpanId::INVALID,
+        start_ns: key.start_ns,
+        duration_ns: key.duration_ns,
+    };
+    let mut spans: Vec<Kin> = keys.map(kin).collect();
+    spans.sort_unstable_by_key(|span| span.span_id);
+    spans.dedup_by_key(|span| span.span_id);
+    spans
 }

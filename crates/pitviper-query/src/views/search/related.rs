@@ -1,31 +1,31 @@
 //! Which spans of one trace a query means, once it is known where each of its conditions holds.
 
 use pitviper_model::SpanId;
-use pitviper_store::TraceSpan;
-use rustc_hash::{FxHashMap, FxHashSet};
+use pitviper_store::questions::keys::SpanKey;
+use pitviper_store::questions::kin::Kin;
+use rustc_hash::FxHashMap;
 
+use super::holding::has;
 use crate::search::{Aggregate, Pipe, Relation, SpanSet};
-use crate::views::trace::Forest;
+use crate::views::trace::Ancestry;
 
 /// The spans of a trace and how they hang together.
 pub(super) struct Kinship<'a> {
-    spans: &'a [TraceSpan],
-    /// By span, the place of its parent. Never runs in circles.
-    parents: Vec<Option<usize>>,
-    /// Places so that a parent comes before its children.
-    downwards: Vec<usize>,
+    pub(super) spans: &'a [Kin],
+    ancestry: Ancestry,
 }
 
 /// For each span of the trace, whether it belongs to a set.
 type Members = Vec<bool>;
 
 impl<'a> Kinship<'a> {
-    pub(super) fn new(spans: &'a [TraceSpan], forest: &Forest) -> Self {
-        let mut parents = vec![None; spans.len()];
-        for row in &forest.rows {
-            parents[row.span as usize] = row.parent.map(|parent| forest.rows[parent as usize].span as usize);
-        }
-        Self { spans, parents, downwards: forest.rows.iter().map(|row| row.span as usize).collect() }
+    pub(super) fn new(spans: &'a [Kin]) -> Self {
+        Self { spans, ancestry: Ancestry::of(spans) }
+    }
+
+    /// For a set that relates no spans, which need not be all of the trace.
+    pub(super) fn unrelated(spans: &'a [Kin]) -> Self {
+        Self { spans, ancestry: Ancestry { parents: Vec::new(), downwards: Vec::new() } }
     }
 
     /// The spans of the set. `holding` has for each of the set's conditions, from left to right,
@@ -60,25 +60,25 @@ impl<'a> Kinship<'a> {
         let mut related = vec![false; self.spans.len()];
         match relation {
             Relation::Child => {
-                for (span, parent) in self.parents.iter().enumerate() {
+                for (span, parent) in self.ancestry.parents.iter().enumerate() {
                     related[span] = parent.is_some_and(|parent| left[parent]);
                 }
             }
             Relation::Parent => {
-                for (span, parent) in self.parents.iter().enumerate() {
+                for (span, parent) in self.ancestry.parents.iter().enumerate() {
                     if let Some(parent) = parent.filter(|_| left[span]) {
                         related[parent] = true;
                     }
                 }
             }
             Relation::Descendant => {
-                for &span in &self.downwards {
-                    related[span] = self.parents[span].is_some_and(|parent| left[parent] || related[parent]);
+                for &span in &self.ancestry.downwards {
+                    related[span] = self.ancestry.parents[span].is_some_and(|parent| left[parent] || related[parent]);
                 }
             }
             Relation::Ancestor => {
-                for &span in self.downwards.iter().rev() {
-                    if let Some(parent) = self.parents[span].filter(|_| left[span] || related[span]) {
+                for &span in self.ancestry.downwards.iter().rev() {
+                    if let Some(parent) = self.ancestry.parents[span].filter(|_| left[span] || related[span]) {
                         related[parent] = true;
                     }
                 }
@@ -101,9 +101,9 @@ impl<'a> Kinship<'a> {
 
 /// Whether the function compares as the pipe says. `of` has the spans it is of, when that is not all
 /// of the matching ones.
-pub(super) fn holds(pipe: &Pipe, matching: &[&TraceSpan], of: Option<&FxHashSet<SpanId>>) -> bool {
+pub(super) fn holds(pipe: &Pipe, matching: &[&Kin], of: Option<&[SpanKey]>) -> bool {
     let durations = || {
-        let counted = matching.iter().filter(|span| of.is_none_or(|of| of.contains(&span.span_id)));
+        let counted = matching.iter().filter(|span| of.is_none_or(|of| has(of, span.span_id)));
         counted.map(|span| span.duration_ns)
     };
     let count = durations().count();

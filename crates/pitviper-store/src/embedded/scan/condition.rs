@@ -5,13 +5,13 @@ use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{Int64Type, UInt8Type};
 use arrow::record_batch::RecordBatch;
-use pitviper_model::{SpanId, SpanKind, TraceId};
+use pitviper_model::{SpanId, SpanKind};
 use rustc_hash::FxHashSet;
 
 use super::row_test::{AttributeNumber, AttributeText, ContainsText, TextTest, by_dictionary};
-use crate::embedded::segment::trace_mask;
+use crate::embedded::segment::{OpenSegment, Segment, Wanted};
 use crate::filter::{Bound, Filter, NumberField, NumberRange, TextField, TextMatch};
-use crate::store::TimeRange;
+use crate::store::{StoreError, TimeRange};
 
 /// Columns that are dear to read: they hold most of a span's bytes.
 const COSTLY_COLUMNS: [&str; 3] = ["attrs", "attrs_num", "status_message"];
@@ -44,6 +44,30 @@ impl Condition {
         }
         Self { cheap: Test::All(cheap), costly: (!costly.is_empty()).then_some(Test::All(costly)) }
     }
+
+    /// The same in the terms of a segment, where those are others: its rows number their traces.
+    ///
+    /// # Errors
+    /// What the file system says of the list of traces.
+    pub(super) fn in_segment(
+        &self,
+        range: TimeRange,
+        filter: &Filter,
+        segment: &Segment,
+        open: &OpenSegment,
+    ) -> Result<Option<Self>, StoreError> {
+        let mut tests = std::iter::once(&self.cheap).chain(&self.costly);
+        if !tests.any(|test| test.columns().contains(&"trace_id")) {
+            return Ok(None);
+        }
+        let mut own = Self::new(range, filter);
+        let mut has_others = false;
+        let tests = std::iter::once(&mut own.cheap).chain(&mut own.costly);
+        for test in tests {
+            has_others |= test.number_traces(segment, open)?;
+        }
+        Ok(has_others.then_some(own))
+    }
 }
 
 /// What is asked of each row.
@@ -63,8 +87,8 @@ pub(super) enum Test {
     Whole(&'static str, i64, i64),
     /// A column of small codes has one of these.
     Code(&'static str, Vec<u8>),
-    Traces(FxHashSet<TraceId>),
-    Span(SpanId),
+    Traces(Wanted),
+    Spans(FxHashSet<SpanId>),
     IsRoot,
     FullText(ContainsText),
 }
@@ -87,9 +111,10 @@ impl Test {
             }
             Filter::Kind(kind) => Self::Code("kind", vec![*kind as u8]),
             Filter::Status(status) => Self::Code("status", vec![*status as u8]),
-            Filter::Trace(trace) => Self::Traces(FxHashSet::from_iter([*trace])),
-            Filter::Traces(traces) => Self::Traces(traces.iter().copied().collect()),
-            Filter::Span(span) => Self::Span(*span),
+            Filter::Trace(trace) => Self::Traces(Wanted::of([*trace])),
+            Filter::Traces(traces) => Self::Traces(Wanted::of(traces.iter().copied())),
+            Filter::Span(span) => Self::Spans(FxHashSet::from_iter([*span])),
+            Filter::Spans(spans) => Self::Spans(spans.iter().copied().collect()),
             Filter::IsRoot => Self::IsRoot,
             Filter::IsEntry => {
                 let kinds = SpanKind::ALL.into_iter().filter(|kind| kind.is_entry());
@@ -139,10 +164,29 @@ impl Test {
             Self::Message(..) => vec!["status_message"],
             Self::Attribute(_) => vec!["attrs", "resource"],
             Self::Number(_) => vec!["attrs_num"],
-            Self::Traces(_) => vec!["trace_id"],
-            Self::Span(_) => vec!["span_id"],
+            Self::Traces(wanted) => vec![wanted.column()],
+            Self::Spans(_) => vec!["span_id"],
             Self::IsRoot => vec!["is_root"],
             Self::FullText(_) => vec!["name", "service", "status_message", "attrs"],
+        }
+    }
+
+    /// Has traces compared by the numbers that rows of a segment hold; whether there are any.
+    fn number_traces(&mut self, segment: &Segment, open: &OpenSegment) -> Result<bool, StoreError> {
+        match self {
+            Self::All(tests) | Self::Any(tests) => {
+                let mut has_any = false;
+                for test in tests {
+                    has_any |= test.number_traces(segment, open)?;
+                }
+                Ok(has_any)
+            }
+            Self::Not(test) => test.number_traces(segment, open),
+            Self::Traces(Wanted::Ids(ids)) => {
+                *self = Self::Traces(segment.wanted(open, ids)?);
+                Ok(true)
+            }
+            _ => Ok(false),
         }
     }
 
@@ -186,10 +230,11 @@ impl Test {
                 let values = array(batch, name).as_primitive::<UInt8Type>().values();
                 BooleanBuffer::collect_bool(rows, |row| codes.contains(&values[row]))
             }
-            Self::Traces(traces) => trace_mask(array(batch, "trace_id").as_ref(), traces).values().clone(),
-            Self::Span(wanted) => {
+            Self::Traces(wanted) => wanted.mask(array(batch, wanted.column()).as_ref()).values().clone(),
+            Self::Spans(wanted) => {
                 let ids = array(batch, "span_id").as_fixed_size_binary();
-                BooleanBuffer::collect_bool(rows, |row| ids.value(row) == wanted.0)
+                let id = |row: usize| SpanId::from_slice(ids.value(row)).unwrap_or_default();
+                BooleanBuffer::collect_bool(rows, |row| wanted.contains(&id(row)))
             }
             Self::IsRoot => array(batch, "is_root").as_boolean().values().clone(),
             Self::FullText(test) => {
@@ -224,17 +269,30 @@ pub(super) fn whole(range: NumberRange) -> Option<(i64, i64)> {
     (low <= high).then_some((low, high))
 }
 
-/// The least whole number in the range; `None` when there is none.
+/// The first float beyond all whole numbers there are; its negative is the least of them.
+const BEYOND: f64 = 9_223_372_036_854_775_808.0;
+
+/// The least whole number in the range; `None` when there is none. One is added to a whole number, as
+/// large floats have no fractions and no neighbours at that distance.
 fn at_least(low: Bound) -> Option<i64> {
-    let least = if low.inclusive { low.value.ceil() } else { low.value.floor() + 1.0 };
-    // The cast saturates; a bound beyond all durations leaves none.
-    (least <= i64::MAX as f64).then_some(least as i64)
+    let least = if low.inclusive { low.value.ceil() } else { low.value.floor() };
+    if least.is_nan() || least >= BEYOND {
+        return None;
+    }
+    let is_below_all = least < -BEYOND;
+    let least = least as i64;
+    if low.inclusive || is_below_all { Some(least) } else { least.checked_add(1) }
 }
 
 /// The greatest whole number in the range; `None` when there is none.
 fn at_most(high: Bound) -> Option<i64> {
-    let greatest = if high.inclusive { high.value.floor() } else { high.value.ceil() - 1.0 };
-    (greatest >= i64::MIN as f64).then_some(greatest as i64)
+    let greatest = if high.inclusive { high.value.floor() } else { high.value.ceil() };
+    if greatest.is_nan() || greatest < -BEYOND {
+        return None;
+    }
+    let is_above_all = greatest >= BEYOND;
+    let greatest = greatest as i64;
+    if high.inclusive || is_above_all { Some(greatest) } else { greatest.checked_sub(1) }
 }
 
 #[cfg(test)]
@@ -251,6 +309,13 @@ mod tests {
         assert_eq!(at_most(bound(10.0, true)), Some(10));
         assert_eq!(at_most(bound(10.0, false)), Some(9));
         assert_eq!(at_most(bound(10.5, false)), Some(10));
+        assert_eq!(at_most(bound(2f64.powi(60), false)), Some((1 << 60) - 1));
+        assert_eq!(at_least(bound(2f64.powi(60), false)), Some((1 << 60) + 1));
+        assert_eq!(at_least(bound(BEYOND, true)), None);
+        assert_eq!(at_most(bound(BEYOND, false)), Some(i64::MAX));
+        assert_eq!(at_least(bound(-BEYOND, true)), Some(i64::MIN));
+        assert_eq!(at_most(bound(-BEYOND, false)), None);
+        assert_eq!(at_least(bound(f64::NEG_INFINITY, false)), Some(i64::MIN));
         assert_eq!(at_least(bound(f64::NAN, true)), None);
         assert_eq!(at_most(bound(f64::NAN, true)), None);
         assert_eq!(at_most(bound(f64::INFINITY, true)), Some(i64::MAX));
