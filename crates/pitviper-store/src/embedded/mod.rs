@@ -3,8 +3,8 @@
 //! The path of a write: `frame` makes bytes of it, `commit` groups it with its neighbours, `wal`
 //! puts the group on disk, `hot` makes it visible, and a minute later `flush` moves it into sorted
 //! `segment`s that the `manifest` makes count; `upkeep` merges them and lets old ones go. The path of a question: a `hot` snapshot of memory
-//! and segments; then `traces`, `metrics` and `resources` read what they need directly, and `search`
-//! and `aggregate` go through `scan`, which walks the pages that may hold an answer.
+//! and segments; then `traces`, `metrics` and `resources` read what they need directly, and `search`,
+//! `aggregate`, `keys` and `survey` go through `scan`, which walks the pages that may hold an answer.
 //!
 //! To add a table: its schema and its description in [`crate::schema`]; all but the questions follow
 //! from that.

@@ -1,8 +1,10 @@
 //! Surveys: what the newest matching spans have is counted on their columns.
 //!
-//! The places of the newest spans are found first, from the columns of the filter alone. Where they
-//! lie in very many pages, which is so when no filter keeps them together, only some of these pages
-//! are read, at even distances: attributes hold most of a page's bytes.
+//! The places of the newest spans are found first, from the columns of the filter alone. Spans lie by
+//! service and name, so the newest of all lie in nearly all pages. Therefore the pages that hold the
+//! newest spans are looked at in turn, and when those have had enough spans for an answer it is the
+//! newest of these that are counted. Attributes, which hold most of a page's bytes, are read of a
+//! bounded number of pages; of more, those at even distances.
 
 mod tally;
 
@@ -16,15 +18,17 @@ use super::scan::{Interrupt, Scan};
 use crate::questions::survey::{Survey, Surveyed};
 use crate::store::{Order, StoreError};
 
+/// Pages that are looked at even when those before have enough spans.
+const PAGES_AT_LEAST: usize = 64;
 /// Pages of segments whose attributes are read, at most.
-const MAX_PAGES: usize = 96;
+const MAX_PAGES: usize = 72;
 
 /// Which fields the newest matching spans have.
 pub(super) fn survey(snapshot: &Snapshot, question: &Survey, interrupt: &Interrupt) -> Result<Surveyed, StoreError> {
     let began = Instant::now();
-    let is_over = |found: usize| {
+    let is_over = |found: usize, pages: usize| {
         let time = if found > 0 { question.time } else { question.time_for_nothing };
-        began.elapsed() >= time
+        began.elapsed() >= time || pages >= PAGES_AT_LEAST && found >= question.limit
     };
     let scan = Scan::new(snapshot, question.range, &question.filter, interrupt)?;
     // One more than is counted tells whether there are more.

@@ -13,8 +13,8 @@ pub struct Survey {
     pub range: TimeRange,
     /// Which spans match.
     pub filter: Filter,
-    /// Most spans that are looked at. They may be fewer, with gaps between them, where the newest ones
-    /// lie far apart.
+    /// Most spans that are looked at. Where the newest ones lie far apart, those that are looked at are
+    /// but among the newest, and they may be fewer.
     pub limit: usize,
     /// How long spans are looked for once one was found; what is under way then is finished.
     pub time: Duration,

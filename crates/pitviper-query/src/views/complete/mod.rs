@@ -38,7 +38,7 @@ const TRIAL_TIME: Duration = Duration::from_millis(500);
 const LOOK_FOR_LETTERS: usize = 2;
 
 /// How long more spans are looked for once there are any: a keystroke waits for it.
-const LOOK_FOR_TIME: Duration = Duration::from_millis(40);
+const LOOK_FOR_TIME: Duration = Duration::from_millis(25);
 
 /// Start and end of the range are moved outwards to whole minutes, so that the range of the next
 /// keystroke is the same one.

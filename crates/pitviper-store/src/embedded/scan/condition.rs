@@ -16,6 +16,9 @@ use crate::store::{StoreError, TimeRange};
 /// Columns that are dear to read: they hold most of a span's bytes.
 const COSTLY_COLUMNS: [&str; 3] = ["attrs", "attrs_num", "status_message"];
 
+/// The attribute whose text has a column of its own.
+const DATABASE_SYSTEM: &str = "db.system.name";
+
 /// The conditions on a row: first those that are cheap to ask.
 #[derive(Debug)]
 pub(super) struct Condition {
@@ -39,6 +42,7 @@ impl Condition {
                 parts.extend(inner);
                 continue;
             }
+            cheap.extend(promoted(part));
             let test = Test::of(part);
             if test.is_costly() { costly.push(test) } else { cheap.push(test) }
         }
@@ -82,6 +86,8 @@ pub(super) enum Test {
     /// The status message; and whether none at all passes.
     Message(TextTest, bool),
     Attribute(AttributeText),
+    /// Whether that may pass, as a column of its own tells.
+    DatabaseSystem(AttributeText),
     Number(AttributeNumber),
     /// A column of whole numbers lies between these, both inside.
     Whole(&'static str, i64, i64),
@@ -163,6 +169,7 @@ impl Test {
             Self::Text(column, _) | Self::Whole(column, ..) | Self::Code(column, _) => vec![column],
             Self::Message(..) => vec!["status_message"],
             Self::Attribute(_) => vec!["attrs", "resource"],
+            Self::DatabaseSystem(_) => vec!["db_system", "resource"],
             Self::Number(_) => vec!["attrs_num"],
             Self::Traces(wanted) => vec![wanted.column()],
             Self::Spans(_) => vec!["span_id"],
@@ -221,6 +228,9 @@ impl Test {
                 })
             }
             Self::Attribute(test) => test.mask(array(batch, "attrs").as_map(), array(batch, "resource")),
+            Self::DatabaseSystem(test) => {
+                test.may_hold(array(batch, "db_system").as_string::<i32>(), array(batch, "resource"))
+            }
             Self::Number(test) => test.mask(array(batch, "attrs_num").as_map()),
             Self::Whole(name, low, high) => {
                 let values = array(batch, name).as_primitive::<Int64Type>().values();
@@ -244,6 +254,22 @@ impl Test {
             }
         }
     }
+}
+
+/// What a column of its own tells of an attribute, cheaper than the attributes do.
+///
+/// Text of the key is promoted, and that of an older key in its place where both are there; so the
+/// column only tells which rows have neither. What is not text is not promoted, so the wanted value has
+/// to be one that only text can be: it does not read as a number, a flag, bytes or a list.
+fn promoted(filter: &Filter) -> Option<Test> {
+    let Filter::Text(TextField::Attribute(key), TextMatch::Equals(text)) = filter else { return None };
+    let is_word = text.chars().all(|letter| letter.is_ascii_alphanumeric() || "_.-".contains(letter));
+    let is_text = is_word && text.contains(|letter| matches!(letter, 'g'..='z'));
+    let is_other = ["true", "false", "inf", "-inf"].contains(&text.as_str());
+    if key != DATABASE_SYSTEM || !is_text || is_other {
+        return None;
+    }
+    Some(Test::DatabaseSystem(AttributeText::new(key.clone(), TextTest::Equals(text.clone()))))
 }
 
 fn array<'a>(batch: &'a RecordBatch, name: &str) -> &'a ArrayRef {

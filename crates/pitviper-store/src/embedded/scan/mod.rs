@@ -244,11 +244,11 @@ impl<'a> Scan<'a> {
         after: Option<Key>,
         limit: usize,
     ) -> Result<Vec<(Key, Place)>, StoreError> {
-        self.first_until(order, after, limit, |_| false).map(|(found, _)| found)
+        self.first_until(order, after, limit, |_, _| false).map(|(found, _)| found)
     }
 
-    /// As [`Scan::first`], until time is over, which is asked with how many were found. Returns whether
-    /// it was not, too; when it was, what was found may not be the first.
+    /// As [`Scan::first`], until it is over, which is asked with how many were found and how many pages
+    /// were looked at. Returns whether it was not, too; when it was, what was found may not be the first.
     ///
     /// # Errors
     /// What the file system says, and when the scan is interrupted.
@@ -257,7 +257,7 @@ impl<'a> Scan<'a> {
         order: Order,
         after: Option<Key>,
         limit: usize,
-        is_over: impl Fn(usize) -> bool + Sync,
+        is_over: impl Fn(usize, usize) -> bool + Sync,
     ) -> Result<(Vec<(Key, Place)>, bool), StoreError> {
         let ended = AtomicBool::new(false);
         let top = Mutex::new(Top::new(order, after, limit));
@@ -274,11 +274,16 @@ impl<'a> Scan<'a> {
             loop {
                 self.interrupt.check()?;
                 let Some((low, high)) = top.lock().open_ranks() else { return Ok(()) };
-                let Some(mut taken) = queue.lock().take_share() else { return Ok(()) };
+                let (taken, looked_at) = {
+                    let mut queue = queue.lock();
+                    let before = queue.next;
+                    (queue.take_share(), before)
+                };
+                let Some(mut taken) = taken else { return Ok(()) };
                 if ranks(taken[0]).0 > high {
                     return Ok(());
                 }
-                if is_over(top.lock().len()) {
+                if is_over(top.lock().len(), looked_at) {
                     ended.store(true, Ordering::Relaxed);
                 }
                 if ended.load(Ordering::Relaxed) {
