@@ -6,7 +6,7 @@ TOOLS := $(CACHE)/tools/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build wheels demo test lint test-rust test-python test-ui test-house bench-agent bench-ingest bench-store bench-waterfall audit
+.PHONY: help setup build wheels demo test lint test-rust test-python test-ui test-house bench-agent bench-ingest bench-soak bench-store bench-waterfall fuzz audit
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -58,6 +58,10 @@ bench-agent: wheels ## What the agent costs, beside ddtrace and OpenTelemetry
 bench-ingest: build ## What the server takes in: spans a second, CPU and bytes a span
 	@cargo run --release --locked --quiet -p pitviper-bench-ingest -- $(CARGO_TARGET_DIR)/release/pitviper-server $(ARGS) | tee bench/ingest/results.md
 
+bench-soak: ## Minutes of load, questions and kill -9, and where every span went; ARGS=minutes
+	@cargo build --release --locked --quiet -p pitviper-server -p pitviper-bench-soak
+	@$(CARGO_TARGET_DIR)/release/pitviper-bench-soak $(CARGO_TARGET_DIR)/release/pitviper-server $(ARGS) | tee bench/soak/results.md
+
 bench-store: setup ## What the store answers and how fast, beside DuckDB and ClickHouse; ARGS=millions of spans
 	@cargo build --release --locked --quiet -p pitviper-bench-store
 	@bash bench/store/run.sh $(ARGS)
@@ -65,6 +69,9 @@ bench-store: setup ## What the store answers and how fast, beside DuckDB and Cli
 bench-waterfall: setup ## Whether the waterfall keeps up with 50,000 spans, in a real browser
 	@bash scripts/section.sh "UI" npm --prefix ui run --silent build
 	@$(TOOLS)/python bench/waterfall/run.py
+
+fuzz: ## Feeds parsers and decoders with ever more random input; ARGS=seconds
+	@bash scripts/fuzz.sh $(ARGS)
 
 audit: ## Licences, sources and advisories of the dependencies; needs cargo-deny
 	cargo deny check

@@ -128,6 +128,7 @@ async fn metrics(store: &dyn Store, data: &Data) -> anyhow::Result<Vec<Timed>> {
         ("a service by minute, last hour", red(data.hour(), Some(MINUTE_NS), service(), &[])),
         ("a service by half hour, all of the time", red(data.all(), Some(30 * MINUTE_NS), service(), &[])),
         ("operations of a service, last hour", red(data.hour(), None, service(), &[Dimension::Name])),
+        ("operations of a service, all of the time", red(data.all(), None, service(), &[Dimension::Name])),
     ] {
         let mut times = Vec::new();
         for _ in 0..REPEATS {

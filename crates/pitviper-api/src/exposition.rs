@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use pitviper_model::{DURATION_BOUNDS_NS, DurationCounts};
+
 /// The content type of the format.
 pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -28,25 +30,49 @@ impl Exposition {
         self.metric(name, help, "gauge", samples);
     }
 
+    /// Writes durations as a histogram in seconds, one for each set of labels.
+    pub fn durations(&mut self, name: &str, help: &str, samples: &[(&[(&str, &str)], DurationCounts)]) {
+        let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} histogram");
+        let seconds = |nanos: u64| nanos as f64 / 1e9;
+        for (labels, counts) in samples {
+            let mut below = 0;
+            for (bound, count) in DURATION_BOUNDS_NS.iter().zip(counts.buckets) {
+                below += count;
+                self.sample(&format!("{name}_bucket"), labels, Some(&seconds(*bound).to_string()), below as f64);
+            }
+            self.sample(&format!("{name}_bucket"), labels, Some("+Inf"), counts.count as f64);
+            self.sample(&format!("{name}_sum"), labels, None, seconds(counts.sum_ns));
+            self.sample(&format!("{name}_count"), labels, None, counts.count as f64);
+        }
+    }
+
     fn metric(&mut self, name: &str, help: &str, kind: &str, samples: &[(&[(&str, &str)], f64)]) {
         let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
         for (labels, value) in samples {
-            self.text.push_str(name);
-            for (index, (label, text)) in labels.iter().enumerate() {
-                self.text.push(if index == 0 { '{' } else { ',' });
-                let _ = write!(self.text, "{label}=\"");
-                for character in text.chars() {
-                    match character {
-                        '\\' => self.text.push_str("\\\\"),
-                        '"' => self.text.push_str("\\\""),
-                        '\n' => self.text.push_str("\\n"),
-                        other => self.text.push(other),
-                    }
-                }
-                self.text.push('"');
-            }
-            let _ = writeln!(self.text, "{} {value}", if labels.is_empty() { "" } else { "}" });
+            self.sample(name, labels, None, *value);
         }
+    }
+
+    /// One line; of a histogram's bucket with its upper bound.
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], bound: Option<&str>, value: f64) {
+        self.text.push_str(name);
+        let labels = labels.iter().copied().chain(bound.map(|bound| ("le", bound)));
+        let mut is_first = true;
+        for (label, text) in labels {
+            self.text.push(if is_first { '{' } else { ',' });
+            is_first = false;
+            let _ = write!(self.text, "{label}=\"");
+            for character in text.chars() {
+                match character {
+                    '\\' => self.text.push_str("\\\\"),
+                    '"' => self.text.push_str("\\\""),
+                    '\n' => self.text.push_str("\\n"),
+                    other => self.text.push(other),
+                }
+            }
+            self.text.push('"');
+        }
+        let _ = writeln!(self.text, "{} {value}", if is_first { "" } else { "}" });
     }
 
     /// The text written so far.

@@ -19,6 +19,7 @@ mod extract;
 pub mod layers;
 pub mod problem;
 mod queries;
+mod questions;
 mod request_id;
 pub mod routes;
 mod state;

@@ -5,14 +5,17 @@ use std::time::{Duration, Instant};
 
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use pitviper_query::QueryError;
 use pitviper_query::views::Answer;
 use pitviper_store::Store;
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 
+use crate::layers::current_route;
 use crate::problem::Problem;
+use crate::questions::Ended;
 use crate::state::{Api, now_us};
 
 /// Most queries that run at once. Each may use several threads of the store.
@@ -23,6 +26,9 @@ const MAX_QUEUE_TIME: Duration = Duration::from_secs(5);
 
 /// How long a query may run.
 const MAX_QUERY_TIME: Duration = Duration::from_secs(30);
+
+/// Bytes of a hash that tell answers apart.
+const TAG_BYTES: usize = 16;
 
 /// The content type of answers.
 pub(crate) const JSON: &str = "application/json";
@@ -40,6 +46,35 @@ impl Api {
         .await
     }
 
+    /// Answers with what a view says of a closed time range, as JSON: with a tag of what it says, and
+    /// with no more than that tag when the caller has it already.
+    pub(crate) async fn answer_tagged<T, F>(&self, known: &HeaderMap, view: F) -> Result<Response, Problem>
+    where
+        T: Serialize + 'static,
+        F: AsyncFnOnce(&dyn Store, i64) -> Result<Answer<T>, QueryError> + Send + 'static,
+    {
+        // How long it took is not a part of what is said, so it is not a part of the tag.
+        let tagged = |answer: &mut Answer<T>| {
+            let elapsed_ms = std::mem::take(&mut answer.meta.elapsed_ms);
+            let said = serde_json::to_vec(&answer).expect("answers hold no map whose keys are not text");
+            answer.meta.elapsed_ms = elapsed_ms;
+            let tag: String = Sha256::digest(&said)[..TAG_BYTES].iter().map(|byte| format!("{byte:02x}")).collect();
+            let body = serde_json::to_vec(&answer).expect("answers hold no map whose keys are not text");
+            (format!("\"{tag}\""), body)
+        };
+        let (tag, body) = self.run(view, tagged).await?;
+        let mut tags = known.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+        let is_known = tags.any(|tags| {
+            tags.split(',').any(|known| known.trim() == "*" || known.trim().trim_start_matches("W/") == tag)
+        });
+        let mut response =
+            if is_known { StatusCode::NOT_MODIFIED.into_response() } else { body_response(JSON, body.into()) };
+        let headers = response.headers_mut();
+        headers.insert(header::ETAG, HeaderValue::try_from(tag).expect("hex digits between quotes"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+        Ok(response)
+    }
+
     /// Answers with what a view says, in another form.
     pub(crate) async fn render<T, F>(
         &self,
@@ -51,12 +86,31 @@ impl Api {
         T: 'static,
         F: AsyncFnOnce(&dyn Store, i64) -> Result<Answer<T>, QueryError> + Send + 'static,
     {
+        let body = self.run(view, move |answer| print(answer)).await?;
+        Ok(body_response(content_type, body.into()))
+    }
+
+    /// What is made of a view's answer.
+    async fn run<T, F, P>(
+        &self,
+        view: F,
+        print: impl FnOnce(&mut Answer<T>) -> P + Send + 'static,
+    ) -> Result<P, Problem>
+    where
+        T: 'static,
+        F: AsyncFnOnce(&dyn Store, i64) -> Result<Answer<T>, QueryError> + Send + 'static,
+        P: Send + 'static,
+    {
+        let mut question = self.shared.questions.ask(&current_route());
+        let _mark = tracing::trace_span!(target: "pitviper::self", "question");
         let queries = Arc::clone(&self.shared.queries);
         let Ok(Ok(turn)) = tokio::time::timeout(MAX_QUEUE_TIME, queries.acquire_owned()).await else {
+            question.end(Ended::Refused);
             return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "too many queries at once")
                 .detail(format!("{MAX_CONCURRENT_QUERIES} queries are running; try again"))
                 .retry_after(Duration::from_secs(1)));
         };
+        question.begin();
         let started = Instant::now();
         let store = Arc::clone(self.store());
         let runtime = tokio::runtime::Handle::current();
@@ -68,14 +122,20 @@ impl Api {
                 tokio::select! {
                     answer = view(&*store, now_us()) => Some(answer.map(|mut answer| {
                         answer.meta.elapsed_ms = started.elapsed().as_millis() as u64;
-                        print(&answer)
+                        print(&mut answer)
                     })),
                     _ = abandoned => None,
                 }
             })
         });
-        match tokio::time::timeout(MAX_QUERY_TIME, query).await {
-            Ok(Ok(Some(Ok(body)))) => Ok(body_response(content_type, body.into())),
+        let ended = tokio::time::timeout(MAX_QUERY_TIME, query).await;
+        question.end(match &ended {
+            Ok(Ok(Some(Ok(_)))) => Ended::Answered,
+            Ok(_) => Ended::Failed,
+            Err(_) => Ended::TimedOut,
+        });
+        match ended {
+            Ok(Ok(Some(Ok(printed)))) => Ok(printed),
             Ok(Ok(Some(Err(error)))) => Err(error.into()),
             // `None` only comes when this future, which would have got it, was dropped.
             Ok(Ok(None)) => Err(Problem::internal()),

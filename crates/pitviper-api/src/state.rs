@@ -9,10 +9,11 @@ use serde::Serialize;
 use tokio::sync::{Semaphore, watch};
 use utoipa::ToSchema;
 
-use crate::auth::Access;
+use crate::auth::{Access, Refusals};
 use crate::exposition::MetricsSource;
 use crate::layers::HttpMetrics;
 use crate::queries::MAX_CONCURRENT_QUERIES;
+use crate::questions::Questions;
 use crate::routes::first_span::MAX_WAITING;
 
 /// Where the server can be reached, as `http://127.0.0.1:4390`.
@@ -52,6 +53,8 @@ pub(crate) struct Shared {
     pub(crate) config: ApiConfig,
     pub(crate) started_us: i64,
     pub(crate) http: HttpMetrics,
+    pub(crate) questions: Questions,
+    pub(crate) refusals: Arc<Refusals>,
     pub(crate) queries: Arc<Semaphore>,
     pub(crate) waiting_streams: Arc<Semaphore>,
     /// What completion counted lately.
@@ -66,11 +69,19 @@ impl Api {
             config,
             started_us: now_us(),
             http: HttpMetrics::default(),
+            questions: Questions::default(),
+            refusals: Arc::default(),
             queries: Arc::new(Semaphore::new(MAX_CONCURRENT_QUERIES)),
             waiting_streams: Arc::new(Semaphore::new(MAX_WAITING)),
             facets: Arc::default(),
         };
         Self { shared: Arc::new(shared) }
+    }
+
+    /// Where ports that are not HTTP count who was not let in.
+    #[must_use]
+    pub fn refusals(&self) -> Arc<Refusals> {
+        Arc::clone(&self.shared.refusals)
     }
 
     pub(crate) fn store(&self) -> &Arc<dyn Store> {

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
-use pitviper_model::{DropReason, Outcome, RejectReason, ResourceSpans};
+use pitviper_model::{DropReason, DurationCounts, Durations, Outcome, RejectReason, ResourceSpans};
 use pitviper_store::schema::{SpansBuilder, WriteBatch};
 use pitviper_store::{Store, StoreError};
 use pitviper_wire::decode::Decoded;
@@ -41,6 +42,28 @@ pub enum IngestError {
     },
 }
 
+/// How long the stages of a request take.
+#[derive(Debug, Default)]
+struct IngestStages {
+    decode: Durations,
+    append: Durations,
+}
+
+/// What ingest is doing, for whoever runs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IngestFigures {
+    /// Requests that have no outcome yet.
+    pub requests_under_way: u64,
+    /// Bytes these hold, sent, decompressed and decoded.
+    pub bytes_under_way: u64,
+    /// Most bytes they may hold.
+    pub bytes_budget: u64,
+    /// How long it took to decompress and decode a request.
+    pub decode: DurationCounts,
+    /// How long it took until what a request held was durable.
+    pub append: DurationCounts,
+}
+
 /// How long a sender should wait when the store does not say, in milliseconds.
 pub(crate) const RETRY_AFTER_MS: u64 = 5_000;
 
@@ -52,6 +75,7 @@ pub struct Ingest {
     limits: Limits,
     budget: ByteBudget,
     panics: PanicLog,
+    stages: IngestStages,
 }
 
 impl std::fmt::Debug for Ingest {
@@ -81,6 +105,7 @@ impl Ingest {
             limits,
             budget: ByteBudget::new(limits.bytes_under_way),
             panics: PanicLog::default(),
+            stages: IngestStages::default(),
         })
     }
 
@@ -110,7 +135,10 @@ impl Ingest {
             return Ok(());
         }
         pending.await_store();
-        match self.store.append(write).await {
+        let began = Instant::now();
+        let appended = self.store.append(write).await;
+        self.stages.append.record_since(began);
+        match appended {
             Ok(_) => {
                 pending.settle(Outcome::Stored, spans);
                 Ok(())
@@ -138,6 +166,23 @@ impl Ingest {
 
     pub(crate) fn panics(&self) -> &PanicLog {
         &self.panics
+    }
+
+    /// How long decoding takes is counted here.
+    pub(crate) fn decode_durations(&self) -> &Durations {
+        &self.stages.decode
+    }
+
+    /// What requests under way hold, and how long the stages took.
+    #[must_use]
+    pub fn figures(&self) -> IngestFigures {
+        IngestFigures {
+            requests_under_way: self.requests.under_way(),
+            bytes_under_way: self.limits.bytes_under_way.saturating_sub(self.budget.free()) as u64,
+            bytes_budget: self.limits.bytes_under_way as u64,
+            decode: self.stages.decode.counts(),
+            append: self.stages.append.counts(),
+        }
     }
 
     /// Spans by transport and outcome since the start.

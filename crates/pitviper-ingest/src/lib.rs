@@ -25,6 +25,6 @@ mod panics;
 mod processors;
 pub mod receivers;
 
-pub use accept::{Accepted, Ingest, IngestError};
+pub use accept::{Accepted, Ingest, IngestError, IngestFigures};
 pub use accounting::{OutcomeCount, Protocol, RefusalReason, RequestCount, Transport};
 pub use limits::Limits;

@@ -39,6 +39,11 @@ impl ByteBudget {
         Self(Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS))))
     }
 
+    /// Bytes nobody holds.
+    pub(crate) fn free(&self) -> usize {
+        self.0.available_permits()
+    }
+
     /// An empty share, to grow with what a request turns out to need.
     pub(crate) fn share(&self) -> Share {
         Share { budget: Arc::clone(&self.0), held: None }

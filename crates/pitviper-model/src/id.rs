@@ -1,4 +1,4 @@
-//! Trace and span ids.
+//! Ids: of traces and spans, and those that follow from content.
 
 use std::fmt;
 use std::str::FromStr;
@@ -99,6 +99,26 @@ id!(
     /// The 64-bit id of a span, unique within its trace.
     SpanId,
     8
+);
+id!(
+    /// The 128-bit id of a stack, which follows from its frames.
+    StackId,
+    16
+);
+id!(
+    /// The 128-bit id of a frame, which follows from its content.
+    FrameId,
+    16
+);
+id!(
+    /// The 128-bit id of a metric's series, which follows from what identifies it.
+    SeriesId,
+    16
+);
+id!(
+    /// What exceptions of one group have in common, as 128 bits.
+    Fingerprint,
+    16
 );
 
 #[cfg(test)]

@@ -8,17 +8,35 @@
 //! - Times are nanoseconds since the Unix epoch, durations are nanoseconds.
 //! - Ids print as lower-case hex and are never all zero where [`TraceId::is_valid`] was checked.
 
+mod content_hash;
+mod durations;
+mod exception;
 mod histogram;
 mod id;
 pub mod json;
+mod library;
+mod log;
+mod metric;
+mod metric_merge;
 mod outcome;
+mod profile;
 mod resource;
 mod span;
 mod value;
 
+pub use content_hash::ContentHash;
+pub use durations::{DURATION_BOUNDS_NS, DurationCounts, Durations};
+pub use exception::ExceptionEvent;
 pub use histogram::ExpHistogram;
-pub use id::{ParseIdError, SpanId, TraceId};
+pub use id::{Fingerprint, FrameId, ParseIdError, SeriesId, SpanId, StackId, TraceId};
+pub use library::Library;
+pub use log::LogRecord;
+pub use metric::{
+    Exemplar, ExponentialBuckets, ExponentialHistogramPoint, HistogramPoint, Metric, MetricKind, MetricPoint, Number,
+    PointValue, Temporality,
+};
 pub use outcome::{DropReason, Outcome, RejectReason};
+pub use profile::{Frame, ProfileSample, Stack};
 pub use resource::{Resource, Scope};
 pub use span::{Event, Link, ResourceSpans, ScopeSpans, Span, SpanKind, Status, StatusCode};
 pub use value::{Attributes, Value};

@@ -61,6 +61,21 @@ impl TimeText {
     }
 }
 
+/// How long after its end a time range is taken for closed; late spans may still come.
+const CLOSED_AFTER_US: i64 = MINUTE_US;
+
+/// Whether a range is given in absolute times and ended at least a minute ago, so that the same question
+/// most likely has the same answer again.
+#[must_use]
+pub fn is_closed(from: Option<&TimeText>, to: Option<&TimeText>, now_us: i64) -> bool {
+    let absolute = |time: Option<&TimeText>| {
+        let time = time?;
+        let is_relative = matches!(time, TimeText::Text(text) if text.trim().starts_with("now"));
+        time.resolve(now_us).ok().filter(|_| !is_relative)
+    };
+    absolute(from).is_some() && absolute(to).is_some_and(|end| end <= now_us.saturating_sub(CLOSED_AFTER_US))
+}
+
 /// Reads a time.
 ///
 /// # Errors
@@ -248,6 +263,17 @@ mod tests {
         check("now-7d", NOW - 7 * 86_400_000_000);
         check("now-2w", NOW - 14 * 86_400_000_000);
         check("now+30s", NOW + 30_000_000);
+    }
+
+    #[test]
+    fn a_range_is_closed_a_minute_after_its_end() {
+        let text = |text: &str| Some(TimeText::Text(text.to_owned()));
+        let closed = |from: &str, to: &str| is_closed(text(from).as_ref(), text(to).as_ref(), NOW);
+        assert!(closed("2026-11-20", "2026-11-21"));
+        assert!(!closed("now-2h", "2026-11-21") && !closed("2026-11-20", "now-1h"));
+        assert!(!closed("2026-11-20", &(NOW - 59_000_000).to_string()));
+        assert!(closed("2026-11-20", &(NOW - 60_000_000).to_string()));
+        assert!(!is_closed(None, text("2026-11-21").as_ref(), NOW) && !closed("2026-11-20", "nonsense"));
     }
 
     #[test]

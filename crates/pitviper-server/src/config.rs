@@ -7,11 +7,13 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pitviper_api::auth::Token;
-use pitviper_store::embedded::Retention;
+use pitviper_store::embedded::{EmbeddedConfig, Retention, Thinning};
+
+use crate::commands::{self, backup::Backup, doctor::Doctor, export::Export, import::Import};
 
 /// The variable that may hold the token itself. There is no flag for it: other users of the machine
 /// can read command lines.
-const TOKEN_VARIABLE: &str = "PITVIPER_SERVER_TOKEN";
+pub(crate) const TOKEN_VARIABLE: &str = "PITVIPER_SERVER_TOKEN";
 
 /// Receives, keeps and explains traces of Python services.
 #[derive(Debug, Parser)]
@@ -30,6 +32,20 @@ pub(crate) enum Command {
     /// http://127.0.0.1:4390. SIGTERM and Ctrl-C finish what is under way and end it.
     #[command(after_help = AFTER_HELP)]
     Serve(Box<Serve>),
+    /// Check a data directory, say what is wrong with it, and mend what can be mended.
+    ///
+    /// Works without a server; while one has the directory it only looks. Ends with 0 when all is well or
+    /// was mended, 1 when something is not as it should be, 2 when data is damaged.
+    Doctor(Doctor),
+    /// Copy a data directory, also while a server uses it.
+    ///
+    /// The copy holds every write that was acknowledged before, and `serve --data-dir` opens it. On the
+    /// same disk it shares the segments with the original.
+    Backup(Backup),
+    /// Write stored spans to a file: OTLP/JSON, OTLP protobuf or Parquet.
+    Export(Export),
+    /// Take spans from files, into a server or a data directory.
+    Import(Import),
     /// Print the OpenAPI document of the HTTP API.
     Openapi,
 }
@@ -70,13 +86,43 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "AGE", env = "PITVIPER_SERVER_KEEP_SPANS", default_value = "30d", value_parser = age)]
     pub(crate) keep_spans: Duration,
 
-    /// How long span metrics are kept, from which rates and percentiles come
+    /// How long log records are kept
+    #[arg(long, value_name = "AGE", env = "PITVIPER_SERVER_KEEP_LOGS", default_value = "30d", value_parser = age)]
+    pub(crate) keep_logs: Duration,
+
+    /// How long samples of profiles are kept
+    #[arg(long, value_name = "AGE", env = "PITVIPER_SERVER_KEEP_PROFILES", default_value = "14d", value_parser = age)]
+    pub(crate) keep_profiles: Duration,
+
+    /// How long all spans are kept: days (3d), hours or `forever`. Of days that ended longer ago, failed, slow and
+    /// rare traces stay, those whose attribute `sampling.keep` is true, and --keep-share of the rest
+    #[arg(long, value_name = "AGE", env = "PITVIPER_SERVER_KEEP_ALL_SPANS", default_value = "3d", value_parser = age)]
+    pub(crate) keep_all_spans: Duration,
+
+    /// Share of the other traces that stays after --keep-all-spans, such as 10%
+    #[arg(long, value_name = "SHARE", env = "PITVIPER_SERVER_KEEP_SHARE", default_value = "10%", value_parser = share)]
+    pub(crate) keep_share: f64,
+
+    /// How long metrics are kept, also those from which rates and percentiles come
     #[arg(long, value_name = "AGE", env = "PITVIPER_SERVER_KEEP_METRICS", default_value = "400d", value_parser = age)]
     pub(crate) keep_metrics: Duration,
 
-    /// Most room the stored data may take, such as 50GB or 200GiB; beyond it the oldest spans go
+    /// Most room the stored data may take, such as 50GB or 200GiB; beyond it the oldest spans, logs and samples go
     #[arg(long, value_name = "SIZE", env = "PITVIPER_SERVER_MAX_DISK", value_parser = size)]
     pub(crate) max_disk: Option<u64>,
+
+    /// Free room on the disk that is left for the server's own work; with less, spans are refused
+    #[arg(long, value_name = "SIZE", env = "PITVIPER_SERVER_DISK_RESERVE", default_value = "256MiB", value_parser = size)]
+    pub(crate) disk_reserve: u64,
+
+    /// Keep traces of the server itself, as the service pitviper-server
+    #[arg(long, env = "PITVIPER_SERVER_SELF_TRACE", value_parser = clap::builder::FalseyValueParser::new())]
+    pub(crate) self_trace: bool,
+
+    /// How old the newest data becomes in memory before it moves to files, in milliseconds. For tests: it is
+    /// safe in the log all the while
+    #[arg(long, value_name = "MS", hide = true, default_value_t = EmbeddedConfig::DEFAULT_FLUSH_AFTER_MS)]
+    pub(crate) flush_after_ms: u64,
 
     /// Write the real addresses as JSON to this file once all of them are listened on
     #[arg(long, value_name = "FILE", env = "PITVIPER_SERVER_READY_FILE")]
@@ -107,19 +153,24 @@ impl Serve {
 
     /// The data directory; where the user keeps data when none was named.
     pub(crate) fn data_dir(&self) -> anyhow::Result<PathBuf> {
-        if let Some(dir) = &self.data_dir {
-            return Ok(dir.clone());
-        }
-        let absolute = |variable: &str| std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
-        absolute("XDG_DATA_HOME")
-            .or_else(|| absolute("HOME").map(|home| home.join(".local/share")))
-            .map(|base| base.join("pitviper"))
-            .context("no place for the data: neither HOME nor XDG_DATA_HOME is set; say --data-dir DIR")
+        commands::data_dir(self.data_dir.as_ref())
     }
 
     /// How long data is kept.
     pub(crate) fn retention(&self) -> Retention {
-        Retention { spans: self.keep_spans, span_metrics: self.keep_metrics, max_bytes: self.max_disk }
+        Retention {
+            spans: self.keep_spans,
+            span_metrics: self.keep_metrics,
+            metrics: self.keep_metrics,
+            logs: self.keep_logs,
+            profiles: self.keep_profiles,
+            max_bytes: self.max_disk,
+        }
+    }
+
+    /// What stays of spans that are some days old.
+    pub(crate) fn thinning(&self) -> Thinning {
+        Thinning { after: self.keep_all_spans, share: self.keep_share, ..Thinning::default() }
     }
 
     /// The token, from the file or the environment.
@@ -168,6 +219,13 @@ fn age(text: &str) -> Result<Duration, String> {
     number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(complaint)
 }
 
+/// Reads a share such as `10%`, 0 to 1.
+fn share(text: &str) -> Result<f64, String> {
+    let complaint = || "a share is a percentage from 0% to 100%, such as 10%".to_owned();
+    let percent: f64 = text.strip_suffix('%').and_then(|number| number.trim().parse().ok()).ok_or_else(complaint)?;
+    if (0.0..=100.0).contains(&percent) { Ok(percent / 100.0) } else { Err(complaint()) }
+}
+
 /// Reads a size such as `50GB` or `200GiB`, in bytes.
 fn size(text: &str) -> Result<u64, String> {
     const UNITS: [(&str, u64); 6] = [
@@ -194,6 +252,14 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn reads_shares() {
+        assert_eq!((share("10%"), share("0.5 %"), share("100%")), (Ok(0.1), Ok(0.005), Ok(1.0)));
+        for wrong in ["", "10", "%", "-1%", "101%", "NaN%"] {
+            assert!(share(wrong).unwrap_err().contains("percentage"), "{wrong}");
+        }
     }
 
     #[test]

@@ -6,9 +6,9 @@ use pitviper_api::{Exposition, MetricsSource};
 use pitviper_ingest::Ingest;
 
 /// The figures of the receivers.
-pub(crate) struct IngestFigures(pub(crate) Arc<Ingest>);
+pub(crate) struct Figures(pub(crate) Arc<Ingest>);
 
-impl MetricsSource for IngestFigures {
+impl MetricsSource for Figures {
     fn collect(&self, out: &mut Exposition) {
         let outcomes = self.0.outcomes();
         let spans: Vec<_> = outcomes
@@ -30,6 +30,19 @@ impl MetricsSource for IngestFigures {
             .collect();
         let help = "Export requests accepted, or refused for a reason; each has one outcome";
         write(out, "pitviper_ingest_requests_total", help, &requests);
+        let figures = self.0.figures();
+        let gauges: [(&str, &str, u64); 3] = [
+            ("pitviper_ingest_requests_under_way", "Export requests being handled", figures.requests_under_way),
+            ("pitviper_ingest_bytes_under_way", "Memory these requests hold, in bytes", figures.bytes_under_way),
+            ("pitviper_ingest_budget_bytes", "Most memory they may hold, in bytes", figures.bytes_budget),
+        ];
+        for (name, help, value) in gauges {
+            out.gauge(name, help, &[(&[], value as f64)]);
+        }
+        let help = "Time to decompress and decode a request";
+        out.durations("pitviper_ingest_decode_seconds", help, &[(&[], figures.decode)]);
+        let help = "Time until what a request held was durable";
+        out.durations("pitviper_ingest_append_seconds", help, &[(&[], figures.append)]);
     }
 }
 

@@ -2,13 +2,16 @@
 //!
 //! The only room that knows all rooms: it reads the configuration ([`config`]), opens the store,
 //! puts receivers and API on their ports ([`listen`]), and takes everything down in order
-//! ([`serve`]).
+//! ([`serve`]). [`commands`] does what needs no server.
 
+mod commands;
 mod config;
 mod figures;
 mod listen;
 mod logging;
+mod panics;
 mod ready;
+mod self_trace;
 mod serve;
 
 use std::process::ExitCode;
@@ -20,19 +23,25 @@ use crate::config::{Cli, Command};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-#[expect(clippy::print_stderr, reason = "a command-line tool says on stderr why it ends")]
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Serve(config) => serve::run(config),
+        Command::Doctor(doctor) => return commands::doctor::run(&doctor),
+        Command::Backup(backup) => commands::backup::run(&backup),
+        Command::Export(export) => commands::export::run(&export),
+        Command::Import(import) => commands::import::run(&import),
         Command::Openapi => print_openapi(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("pitviper-server: {error:#}");
-            ExitCode::FAILURE
-        }
+        Err(error) => complain(&error, 1),
     }
+}
+
+#[expect(clippy::print_stderr, reason = "a command-line tool says on stderr why it ends")]
+fn complain(error: &anyhow::Error, code: u8) -> ExitCode {
+    eprintln!("pitviper-server: {error:#}");
+    ExitCode::from(code)
 }
 
 fn print_openapi() -> anyhow::Result<()> {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use http::HeaderMap;
-use pitviper_api::auth::Access;
-use pitviper_api::{Api, ApiConfig, Endpoints};
+use pitviper_api::auth::{Access, Refusals};
+use pitviper_api::{Api, ApiConfig, Endpoints, MetricsSource};
 use pitviper_ingest::Ingest;
 use pitviper_ingest::receivers::otlp;
 use pitviper_store::Store;
@@ -20,9 +20,10 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::service::interceptor::InterceptedService;
 
 use crate::config::Serve;
-use crate::figures::IngestFigures;
+use crate::figures::Figures;
 use crate::ready::{self, Ready};
-use crate::{listen, logging};
+use crate::self_trace::{self, SelfTraceQueue};
+use crate::{listen, logging, panics};
 
 /// How long requests under way may take to finish once the server was told to stop.
 const DRAIN_TIME: Duration = Duration::from_secs(10);
@@ -32,13 +33,15 @@ const ROLL_UP: RollUp =
 
 /// Runs the server until it is told to stop.
 pub(crate) fn run(config: Box<Serve>) -> anyhow::Result<()> {
-    logging::start(config.log_format, &config.log_level)?;
+    let (layer, queue) = config.self_trace.then(self_trace::channel).unzip();
+    logging::start(config.log_format, &config.log_level, layer)?;
+    panics::install();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime cannot start")?;
-    runtime.block_on(serve(&config))
+    runtime.block_on(serve(&config, queue))
 }
 
-async fn serve(config: &Serve) -> anyhow::Result<()> {
+async fn serve(config: &Serve, self_trace: Option<SelfTraceQueue>) -> anyhow::Result<()> {
     let addresses = config.addresses();
     let access = Access::for_addresses(&addresses.map(|(_, address)| address), config.token()?)?;
     if let Some(path) = &config.ready_file {
@@ -51,7 +54,14 @@ async fn serve(config: &Serve) -> anyhow::Result<()> {
     let data_dir = config.data_dir()?;
     // Listened for from here on, so that a signal during a long recovery is not missed.
     let mut signals = Signals::new()?;
-    let settings = EmbeddedConfig { retention: config.retention(), roll_up: ROLL_UP, ..EmbeddedConfig::new(&data_dir) };
+    let settings = EmbeddedConfig {
+        retention: config.retention(),
+        roll_up: ROLL_UP,
+        disk_reserve_bytes: config.disk_reserve,
+        flush_after_ms: config.flush_after_ms,
+        thinning: config.thinning(),
+        ..EmbeddedConfig::new(&data_dir)
+    };
     let opening = EmbeddedStore::open(settings);
     let store: Arc<dyn Store> = tokio::select! {
         store = opening => store.with_context(|| format!("--data-dir {}", data_dir.display()))?,
@@ -71,7 +81,7 @@ async fn serve(config: &Serve) -> anyhow::Result<()> {
         pid: std::process::id(),
     };
     let (stop, stopping) = watch::channel(false);
-    let mut ports = open_ports(&store, access, [http, otlp_http, otlp_grpc], &stopping);
+    let mut ports = open_ports(&store, access, [http, otlp_http, otlp_grpc], &stopping, self_trace);
     if let Some(path) = &config.ready_file {
         ready::write(path, &ready)?;
     }
@@ -107,14 +117,17 @@ fn open_ports(
     access: Access,
     [http, otlp_http, otlp_grpc]: [(TcpListener, SocketAddr); 3],
     stopping: &watch::Receiver<bool>,
+    self_trace: Option<SelfTraceQueue>,
 ) -> JoinSet<()> {
     let ingest = Ingest::new(Arc::clone(store));
+    let mut metrics: Vec<Arc<dyn MetricsSource>> = vec![Arc::new(Figures(Arc::clone(&ingest)))];
+    metrics.extend(self_trace.as_ref().map(|queue| Arc::clone(&queue.figures) as Arc<dyn MetricsSource>));
     let api = Api::new(ApiConfig {
         store: Arc::clone(store),
         version: env!("CARGO_PKG_VERSION"),
         endpoints: Endpoints { http: url(http.1), otlp_http: url(otlp_http.1), otlp_grpc: url(otlp_grpc.1) },
         access: access.clone(),
-        metrics: vec![Arc::new(IngestFigures(Arc::clone(&ingest)))],
+        metrics,
         stopping: stopping.clone(),
     });
     let receivers = otlp::router(Arc::clone(&ingest));
@@ -124,16 +137,26 @@ fn open_ports(
     let mut ports = JoinSet::new();
     ports.spawn(listen::serve_http(http.0, app, stopping.clone()));
     ports.spawn(listen::serve_http(otlp_http.0, receiver, stopping.clone()));
-    ports.spawn(serve_grpc(otlp_grpc.0, ingest, access, stopping.clone()));
+    if let Some(queue) = self_trace {
+        ports.spawn(self_trace::store(queue, Arc::clone(&ingest), stopping.clone()));
+    }
+    ports.spawn(serve_grpc(otlp_grpc.0, ingest, access, api.refusals(), stopping.clone()));
     ports
 }
 
-async fn serve_grpc(listener: TcpListener, ingest: Arc<Ingest>, access: Access, mut stopping: watch::Receiver<bool>) {
+async fn serve_grpc(
+    listener: TcpListener,
+    ingest: Arc<Ingest>,
+    access: Access,
+    refusals: Arc<Refusals>,
+    mut stopping: watch::Receiver<bool>,
+) {
     let admit = move |request: tonic::Request<()>| {
         let headers: HeaderMap = request.metadata().clone().into_headers();
         if access.admits_bearer(&headers) {
             Ok(request)
         } else {
+            refusals.count_grpc();
             Err(tonic::Status::unauthenticated("send the metadata `authorization: Bearer` with the server's token"))
         }
     };

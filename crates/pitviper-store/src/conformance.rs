@@ -12,10 +12,12 @@ mod cases;
 mod compare;
 mod fixture;
 mod keys;
+mod metric_edges;
 mod naive;
 mod surveys;
+mod tables;
 
-pub use cases::verify;
+pub use cases::{verify, verify_spans};
 pub use compare::{Question, compare};
 pub use fixture::{Layout, fill};
 pub use naive::{Naive, holds};

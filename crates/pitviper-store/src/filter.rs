@@ -3,6 +3,7 @@
 
 use std::hash::{Hash, Hasher};
 use std::ops::Range;
+use std::sync::Arc;
 
 use pitviper_model::{SpanId, SpanKind, StatusCode, TraceId};
 use regex::{Regex, RegexBuilder};
@@ -41,9 +42,33 @@ pub enum Filter {
     IsRoot,
     /// The span is where work enters a service.
     IsEntry,
+    /// The span took at least as long as the limit for its service and name; spans without a limit do not
+    /// match.
+    SlowerThan(DurationLimits),
     /// This text, in any case, stands in the name, the service, the status message or the value of
     /// an attribute.
     FullText(String),
+}
+
+/// Durations in nanoseconds by service and name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct DurationLimits(Arc<[(String, String, i64)]>);
+
+impl DurationLimits {
+    /// Limits by service and name; of several for the same the least counts.
+    pub fn new(limits: impl IntoIterator<Item = (String, String, i64)>) -> Self {
+        let mut limits: Vec<_> = limits.into_iter().collect();
+        limits.sort_unstable();
+        limits.dedup_by(|right, left| (&left.0, &left.1) == (&right.0, &right.1));
+        Self(limits.into())
+    }
+
+    /// The limit for a service and name.
+    #[must_use]
+    pub fn get(&self, service: &str, name: &str) -> Option<i64> {
+        let place = self.0.binary_search_by(|limit| (limit.0.as_str(), limit.1.as_str()).cmp(&(service, name)));
+        place.ok().map(|place| self.0[place].2)
+    }
 }
 
 /// A field that holds text. The text of a number is its decimal form.

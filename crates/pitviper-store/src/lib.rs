@@ -15,9 +15,18 @@ pub mod embedded;
 pub mod filter;
 pub mod questions;
 pub mod schema;
+mod span_file;
+mod stages;
 mod store;
 
+pub use questions::{
+    ExceptionGroup, ExceptionGroups, ExceptionGroupsQuery, ExceptionsQuery, LibrariesAnswer, LibrariesQuery, LogsQuery,
+    MetricPointsAnswer, MetricPointsQuery, MetricSeries, MetricSeriesAnswer, MetricSeriesQuery, MetricStep, Page,
+    ProfileAnswer, ProfileDimension, ProfileQuery, ProfileRow, RowCursor, StepValue, StoredException, StoredLog,
+};
+pub use span_file::{SpanFileReader, SpanFileWriter};
+pub use stages::StageStats;
 pub use store::{
-    Ack, Cursor, Dimension, MetricRow, MetricsQuery, Order, Red, ResourceSeen, Search, SpanScope, Store, StoreError,
-    StoreStats, StoredSpan, TimeRange, Trace, TraceHit, TraceSpan,
+    Ack, Cursor, Dimension, KeptStats, MetricRow, MetricsQuery, Order, Red, ResourceSeen, Search, SpanScope, Store,
+    StoreError, StoreStats, StoredSpan, TableStats, ThinStats, TimeRange, Trace, TraceHit, TraceSpan,
 };

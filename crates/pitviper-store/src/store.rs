@@ -6,14 +6,22 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use pitviper_model::{ExpHistogram, Resource, Scope, Span, SpanId, SpanKind, StatusCode, TraceId};
+use pitviper_model::{
+    ExpHistogram, Frame, FrameId, Resource, Scope, Span, SpanId, SpanKind, StackId, StatusCode, TraceId,
+};
 
 use crate::filter::Filter;
 use crate::questions::aggregate::{Aggregate, Aggregated};
 use crate::questions::keys::{Keys, Matched};
 use crate::questions::kin::{Families, Family};
 use crate::questions::survey::{Survey, Surveyed};
+use crate::questions::{
+    ExceptionGroups, ExceptionGroupsQuery, ExceptionsQuery, LibrariesAnswer, LibrariesQuery, LogsQuery,
+    MetricPointsAnswer, MetricPointsQuery, MetricSeriesAnswer, MetricSeriesQuery, Page, ProfileAnswer, ProfileQuery,
+    StoredException, StoredLog,
+};
 use crate::schema::WriteBatch;
+use crate::stages::StageStats;
 
 /// Half-open range of span start times, in nanoseconds since the Unix epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -329,10 +337,61 @@ pub struct StoreStats {
     pub merged_rows: u64,
     /// Merges and removals that failed since start and will be tried again.
     pub upkeep_failures: u64,
-    /// Spans let go since start because of their age.
+    /// Spans let go because of their age, ever: restarts do not forget them. A span that was sent
+    /// twice was stored twice, and is counted so.
     pub spans_expired_by_age: u64,
-    /// Spans let go since start because all data together grew too large.
+    /// Spans let go because all data together grew too large, ever.
     pub spans_expired_by_size: u64,
+    /// What the queues and stages are doing.
+    pub stages: StageStats,
+    /// What became of spans that are some days old.
+    pub thinning: ThinStats,
+    /// Each table by itself.
+    pub tables: Vec<TableStats>,
+}
+
+/// What thinning left of spans that are some days old. Counts are since start.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ThinStats {
+    /// Start of the latest span of the segments that were thinned: traces up to then are a sample. `None`
+    /// when nothing is thinned.
+    pub sampled_through_ns: Option<i64>,
+    /// Spans let go.
+    pub spans_thinned: u64,
+    /// Times a day was left whole because deciding on it would have taken too much memory.
+    pub left_whole: u64,
+    /// What was kept, by reason; a trace has one, the most telling.
+    pub kept: [KeptStats; 6],
+}
+
+/// What thinning kept for one reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct KeptStats {
+    /// `error`, `rule`, `slow`, `rare`, `crossing` (it has spans outside of what was thinned) or `share`.
+    pub reason: &'static str,
+    /// Spans of such traces.
+    pub spans: u64,
+    /// Such traces.
+    pub traces: u64,
+}
+
+/// Figures of one table.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TableStats {
+    /// The table's name.
+    pub name: &'static str,
+    /// Rows that queries can see.
+    pub rows: u64,
+    /// Rows in the hot tier.
+    pub hot_rows: u64,
+    /// Segment files.
+    pub segments: u64,
+    /// Bytes of the segment files and their indexes.
+    pub segment_bytes: u64,
+    /// Rows let go since start because of their age, or because nothing pointed to them any more.
+    pub expired_by_age: u64,
+    /// Rows let go since start because all data together grew too large.
+    pub expired_by_size: u64,
 }
 
 /// Holds telemetry and answers questions about it.
@@ -393,6 +452,34 @@ pub trait Store: Send + Sync + 'static {
 
     /// Processes that sent spans in the range.
     async fn resources(&self, range: TimeRange) -> Result<Vec<ResourceSeen>, StoreError>;
+
+    /// Log records that match, the newest first, each once.
+    async fn logs(&self, query: &LogsQuery) -> Result<Page<StoredLog>, StoreError>;
+
+    /// The series of metrics.
+    async fn metric_series(&self, query: &MetricSeriesQuery) -> Result<MetricSeriesAnswer, StoreError>;
+
+    /// Points of series by step.
+    async fn metric_points(&self, query: &MetricPointsQuery) -> Result<MetricPointsAnswer, StoreError>;
+
+    /// Samples of profiles, added up by stack. A write that a sender repeats counts twice.
+    async fn profile(&self, query: &ProfileQuery) -> Result<ProfileAnswer, StoreError>;
+
+    /// The frames of these stacks, the innermost first; those that were not seen on the days of the
+    /// range may be missing.
+    async fn stacks(&self, range: TimeRange, ids: &[StackId]) -> Result<Vec<(StackId, Vec<FrameId>)>, StoreError>;
+
+    /// These frames; those that were not seen on the days of the range may be missing.
+    async fn frames(&self, range: TimeRange, ids: &[FrameId]) -> Result<Vec<(FrameId, Frame)>, StoreError>;
+
+    /// Exceptions by fingerprint.
+    async fn exception_groups(&self, query: &ExceptionGroupsQuery) -> Result<ExceptionGroups, StoreError>;
+
+    /// Occurrences of exceptions, the newest first, each once.
+    async fn exceptions(&self, query: &ExceptionsQuery) -> Result<Page<StoredException>, StoreError>;
+
+    /// Which packages services run with.
+    async fn libraries(&self, query: &LibrariesQuery) -> Result<LibrariesAnswer, StoreError>;
 
     /// Moves everything acknowledged so far into segments.
     async fn flush(&self) -> Result<(), StoreError>;

@@ -2,7 +2,7 @@
 //!
 //! [`encode`] writes protobuf bytes straight from calls, with no message objects in between; it is
 //! all the agent needs. [`decode`] (feature `decode`) turns what anybody sends, protobuf or JSON,
-//! into the model, within bounds.
+//! into the model, within bounds, and [`export`] (the same feature) turns the model back into requests.
 //!
 //! Invariants:
 //! - Without the feature `decode` there is no dependency but the model.
@@ -11,3 +11,5 @@
 #[cfg(feature = "decode")]
 pub mod decode;
 pub mod encode;
+#[cfg(feature = "decode")]
+pub mod export;

@@ -133,6 +133,8 @@ export interface SpanDetails {
 export interface ServerMeta {
   version: string;
   spans_stored: number;
+  /** Up to when traces are a sample, by their start; null when all are there. */
+  sampled_through_us?: number | null;
   first_span: boolean;
   endpoints: { otlp_http: string; otlp_grpc: string; http: string };
 }

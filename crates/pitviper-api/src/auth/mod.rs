@@ -7,6 +7,7 @@
 
 mod host;
 mod login;
+mod refusals;
 mod token;
 
 use std::net::SocketAddr;
@@ -16,6 +17,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
+pub use refusals::Refusals;
 pub use token::{Token, TokenError};
 
 pub(crate) use login::{LOGIN_PATH, LOGOUT_PATH, log_in, log_out, login_page};
@@ -77,10 +79,12 @@ pub(crate) async fn guard(State(api): State<Api>, request: Request, next: Next) 
         Access::Loopback => refuse_foreign_host(&request),
         Access::Token(token) => refuse_stranger(token, &request),
     };
-    match refusal {
-        None => next.run(request).await,
-        Some(refusal) => refusal,
+    let Some(refusal) = refusal else { return next.run(request).await };
+    match &api.shared.config.access {
+        Access::Loopback => api.shared.refusals.count_host(),
+        Access::Token(_) => api.shared.refusals.count_token(),
     }
+    refusal
 }
 
 fn refuse_foreign_host(request: &Request) -> Option<Response> {

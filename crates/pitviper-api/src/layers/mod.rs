@@ -13,6 +13,7 @@ use futures::FutureExt;
 use http::{HeaderName, HeaderValue};
 
 pub use metrics::HttpMetrics;
+use tracing::Instrument as _;
 
 use crate::problem::Problem;
 use crate::request_id;
@@ -26,7 +27,17 @@ pub async fn frame(State(api): State<Api>, request: Request, next: Next) -> Resp
     let id = request_id::of(request.headers());
     let method = request.method().clone();
     let in_flight = api.shared.http.begin();
-    let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
+    let mark = tracing::trace_span!(
+        target: "pitviper::self",
+        "request",
+        otel.name = tracing::field::Empty,
+        otel.kind = "server",
+        http.request.method = method.as_str(),
+        http.route = tracing::field::Empty,
+        http.response.status_code = tracing::field::Empty,
+        error.type = tracing::field::Empty,
+    );
+    let answer = AssertUnwindSafe(next.run(request).instrument(mark.clone())).catch_unwind();
     let mut response = request_id::scope(id.clone(), async {
         answer.await.unwrap_or_else(|_| {
             // The panic hook has printed the place and the reason.
@@ -39,6 +50,13 @@ pub async fn frame(State(api): State<Api>, request: Request, next: Next) -> Resp
     let took = started.elapsed();
     let route = response.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
     api.shared.http.count(&method, &route, response.status(), took);
+    if !mark.is_disabled() {
+        mark.record("otel.name", format!("{method} {route}")).record("http.route", route.as_str());
+        mark.record("http.response.status_code", response.status().as_u16());
+        if response.status().is_server_error() {
+            mark.record("error.type", response.status().as_str());
+        }
+    }
     tracing::debug!(request_id = id, %method, route, status = response.status().as_u16(), took_ms = took.as_millis() as u64, "answered");
 
     let headers = response.headers_mut();
@@ -49,10 +67,20 @@ pub async fn frame(State(api): State<Api>, request: Request, next: Next) -> Resp
     response
 }
 
-/// Leaves the matched route with the answer, where [`frame`] finds it.
+tokio::task_local! {
+    static ROUTE: String;
+}
+
+/// The route of the request being answered; `other` outside of one.
+pub(crate) fn current_route() -> String {
+    ROUTE.try_with(Clone::clone).unwrap_or_else(|_| "other".to_owned())
+}
+
+/// Leaves the matched route with the answer, where [`frame`] finds it, and where questions find it.
 pub(crate) async fn remember_route(request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let mut response = next.run(request).await;
+    let name = route.as_ref().map_or("other", MatchedPath::as_str).to_owned();
+    let mut response = ROUTE.scope(name, next.run(request)).await;
     if let Some(route) = route {
         response.extensions_mut().insert(route);
     }

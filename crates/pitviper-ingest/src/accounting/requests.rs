@@ -125,12 +125,19 @@ struct ProtocolCounts {
 #[derive(Debug, Default)]
 pub(crate) struct RequestCounts {
     protocols: [ProtocolCounts; Protocol::ALL.len()],
+    under_way: AtomicU64,
 }
 
 impl RequestCounts {
     /// A request has come in. It leaves exactly one outcome.
     pub(crate) fn open(self: &Arc<Self>, protocol: Protocol) -> OpenRequest {
+        self.under_way.fetch_add(1, Ordering::Relaxed);
         OpenRequest { counts: Arc::clone(self), protocol, outcome: Err(RefusalReason::Incomplete) }
+    }
+
+    /// Requests that have no outcome yet.
+    pub(crate) fn under_way(&self) -> u64 {
+        self.under_way.load(Ordering::Relaxed)
     }
 
     pub(crate) fn requests(&self) -> Vec<RequestCount> {
@@ -172,6 +179,7 @@ impl OpenRequest {
 
 impl Drop for OpenRequest {
     fn drop(&mut self) {
+        self.counts.under_way.fetch_sub(1, Ordering::Relaxed);
         let counts = &self.counts.protocols[index_of(&Protocol::ALL, &self.protocol)];
         let counter = match self.outcome {
             Ok(()) => &counts.accepted,

@@ -15,11 +15,16 @@ pub enum Transport {
     OtlpHttpJson,
     /// OTLP over gRPC.
     OtlpGrpc,
+    /// A file that is imported.
+    File,
+    /// The server's own traces.
+    SelfTrace,
 }
 
 impl Transport {
     /// All transports.
-    pub const ALL: [Self; 3] = [Self::OtlpHttpProtobuf, Self::OtlpHttpJson, Self::OtlpGrpc];
+    pub const ALL: [Self; 5] =
+        [Self::OtlpHttpProtobuf, Self::OtlpHttpJson, Self::OtlpGrpc, Self::File, Self::SelfTrace];
 
     /// The transport's name in metrics.
     #[must_use]
@@ -28,6 +33,8 @@ impl Transport {
             Self::OtlpHttpProtobuf => "otlp_http_protobuf",
             Self::OtlpHttpJson => "otlp_http_json",
             Self::OtlpGrpc => "otlp_grpc",
+            Self::File => "file",
+            Self::SelfTrace => "self_trace",
         }
     }
 }

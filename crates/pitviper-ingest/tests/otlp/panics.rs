@@ -4,15 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pitviper_ingest::Limits;
-use pitviper_model::{SpanId, TraceId};
+use pitviper_model::{Frame, FrameId, SpanId, StackId, TraceId};
 use pitviper_store::questions::aggregate::{Aggregate, Aggregated};
 use pitviper_store::questions::keys::{Keys, Matched};
 use pitviper_store::questions::kin::{Families, Family};
 use pitviper_store::questions::survey::{Survey, Surveyed};
 use pitviper_store::schema::WriteBatch;
 use pitviper_store::{
-    Ack, MetricRow, MetricsQuery, ResourceSeen, Search, Store, StoreError, StoreStats, StoredSpan, TimeRange, Trace,
-    TraceHit,
+    Ack, ExceptionGroups, ExceptionGroupsQuery, ExceptionsQuery, LibrariesAnswer, LibrariesQuery, LogsQuery,
+    MetricPointsAnswer, MetricPointsQuery, MetricRow, MetricSeriesAnswer, MetricSeriesQuery, MetricsQuery, Page,
+    ProfileAnswer, ProfileQuery, ResourceSeen, Search, Store, StoreError, StoreStats, StoredException, StoredLog,
+    StoredSpan, TimeRange, Trace, TraceHit,
 };
 use tonic_types::StatusExt as _;
 
@@ -84,6 +86,42 @@ impl Store for Defective {
 
     async fn resources(&self, range: TimeRange) -> Result<Vec<ResourceSeen>, StoreError> {
         self.store.resources(range).await
+    }
+
+    async fn logs(&self, query: &LogsQuery) -> Result<Page<StoredLog>, StoreError> {
+        self.store.logs(query).await
+    }
+
+    async fn metric_series(&self, query: &MetricSeriesQuery) -> Result<MetricSeriesAnswer, StoreError> {
+        self.store.metric_series(query).await
+    }
+
+    async fn metric_points(&self, query: &MetricPointsQuery) -> Result<MetricPointsAnswer, StoreError> {
+        self.store.metric_points(query).await
+    }
+
+    async fn profile(&self, query: &ProfileQuery) -> Result<ProfileAnswer, StoreError> {
+        self.store.profile(query).await
+    }
+
+    async fn stacks(&self, range: TimeRange, ids: &[StackId]) -> Result<Vec<(StackId, Vec<FrameId>)>, StoreError> {
+        self.store.stacks(range, ids).await
+    }
+
+    async fn frames(&self, range: TimeRange, ids: &[FrameId]) -> Result<Vec<(FrameId, Frame)>, StoreError> {
+        self.store.frames(range, ids).await
+    }
+
+    async fn exception_groups(&self, query: &ExceptionGroupsQuery) -> Result<ExceptionGroups, StoreError> {
+        self.store.exception_groups(query).await
+    }
+
+    async fn exceptions(&self, query: &ExceptionsQuery) -> Result<Page<StoredException>, StoreError> {
+        self.store.exceptions(query).await
+    }
+
+    async fn libraries(&self, query: &LibrariesQuery) -> Result<LibrariesAnswer, StoreError> {
+        self.store.libraries(query).await
     }
 
     async fn compact(&self) -> Result<(), StoreError> {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use pitviper_model::{SpanId, SpanKind, StatusCode, TraceId};
-use pitviper_store::filter::Pattern;
+use pitviper_store::filter::{DurationLimits, Pattern};
 
 /// A parsed query.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -12,6 +12,45 @@ pub struct Query {
     pub spans: SpanSet,
     /// What has to hold of all matching spans of a trace together.
     pub pipes: Vec<Pipe>,
+}
+
+impl Query {
+    /// Whether any condition is on the trace's root.
+    #[must_use]
+    pub fn asks_for_roots(&self) -> bool {
+        let conditions = self.spans.conditions().into_iter().flatten();
+        conditions
+            .chain(self.pipes.iter().filter_map(|pipe| pipe.of.as_ref()))
+            .any(|condition| !condition.root_terms().is_empty())
+    }
+
+    /// Calls with every term for the slowest spans.
+    pub(crate) fn slowest_mut(&mut self, visit: &mut dyn FnMut(&mut Slowest)) {
+        let pipes = self.pipes.iter_mut().filter_map(|pipe| pipe.of.as_mut());
+        self.spans.conditions_mut().into_iter().chain(pipes).for_each(|condition| condition.slowest_mut(visit));
+    }
+}
+
+impl Expr {
+    /// What it asks of the trace's root, term by term from left to right.
+    #[must_use]
+    pub fn root_terms(&self) -> Vec<&Self> {
+        match self {
+            Self::And(parts) | Self::Or(parts) => parts.iter().flat_map(Self::root_terms).collect(),
+            Self::Not(inner) => inner.root_terms(),
+            Self::Root(term) => vec![term],
+            _ => Vec::new(),
+        }
+    }
+
+    fn slowest_mut(&mut self, visit: &mut dyn FnMut(&mut Slowest)) {
+        match self {
+            Self::And(parts) | Self::Or(parts) => parts.iter_mut().for_each(|part| part.slowest_mut(visit)),
+            Self::Not(inner) | Self::Root(inner) => inner.slowest_mut(visit),
+            Self::Slowest(slowest) => visit(slowest),
+            _ => {}
+        }
+    }
 }
 
 /// Spans of one trace. The parser keeps it flat: no `All` right within an `All`, no `Any` right
@@ -46,6 +85,14 @@ impl SpanSet {
                 conditions
             }
             Self::All(parts) | Self::Any(parts) => parts.iter().flat_map(Self::conditions).collect(),
+        }
+    }
+
+    fn conditions_mut(&mut self) -> Vec<&mut Expr> {
+        match self {
+            Self::Matching(condition) => condition.iter_mut().collect(),
+            Self::Related(left, _, condition) => left.conditions_mut().into_iter().chain(condition).collect(),
+            Self::All(parts) | Self::Any(parts) => parts.iter_mut().flat_map(Self::conditions_mut).collect(),
         }
     }
 
@@ -115,11 +162,23 @@ pub struct Pipe {
     pub of: Option<Expr>,
     /// How it compares.
     pub comparison: Comparison,
-    /// With what: nanoseconds, or a number of spans for [`Aggregate::Count`].
+    /// With what: nanoseconds, a number of spans for [`Aggregate::Count`], or one as attributes have it.
     pub value: Number,
+    /// What of the spans is worked out; nothing of interest for [`Aggregate::Count`].
+    pub measured: Measured,
 }
 
-/// What is worked out of a trace's spans. Of no spans, only the count and the sum are there; the
+/// What of a trace's spans is worked out.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Measured {
+    /// How long they took.
+    #[default]
+    Duration,
+    /// A numeric attribute; spans without it are left out.
+    Attribute(String),
+}
+
+/// How it is worked out of a trace's spans. Of no spans, only the count and the sum are there; the
 /// others compare with nothing, which does not hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Aggregate {
@@ -184,8 +243,21 @@ pub enum Expr {
     IsRoot,
     /// The span is where work enters a service.
     IsEntry,
+    /// The root of the span's trace is so. One term, never `And`, `Or`, `Not` or another `Root`.
+    Root(Box<Expr>),
+    /// The span is among the slowest of its service and name.
+    Slowest(Slowest),
     /// The span has the field, which every span has.
     Always,
+}
+
+/// Which spans are the slowest of their service and name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Slowest {
+    /// Which share of them, in percent, between 0 and 100.
+    pub percent: Number,
+    /// From which duration on a span is one of them. The parser does not know; a view fills it in.
+    pub limits: DurationLimits,
 }
 
 /// A field whose value is text or a number.
@@ -244,6 +316,13 @@ pub enum Comparison {
     Less,
     /// `<=`
     LessOrEqual,
+    /// `=`
+    Equal,
+}
+
+impl Comparison {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Greater, Self::GreaterOrEqual, Self::Less, Self::LessOrEqual, Self::Equal];
 }
 
 impl Comparison {
@@ -255,6 +334,7 @@ impl Comparison {
             Self::GreaterOrEqual => ">=",
             Self::Less => "<",
             Self::LessOrEqual => "<=",
+            Self::Equal => "=",
         }
     }
 
@@ -266,6 +346,7 @@ impl Comparison {
             Self::GreaterOrEqual => left >= right,
             Self::Less => left < right,
             Self::LessOrEqual => left <= right,
+            Self::Equal => left == right,
         }
     }
 }
@@ -288,11 +369,12 @@ pub(super) enum Reserved {
     Version,
     Host,
     Is,
+    Slowest,
 }
 
 impl Reserved {
     /// Names, the canonical one of each meaning first.
-    pub(super) const NAMES: [(&'static str, Self); 15] = [
+    pub(super) const NAMES: [(&'static str, Self); 16] = [
         ("service", Self::Service),
         ("name", Self::Name),
         ("request", Self::Name),
@@ -308,6 +390,7 @@ impl Reserved {
         ("version", Self::Version),
         ("host", Self::Host),
         ("is", Self::Is),
+        ("slowest", Self::Slowest),
     ];
 
     pub(super) fn parse(name: &str) -> Option<Self> {

@@ -3,16 +3,18 @@
 use pitviper_store::filter::{Bound, Filter, NumberField, NumberRange, Pattern, TextField, TextMatch};
 use pitviper_store::questions::aggregate::GroupField;
 
-use super::ast::{Comparison, Expr, Field, Matcher, Number, Query, Reserved, SpanSet, Text, alias};
+use super::ast::{Comparison, Expr, Field, Matcher, Measured, Number, Query, Reserved, SpanSet, Text, alias};
 use super::error::nearest;
 
 impl Query {
     /// The store's form of a query that asks for nothing but spans; `None` when it also asks how
-    /// spans are related, or of a trace's spans together.
+    /// spans are related, what their trace's root is, or of a trace's spans together.
     #[must_use]
     pub fn filter(&self) -> Option<Filter> {
         match &self.spans {
-            SpanSet::Matching(condition) if self.pipes.is_empty() => Some(condition_filter(condition.as_ref())),
+            SpanSet::Matching(condition) if self.pipes.is_empty() && !self.asks_for_roots() => {
+                Some(condition_filter(condition.as_ref()))
+            }
             _ => None,
         }
     }
@@ -27,26 +29,47 @@ impl Query {
         while let Some(expr) = waiting.pop() {
             match expr {
                 Expr::And(parts) | Expr::Or(parts) => waiting.extend(parts.iter().rev()),
-                Expr::Not(inner) => waiting.push(inner),
-                Expr::Field(Field::Attribute(key), _) if Reserved::parse(key).is_none() && key.len() > 3 => {
-                    if let Some(meant) = nearest(key, Reserved::NAMES.iter().map(|(name, _)| *name)) {
-                        let warning = format!("`{key}` was taken for an attribute; did you mean `{meant}`?");
-                        if !warnings.contains(&warning) {
-                            warnings.push(warning);
-                        }
-                    }
+                Expr::Not(inner) | Expr::Root(inner) => waiting.push(inner),
+                Expr::Field(Field::Attribute(key), _) => {
+                    warnings.extend(slip(key, Reserved::NAMES.iter().map(|(name, _)| *name)));
                 }
                 _ => {}
             }
         }
+        for pipe in &self.pipes {
+            if let Measured::Attribute(key) = &pipe.measured {
+                warnings.extend(slip(key, ["duration"]));
+            }
+        }
+        let mut seen = Vec::new();
+        warnings.retain(|warning| {
+            let is_new = !seen.contains(warning);
+            seen.push(warning.clone());
+            is_new
+        });
         warnings
     }
 }
 
-/// The store's form of the condition between two braces.
+/// A remark on an attribute's name that is one slip away from one of these.
+fn slip<'a>(key: &str, names: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    let is_own = Reserved::parse(key).is_some() || key.len() <= 3;
+    let meant = nearest(key, names).filter(|_| !is_own)?;
+    Some(format!("`{key}` was taken for an attribute; did you mean `{meant}`?"))
+}
+
+/// The store's form of the condition between two braces. What it asks of roots is left open: the
+/// filter passes every span that the condition may hold for.
 #[must_use]
 pub(crate) fn condition_filter(condition: Option<&Expr>) -> Filter {
-    condition.map_or(Filter::All, compile)
+    let may_hold = |_: &Expr, is_negated: bool| if is_negated { Filter::Or(Vec::new()) } else { Filter::All };
+    condition.map_or(Filter::All, |condition| compile(condition, &may_hold, false))
+}
+
+/// The store's form of a condition, with what `root` says for each term on a root.
+#[must_use]
+pub(crate) fn condition_filter_of_roots(condition: &Expr, root: &dyn Fn(&Expr) -> Filter) -> Filter {
+    compile(condition, &|term, _| root(term), false)
 }
 
 /// The field that a name stands for when figures are split by it; `None` for what has no label.
@@ -62,17 +85,21 @@ pub(crate) fn group_field(name: &str) -> Option<GroupField> {
         Some(Reserved::Environment) => GroupField::Environment,
         Some(Reserved::Version) => GroupField::Version,
         Some(Reserved::Host) => GroupField::Host,
-        Some(Reserved::Duration | Reserved::Trace | Reserved::Span | Reserved::Is) => return None,
+        Some(Reserved::Duration | Reserved::Trace | Reserved::Span | Reserved::Is | Reserved::Slowest) => return None,
         None if name.is_empty() => return None,
         None => GroupField::Attribute(alias(name).unwrap_or(name).to_owned()),
     })
 }
 
-fn compile(expr: &Expr) -> Filter {
+/// `root` makes a filter of a term on a root, and is told whether it stands behind a negation.
+fn compile(expr: &Expr, root: &dyn Fn(&Expr, bool) -> Filter, is_negated: bool) -> Filter {
+    let each = |parts: &[Expr]| parts.iter().map(|part| compile(part, root, is_negated)).collect();
     match expr {
-        Expr::And(parts) => Filter::And(parts.iter().map(compile).collect()),
-        Expr::Or(parts) => Filter::Or(parts.iter().map(compile).collect()),
-        Expr::Not(inner) => Filter::Not(Box::new(compile(inner))),
+        Expr::And(parts) => Filter::And(each(parts)),
+        Expr::Or(parts) => Filter::Or(each(parts)),
+        Expr::Not(inner) => Filter::Not(Box::new(compile(inner, root, !is_negated))),
+        Expr::Root(term) => root(term, is_negated),
+        Expr::Slowest(slowest) => Filter::SlowerThan(slowest.limits.clone()),
         Expr::Word(word) => Filter::FullText(word.clone()),
         Expr::Field(field, matcher) => compile_field(field, matcher),
         Expr::Kind(kind) => Filter::Kind(*kind),
@@ -97,6 +124,7 @@ fn compile_field(field: &Field, matcher: &Matcher) -> Filter {
         Matcher::Compare(Comparison::GreaterOrEqual, n) => NumberRange { low: bound(*n, true), high: None },
         Matcher::Compare(Comparison::Less, n) => NumberRange { low: None, high: bound(*n, false) },
         Matcher::Compare(Comparison::LessOrEqual, n) => NumberRange { low: None, high: bound(*n, true) },
+        Matcher::Compare(Comparison::Equal, n) => NumberRange { low: bound(*n, true), high: bound(*n, true) },
         Matcher::Range(low, high) => {
             let end = |end: Option<Number>| end.and_then(|number| bound(number, true));
             NumberRange { low: end(*low), high: end(*high) }

@@ -52,6 +52,8 @@ pub(super) struct Key {
     pub(super) name: String,
     /// Whether it can only be an attribute: behind `@` or between quotes.
     pub(super) attribute: bool,
+    /// Whether it is a field of the trace's root rather than of the span: behind `root.`.
+    pub(super) root: bool,
 }
 
 /// Text as it is meant, with what its stars mean.
@@ -89,11 +91,25 @@ pub(super) struct Lexer<'a> {
     at: usize,
     /// Whether a closing brace ends a word: the text before it opened one.
     braced: bool,
+    /// Characters looked at and tokens read, to show that time grows with the text alone.
+    #[cfg(test)]
+    steps: usize,
 }
 
 impl<'a> Lexer<'a> {
     pub(super) fn new(text: &'a str) -> Self {
-        Self { text, at: 0, braced: false }
+        Self {
+            text,
+            at: 0,
+            braced: false,
+            #[cfg(test)]
+            steps: 0,
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn steps(&self) -> usize {
+        self.steps
     }
 
     pub(super) fn position(&self) -> usize {
@@ -122,7 +138,12 @@ impl<'a> Lexer<'a> {
             self.skip_whitespace();
         }
         let start = self.at;
-        let token = self.token(context)?;
+        let token = self.token(context);
+        #[cfg(test)]
+        {
+            self.steps += 1 + self.at - start;
+        }
+        let token = token?;
         Ok(Spanned { token, range: (start, self.at) })
     }
 
@@ -150,7 +171,7 @@ impl<'a> Lexer<'a> {
             self.at += 1;
             return Ok(token);
         }
-        if context != Context::Range && matches!(first, '<' | '>') {
+        if context != Context::Range && matches!(first, '<' | '>' | '=') {
             return Ok(self.comparison(first));
         }
         if first == '"' {
@@ -197,9 +218,9 @@ impl<'a> Lexer<'a> {
                     return Ok(Token::Text(word));
                 }
                 self.at += 1;
-                return Ok(Token::Field(Key { name: word.text, attribute: true }));
+                return Ok(Token::Field(Key { name: word.text, attribute: true, root: false }));
             }
-            _ => return Ok(self.word_or_key()),
+            _ => return self.word_or_key(),
         };
         self.at += 1;
         Ok(token)
@@ -248,10 +269,19 @@ impl<'a> Lexer<'a> {
             ')' => Token::Close,
             ',' => Token::Comma,
             '|' => Token::Pipe,
-            '<' | '>' => return Ok(self.comparison(first)),
+            '<' | '>' | '=' => return Ok(self.comparison(first)),
             '"' => return self.quoted().map(Token::Text),
+            '@' => {
+                self.at += 1;
+                let word = match self.peek() {
+                    Some('"') => self.quoted()?,
+                    _ => self.raw(|c| matches!(c, '(' | ')' | '"' | ',' | '|' | '<' | '>' | '=')),
+                };
+                // What can only be an attribute's name is marked as quotes would mark it.
+                return Ok(Token::Text(Word { quoted: true, ..word }));
+            }
             _ => {
-                let word = self.raw(|c| matches!(c, '(' | ')' | '"' | ',' | '|' | '<' | '>'));
+                let word = self.raw(|c| matches!(c, '(' | ')' | '"' | ',' | '|' | '<' | '>' | '='));
                 if self.at > start {
                     return Ok(Token::Text(word));
                 }
@@ -269,7 +299,12 @@ impl<'a> Lexer<'a> {
     fn regex_or_path(&mut self) -> Result<Token, RawError> {
         let start = self.at;
         let body = &self.text[start + 1..];
-        let Some(end) = unescaped_slash(body) else { return Ok(Token::Text(self.path())) };
+        let slash = unescaped_slash(body);
+        #[cfg(test)]
+        {
+            self.steps += slash.unwrap_or(body.len());
+        }
+        let Some(end) = slash else { return Ok(Token::Text(self.path())) };
         let pattern = &body[..end];
         let ends_value = |next: char| next.is_whitespace() || next == ')' || next == '}' && self.braced;
         let at_value_end = body[end + 1..].chars().next().is_none_or(ends_value);
@@ -297,20 +332,45 @@ impl<'a> Lexer<'a> {
         self.raw(|c| matches!(c, '(' | ')' | '"'))
     }
 
-    fn word_or_key(&mut self) -> Token {
+    fn word_or_key(&mut self) -> Result<Token, RawError> {
         let start = self.at;
+        if let Some(key) = self.attribute_of_root() {
+            return Ok(Token::Field(key));
+        }
+        if let Some(length) = compared_name(&self.text[start..]) {
+            self.at += length;
+            return Ok(Token::Field(key_of(self.text[start..self.at].to_owned())));
+        }
         let word = self.raw(|c| matches!(c, '(' | ')' | '"' | ':'));
         if self.peek() == Some(':') {
             self.at += 1;
-            return Token::Field(Key { name: word.text, attribute: false });
+            return Ok(Token::Field(key_of(word.text)));
         }
         // Compared as written: an escaped keyword is a word.
-        match &self.text[start..self.at] {
+        Ok(match &self.text[start..self.at] {
             "AND" => Token::And,
             "OR" => Token::Or,
             "NOT" => Token::Not,
             _ => Token::Text(word),
+        })
+    }
+
+    /// Reads `root.@key:` or `root."key":`, if that is what follows.
+    fn attribute_of_root(&mut self) -> Option<Key> {
+        let start = self.at;
+        if !self.text[start..].starts_with(ROOT) {
+            return None;
         }
+        self.at += ROOT.len();
+        let token = match self.peek() {
+            Some('@' | '"') => self.term_token(self.peek()?),
+            _ => Ok(Token::End),
+        };
+        if let Ok(Token::Field(key)) = token {
+            return Some(Key { root: true, ..key });
+        }
+        self.at = start;
+        None
     }
 
     /// Reads `@key:`. Anything else that starts with `@` is a word.
@@ -321,9 +381,14 @@ impl<'a> Lexer<'a> {
             if self.peek() == Some('"') { self.quoted()? } else { self.raw(|c| matches!(c, '(' | ')' | '"' | ':')) };
         if self.peek() == Some(':') && !key.text.is_empty() {
             self.at += 1;
-            return Ok(Token::Field(Key { name: key.text, attribute: true }));
+            return Ok(Token::Field(Key { name: key.text, attribute: true, root: false }));
         }
         self.at = start + 1;
+        if let Some(length) = compared_name(&self.text[self.at..]) {
+            self.at += length;
+            let name = self.text[start + 1..self.at].to_owned();
+            return Ok(Token::Field(Key { name, attribute: true, root: false }));
+        }
         let mut word = self.raw(|c| matches!(c, '(' | ')' | '"' | ':'));
         word.text.insert(0, '@');
         Ok(Token::Text(word))
@@ -336,6 +401,7 @@ impl<'a> Lexer<'a> {
         Token::Compare(match (first, or_equal) {
             ('>', false) => Comparison::Greater,
             ('>', true) => Comparison::GreaterOrEqual,
+            ('=', _) => Comparison::Equal,
             (_, false) => Comparison::Less,
             (_, true) => Comparison::LessOrEqual,
         })
@@ -393,6 +459,29 @@ impl<'a> Lexer<'a> {
         let written = &self.text[start..];
         Err(RawError::new((start, self.at), "the closing quote is missing").fix(format!("{written}\"")))
     }
+}
+
+/// What stands before the name of a field that the trace's root has.
+const ROOT: &str = "root.";
+
+/// A field's name that was written without `@`.
+fn key_of(name: String) -> Key {
+    match name.strip_prefix(ROOT).filter(|name| !name.is_empty()) {
+        Some(name) => Key { name: name.to_owned(), attribute: false, root: true },
+        None => Key { name, attribute: false, root: false },
+    }
+}
+
+/// The length of a field's name at the beginning that is compared without a colon, as in
+/// `service=flaskr` and `duration>=2s`. Arrows, tags and double signs are words.
+fn compared_name(text: &str) -> Option<usize> {
+    let is_of_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '/');
+    let length = text.find(|c: char| !is_of_name(c))?;
+    let (name, rest) = text.split_at(length);
+    let rest = [">=", "<=", ">", "<", "="].iter().find_map(|sign| rest.strip_prefix(sign))?;
+    let has_value = rest.starts_with(|c: char| !c.is_whitespace() && !matches!(c, '<' | '>' | '=' | '{' | '}' | ')'));
+    let is_name = name.starts_with(|c: char| c.is_alphabetic() || c == '_') && !name.ends_with(['-', '/', '.']);
+    (is_name && has_value).then_some(length)
 }
 
 /// Words that combine terms.

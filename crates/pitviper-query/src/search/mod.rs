@@ -7,7 +7,8 @@
 //! Terms side by side must all hold; `OR`, `NOT` or a leading `-`, and parentheses combine them. A
 //! term is `field:value`, `field:*` (has the field), `field:>100ms`, `field:[1 TO 5]`,
 //! `field:(a OR b)`, `field:/pattern/`, or a bare word that is looked for in the name, the service, the status message
-//! and the attribute values. `*` in a value stands for any run of characters; between quotes, or
+//! and the attribute values. `root.` in front asks the trace's root, and `slowest:10%` for spans among the
+//! slowest of their service and name. `*` in a value stands for any run of characters; between quotes, or
 //! after a backslash, characters mean themselves. Field names that are not reserved are attribute
 //! keys; `@` in front says so where a key has a reserved name.
 //!
@@ -26,6 +27,8 @@ mod analysis;
 mod ast;
 mod compile;
 mod error;
+#[cfg(test)]
+mod hostile_tests;
 mod lexer;
 mod parser;
 mod place;
@@ -34,8 +37,10 @@ mod tokens;
 mod units;
 
 pub use analysis::{Analysis, Chip, ChipKind, QueryToken};
-pub use ast::{Aggregate, Comparison, Expr, Field, Matcher, Number, Pipe, Query, Relation, SpanSet, Text};
-pub(crate) use compile::{condition_filter, group_field};
+pub use ast::{
+    Aggregate, Comparison, Expr, Field, Matcher, Measured, Number, Pipe, Query, Relation, Slowest, SpanSet, Text,
+};
+pub(crate) use compile::{condition_filter, condition_filter_of_roots, group_field};
 pub(crate) use error::distance;
 pub use error::{Fix, SyntaxError, SyntaxErrors};
 pub(crate) use place::{Expects, Place, Subject, TermPlace, ValuePlace, error_count};

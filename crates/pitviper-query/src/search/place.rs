@@ -35,7 +35,7 @@ pub(crate) enum Expects {
     Relation,
     /// A function's name. Says whether parentheses follow it already.
     Function { is_called: bool },
-    /// The `duration` that a function is of.
+    /// The `duration` or attribute that a function is of.
     Argument,
     /// How the result of a function compares.
     Comparison { counts: bool },
@@ -84,6 +84,8 @@ pub(crate) enum Subject {
     Is,
     /// How long the span took.
     Duration,
+    /// A share of spans.
+    Share,
     /// A trace or a span.
     Id,
 }
@@ -149,7 +151,8 @@ impl Place {
         let attribute = raw.starts_with('@');
         let written = meaning(raw.strip_prefix('@').unwrap_or(raw));
         let expects = scan.expects(state, attribute, is_called);
-        let is_of_spans = matches!(expects, Expects::Term(_) | Expects::Value(_));
+        let rest = if expects == Expects::Argument { members(&whole.query.spans) } else { rest };
+        let is_of_spans = matches!(expects, Expects::Term(_) | Expects::Value(_) | Expects::Argument);
         Some(Self { replace: (from, to), written, expects, rest: rest.filter(|_| is_of_spans) })
     }
 }
@@ -186,7 +189,8 @@ fn begins(state: State, kind: TokenKind) -> bool {
         }
         State::Call => kind == TokenKind::Function,
         State::Measured => kind == TokenKind::Number,
-        State::Behind | State::Named | State::Opened | State::Argued | State::Called | State::Done => false,
+        State::Opened => kind == TokenKind::Field,
+        State::Behind | State::Named | State::Argued | State::Called | State::Done => false,
     }
 }
 
@@ -284,7 +288,10 @@ impl<'a> Scan<'a> {
         self.state = self.state_at(range.0);
         self.end = range.1;
         match (self.state, kind, written) {
-            (State::Value(key), TokenKind::Operator, _) if written.starts_with(['<', '>']) => {
+            // What may follow `=` is what may follow the colon, but for durations.
+            (State::Value(key), TokenKind::Operator, "=")
+                if subject(&self.text[key.0..key.1]).is_none_or(|(subject, _)| subject != Subject::Duration) => {}
+            (State::Value(key), TokenKind::Operator, _) if written.starts_with(['<', '>', '=']) => {
                 self.state = State::Compared(key);
             }
             (State::Value(key), TokenKind::Bracket, "(") => self.state = State::Group(key),
@@ -309,7 +316,11 @@ impl<'a> Scan<'a> {
                 self.parentheses.push(range.0);
             }
             (State::Named, TokenKind::Bracket, "(") => self.state = State::Opened,
-            (State::Opened, TokenKind::Field, _) => self.state = State::Argued,
+            (State::Opened, TokenKind::Field, name) => {
+                // From here on it says whether the number has no unit of time.
+                self.counts = name != "duration";
+                self.state = State::Argued;
+            }
             (State::Argued, TokenKind::Bracket, ")") => self.state = State::Called,
             (State::Argued, TokenKind::Bracket, ",") => {
                 self.begin(State::Term);
@@ -397,6 +408,8 @@ impl<'a> Scan<'a> {
 
 /// What a field's name with its colon is of, and the name as it is meant.
 fn subject(written: &str) -> Option<(Subject, String)> {
+    // Without a colon where the field is compared at once.
+    let written = if written.ends_with(':') { written } else { &format!("{written}:") };
     let Ok(Token::Field(key)) = Lexer::new(written).next(Context::Term).map(|spanned| spanned.token) else {
         return None;
     };
@@ -411,6 +424,7 @@ fn subject(written: &str) -> Option<(Subject, String)> {
         Some(Reserved::Status) => Subject::Status,
         Some(Reserved::Is) => Subject::Is,
         Some(Reserved::Duration) => Subject::Duration,
+        Some(Reserved::Slowest) => Subject::Share,
         Some(Reserved::Trace | Reserved::Span) => Subject::Id,
         None => {
             let meant = alias(&key.name).filter(|_| !key.attribute).map_or_else(|| key.name.clone(), str::to_owned);
@@ -521,7 +535,13 @@ mod tests {
         assert_eq!(check("service:a | co^() > 5", "co", "co", ""), Expects::Function { is_called: true });
         value("{service:a} >> {service:b} | count(kind:^) > 5", "", "", "service:b");
         value("{a} && {b} | sum(duration, kind:c^) > 5s", "c", "c", "a OR b");
-        assert_eq!(check("a | sum(^", "", "", ""), Expects::Argument);
+        assert_eq!(check("a | sum(^", "", "", "a"), Expects::Argument);
+        assert_eq!(check("a b | sum(am^ount) > 5", "amount", "am", "a b"), Expects::Argument);
+        assert_eq!(check("a | sum(amount) > ^", "", "", ""), Expects::Number { counts: true });
+        value("service=fl^", "fl", "fl", "");
+        value("a root.service:fl^", "fl", "fl", "a");
+        assert_eq!(value("slowest:^", "", "", "").subject, Subject::Share);
+        assert!(value("duration=1^", "1", "1", "").compared);
         assert_eq!(check("a | count() ^", "", "", ""), Expects::Comparison { counts: true });
         assert_eq!(check("a | avg(duration) > 5^", "5", "5", ""), Expects::Number { counts: false });
         assert_eq!(check("a | count() > 5 ^", "", "", ""), Expects::Nothing);

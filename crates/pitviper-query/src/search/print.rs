@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Formatter};
 
-use super::ast::{Aggregate, Expr, Field, Matcher, Number, Pipe, Query, Reserved, SpanSet, Text, alias};
+use super::ast::{Aggregate, Expr, Field, Matcher, Measured, Number, Pipe, Query, Reserved, SpanSet, Text, alias};
 use super::units::{duration_text, number_text};
 
 pub(super) fn query(query: &Query, f: &mut Formatter<'_>) -> fmt::Result {
@@ -46,14 +46,17 @@ fn braces(condition: Option<&Expr>, f: &mut Formatter<'_>) -> fmt::Result {
 pub(super) fn pipe(pipe: &Pipe, f: &mut Formatter<'_>) -> fmt::Result {
     write!(f, "| {}(", pipe.aggregate.as_str())?;
     let counts = pipe.aggregate == Aggregate::Count;
-    if !counts {
-        f.write_str("duration")?;
+    match &pipe.measured {
+        _ if counts => {}
+        Measured::Duration => f.write_str("duration")?,
+        Measured::Attribute(key) => field(&Field::Attribute(key.clone()), f)?,
     }
     if let Some(condition) = &pipe.of {
         f.write_str(if counts { "" } else { ", " })?;
         expr(condition, f)?;
     }
-    let value = if counts { number_text(pipe.value) } else { duration_text(pipe.value) };
+    let is_time = !counts && pipe.measured == Measured::Duration;
+    let value = if is_time { duration_text(pipe.value) } else { number_text(pipe.value) };
     write!(f, ") {} {value}", pipe.comparison.as_str())
 }
 
@@ -77,6 +80,11 @@ pub(super) fn expr(expr: &Expr, f: &mut Formatter<'_>) -> fmt::Result {
         Expr::Span(id) => write!(f, "span:{id}"),
         Expr::IsRoot => f.write_str("is:root"),
         Expr::IsEntry => f.write_str("is:entry"),
+        Expr::Root(term) => {
+            f.write_str("root.")?;
+            self::expr(term, f)
+        }
+        Expr::Slowest(slowest) => write!(f, "slowest:{}%", number_text(slowest.percent)),
         Expr::Always => f.write_str("duration:*"),
     }
 }
@@ -114,7 +122,9 @@ pub(super) fn field(field: &Field, f: &mut Formatter<'_>) -> fmt::Result {
             f.write_str("@")?;
             quoted(key, f)
         }
-        Field::Attribute(key) if Reserved::parse(key).is_some() || alias(key).is_some() => write!(f, "@{key}"),
+        Field::Attribute(key) if Reserved::parse(key).is_some() || alias(key).is_some() || key.starts_with("root.") => {
+            write!(f, "@{key}")
+        }
         Field::Attribute(key) => f.write_str(key),
     }
 }

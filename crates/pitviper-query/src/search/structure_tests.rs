@@ -4,9 +4,9 @@
 use pitviper_store::filter::{Filter, Pattern, TextField, TextMatch};
 use proptest::prelude::*;
 
-use super::tests::{canonical, expr, filter, wrong};
+use super::tests::{canonical, expr, filter, key, wrong};
 use crate::search::{
-    Aggregate, Analysis, ChipKind, Comparison, Expr, Number, Pipe, Query, Relation, SpanSet, TokenKind,
+    Aggregate, Analysis, ChipKind, Comparison, Expr, Measured, Number, Pipe, Query, Relation, SpanSet, TokenKind,
 };
 
 fn pattern(text: &str) -> TextMatch {
@@ -130,8 +130,19 @@ fn says_what_is_wrong_around_conditions() {
     wrong("a | count()", "count(", "has to be compared", None);
     wrong("a | count() > ", ">", "a number has to follow", None);
     wrong("a | count() > 5ms", "5ms", "no unit", Some("a | count() > 5"));
+    canonical(
+        "a | sum(amount)>5 | avg(http.response.body.size, db.system:*) <= 1.5KB | max(@duration) = 3 | min(@\"a b\")<2",
+        "{a} | sum(amount) > 5 | avg(http.response.body.size, db.system:*) <= 1500 | max(@duration) = 3 | min(@\"a b\") < 2",
+    );
+    canonical("a | count() = 3 | sum(http.status) > 1", "{a} | count() = 3 | sum(http.response.status_code) > 1");
+    assert_eq!(
+        Query::parse("a | sum(duratoin) > 5").unwrap().warnings(),
+        ["`duratoin` was taken for an attribute; did you mean `duration`?"]
+    );
     wrong("a | sum() > 5ms", "(", "duration", Some("a | sum(duration) > 5ms"));
-    wrong("a | sum(size) > 5ms", "size", "duration", Some("a | sum(duration) > 5ms"));
+    wrong("a | sum(size) > 5ms", "5ms", "not a unit of attributes", Some("a | sum(size) > 5"));
+    wrong("a | sum(service) > 5ms", "service", "duration", Some("a | sum(duration) > 5ms"));
+    wrong("a | sum(\"\") > 5ms", "\"\"", "duration", Some("a | sum(duration) > 5ms"));
     wrong("a | sum(duration) > 5", "5", "needs a unit", Some("a | sum(duration) > 5ms"));
     wrong("a | count(b", "(", "closing parenthesis", None);
     wrong("a | count() > 5 b", "b", "nothing but another function", None);
@@ -260,18 +271,17 @@ fn pipe() -> impl Strategy<Value = Pipe> {
         Aggregate::Longest,
         Aggregate::Shortest,
     ]);
-    let comparison = proptest::sample::select(vec![
-        Comparison::Greater,
-        Comparison::GreaterOrEqual,
-        Comparison::Less,
-        Comparison::LessOrEqual,
-    ]);
-    (aggregate, condition(), comparison, 0u32..1_000_000).prop_map(|(aggregate, of, comparison, value)| Pipe {
-        aggregate,
-        of,
-        comparison,
-        value: Number(value.into()),
-    })
+    let comparison = proptest::sample::select(Comparison::ALL.to_vec());
+    let measured = prop_oneof![
+        2 => Just(Measured::Duration),
+        1 => key().prop_map(Measured::Attribute),
+    ];
+    (aggregate, condition(), comparison, 0u32..1_000_000, measured).prop_map(
+        |(aggregate, of, comparison, value, measured)| {
+            let measured = if aggregate == Aggregate::Count { Measured::Duration } else { measured };
+            Pipe { aggregate, of, comparison, value: Number(value.into()), measured }
+        },
+    )
 }
 
 /// Text that looks like the language, so that more of it is read.
@@ -303,6 +313,10 @@ fn language_like() -> impl Strategy<Value = String> {
         " | ",
         "count(",
         "sum(duration",
+        "avg(amount",
+        "=",
+        "root.",
+        "slowest:",
         ",",
         "OR",
         " AND ",

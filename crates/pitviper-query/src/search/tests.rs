@@ -1,10 +1,10 @@
 //! Tests of the search language: meaning, messages, printing.
 
 use pitviper_model::{SpanId, SpanKind, StatusCode, TraceId};
-use pitviper_store::filter::{Bound, Filter, NumberField, NumberRange, Pattern, TextField, TextMatch};
+use pitviper_store::filter::{Bound, DurationLimits, Filter, NumberField, NumberRange, Pattern, TextField, TextMatch};
 use proptest::prelude::*;
 
-use crate::search::{Comparison, Expr, Field, Matcher, Number, Query, SpanSet, Text};
+use crate::search::{Comparison, Expr, Field, Matcher, Number, Query, Slowest, SpanSet, Text};
 
 #[track_caller]
 pub(super) fn canonical(text: &str, expected: &str) {
@@ -164,6 +164,55 @@ fn bounds_depth_length_and_terms() {
 }
 
 #[test]
+fn reads_what_is_equal() {
+    canonical("service=flaskr duration:=2s duration>=1ms", "service:flaskr duration:=2s duration:>=1ms");
+    canonical(
+        "service:=flaskr name=\"GET /\" http.status=5xx",
+        "service:flaskr name:\"GET /\" http.response.status_code:5xx",
+    );
+    canonical("@service=x user.role=auth* n=/a+/", "@service:x user.role:auth* n:/a+/");
+    canonical("k:(=a OR =b) size>5KB", "(k:a OR k:b) size:>5000");
+    // Arrows, tags and signs without a value are words.
+    canonical("a->b x=>y <b> a==b a= =b", "\"a->b\" \"x=>y\" \"<b>\" \"a==b\" \"a=\" \"=b\"");
+    canonical("k:\"=x\"", "k:\"=x\"");
+    wrong("service:=", "=", "a value has to follow", None);
+    wrong("kind=servr", "servr", "not a kind", Some("kind=server"));
+    wrong("duration=5", "5", "needs a unit", Some("duration=5ms"));
+    let exactly = Some(Bound { value: 2e9, inclusive: true });
+    let range = NumberRange { low: exactly, high: exactly };
+    assert_eq!(filter("duration=2s"), Filter::Number(NumberField::DurationNs, range));
+    assert_eq!(filter("amount=5"), equals(TextField::Attribute("amount".into()), "5"));
+}
+
+#[test]
+fn reads_terms_on_the_root() {
+    canonical("root.service:flaskr", "root.service:flaskr");
+    canonical("root.request:x root.is:error", "root.name:x root.status:error");
+    canonical("root.http.status:5xx", "root.http.response.status_code:5xx");
+    canonical("-root.user.role:(a OR b)", "-(root.user.role:a OR root.user.role:b)");
+    canonical("root.@service:x root.\"odd key\":y", "root.@service:x root.@\"odd key\":y");
+    canonical("@root.service:x root.duration>2s", "@root.service:x root.duration:>2s");
+    wrong("root.kind:servr", "servr", "not a kind", Some("root.kind:server"));
+    wrong("root.service:", "root.service:", "no value", Some("root.service:*"));
+    let query = Query::parse("service:a -root.service:b").unwrap();
+    assert!(query.asks_for_roots() && query.filter().is_none());
+    assert_eq!(
+        Query::parse("root.sevice:x").unwrap().warnings(),
+        ["`sevice` was taken for an attribute; did you mean `service`?"]
+    );
+}
+
+#[test]
+fn reads_the_slowest_share() {
+    canonical("slowest:10% slowest:2.50%", "slowest:10% slowest:2.5%");
+    canonical("@slowest:yes", "@slowest:yes");
+    wrong("slowest:10", "10", "a share", Some("slowest:10%"));
+    wrong("slowest:100%", "100%", "a share", None);
+    wrong("slowest:x", "x", "a share", None);
+    assert_eq!(filter("slowest:5%"), Filter::SlowerThan(DurationLimits::default()));
+}
+
+#[test]
 fn warns_of_slips() {
     assert_eq!(
         Query::parse("sevice:x user.role:y").unwrap().warnings(),
@@ -172,8 +221,14 @@ fn warns_of_slips() {
     assert!(Query::parse("@service:x db.system.name:y size:>1").unwrap().warnings().is_empty());
 }
 
-fn key() -> impl Strategy<Value = String> {
-    prop_oneof![Just("service".to_owned()), Just("http.route".to_owned()), "[a-z.]{1,8}", "\\PC{1,6}"]
+pub(super) fn key() -> impl Strategy<Value = String> {
+    prop_oneof![
+        Just("service".to_owned()),
+        Just("http.route".to_owned()),
+        Just("root.name".to_owned()),
+        "[a-z.]{1,8}",
+        "\\PC{1,6}"
+    ]
 }
 
 fn matcher(duration: bool) -> BoxedStrategy<Matcher> {
@@ -188,12 +243,9 @@ fn matcher(duration: bool) -> BoxedStrategy<Matcher> {
         prop_oneof![any::<i32>().prop_map(f64::from), proptest::num::f64::NORMAL].boxed()
     };
     let number = number.prop_map(Number);
-    let comparison = prop_oneof![
-        Just(Comparison::Greater),
-        Just(Comparison::GreaterOrEqual),
-        Just(Comparison::Less),
-        Just(Comparison::LessOrEqual)
-    ];
+    // Of attributes, `=` compares text.
+    let count = if duration { 5 } else { 4 };
+    let comparison = proptest::sample::select(Comparison::ALL[..count].to_vec());
     let compare = (comparison, number.clone()).prop_map(|(comparison, number)| Matcher::Compare(comparison, number));
     let range = (proptest::option::of(number.clone()), proptest::option::of(number)).prop_map(|(a, b)| match (a, b) {
         (Some(a), Some(b)) if a.0 > b.0 => Matcher::Range(Some(b), Some(a)),
@@ -223,10 +275,21 @@ pub(super) fn expr() -> impl Strategy<Value = Expr> {
         any::<[u8; 16]>().prop_map(|id| Expr::Trace(TraceId(id))),
         any::<[u8; 8]>().prop_map(|id| Expr::Span(SpanId(id))),
         proptest::sample::select(SpanKind::ALL.to_vec()).prop_map(Expr::Kind),
+        (1u32..1_000).prop_map(|tenths| {
+            let percent = Number(f64::from(tenths) / 10.0);
+            Expr::Slowest(Slowest { percent, limits: DurationLimits::default() })
+        }),
         Just(Expr::IsRoot),
         Just(Expr::Status(StatusCode::Unset)),
         Just(Expr::Always),
     ];
+    let leaf = leaf.prop_flat_map(|leaf| {
+        let of_root = match &leaf {
+            Expr::Word(_) => leaf.clone(),
+            other => Expr::Root(Box::new(other.clone())),
+        };
+        prop_oneof![3 => Just(leaf), 1 => Just(of_root)]
+    });
     leaf.prop_recursive(4, 24, 4, |inner| {
         let parts = proptest::collection::vec(inner.clone(), 2..4);
         prop_oneof![
@@ -253,7 +316,7 @@ proptest! {
 
     #[test]
     fn never_panics_on_language_like_text(parts in proptest::collection::vec(proptest::sample::select(vec![
-        "(", ")", "[", "]", " ", "-", ":", "\"", "*", ">", "<=", "OR", " AND ", "NOT", " TO ", "@", "\\", "duration", "is",
+        "(", ")", "[", "]", " ", "-", ":", "\"", "*", ">", "<=", "=", "root.", "slowest", "5%", "OR", " AND ", "NOT", " TO ", "@", "\\", "duration", "is",
         "kind", "service", "a", "5", "ms", "é", "\u{1F40D}", "status", "1.", "e9", "trace", "/", "{", "}",
     ]), 0..24)) {
         let text: String = parts.concat();

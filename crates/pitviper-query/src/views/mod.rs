@@ -14,6 +14,7 @@ pub mod trace;
 
 mod json;
 mod red;
+mod slowest;
 mod window;
 
 pub use json::{JsonAttributes, Text};

@@ -69,6 +69,8 @@ fn a_token_is_asked_for_everywhere() {
         assert_eq!(send(address, &post().header("authorization", &bearer)).unwrap().status, 200);
     }
     over_grpc(&server, &bearer);
+    let metrics = with(Request::get("/metrics"), &bearer).text();
+    assert!(metrics.contains("pitviper_access_refusals_total{protocol=\"grpc\",reason=\"token\"} 1\n"), "{metrics}");
     assert!(!server.log().contains(TOKEN), "the token is in the log");
 }
 

@@ -52,6 +52,7 @@ fn check(server: &Server, start: u64) {
     check_series(server);
     check_search(server);
     check_pages(server);
+    check_aggregates(server);
     let meta = server.get("/api/v1/meta").data();
     assert_eq!((&meta["spans_stored"], &meta["first_span"], &meta["auth"]), (&json!(14), &json!(true), &json!(false)));
     assert_eq!(meta["endpoints"]["otlp_http"], format!("http://{}", server.otlp_http));
@@ -257,6 +258,28 @@ fn check_search(server: &Server) {
 }
 
 /// Walks all pages of both modes in all orders, as JSON and as lines.
+/// What came over the wire is counted by the metrics and by the spans alike.
+fn check_aggregates(server: &Server) {
+    for (query, source) in [("service:flaskr", "metrics"), ("service:flaskr http.request.method:*", "spans")] {
+        let body = json!({ "metric": "duration", "agg": "max", "split": ["name"], "query": query, "step": null });
+        let answer = server.post("/api/v1/aggregate", &body).json();
+        assert_eq!((&answer["meta"]["source"], &answer["meta"]["exact"]), (&json!(source), &json!(true)), "{query}");
+        let first = &answer["data"]["series"][0];
+        assert_eq!((&first["labels"]["name"], &first["total"]), (&json!("POST /create"), &json!(200.0 * MS as f64)));
+    }
+    let body = json!({ "metric": "errors", "split": ["service"], "step": null });
+    let answer = server.post("/api/v1/aggregate", &body).json();
+    let series = answer["data"]["series"].as_array().unwrap();
+    let errors: Vec<_> =
+        series.iter().map(|series| (series["labels"]["service"].as_str(), series["total"].as_f64())).collect();
+    assert_eq!(errors, [(Some("flaskr"), Some(1.0)), (Some("notifications"), Some(0.0))]);
+    let map = server.post("/api/v1/heatmap", &json!({ "query": "" })).json();
+    assert_eq!((&map["data"]["total"], &map["data"]["failed"]), (&json!(14), &json!(1)));
+    let found =
+        server.post("/api/v1/spans/search", &json!({ "query": "root.status:error kind:client", "mode": "spans" }));
+    assert_eq!(found.json()["data"].as_array().map(Vec::len), Some(2));
+}
+
 fn check_pages(server: &Server) {
     for (mode, total) in [("spans", 14), ("traces", 11)] {
         for order in ["-start", "start", "-duration"] {

@@ -50,6 +50,18 @@ fn requests(method: &str, path: &str) -> Vec<Request> {
             post(path, json!({ "query": "duration:>5 is:rot" })),
             post(path, json!({ "query": "{is:root} > {db.system.name:/^sql/} | count() > 0" })),
         ],
+        ("post", "/api/v1/aggregate") => vec![
+            post(path, json!({ "metric": "duration", "agg": "p99.9", "split": ["service", "http.status"], "top": 1 })),
+            post(path, json!({ "metric": "rate", "query": "service:flaskr", "step": null, "exemplars": 1 })),
+            post(path, json!({ "metric": "nobody.has.it", "agg": "slowest:10%" })),
+            post(path, json!({ "metric": "count", "from": 0, "to": 1_000_000, "step": "1s" })),
+            post(path, json!({ "metric": "rate", "agg": "p95" })),
+        ],
+        ("post", "/api/v1/heatmap") => vec![
+            post(path, json!({ "query": "service:flaskr" })),
+            post(path, json!({ "query": "kind:server", "errors": true, "width": 10, "height": 5 })),
+            post(path, json!({ "width": 0 })),
+        ],
         ("post", "/api/v1/query/parse") => vec![
             post(path, json!({ "query": "{is:root} > {db.system.name:/^sql/} | count() > 0" })),
             post(path, json!({ "query": "sevice:x duration:>5 is:rot" })),

@@ -7,5 +7,6 @@ mod answers;
 mod document;
 mod kill;
 mod lifecycle;
+mod operations;
 mod schema;
 mod support;

@@ -3,6 +3,7 @@
 use pitviper_model::{SpanId, SpanKind, StatusCode, TraceId};
 
 use super::fixture::{SECOND, T0, span, stored, trace};
+use super::metric_edges;
 use crate::filter::{Bound, Filter, NumberField, NumberRange, Pattern, TextField, TextMatch};
 use crate::store::{
     Dimension, MetricsQuery, Order, Search, SpanScope, Store, StoreError, StoredSpan, TimeRange, Trace, TraceHit,
@@ -18,6 +19,18 @@ const EVERYTHING: [u8; 8] = [1, 2, 3, 4, 5, 6, 7, 8];
 /// # Panics
 /// When an answer is wrong.
 pub async fn verify(store: &dyn Store) -> Result<(), StoreError> {
+    verify_spans(store).await?;
+    super::tables::verify(store).await
+}
+
+/// Asks only what is about spans and their metrics.
+///
+/// # Errors
+/// What the store says.
+///
+/// # Panics
+/// When an answer is wrong.
+pub async fn verify_spans(store: &dyn Store) -> Result<(), StoreError> {
     traces_by_id(store).await?;
     cut_traces(store).await?;
     details(store).await?;
@@ -35,6 +48,7 @@ pub async fn verify(store: &dyn Store) -> Result<(), StoreError> {
     super::keys::keys(store).await?;
     super::keys::families(store).await?;
     super::surveys::surveys(store).await?;
+    metric_edges::verify(store).await?;
     resources(store).await
 }
 

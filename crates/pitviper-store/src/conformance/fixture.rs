@@ -4,6 +4,7 @@ use pitviper_model::{
     Attributes, Event, ExpHistogram, Link, Resource, Scope, Span, SpanId, SpanKind, Status, StatusCode, TraceId, Value,
 };
 
+use super::tables;
 use crate::schema::{METRIC_BUCKET_NS, SpanMetricKey, SpanMetricsBuilder, SpansBuilder, WriteBatch};
 use crate::store::{Red, Store, StoreError, StoredSpan};
 
@@ -36,6 +37,8 @@ impl Layout {
 /// # Errors
 /// What the store says.
 pub async fn fill(store: &dyn Store, layout: Layout) -> Result<(), StoreError> {
+    let flush_each = matches!(layout, Layout::FlushedApart | Layout::Compacted);
+    tables::fill(store, &tables::WRITES[..2], flush_each).await?;
     for (written, number) in [5, 2, 8, 1, 7, 3, 6, 4].into_iter().enumerate() {
         let flush = match layout {
             Layout::Hot | Layout::Flushed => false,
@@ -47,6 +50,7 @@ pub async fn fill(store: &dyn Store, layout: Layout) -> Result<(), StoreError> {
         }
         store.append(write(&[number])).await?;
     }
+    tables::fill(store, &tables::WRITES[2..], flush_each).await?;
     // A client that got no answer sends again.
     store.append(resend(&[2, 8])).await?;
     match layout {
@@ -81,7 +85,8 @@ fn rows(numbers: &[u8]) -> SpansBuilder {
     spans
 }
 
-fn metric(number: u8) -> (SpanMetricKey, Red) {
+/// The metrics that count a span of the fixture.
+pub(super) fn metric(number: u8) -> (SpanMetricKey, Red) {
     let StoredSpan { span, resource, .. } = stored(number);
     let start = span.start_time_unix_nano.cast_signed();
     let key = SpanMetricKey {

@@ -218,6 +218,10 @@ pub fn holds(filter: &Filter, stored: &StoredSpan) -> bool {
         Filter::Spans(span_ids) => span_ids.contains(&span.span_id),
         Filter::IsRoot => !span.parent_span_id.is_valid(),
         Filter::IsEntry => span.kind.is_entry(),
+        Filter::SlowerThan(limits) => {
+            let limit = limits.get(stored.resource.service(), &span.name);
+            limit.is_some_and(|limit| duration_ns(stored) >= limit)
+        }
         Filter::FullText(text) => {
             let stands_in = |place: &str| place.to_lowercase().contains(&text.to_lowercase());
             stands_in(&span.name)

@@ -8,11 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::hot::{Reservation, Tiers};
+use super::stages::Stages;
 use super::wal::Wal;
 use crate::schema::WriteBatch;
 use crate::store::{Ack, StoreError};
@@ -26,12 +28,14 @@ pub(super) struct Request {
     pub(super) rows: WriteBatch,
     pub(super) reservation: Reservation,
     pub(super) ack: oneshot::Sender<Result<Ack, StoreError>>,
+    pub(super) queued: Instant,
 }
 
 /// Takes writes until it is dropped.
 #[derive(Debug)]
 pub(super) struct Committer {
     requests: Option<Sender<Request>>,
+    stages: Arc<Stages>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -40,18 +44,24 @@ impl Committer {
         wal: Arc<Mutex<Wal>>,
         tiers: Arc<Tiers>,
         durable_sequence: Arc<AtomicU64>,
+        stages: Arc<Stages>,
     ) -> std::io::Result<Self> {
         let (requests, received) = channel();
+        let own = Arc::clone(&stages);
         let thread = std::thread::Builder::new()
             .name("pitviper-wal".to_owned())
-            .spawn(move || while commit_group(&received, &wal, &tiers, &durable_sequence) {})?;
-        Ok(Self { requests: Some(requests), thread: Some(thread) })
+            .spawn(move || while commit_group(&received, &wal, &tiers, &durable_sequence, &own) {})?;
+        Ok(Self { requests: Some(requests), stages, thread: Some(thread) })
     }
 
     /// Queues a write. Its memory is reserved, so the queue is bounded by the hot tier's budget.
     pub(super) fn submit(&self, request: Request) -> Result<(), StoreError> {
         let requests = self.requests.as_ref().ok_or(StoreError::Closed)?;
-        requests.send(request).map_err(|_| StoreError::Closed)
+        self.stages.wait();
+        requests.send(request).map_err(|_| {
+            self.stages.commit_waiting.fetch_sub(1, Ordering::Relaxed);
+            StoreError::Closed
+        })
     }
 
     /// Lets what is queued be written, then ends the thread.
@@ -66,7 +76,13 @@ impl Committer {
 }
 
 /// Waits for requests, writes them and answers them. False when no more can come.
-fn commit_group(received: &Receiver<Request>, wal: &Mutex<Wal>, tiers: &Tiers, durable_sequence: &AtomicU64) -> bool {
+fn commit_group(
+    received: &Receiver<Request>,
+    wal: &Mutex<Wal>,
+    tiers: &Tiers,
+    durable_sequence: &AtomicU64,
+    stages: &Stages,
+) -> bool {
     let Ok(first) = received.recv() else { return false };
     let mut bytes = first.body.len();
     let mut group = vec![first];
@@ -76,7 +92,11 @@ fn commit_group(received: &Receiver<Request>, wal: &Mutex<Wal>, tiers: &Tiers, d
         bytes += next.body.len();
         group.push(next);
     }
+    stages.commit_waiting.fetch_sub(group.len() as u64, Ordering::Relaxed);
+    group.iter().for_each(|request| stages.commit_wait.record_since(request.queued));
+    let began = Instant::now();
     let written = wal.lock().write_group(group.iter().map(|request| request.body.as_slice()));
+    stages.log_sync.record_since(began);
     match written {
         Ok(first_sequence) => {
             for (sequence, request) in (first_sequence..).zip(group) {

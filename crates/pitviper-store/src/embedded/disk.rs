@@ -5,7 +5,7 @@
 //! merging and retention go on with what is left, and writes are taken again once there is room.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::store::StoreError;
@@ -47,6 +47,8 @@ pub(super) struct DiskGuard {
     free_bytes: AtomicU64,
     total_bytes: AtomicU64,
     refusals: AtomicU64,
+    /// Whether the last write was refused, so that the log says so once.
+    is_full: AtomicBool,
 }
 
 impl DiskGuard {
@@ -59,6 +61,7 @@ impl DiskGuard {
             free_bytes: AtomicU64::new(u64::MAX),
             total_bytes: AtomicU64::new(0),
             refusals: AtomicU64::new(0),
+            is_full: AtomicBool::new(false),
         }
     }
 
@@ -69,9 +72,13 @@ impl DiskGuard {
     pub(super) fn admit(&self) -> Result<(), StoreError> {
         self.measure();
         if self.free_bytes.load(Ordering::Relaxed) >= self.reserve_bytes {
+            if self.is_full.load(Ordering::Relaxed) && self.is_full.swap(false, Ordering::Relaxed) {
+                tracing::info!(dir = %self.dir.display(), "there is room on the disk again, writes are taken");
+            }
             return Ok(());
         }
-        if self.refusals.fetch_add(1, Ordering::Relaxed) == 0 {
+        self.refusals.fetch_add(1, Ordering::Relaxed);
+        if !self.is_full.swap(true, Ordering::Relaxed) {
             tracing::error!(
                 dir = %self.dir.display(),
                 reserve_mib = self.reserve_bytes >> 20,
@@ -79,6 +86,11 @@ impl DiskGuard {
             );
         }
         Err(StoreError::Busy { budget: "disk", retry_after_ms: DISK_FULL_RETRY_MS })
+    }
+
+    /// Free room that writes leave untouched, in bytes.
+    pub(super) fn reserve_bytes(&self) -> u64 {
+        self.reserve_bytes
     }
 
     /// Writes refused so far.

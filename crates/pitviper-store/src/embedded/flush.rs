@@ -17,12 +17,17 @@ use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use tokio::sync::oneshot;
 
+use super::clock::Clock;
 use super::hot::{FlushPolicy, HotBatch, Tiers};
-use super::manifest::Manifest;
+use super::manifest::{Manifest, Table};
 use super::segment::{Segment, SegmentCache};
 use super::segment_write::{SegmentPlace, sorted, write_rows};
+use super::stages::Stages;
 use super::wal::Wal;
-use crate::schema::{METRIC_BUCKET_NS, SameKey, SpanMetricKey, SpanMetricsBuilder, WriteBatch, read_span_metrics};
+use crate::schema::{
+    METRIC_BUCKET_NS, SameKey, SpanMetricKey, SpanMetricsBuilder, WriteBatch, fold_seen, read_span_metrics,
+    resources_of_spans,
+};
 use crate::store::{Red, StoreError};
 
 /// How often the policy is looked at.
@@ -43,6 +48,8 @@ pub(super) struct FlushContext {
     pub(super) policy: FlushPolicy,
     pub(super) flushes: AtomicU64,
     pub(super) failures: AtomicU64,
+    pub(super) stages: Arc<Stages>,
+    pub(super) clock: Arc<dyn Clock>,
 }
 
 /// Asks for everything up to a write to be flushed.
@@ -128,8 +135,13 @@ fn flush_once(context: &FlushContext, at_least: u64) -> Result<bool, StoreError>
     if batches.is_empty() {
         return Ok(false);
     }
+    let rows: u64 = batches.iter().map(|batch| batch.row_count() as u64).sum();
+    let _mark = tracing::trace_span!(target: "pitviper::self", "flush", rows);
+    let began = Instant::now();
     match flush_batches(context, &batches) {
         Ok(()) => {
+            context.stages.flush.record_since(began);
+            context.stages.flushed_rows.fetch_add(rows, Ordering::Relaxed);
             context.flushes.fetch_add(1, Ordering::Relaxed);
             Ok(true)
         }
@@ -142,7 +154,7 @@ fn flush_once(context: &FlushContext, at_least: u64) -> Result<bool, StoreError>
 
 fn flush_batches(context: &FlushContext, batches: &[Arc<HotBatch>]) -> Result<(), StoreError> {
     let (Some(first), Some(last)) = (batches.first(), batches.last()) else { return Ok(()) };
-    let rows = WriteBatch::concat(batches.iter().map(|batch| &batch.rows))
+    let mut rows = WriteBatch::concat(batches.iter().map(|batch| &batch.rows))
         .map_err(|error| StoreError::Engine(format!("putting batches together: {error}")))?;
     let place = SegmentPlace {
         dir: &context.segments_dir,
@@ -152,13 +164,20 @@ fn flush_batches(context: &FlushContext, batches: &[Arc<HotBatch>]) -> Result<()
         bucket_ns: METRIC_BUCKET_NS,
     };
     let mut written = Vec::new();
+    if let Some(resources) = rows.get(Table::Spans).map(resources_of_spans) {
+        rows.set(Table::Resources, resources);
+    }
     for (table, rows) in rows.iter() {
         let in_order = match table.description().same_key {
             SameKey::Kept => sorted(table, rows)?,
             SameKey::AddedUp => sum_metrics(rows),
+            SameKey::Seen(period_ns) => fold_seen(table, period_ns, &sorted(table, rows)?)
+                .map_err(|error| StoreError::Engine(format!("putting rows together: {error}")))?,
         };
         written.push(write_rows(place, table, &in_order)?);
     }
+    let now_ns = context.clock.wall_ns();
+    written.iter_mut().for_each(|row| row.written_ns = now_ns);
     context.manifest.add_segments(&written, last.last_sequence)?;
     let segment = |row| Arc::new(Segment::new(&context.segments_dir, row, Arc::clone(&context.segment_cache)));
     let segments = written.into_iter().map(segment).collect();

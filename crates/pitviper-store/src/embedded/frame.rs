@@ -30,6 +30,8 @@ pub(super) enum FrameError {
     UnknownTable(u8),
     #[error("section of {0} bytes is over the limit")]
     TooLarge(usize),
+    #[error("section is no stream of rows")]
+    Damaged,
     #[error(transparent)]
     Arrow(#[from] ArrowError),
     #[error(transparent)]
@@ -78,10 +80,55 @@ pub(super) fn decode(mut bytes: &[u8]) -> Result<WriteBatch, FrameError> {
         }
         let (packed, rest) = rest.split_at_checked(packed_length).ok_or(FrameError::Short)?;
         let raw = zstd::bulk::decompress(packed, raw_length)?;
-        let rows = StreamReader::try_new(raw.as_slice(), None)?.next().ok_or(FrameError::Short)??;
+        // The log has checksums, but the reader panics over some of what has none.
+        let read = || StreamReader::try_new(raw.as_slice(), None)?.next().ok_or(FrameError::Short)?.map_err(Into::into);
+        let rows: RecordBatch = std::panic::catch_unwind(read).unwrap_or(Err(FrameError::Damaged))?;
         let table = Table::of_log_number(header[0]).ok_or(FrameError::UnknownTable(header[0]))?;
         batch.set(table, rows);
         bytes = rest;
     }
     Ok(batch)
+}
+
+#[cfg(test)]
+mod hostile {
+    use pitviper_model::{Resource, Scope, Span, SpanId, TraceId};
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::Index;
+
+    use super::*;
+    use crate::schema::{SpanMetricsBuilder, SpansBuilder};
+
+    fn written() -> Vec<u8> {
+        let mut spans = SpansBuilder::with_capacity(2);
+        for number in 1..3u8 {
+            let mut span = Span { trace_id: TraceId([number; 16]), span_id: SpanId([number; 8]), ..Span::default() };
+            span.attributes.set("k", i64::from(number));
+            spans.append(&Resource::default(), &Scope::default(), &span);
+        }
+        let mut bytes = Vec::new();
+        encode(&WriteBatch::new(spans, SpanMetricsBuilder::new()), &mut bytes).unwrap();
+        bytes
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_bytes_are_a_write_or_an_error(bytes in vec(any::<u8>(), 0..200)) {
+            let _ = decode(&bytes);
+        }
+
+        #[test]
+        fn a_damaged_write_is_a_write_or_an_error(changes in vec((any::<Index>(), any::<u8>()), 1..4), cut: Index) {
+            let mut bytes = written();
+            for (at, byte) in changes {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            let _ = decode(&bytes);
+            let _ = decode(&bytes[..cut.index(bytes.len())]);
+        }
+    }
 }

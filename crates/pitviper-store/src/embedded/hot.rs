@@ -39,7 +39,7 @@ pub(super) struct HotBatch {
     pub(super) rows: WriteBatch,
     bytes: usize,
     added: Instant,
-    /// Earliest and latest start of the rows of each table.
+    /// Earliest and latest moment of the rows of each table.
     starts: Vec<(Table, (i64, i64))>,
 }
 
@@ -50,7 +50,7 @@ impl HotBatch {
         (first < range.end_ns && last >= range.start_ns).then_some(self.rows.get(table)?)
     }
 
-    fn row_count(&self) -> usize {
+    pub(super) fn row_count(&self) -> usize {
         self.rows.iter().map(|(_, rows)| rows.num_rows()).sum()
     }
 
@@ -89,6 +89,16 @@ struct State {
     segments: Arc<Vec<Arc<Segment>>>,
     /// The last write of the flush under way; batches up to it must stay as they are.
     flushing_through: u64,
+}
+
+/// What the hot tier holds and how long it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Waiting {
+    pub(super) rows: usize,
+    /// Of the oldest write.
+    pub(super) age: Duration,
+    /// Rows the policy wants flushed by now.
+    pub(super) due_rows: usize,
 }
 
 /// Why and how far to flush.
@@ -243,8 +253,8 @@ impl Tiers {
         self.reserved_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Swaps segments for the one that holds their rows, or for none; returns those that are gone.
-    pub(super) fn replace_segments(&self, files: &FxHashSet<&str>, with: Option<Arc<Segment>>) -> Vec<Arc<Segment>> {
+    /// Swaps segments for those that hold their rows, or for none; returns those that are gone.
+    pub(super) fn replace_segments(&self, files: &FxHashSet<&str>, with: Vec<Arc<Segment>>) -> Vec<Arc<Segment>> {
         let mut state = self.state.lock();
         let segments = Arc::make_mut(&mut state.segments);
         let is_gone = |segment: &Arc<Segment>| files.contains(segment.row.file.as_str());
@@ -261,6 +271,20 @@ impl Tiers {
         Snapshot { hot: state.hot.clone(), segments: Arc::clone(&state.segments) }
     }
 
+    /// What waits to be flushed.
+    pub(super) fn waiting(&self, policy: FlushPolicy) -> Waiting {
+        let state = self.state.lock();
+        let rows = state.hot.iter().map(|batch| batch.row_count()).sum();
+        let age = state.hot.first().map_or(Duration::ZERO, |oldest| oldest.added.elapsed());
+        let is_due = rows >= policy.rows || self.reserved_bytes() >= policy.bytes || age >= policy.age;
+        Waiting { rows, age, due_rows: if is_due { rows } else { 0 } }
+    }
+
+    /// Most memory, in bytes.
+    pub(super) fn bytes_limit(&self) -> usize {
+        self.bytes_limit
+    }
+
     /// Memory in use, in bytes.
     pub(super) fn reserved_bytes(&self) -> usize {
         self.reserved_bytes.load(Ordering::Relaxed)
@@ -274,8 +298,9 @@ impl Tiers {
 
 fn hot_batch(first_sequence: u64, last_sequence: u64, rows: WriteBatch, bytes: usize, added: Instant) -> HotBatch {
     let starts_of = |(table, rows): (Table, &RecordBatch)| {
-        let starts = rows.column(0).as_primitive::<Int64Type>();
-        Some((table, (min(starts)?, max(starts)?)))
+        let (first, last) = table.description().time_columns();
+        let times = |column: usize| rows.column(column).as_primitive::<Int64Type>();
+        Some((table, (min(times(first))?, max(times(last))?)))
     };
     let starts = rows.iter().filter_map(starts_of).collect();
     HotBatch { first_sequence, last_sequence, rows, bytes, added, starts }

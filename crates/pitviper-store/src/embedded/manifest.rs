@@ -40,8 +40,11 @@ const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [
     // Segments of version 1 have no indexes until they are merged.
     "ALTER TABLE segments ADD COLUMN index_bytes INTEGER NOT NULL DEFAULT 0;
      ALTER TABLE segments ADD COLUMN bucket_ns INTEGER NOT NULL DEFAULT 0;",
-    // From version 3 on, rows of spans hold the number of their trace. Older segments stay readable.
-    "",
+    // Version 3 has more tables, and from it on rows of spans hold the number of their trace. What is
+    // there stays readable as it is. Rows of metrics leave out what can be told from the rest.
+    "CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
+     ALTER TABLE segments ADD COLUMN written_ns INTEGER NOT NULL DEFAULT 9223372036854775807;
+     ALTER TABLE segments ADD COLUMN thinned INTEGER NOT NULL DEFAULT 0;",
 ];
 
 /// What the manifest says of one segment.
@@ -62,13 +65,23 @@ pub(super) struct SegmentRow {
     pub(super) max_sequence: u64,
     /// How often its rows were merged: zero for a flush.
     pub(super) level: u32,
-    /// Of metrics, the width of the narrowest buckets, in nanoseconds; zero when not known.
+    /// Of metrics, the width of its buckets, in nanoseconds; zero when not known.
     pub(super) bucket_ns: i64,
     /// The services in it, sorted; empty when not known.
     pub(super) services: Vec<String>,
+    /// When the youngest of its rows were written; the end of time when not known.
+    pub(super) written_ns: i64,
+    /// Whether traces are missing that were not worth keeping.
+    pub(super) thinned: bool,
 }
 
 impl SegmentRow {
+    /// When its latest row starts. One that claims to start in the future has a wrong clock, and makes
+    /// no data young: then it is when the rows were written.
+    pub(super) fn latest_ns(&self, now_ns: i64) -> i64 {
+        if self.max_start_ns <= now_ns { self.max_start_ns } else { self.max_start_ns.min(self.written_ns) }
+    }
+
     /// Room it takes on disk, in bytes.
     pub(super) fn disk_bytes(&self) -> u64 {
         self.bytes + self.index_bytes
@@ -135,7 +148,7 @@ impl Manifest {
         let connection = self.connection.lock();
         let mut statement = connection.prepare(
             "SELECT file, table_name, row_count, byte_count, min_start_ns, max_start_ns, min_sequence, max_sequence,
-                    level, services, index_bytes, bucket_ns FROM segments ORDER BY min_sequence, file",
+                    level, services, index_bytes, bucket_ns, written_ns, thinned FROM segments ORDER BY min_sequence, file",
         )?;
         let rows = statement.query_map([], read_row)?.collect::<Result<Vec<_>, _>>()?;
         Ok(rows.into_iter().flatten().collect())
@@ -153,19 +166,35 @@ impl Manifest {
         Ok(())
     }
 
-    /// Forgets segments and, in the same step, adds the one that holds their rows, if any.
+    /// How often something was counted since the data directory was made.
+    pub(super) fn counter(&self, name: &str) -> Result<u64, StoreError> {
+        let connection = self.connection.lock();
+        let mut statement = connection.prepare_cached("SELECT value FROM counters WHERE name = ?")?;
+        let found: Option<i64> = statement.query_row([name], |row| row.get(0)).optional()?;
+        Ok(found.unwrap_or_default().cast_unsigned())
+    }
+
+    /// Forgets segments and, in the same step, adds those that hold their rows, if any, and counts
+    /// what is no longer there.
     pub(super) fn replace_segments(
         &self,
         files: &FxHashSet<&str>,
-        with: Option<&SegmentRow>,
+        with: &[SegmentRow],
+        counted: &[(&str, u64)],
     ) -> Result<(), StoreError> {
         let mut connection = self.connection.lock();
         let transaction = connection.transaction()?;
         for file in files {
             transaction.execute("DELETE FROM segments WHERE file = ?", [file])?;
         }
-        if let Some(segment) = with {
+        for segment in with {
             insert(&transaction, segment)?;
+        }
+        for (name, count) in counted.iter().filter(|(_, count)| *count > 0) {
+            transaction.execute(
+                "INSERT INTO counters VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = value + ?2",
+                params![name, count.cast_signed()],
+            )?;
         }
         transaction.commit()?;
         Ok(())
@@ -175,7 +204,8 @@ impl Manifest {
 fn insert(transaction: &Transaction<'_>, segment: &SegmentRow) -> rusqlite::Result<usize> {
     transaction.execute(
         "INSERT INTO segments (file, table_name, row_count, byte_count, min_start_ns, max_start_ns,
-             min_sequence, max_sequence, level, services, index_bytes, bucket_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             min_sequence, max_sequence, level, services, index_bytes, bucket_ns, written_ns, thinned)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         params![
             segment.file,
             segment.table.as_str(),
@@ -189,6 +219,8 @@ fn insert(transaction: &Transaction<'_>, segment: &SegmentRow) -> rusqlite::Resu
             join_services(&segment.services),
             segment.index_bytes.cast_signed(),
             segment.bucket_ns,
+            segment.written_ns,
+            segment.thinned,
         ],
     )
 }
@@ -217,6 +249,8 @@ fn read_row(row: &Row<'_>) -> rusqlite::Result<Option<SegmentRow>> {
         services: services.lines().map(str::to_owned).collect(),
         index_bytes: unsigned(10)?,
         bucket_ns: row.get(11)?,
+        written_ns: row.get(12)?,
+        thinned: row.get(13)?,
     }))
 }
 
@@ -238,6 +272,8 @@ mod tests {
             level: 0,
             bucket_ns: 0,
             services: vec!["a".into(), "b".into()],
+            written_ns: 8,
+            thinned: false,
         }
     }
 
@@ -268,9 +304,14 @@ mod tests {
         let manifest = Manifest::open(&dir.path().join("manifest.sqlite")).unwrap();
         manifest.add_segments(&[segment("x"), segment("y"), segment("z")], 4).unwrap();
         let taken = FxHashSet::from_iter(["x", "y"]);
-        assert!(manifest.replace_segments(&taken, Some(&segment("z"))).is_err(), "a name that is in use");
-        assert_eq!(manifest.segments().unwrap().len(), 3);
-        manifest.replace_segments(&taken, Some(&segment("xy"))).unwrap();
+        let refused = manifest.replace_segments(&taken, &[segment("z")], &[("gone", 5)]);
+        assert!(refused.is_err(), "a name that is in use");
+        assert_eq!((manifest.segments().unwrap().len(), manifest.counter("gone").unwrap()), (3, 0));
+        manifest
+            .replace_segments(&taken, &[SegmentRow { thinned: true, ..segment("xy") }], &[("gone", 5), ("other", 0)])
+            .unwrap();
+        manifest.replace_segments(&FxHashSet::default(), &[], &[("gone", 2)]).unwrap();
+        assert_eq!((manifest.counter("gone").unwrap(), manifest.counter("other").unwrap()), (7, 0));
         let files: Vec<String> = manifest.segments().unwrap().into_iter().map(|segment| segment.file).collect();
         assert_eq!((files, manifest.flushed_sequence().unwrap()), (vec!["xy".to_owned(), "z".to_owned()], 4));
     }
@@ -288,7 +329,7 @@ mod tests {
         drop(old);
         for _ in 0..2 {
             let manifest = Manifest::open(&path).unwrap();
-            let expected = SegmentRow { index_bytes: 0, ..segment("x") };
+            let expected = SegmentRow { index_bytes: 0, written_ns: i64::MAX, ..segment("x") };
             assert_eq!((manifest.flushed_sequence().unwrap(), manifest.segments().unwrap()), (4, vec![expected]));
         }
     }

@@ -11,15 +11,18 @@
 
 mod aggregate;
 mod backup;
+mod clock;
 mod commit;
 mod disk;
 mod doctor;
+mod export;
 mod flush;
 mod frame;
 mod hot;
 mod indexes;
 mod keys;
 mod manifest;
+mod metric_sums;
 mod metrics;
 mod page_file;
 mod page_index;
@@ -29,7 +32,9 @@ mod scan;
 mod search;
 mod segment;
 mod segment_write;
+mod stages;
 mod survey;
+mod tables;
 mod trace_ids;
 mod traces;
 mod upkeep;
@@ -40,35 +45,44 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use pitviper_model::{SpanId, TraceId};
+use pitviper_model::{Frame, FrameId, SpanId, StackId, TraceId};
 use rustc_hash::FxHashSet;
 use tokio::sync::oneshot;
 
 pub use self::backup::{BackupReport, backup};
+pub use self::clock::{Clock, SystemClock};
 use self::commit::{Committer, Request};
 pub use self::disk::DEFAULT_DISK_RESERVE_BYTES;
 use self::disk::DiskGuard;
 pub use self::doctor::{Diagnosis, Examination, Finding, Lost, Severity, examine};
+pub use self::export::SpanScan;
 use self::flush::{FlushContext, Flusher};
 use self::hot::{FlushPolicy, Snapshot, Tiers, batch_bytes};
 use self::manifest::{Manifest, SegmentRow, Table};
 use self::search::Engine;
 use self::segment::{Segment, SegmentCache, beside};
-pub use self::upkeep::{Retention, RollUp};
-use self::upkeep::{Upkeep, UpkeepContext};
+use self::stages::Stages;
+use self::upkeep::{Kept, Upkeep, UpkeepContext};
+pub use self::upkeep::{Retention, RollUp, Thinning};
 use self::wal::{Wal, WalGauges};
 use crate::questions::aggregate::{Aggregate, Aggregated};
 use crate::questions::keys::{Keys, Matched};
 use crate::questions::kin::{Families, Family};
 use crate::questions::survey::{Survey, Surveyed};
+use crate::questions::{
+    ExceptionGroups, ExceptionGroupsQuery, ExceptionsQuery, LibrariesAnswer, LibrariesQuery, LogsQuery,
+    MetricPointsAnswer, MetricPointsQuery, MetricSeriesAnswer, MetricSeriesQuery, Page, ProfileAnswer, ProfileQuery,
+    StoredException, StoredLog,
+};
 use crate::schema::{METRIC_BUCKET_NS, WriteBatch};
+use crate::stages::StageStats;
 use crate::store::{
-    Ack, MetricRow, MetricsQuery, ResourceSeen, Search, Store, StoreError, StoreStats, StoredSpan, TimeRange, Trace,
-    TraceHit,
+    Ack, KeptStats, MetricRow, MetricsQuery, ResourceSeen, Search, Store, StoreError, StoreStats, StoredSpan,
+    TableStats, ThinStats, TimeRange, Trace, TraceHit,
 };
 
 /// Writes with more rows of a table than this are encoded on a thread that may block.
@@ -109,6 +123,10 @@ pub struct EmbeddedConfig {
     pub retention: Retention,
     /// How metrics are added up as they age.
     pub roll_up: RollUp,
+    /// What says how old data is.
+    pub clock: Arc<dyn Clock>,
+    /// What stays of spans that are some days old.
+    pub thinning: Thinning,
 }
 
 impl EmbeddedConfig {
@@ -131,6 +149,8 @@ impl EmbeddedConfig {
             durability: Durability::default(),
             retention: Retention::default(),
             roll_up: RollUp::default(),
+            clock: Arc::new(SystemClock::default()),
+            thinning: Thinning::default(),
         }
     }
 }
@@ -203,6 +223,7 @@ impl EmbeddedStore {
         let durable_sequence = Arc::new(AtomicU64::new(wal.last_sequence()));
         let wal_gauges = wal.gauges();
         let wal = Arc::new(Mutex::new(wal));
+        let stages = Arc::new(Stages::default());
         let flush = Arc::new(FlushContext {
             segments_dir,
             temporary_dir,
@@ -217,12 +238,20 @@ impl EmbeddedStore {
             },
             flushes: AtomicU64::new(0),
             failures: AtomicU64::new(0),
+            stages: Arc::clone(&stages),
+            clock: Arc::clone(&config.clock),
         });
-        let upkeep =
-            UpkeepContext::new(Arc::clone(&flush), config.retention, config.roll_up, Arc::clone(&durable_sequence));
+        let upkeep = UpkeepContext::new(
+            Arc::clone(&flush),
+            config.retention,
+            config.roll_up,
+            config.thinning,
+            Arc::clone(&durable_sequence),
+        )?;
         let upkeep = Arc::new(upkeep);
         let start = || -> io::Result<(Running, Engine)> {
-            let committer = Committer::start(Arc::clone(&wal), Arc::clone(&tiers), Arc::clone(&durable_sequence))?;
+            let (wal, tiers, durable) = (Arc::clone(&wal), Arc::clone(&tiers), Arc::clone(&durable_sequence));
+            let committer = Committer::start(wal, tiers, durable, Arc::clone(&stages))?;
             let (flusher, upkeep) = (Flusher::start(Arc::clone(&flush))?, Upkeep::start(Arc::clone(&upkeep))?);
             Ok((Running { committer, flusher, upkeep, _lock: lock }, Engine::start()?))
         };
@@ -249,6 +278,68 @@ impl EmbeddedStore {
     ) -> Result<T, StoreError> {
         let snapshot = self.tiers.snapshot();
         self.engine.run_blocking(move || job(&snapshot)).await
+    }
+
+    fn stages(&self) -> StageStats {
+        let (stages, room) = (&self.flush.stages, self.disk.room());
+        let hot = self.tiers.waiting(self.flush.policy);
+        let cache = self.flush.segment_cache.figures();
+        StageStats {
+            commit_waiting: stages.commit_waiting.load(Ordering::Relaxed),
+            commit_wait: stages.commit_wait.counts(),
+            log_sync: stages.log_sync.counts(),
+            hot_rows: hot.rows as u64,
+            hot_age_ms: hot.age.as_millis() as u64,
+            hot_budget_bytes: self.tiers.bytes_limit() as u64,
+            flush: stages.flush.counts(),
+            flushed_rows: stages.flushed_rows.load(Ordering::Relaxed),
+            flush_backlog_rows: hot.due_rows as u64,
+            merge: stages.merge.counts(),
+            merge_backlog_segments: stages.merge_backlog.load(Ordering::Relaxed),
+            cache_bytes: cache.bytes,
+            cache_budget_bytes: cache.budget_bytes,
+            cache_hits: cache.hits,
+            cache_misses: cache.misses,
+            disk_free_bytes: room.free_bytes,
+            disk_total_bytes: room.total_bytes,
+            disk_reserve_bytes: self.disk.reserve_bytes(),
+            disk_refusals: self.disk.refusals(),
+        }
+    }
+
+    fn thin_stats(&self, snapshot: &Snapshot) -> ThinStats {
+        let figures = &self.upkeep.thinned;
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let thinned = snapshot.segments.iter().filter(|segment| segment.row.thinned);
+        ThinStats {
+            sampled_through_ns: thinned.map(|segment| segment.row.max_start_ns).max(),
+            spans_thinned: count(&figures.spans_thinned),
+            left_whole: count(&figures.left_whole),
+            kept: Kept::ALL.map(|reason| KeptStats {
+                reason: reason.as_str(),
+                spans: count(&figures.spans_kept[reason as usize]),
+                traces: count(&figures.traces_kept[reason as usize]),
+            }),
+        }
+    }
+
+    fn table_stats(&self, snapshot: &Snapshot, table: Table) -> TableStats {
+        let hot_rows = snapshot.hot_rows(table, TimeRange::ALL).map(|rows| rows.num_rows() as u64).sum();
+        let [by_age, by_size] = &self.upkeep.figures.expired[table as usize];
+        let mut stats = TableStats {
+            name: table.as_str(),
+            rows: hot_rows,
+            hot_rows,
+            expired_by_age: by_age.load(Ordering::Relaxed),
+            expired_by_size: by_size.load(Ordering::Relaxed),
+            ..TableStats::default()
+        };
+        for segment in snapshot.segments_in(table, TimeRange::ALL) {
+            stats.rows += segment.row.rows;
+            stats.segments += 1;
+            stats.segment_bytes += segment.row.disk_bytes();
+        }
+        stats
     }
 
     fn request_flush(&self) -> Result<oneshot::Receiver<Result<(), StoreError>>, StoreError> {
@@ -281,7 +372,7 @@ impl Store for EmbeddedStore {
         {
             let running = self.running.lock();
             let running = running.as_ref().ok_or(StoreError::Closed)?;
-            running.committer.submit(Request { body, rows, reservation, ack })?;
+            running.committer.submit(Request { body, rows, reservation, ack, queued: Instant::now() })?;
         }
         acknowledged.await.map_err(|_| StoreError::Closed)?
     }
@@ -352,6 +443,51 @@ impl Store for EmbeddedStore {
         self.read(move |snapshot| resources::resources(snapshot, range)).await
     }
 
+    async fn logs(&self, query: &LogsQuery) -> Result<Page<StoredLog>, StoreError> {
+        let query = query.clone();
+        self.read(move |snapshot| tables::logs(snapshot, &query)).await
+    }
+
+    async fn metric_series(&self, query: &MetricSeriesQuery) -> Result<MetricSeriesAnswer, StoreError> {
+        let query = query.clone();
+        self.read(move |snapshot| tables::metric_series(snapshot, &query)).await
+    }
+
+    async fn metric_points(&self, query: &MetricPointsQuery) -> Result<MetricPointsAnswer, StoreError> {
+        let query = query.clone();
+        self.read(move |snapshot| tables::metric_points(snapshot, &query)).await
+    }
+
+    async fn profile(&self, query: &ProfileQuery) -> Result<ProfileAnswer, StoreError> {
+        let query = query.clone();
+        self.read(move |snapshot| tables::profile(snapshot, &query)).await
+    }
+
+    async fn stacks(&self, range: TimeRange, ids: &[StackId]) -> Result<Vec<(StackId, Vec<FrameId>)>, StoreError> {
+        let ids = ids.to_vec();
+        self.read(move |snapshot| tables::stacks(snapshot, range, &ids)).await
+    }
+
+    async fn frames(&self, range: TimeRange, ids: &[FrameId]) -> Result<Vec<(FrameId, Frame)>, StoreError> {
+        let ids = ids.to_vec();
+        self.read(move |snapshot| tables::frames(snapshot, range, &ids)).await
+    }
+
+    async fn exception_groups(&self, query: &ExceptionGroupsQuery) -> Result<ExceptionGroups, StoreError> {
+        let query = query.clone();
+        self.read(move |snapshot| tables::exception_groups(snapshot, &query)).await
+    }
+
+    async fn exceptions(&self, query: &ExceptionsQuery) -> Result<Page<StoredException>, StoreError> {
+        let query = query.clone();
+        self.read(move |snapshot| tables::exceptions(snapshot, &query)).await
+    }
+
+    async fn libraries(&self, query: &LibrariesQuery) -> Result<LibrariesAnswer, StoreError> {
+        let query = query.clone();
+        self.read(move |snapshot| tables::libraries(snapshot, &query)).await
+    }
+
     async fn flush(&self) -> Result<(), StoreError> {
         self.request_flush()?.await.map_err(|_| StoreError::Closed)?
     }
@@ -406,6 +542,9 @@ impl Store for EmbeddedStore {
             upkeep_failures: self.upkeep.figures.failures.load(Ordering::Relaxed),
             spans_expired_by_age: self.upkeep.figures.spans_expired_by_age.load(Ordering::Relaxed),
             spans_expired_by_size: self.upkeep.figures.spans_expired_by_size.load(Ordering::Relaxed),
+            stages: self.stages(),
+            thinning: self.thin_stats(&snapshot),
+            tables: Table::ALL.map(|table| self.table_stats(&snapshot, table)).into(),
         }
     }
 }

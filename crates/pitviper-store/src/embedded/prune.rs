@@ -64,7 +64,7 @@ impl Lookup {
 }
 
 /// Ranges in any order as rows in order.
-fn union(mut ranges: Vec<Range<u64>>) -> Rows {
+pub(super) fn union(mut ranges: Vec<Range<u64>>) -> Rows {
     ranges.sort_unstable_by_key(|range| range.start);
     let mut rows: Rows = Vec::with_capacity(ranges.len());
     for range in ranges {
@@ -77,7 +77,7 @@ fn union(mut ranges: Vec<Range<u64>>) -> Rows {
 }
 
 /// The rows that are in both.
-fn intersect(left: &Rows, right: &Rows) -> Rows {
+pub(super) fn intersect(left: &Rows, right: &Rows) -> Rows {
     let (mut at_left, mut at_right) = (0, 0);
     let mut rows = Vec::new();
     while let (Some(one), Some(other)) = (left.get(at_left), right.get(at_right)) {

@@ -1,4 +1,5 @@
-//! Which processes sent spans, and through which libraries.
+//! Which processes sent spans, and through which libraries: whole hours from the table of resources,
+//! what a range cuts off an hour from the spans.
 
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::hot::Snapshot;
 use super::manifest::Table;
-use crate::schema::{read_resource, read_scope};
+use crate::schema::{HOUR_NS, read_resource, read_scope};
 use crate::store::{ResourceSeen, StoreError, TimeRange};
 
 /// The columns [`Summary::add`] reads.
@@ -67,7 +68,15 @@ pub(super) fn resources(snapshot: &Snapshot, range: TimeRange) -> Result<Vec<Res
     for batch in snapshot.hot_rows(Table::Spans, range) {
         summary.add(batch, range);
     }
+    // Segments of spans that were flushed before there was a table of resources have none in it.
+    let tabled = snapshot.segments.iter().filter(|segment| segment.row.table == Table::Resources);
+    let tabled_from = tabled.map(|segment| segment.row.min_sequence).min().unwrap_or(u64::MAX);
+    let cut_hours = add_hours(snapshot, range, &mut summary)?;
     for segment in snapshot.segments_in(Table::Spans, range) {
+        let is_tabled = segment.row.min_sequence >= tabled_from;
+        if is_tabled && !cut_hours.iter().any(|hour| segment.overlaps(*hour)) {
+            continue;
+        }
         if segment.is_within(range) {
             summary.merge(&*segment.resource_summary(&COLUMNS)?);
         } else {
@@ -76,6 +85,45 @@ pub(super) fn resources(snapshot: &Snapshot, range: TimeRange) -> Result<Vec<Res
             }
         }
     }
+    assemble(&summary)
+}
+
+/// Adds what the table of resources says of whole hours. Returns the parts of the range in whose hours
+/// something was seen both inside and outside of it: there only the spans know when.
+fn add_hours(snapshot: &Snapshot, range: TimeRange, summary: &mut Summary) -> Result<Vec<TimeRange>, StoreError> {
+    let mut cut: Vec<TimeRange> = Vec::new();
+    for segment in snapshot.segments_in(Table::Resources, range) {
+        for batch in segment.read(&["first_seen_ns", "last_seen_ns", "resource", "scope"])? {
+            let column = |name: &str| batch.column_by_name(name).expect("the columns were asked for");
+            let times = |name: &str| column(name).as_primitive::<Int64Type>().values();
+            let (firsts, lasts) = (times("first_seen_ns"), times("last_seen_ns"));
+            let text = |name: &str, row: usize| {
+                let dictionary = column(name).as_dictionary::<Int32Type>();
+                dictionary.values().as_string::<i32>().value(dictionary.keys().value(row) as usize).to_owned()
+            };
+            for (row, (&first, &last)) in firsts.iter().zip(lasts.iter()).enumerate() {
+                if last < range.start_ns || first >= range.end_ns {
+                    continue;
+                }
+                if first >= range.start_ns && last < range.end_ns {
+                    summary.see((text("resource", row), text("scope", row)), (first, last));
+                    continue;
+                }
+                let hour = first.div_euclid(HOUR_NS).saturating_mul(HOUR_NS);
+                let part = TimeRange {
+                    start_ns: hour.max(range.start_ns),
+                    end_ns: hour.saturating_add(HOUR_NS).min(range.end_ns),
+                };
+                if !cut.contains(&part) {
+                    cut.push(part);
+                }
+            }
+        }
+    }
+    Ok(cut)
+}
+
+fn assemble(summary: &Summary) -> Result<Vec<ResourceSeen>, StoreError> {
     let mut by_resource: FxHashMap<&str, ResourceSeen> = FxHashMap::default();
     let mut scopes_seen: FxHashSet<(&str, &str)> = FxHashSet::default();
     for ((resource, scope), &(first, last)) in &summary.0 {

@@ -11,24 +11,29 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatchReader as _};
-use arrow::datatypes::{Schema, UInt32Type};
+use arrow::datatypes::{Int64Type, Schema, UInt32Type};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use parking_lot::Mutex;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
-    ArrowPredicateFn, ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
+    ArrowPredicate, ArrowPredicateFn, ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
     ParquetRecordBatchReaderBuilder, RowFilter, RowSelection,
 };
-use parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataReader};
+use parquet::basic::Encoding;
+use parquet::column::page::PageReader as _;
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::serialized_reader::SerializedPageReader;
 use pitviper_model::TraceId;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::io_error;
 use super::manifest::{SegmentRow, Table};
+use super::metric_sums::{self, Sums};
 use super::page_file::{PageFile, ReadCounts};
 use super::page_index::{Kind, PageIndex};
-use super::prune::{Lookup, Rows};
+use super::prune::{Lookup, Rows, intersect};
 use super::resources::Summary;
 use super::scan::bounds::PageBounds;
 use super::trace_ids::{self, TraceIds, TraceIdsReader};
@@ -37,6 +42,8 @@ use crate::store::{StoreError, TimeRange};
 
 /// Most memory for footers, filters and metrics of segments that queries have used, in bytes.
 const CACHE_BYTES_LIMIT: usize = 256 * 1024 * 1024;
+/// Metrics of segments with no more rows are kept in memory once they were read.
+const MAX_KEPT_ROWS: u64 = 64 * 1024;
 /// Rows decoded at once.
 const READ_BATCH_ROWS: usize = 8_192;
 
@@ -62,8 +69,10 @@ pub(super) struct OpenSegment {
     indexes: [Option<PageIndex>; 2],
     /// Of spans; none in a segment of before schema version 3, whose rows hold the ids themselves.
     trace_ids: Option<TraceIds>,
-    /// All rows of a metrics segment; none of others.
-    pub(super) rows: Vec<RecordBatch>,
+    /// All rows of a small metrics segment.
+    rows: Option<Vec<RecordBatch>>,
+    /// Of a metrics segment, its rows added up, when they have been.
+    pub(super) sums: Option<Sums>,
     bytes: usize,
 }
 
@@ -81,16 +90,37 @@ struct CacheState {
     bytes: usize,
     /// Counts uses, to tell which was last.
     clock: u64,
+    hits: u64,
+    misses: u64,
+}
+
+/// What the cache takes and how often it helped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct CacheFigures {
+    pub(super) bytes: u64,
+    pub(super) budget_bytes: u64,
+    pub(super) hits: u64,
+    pub(super) misses: u64,
 }
 
 impl SegmentCache {
+    pub(super) fn figures(&self) -> CacheFigures {
+        let state = self.state.lock();
+        let (bytes, budget_bytes) = (state.bytes as u64, CACHE_BYTES_LIMIT as u64);
+        CacheFigures { bytes, budget_bytes, hits: state.hits, misses: state.misses }
+    }
+
     fn get(&self, file: &str) -> Option<Arc<OpenSegment>> {
         let mut state = self.state.lock();
         state.clock += 1;
         let now = state.clock;
-        let (open, used) = state.open.get_mut(file)?;
-        *used = now;
-        Some(Arc::clone(open))
+        let known = state.open.get_mut(file).map(|(open, used)| {
+            *used = now;
+            Arc::clone(open)
+        });
+        state.hits += u64::from(known.is_some());
+        state.misses += u64::from(known.is_none());
+        known
     }
 
     fn put(&self, file: &str, open: Arc<OpenSegment>) {
@@ -170,10 +200,13 @@ impl Segment {
         }
         let file = PageFile::new(self.file()?, Arc::clone(&self.cache.counts))
             .map_err(io_error(|| format!("opening {}", self.path.display())))?;
-        let mut open = OpenSegment::load(file, self.row.table).map_err(|error| self.error(error.as_ref()))?;
+        let mut open = OpenSegment::load(file, &self.row).map_err(|error| self.error(error.as_ref()))?;
         if self.row.table.description().indexed {
             open.open_indexes(&self.path, self.row.rows);
             open.trace_ids = list_of(&self.path, open.metadata.schema()).map_err(|error| self.error(&error))?;
+        }
+        if self.row.table == Table::SpanMetrics {
+            open.open_sums(&self.path, self.row.rows);
         }
         let open = Arc::new(open);
         self.cache.put(&self.row.file, Arc::clone(&open));
@@ -195,9 +228,45 @@ impl Segment {
         open.collect(builder).map_err(|error| self.error(error.as_ref()))
     }
 
-    /// All rows, from memory when they were read before. For the small table of metrics.
-    pub(super) fn metrics(&self) -> Result<Arc<OpenSegment>, StoreError> {
-        self.open()
+    /// Reads the metrics of a service and a name, or all, whose buckets begin in the range. There may
+    /// be others among them.
+    pub(super) fn read_metrics(
+        &self,
+        service: Option<&str>,
+        name: Option<&str>,
+        range: TimeRange,
+    ) -> Result<Vec<RecordBatch>, StoreError> {
+        let open = self.open()?;
+        if let Some(rows) = &open.rows {
+            return Ok(rows.clone());
+        }
+        let mut builder = open.reader();
+        if let (Some(service), Some(sums)) = (service, &open.sums) {
+            let rows = sums.rows_of(service);
+            if rows.is_empty() {
+                return Ok(Vec::new());
+            }
+            builder = open.select(builder, &vec![rows]);
+        }
+        let mut conditions: Vec<Box<dyn ArrowPredicate>> = Vec::new();
+        if !self.is_within(range) {
+            let is_wanted = ArrowPredicateFn::new(open.projection(Some(&["bucket_start_ns"])), move |batch| {
+                let starts = batch.column(0).as_primitive::<Int64Type>();
+                Ok(BooleanArray::from_unary(starts, |start| (range.start_ns..range.end_ns).contains(&start)))
+            });
+            conditions.push(Box::new(is_wanted));
+        }
+        if let Some(name) = name.map(str::to_owned) {
+            let is_wanted = ArrowPredicateFn::new(open.projection(Some(&["name"])), move |batch| {
+                let names = batch.column(0).as_string::<i32>();
+                Ok(BooleanArray::from_unary(names, |known| known == name))
+            });
+            conditions.push(Box::new(is_wanted));
+        }
+        if !conditions.is_empty() {
+            builder = builder.with_row_filter(RowFilter::new(conditions));
+        }
+        open.collect(builder).map_err(|error| self.error(error.as_ref()))
     }
 
     /// Reads these columns, or all, of the spans of these traces; those that the look-up leaves out
@@ -251,6 +320,48 @@ impl Segment {
         open.wanted(traces).map_err(|error| self.error(&error))
     }
 
+    /// What is known of the file, kept for later questions.
+    pub(super) fn opened(&self) -> Result<Arc<OpenSegment>, StoreError> {
+        self.open()
+    }
+
+    /// Reads these columns, or all, of these rows, or of all, where the test of other columns holds.
+    pub(super) fn reader(
+        &self,
+        columns: Option<&[&str]>,
+        rows: Option<Rows>,
+        test: Option<RowTest>,
+    ) -> Result<SegmentStream, StoreError> {
+        let open = self.open()?;
+        let mut builder = open.reader();
+        if let Some(rows) = rows {
+            builder = open.select(builder, &rows);
+        }
+        builder = builder.with_projection(open.projection(columns)).with_batch_size(READ_BATCH_ROWS);
+        if let Some((columns, test)) = test {
+            let predicate = ArrowPredicateFn::new(open.projection(Some(columns)), test);
+            builder = builder.with_row_filter(RowFilter::new(vec![Box::new(predicate)]));
+        }
+        let reader = builder.build().map_err(|error| self.error(&error))?;
+        Ok(SegmentStream { reader, ids: IdColumn::new(open.trace_ids.as_ref()) })
+    }
+
+    /// Those of the rows, all of one row group, that lie in pages of a text column whose bytes pass the
+    /// test. Bytes of the texts follow each other there, with others between them; a page that holds
+    /// them in another way passes. Decodes nothing.
+    pub(super) fn rows_of_pages(
+        &self,
+        open: &OpenSegment,
+        rows: &Rows,
+        column: &[&str],
+        test: impl Fn(&[u8]) -> bool,
+    ) -> Result<Rows, StoreError> {
+        let Some(first) = rows.first() else { return Ok(Rows::new()) };
+        let passing = open.passing_pages(open.row_group_of(first.start), rows, column, test);
+        let passing = passing.map_err(|error| self.error(&error))?;
+        Ok(passing.map_or_else(|| rows.clone(), |pages| intersect(rows, &pages)))
+    }
+
     /// Reads all rows in order, without keeping anything in the cache.
     pub(super) fn stream(&self) -> Result<SegmentStream, StoreError> {
         let reader = ParquetRecordBatchReaderBuilder::try_new(self.file()?)
@@ -281,7 +392,7 @@ type ReadError = Box<dyn std::error::Error + Send + Sync>;
 
 /// All that may lie beside a segment's file, and goes where it goes.
 pub(super) fn beside(segment: &Path) -> impl Iterator<Item = PathBuf> + use<> {
-    Kind::ALL.map(|kind| kind.path(segment)).into_iter().chain([trace_ids::path(segment)])
+    Kind::ALL.map(|kind| kind.path(segment)).into_iter().chain([trace_ids::path(segment), metric_sums::path(segment)])
 }
 
 /// Rows of a segment's file, batch by batch, with trace ids where it has numbers.
@@ -384,20 +495,35 @@ pub(super) fn trace_mask(trace_ids: &dyn Array, wanted: &FxHashSet<TraceId>) -> 
         .collect()
 }
 
+/// Columns, and which of their rows are wanted.
+pub(super) type RowTest =
+    (&'static [&'static str], Box<dyn FnMut(RecordBatch) -> Result<BooleanArray, ArrowError> + Send>);
+
 impl OpenSegment {
-    fn load(file: PageFile, table: Table) -> Result<Self, ReadError> {
+    /// What the file's footer says.
+    pub(super) fn footer(&self) -> &ParquetMetaData {
+        self.metadata.metadata()
+    }
+
+    fn load(file: PageFile, row: &SegmentRow) -> Result<Self, ReadError> {
         let metadata = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Optional);
         let metadata = metadata.parse_and_finish(&file)?;
-        let bounds = if table == Table::Spans { PageBounds::new(&metadata) } else { PageBounds::default() };
+        let bounds = if row.table == Table::Spans { PageBounds::new(&metadata) } else { PageBounds::default() };
         // What is needed of the bounds of pages has been taken over.
-        let metadata = Arc::new(metadata.into_builder().set_column_index(None).build());
+        let metadata = match row.table {
+            Table::Spans => metadata.into_builder().set_column_index(None).build(),
+            _ => metadata,
+        };
+        let metadata = Arc::new(metadata);
         let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
         let metadata = ArrowReaderMetadata::try_new(metadata, options)?;
         let bytes = metadata.metadata().memory_size() + bounds.memory_size();
-        let mut open = Self { file, metadata, bounds, indexes: [None, None], trace_ids: None, rows: Vec::new(), bytes };
-        if table == Table::SpanMetrics {
-            open.rows = open.collect(open.reader())?;
-            open.bytes += open.rows.iter().map(RecordBatch::get_array_memory_size).sum::<usize>();
+        let mut open =
+            Self { file, metadata, bounds, indexes: [None, None], trace_ids: None, rows: None, sums: None, bytes };
+        if row.table == Table::SpanMetrics && row.rows <= MAX_KEPT_ROWS {
+            let rows = open.collect(open.reader())?;
+            open.bytes += rows.iter().map(RecordBatch::get_array_memory_size).sum::<usize>();
+            open.rows = Some(rows);
         }
         Ok(open)
     }
@@ -414,6 +540,53 @@ impl OpenSegment {
             Some(*end)
         });
         ends.take_while(|end| *end <= row).count()
+    }
+
+    /// The rows of the pages of a text column that hold some of these rows and pass the test; `None` when
+    /// the file does not say where the pages are.
+    fn passing_pages(
+        &self,
+        row_group: usize,
+        rows: &Rows,
+        column: &[&str],
+        test: impl Fn(&[u8]) -> bool,
+    ) -> Result<Option<Rows>, ParquetError> {
+        let metadata = self.metadata.metadata();
+        let group = metadata.row_group(row_group);
+        let place = group.columns().iter().position(|chunk| chunk.column_path().parts() == column);
+        let offsets = metadata.offset_index().and_then(|groups| groups.get(row_group));
+        let (Some(place), Some(offsets)) = (place, offsets) else { return Ok(None) };
+        let Some(locations) = offsets.get(place).map(|index| index.page_locations().clone()) else { return Ok(None) };
+        let before: u64 = metadata.row_groups()[..row_group].iter().map(|group| group.num_rows().unsigned_abs()).sum();
+        let count = group.num_rows().unsigned_abs();
+        let firsts: Vec<u64> = locations.iter().map(|page| before + page.first_row_index.unsigned_abs()).collect();
+        let file = Arc::new(self.file.clone());
+        let mut reader = SerializedPageReader::new(file, group.column(place), count as usize, Some(locations))?;
+        let mut dictionary_passes = true;
+        let mut passing = Rows::new();
+        let mut pages = firsts.iter().enumerate();
+        while let Some(next) = reader.peek_next_page()? {
+            if next.is_dict {
+                dictionary_passes = reader.get_next_page()?.is_none_or(|page| test(page.buffer()));
+                continue;
+            }
+            let Some((at, &first)) = pages.next() else { break };
+            let page_rows = first..firsts.get(at + 1).copied().unwrap_or(before + count);
+            let from = rows.partition_point(|range| range.end <= page_rows.start);
+            if rows.get(from).is_none_or(|range| range.start >= page_rows.end) {
+                reader.skip_next_page()?;
+                continue;
+            }
+            let passes = reader.get_next_page()?.is_none_or(|page| match page.encoding() {
+                Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY => dictionary_passes,
+                Encoding::PLAIN | Encoding::DELTA_LENGTH_BYTE_ARRAY => test(page.buffer()),
+                _ => true,
+            });
+            if passes {
+                passing.push(page_rows);
+            }
+        }
+        Ok(Some(passing))
     }
 
     /// Has the reader read these rows only, and nothing of row groups without any.
@@ -471,6 +644,20 @@ impl OpenSegment {
         let mut reader = list.reader();
         let numbers = traces.iter().filter_map(|trace| reader.number(*trace).transpose()).collect::<Result<_, _>>()?;
         Ok(Wanted::Numbers(numbers))
+    }
+
+    /// Opens the sums of a segment of metrics, which only merged ones have. Without them its rows are read.
+    fn open_sums(&mut self, segment: &Path, rows: u64) {
+        match Sums::open(&metric_sums::path(segment), rows) {
+            Ok(sums) => {
+                self.bytes += sums.memory_size();
+                self.sums = Some(sums);
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => {
+                tracing::warn!(segment = %segment.display(), %error, "long ranges are slow until it is merged");
+            }
+        }
     }
 
     /// Opens the indexes that are there. Without one, whole segments are read.

@@ -21,6 +21,7 @@ use parquet::schema::types::ColumnPath;
 
 use super::indexes::IndexBuilders;
 use super::manifest::{SegmentRow, Table};
+use super::metric_sums::{self, SumsBuilder};
 use super::page_index::Kind;
 use super::trace_ids::{self, TraceIdsBuilder};
 use super::{io_error, sync_dir};
@@ -52,7 +53,7 @@ pub(super) struct SegmentPlace<'a> {
     pub(super) sequences: (u64, u64),
     /// How often its rows were merged: zero for a flush.
     pub(super) level: u32,
-    /// Of metrics, the width of the narrowest buckets, in nanoseconds.
+    /// Of metrics, the width of its buckets, in nanoseconds.
     pub(super) bucket_ns: i64,
 }
 
@@ -67,6 +68,7 @@ pub(super) struct SegmentWriter<'a> {
     indexes: Option<IndexBuilders>,
     /// Of a table that numbers traces.
     trace_ids: Option<TraceIdsBuilder>,
+    sums: Option<SumsBuilder>,
     rows: u64,
     starts: Option<(i64, i64)>,
     services: BTreeSet<String>,
@@ -83,15 +85,18 @@ impl<'a> SegmentWriter<'a> {
         };
         let writer = create().map_err(io_error(|| format!("writing the segment {}", temporary.display())))?;
         let indexes = table.description().indexed.then(|| IndexBuilders::new(PAGE_ROWS));
+        // What was not merged yet is small, and soon gone.
+        let sums = (table == Table::SpanMetrics && place.level > 0).then(|| SumsBuilder::new(place.bucket_ns));
         let (rows, starts, services) = (0, None, BTreeSet::new());
         let trace_ids = table.description().numbers_traces.then(TraceIdsBuilder::default);
-        Ok(Self { place, table, file, temporary, writer, indexes, trace_ids, rows, starts, services })
+        Ok(Self { place, table, file, temporary, writer, indexes, trace_ids, sums, rows, starts, services })
     }
 
     /// Appends rows, which go on in the table's order. Their first column is when they start.
     pub(super) fn write(&mut self, rows: &RecordBatch) -> Result<(), StoreError> {
-        let starts = rows.column(0).as_primitive::<Int64Type>();
-        if let (Some(first), Some(last)) = (min(starts), max(starts)) {
+        let (first, last) = self.table.description().time_columns();
+        let times = |column: usize| rows.column(column).as_primitive::<Int64Type>();
+        if let (Some(first), Some(last)) = (min(times(first)), max(times(last))) {
             let known = self.starts.get_or_insert((first, last));
             *known = (known.0.min(first), known.1.max(last));
         }
@@ -99,6 +104,9 @@ impl<'a> SegmentWriter<'a> {
         add_services(&mut self.services, rows);
         if let Some(indexes) = &mut self.indexes {
             indexes.append(rows);
+        }
+        if let Some(sums) = &mut self.sums {
+            sums.add(rows).map_err(io_error(|| format!("adding up {}", self.temporary.display())))?;
         }
         let rows = match &mut self.trace_ids {
             Some(trace_ids) => &trace_ids.number(rows, self.table.segment_schema()).map_err(|error| {
@@ -138,6 +146,14 @@ impl<'a> SegmentWriter<'a> {
             });
             index_bytes += written.map_err(io_error(|| format!("writing {}", list.display())))?;
         }
+        if let Some(sums) = self.sums.take() {
+            let temporary = metric_sums::path(&self.temporary);
+            let written = sums.write(&temporary).and_then(|bytes| {
+                std::fs::rename(&temporary, metric_sums::path(&target))?;
+                Ok(bytes)
+            });
+            index_bytes += written.map_err(io_error(|| format!("writing {}", temporary.display())))?;
+        }
         std::fs::rename(&self.temporary, &target)
             .and_then(|()| sync_dir(self.place.dir))
             .map_err(io_error(|| format!("moving the segment to {}", target.display())))?;
@@ -155,7 +171,16 @@ impl<'a> SegmentWriter<'a> {
             level: self.place.level,
             bucket_ns: if self.table == Table::SpanMetrics { self.place.bucket_ns } else { 0 },
             services: self.services.into_iter().collect(),
+            written_ns: i64::MAX,
+            thinned: false,
         })
+    }
+
+    /// Gives up what was written.
+    pub(super) fn discard(self) {
+        if let Err(error) = std::fs::remove_file(&self.temporary) {
+            tracing::warn!(path = %self.temporary.display(), %error, "could not remove a file; the next start will");
+        }
     }
 
     fn error(&self, error: std::io::Error) -> StoreError {
@@ -236,6 +261,11 @@ fn properties(table: Table, level: u32) -> WriterProperties {
     }
     for column in table.various {
         properties = properties.set_column_dictionary_enabled(ColumnPath::from(*column), false);
+    }
+    for column in table.split {
+        properties = properties
+            .set_column_dictionary_enabled(ColumnPath::from(*column), false)
+            .set_column_encoding(ColumnPath::from(*column), Encoding::BYTE_STREAM_SPLIT);
     }
     properties.build()
 }

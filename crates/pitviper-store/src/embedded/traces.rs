@@ -15,7 +15,7 @@ use super::prune::Lookup;
 use super::segment::trace_mask;
 use crate::filter::Filter;
 use crate::questions::kin::{Families, Family, Kin};
-use crate::schema::{WATERFALL_COLUMNS, read_spans, read_waterfall};
+use crate::schema::{SPAN_COLUMNS, WATERFALL_COLUMNS, read_spans, read_waterfall};
 use crate::store::{StoreError, StoredSpan, TimeRange, Trace, TraceSpan};
 
 /// The rows of these traces that may start in the range, with these columns or all. Rows that cannot
@@ -185,11 +185,78 @@ pub(super) fn details(
     let span_ids: FxHashSet<SpanId> = span_ids.iter().copied().collect();
     let mut found = Vec::new();
     let mut seen = FxHashSet::default();
-    for batch in rows(snapshot, &wanted, TimeRange::ALL, &Filter::All, None)? {
+    for batch in rows(snapshot, &wanted, TimeRange::ALL, &Filter::All, Some(&SPAN_COLUMNS))? {
         found.extend(read_spans(&batch)?.into_iter().filter(|stored| {
             (span_ids.is_empty() || span_ids.contains(&stored.span.span_id)) && seen.insert(stored.span.span_id)
         }));
     }
     found.sort_by_key(|stored| (stored.span.start_time_unix_nano, stored.span.span_id));
     Ok(found.into_iter().skip(offset).take(limit).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering::Relaxed;
+
+    use pitviper_model::{Resource, Scope, Span};
+
+    use super::*;
+    use crate::embedded::{Durability, EmbeddedConfig, EmbeddedStore};
+    use crate::schema::{SpanMetricsBuilder, SpansBuilder, WriteBatch};
+    use crate::store::Store as _;
+
+    const SEGMENTS: u64 = 3;
+    const TRACES_A_SEGMENT: u64 = 2_500;
+    const SPANS_A_TRACE: u64 = 12;
+    /// Of the waterfall's columns those that are text.
+    const DICTIONARIES: u64 = 4;
+
+    async fn add_segment(store: &EmbeddedStore, segment: u64) {
+        for trace in segment * TRACES_A_SEGMENT..(segment + 1) * TRACES_A_SEGMENT {
+            let mut spans = SpansBuilder::default();
+            for number in 0..SPANS_A_TRACE {
+                let start = 1_000_000 + trace * 1_000 + number;
+                let span = Span {
+                    trace_id: TraceId(u128::from(trace + 1).to_be_bytes()),
+                    span_id: SpanId((trace * SPANS_A_TRACE + number + 1).to_be_bytes()),
+                    // Each of a trace's spans lies far from the others.
+                    name: format!("operation {number:02}"),
+                    start_time_unix_nano: start,
+                    end_time_unix_nano: start + 7,
+                    ..Span::default()
+                };
+                spans.append(&Resource::default(), &Scope::default(), &span);
+            }
+            store.append(WriteBatch::new(spans, SpanMetricsBuilder::new())).await.unwrap();
+        }
+        store.flush().await.unwrap();
+    }
+
+    /// What a look-up costs, counted: it grows with the trace's pages, not with what is stored.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_trace_is_read_from_its_own_pages_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = EmbeddedConfig { durability: Durability::Buffered, ..EmbeddedConfig::new(dir.path()) };
+        let store = EmbeddedStore::open(config).await.unwrap();
+        for segment in 0..SEGMENTS {
+            add_segment(&store, segment).await;
+        }
+        assert_eq!((store.stats().segments, store.stats().hot_spans), (SEGMENTS, 0));
+        let counts = &store.flush.segment_cache.counts;
+        let read = async |trace: u64, expected: u64| {
+            let before = [&counts.files, &counts.row_groups, &counts.pages].map(|count| count.load(Relaxed));
+            let found = store.trace(TraceId(u128::from(trace + 1).to_be_bytes()), 100).await.unwrap();
+            assert_eq!(found.total as u64, expected);
+            let after = [&counts.files, &counts.row_groups, &counts.pages].map(|count| count.load(Relaxed));
+            std::array::from_fn::<u64, 3, _>(|at| after[at] - before[at])
+        };
+        let [files, ..] = read(1, SPANS_A_TRACE).await;
+        assert!(files <= SEGMENTS, "{files} files opened");
+        let [files, row_groups, pages] = read(TRACES_A_SEGMENT + 7, SPANS_A_TRACE).await;
+        assert_eq!((files, row_groups), (0, 1), "open segments, and the one that has the trace");
+        // A span in a page of its own, and the trace ids read twice: to choose rows, and as a column.
+        let most = SPANS_A_TRACE * (WATERFALL_COLUMNS.len() as u64 + 1) + DICTIONARIES;
+        assert!((1..=most).contains(&pages), "{pages} pages read");
+        assert_eq!(read(SEGMENTS * TRACES_A_SEGMENT + 9, 0).await, [0, 0, 0], "an unknown trace");
+    }
 }

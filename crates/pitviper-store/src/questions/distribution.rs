@@ -97,7 +97,7 @@ impl Distribution {
         if count == 0 {
             return None;
         }
-        let rank = (q.clamp(0.0, 1.0) * count as f64).ceil().max(1.0) as u64;
+        let rank = share_of(q, count);
         let Some(values) = &self.values else {
             return self
                 .ascending()
@@ -121,7 +121,7 @@ impl Distribution {
         if count == 0 {
             return None;
         }
-        let wanted = (share.clamp(0.0, 1.0) * count as f64).ceil().max(1.0) as u64;
+        let wanted = share_of(share, count);
         if let Some(values) = &self.values {
             let mut values = values.clone();
             let wanted = usize::try_from(wanted).unwrap_or(usize::MAX).min(values.len());
@@ -151,6 +151,13 @@ impl Distribution {
     }
 }
 
+/// How many a share of so many is: rounded up, at least one. What is above a whole number by no more
+/// than floats are inexact is that number: 99.9 % of a thousand is 999.
+fn share_of(share: f64, count: u64) -> u64 {
+    let exact = share.clamp(0.0, 1.0) * count as f64;
+    (exact * (1.0 - 4.0 * f64::EPSILON)).ceil().max(1.0) as u64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,6 +177,8 @@ mod tests {
         assert_eq!(ten.quantile(0.0), Some(1.0));
         assert_eq!(ten.mean_of_largest(0.1), Some(10.0));
         assert_eq!(ten.mean_of_largest(0.25), Some(9.0));
+        let thousand = of(&(1..=1_000).map(f64::from).collect::<Vec<_>>());
+        assert_eq!(thousand.quantile(99.9 / 100.0), Some(999.0));
         assert_eq!(of(&[]).quantile(0.5), None);
         assert_eq!(of(&[]).mean_of_largest(0.5), None);
     }

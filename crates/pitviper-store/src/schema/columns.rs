@@ -159,7 +159,7 @@ impl ResourceColumns {
 }
 
 /// The resource as `{"attributes":{…},"dropped_attributes_count":n}`, the count only above zero.
-fn resource_json(resource: &Resource) -> String {
+pub(super) fn resource_json(resource: &Resource) -> String {
     let mut out = String::from("{\"attributes\":");
     write_map(&resource.attributes, &mut out);
     if resource.dropped_attributes_count > 0 {
@@ -170,6 +170,18 @@ fn resource_json(resource: &Resource) -> String {
 }
 
 /// The scope as `{"name":…,"version":…,"attributes":{…}}`.
+pub(super) fn scope_json(scope: &Scope) -> String {
+    let mut json = String::from("{\"name\":");
+    write_text(&scope.name, &mut json);
+    json.push_str(",\"version\":");
+    write_text(&scope.version, &mut json);
+    json.push_str(",\"attributes\":");
+    write_map(&scope.attributes, &mut json);
+    json.push('}');
+    json
+}
+
+/// Scopes, each as its JSON.
 #[derive(Debug)]
 pub(super) struct ScopeColumn {
     dictionary: TextDictionary,
@@ -185,14 +197,7 @@ impl ScopeColumn {
         let key = match &self.last {
             Some((last, key)) if last == scope => *key,
             _ => {
-                let mut json = String::from("{\"name\":");
-                write_text(&scope.name, &mut json);
-                json.push_str(",\"version\":");
-                write_text(&scope.version, &mut json);
-                json.push_str(",\"attributes\":");
-                write_map(&scope.attributes, &mut json);
-                json.push('}');
-                let key = self.dictionary.intern(&json);
+                let key = self.dictionary.intern(&scope_json(scope));
                 self.last = Some((scope.clone(), key));
                 key
             }

@@ -1,29 +1,61 @@
 //! The tables: their columns, and the builders that turn model types into rows.
 //!
-//! Ingest fills a [`WriteBatch`] through [`SpansBuilder`] and [`SpanMetricsBuilder`]; nobody else
-//! needs to know the columns. Both builders take model types, so a receiver never touches Arrow.
+//! Ingest fills a [`WriteBatch`] through the builders, such as [`SpansBuilder`]; nobody else needs to
+//! know the columns. Builders take model types, so a receiver never touches Arrow. What the rest of
+//! the store needs to know of a table is in `table`.
 //!
 //! Invariants:
 //! - A span comes back from its row exactly as it went in: attribute types, order and repeated keys.
 //! - A row needs nothing but its own segment to be read: resource and scope are columns.
 
 mod columns;
+mod exceptions;
 mod json;
+mod libraries;
+mod logs;
+mod metric_points;
+mod metric_points_read;
+mod profiles;
+mod resources;
+mod row_id;
+mod seen;
 mod span_metrics;
 mod spans;
 mod spans_read;
+#[cfg(test)]
+mod strategies;
 mod table;
 
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
+pub use exceptions::ExceptionsBuilder;
+pub use libraries::LibrariesBuilder;
+pub use logs::LogsBuilder;
+pub use metric_points::MetricPointsBuilder;
+pub use profiles::ProfilesBuilder;
 pub use span_metrics::{SpanMetricKey, SpanMetricsBuilder};
 pub use spans::SpansBuilder;
 
 pub(crate) use columns::TypeLetter;
-pub(crate) use span_metrics::{SpanMetricsRows, read_span_metrics};
-pub(crate) use spans_read::{WATERFALL_COLUMNS, read_resource, read_scope, read_spans, read_waterfall};
-pub(crate) use table::{SameKey, Signal, TRACE_NUMBER, Table};
+pub(crate) use exceptions::read_exceptions;
+pub(crate) use json::{read_hex as read_id, read_value as read_json};
+pub(crate) use libraries::read_libraries;
+pub(crate) use logs::read_logs;
+pub(crate) use metric_points_read::{read_points, read_series};
+pub(crate) use profiles::{read_frames, read_stacks};
+pub(crate) use resources::resources_of_spans;
+pub(crate) use seen::{DAY_NS, HOUR_NS, SeenFold, fold_seen, touches};
+pub(crate) use span_metrics::{Counted, SpanMetricsRows, abridge, read_span_metrics};
+pub(crate) use spans_read::{SPAN_COLUMNS, WATERFALL_COLUMNS, read_resource, read_scope, read_spans, read_waterfall};
+pub(crate) use table::{SameKey, Signal, Stay, TRACE_NUMBER, Table};
+
+/// A value as JSON that loses nothing.
+pub(crate) fn write_json(value: &pitviper_model::Value) -> String {
+    let mut out = String::new();
+    json::write_value(value, &mut out);
+    out
+}
 
 /// Version of the tables and of the files' layout. A data directory of a newer version is refused.
 pub const SCHEMA_VERSION: u32 = 3;
@@ -54,6 +86,56 @@ impl WriteBatch {
             write.set(Table::SpanMetrics, span_metrics.finish());
         }
         write
+    }
+
+    /// Adds log records.
+    #[must_use]
+    pub fn with_logs(mut self, logs: LogsBuilder) -> Self {
+        if !logs.is_empty() {
+            self.set(Table::Logs, logs.finish());
+        }
+        self
+    }
+
+    /// Adds points of metrics.
+    #[must_use]
+    pub fn with_metric_points(mut self, points: MetricPointsBuilder) -> Self {
+        if !points.is_empty() {
+            let [series, points] = points.finish();
+            self.set(Table::MetricSeries, series);
+            self.set(Table::MetricPoints, points);
+        }
+        self
+    }
+
+    /// Adds samples of profiles.
+    #[must_use]
+    pub fn with_profiles(mut self, profiles: ProfilesBuilder) -> Self {
+        if !profiles.is_empty() {
+            let [samples, stacks, frames] = profiles.finish();
+            self.set(Table::ProfileSamples, samples);
+            self.set(Table::Stacks, stacks);
+            self.set(Table::Frames, frames);
+        }
+        self
+    }
+
+    /// Adds occurrences of exceptions.
+    #[must_use]
+    pub fn with_exceptions(mut self, exceptions: ExceptionsBuilder) -> Self {
+        if !exceptions.is_empty() {
+            self.set(Table::Exceptions, exceptions.finish());
+        }
+        self
+    }
+
+    /// Adds libraries that services run with.
+    #[must_use]
+    pub fn with_libraries(mut self, libraries: LibrariesBuilder) -> Self {
+        if !libraries.is_empty() {
+            self.set(Table::Libraries, libraries.finish());
+        }
+        self
     }
 
     /// How many spans it holds.

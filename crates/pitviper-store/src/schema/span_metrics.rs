@@ -1,6 +1,11 @@
 //! The `span_metrics` table: rate, errors and durations by key and 10 s bucket.
 //!
 //! Several rows may have the same key and bucket, one from each write; readers add them up.
+//!
+//! Most rows count one to three spans, and then what can be told from the rest is not written: of one
+//! span its duration is the sum, of two the shorter is the sum less the longer, of three the last is
+//! what the sum has left. Such a row has zeros there and an empty histogram, and reads as if it were
+//! written out. A histogram that is really missing says so by one bucket that counts nothing.
 
 use std::sync::{Arc, LazyLock};
 
@@ -120,19 +125,12 @@ impl SpanMetricsBuilder {
         self.kind.append_value(key.kind as u8);
         self.is_root.append_value(key.is_root);
         self.peer.append_value(&key.peer);
-        let numbers = [
-            red.hits,
-            red.errors,
-            red.duration_sum_ns,
-            red.duration_min_ns,
-            red.duration_max_ns,
-            red.durations.zeros(),
-        ];
+        let (numbers, buckets) = abridge(red);
         for (builder, number) in self.numbers.iter_mut().zip(numbers) {
             builder.append_value(number);
         }
-        self.histogram_lengths.push(red.durations.buckets().len());
-        for &(index, count) in red.durations.buckets() {
+        self.histogram_lengths.push(buckets.len());
+        for &(index, count) in buckets {
             self.histogram_index.append_value(index);
             self.histogram_count.append_value(count);
         }
@@ -180,9 +178,131 @@ pub(crate) struct SpanMetricsRows<'a> {
     peer: &'a StringArray,
     /// Hits, errors, sum, minimum, maximum, zeros.
     numbers: [&'a [u64]; 6],
-    histogram_offsets: &'a [i32],
+    index_offsets: &'a [i32],
     histogram_index: &'a [i16],
+    count_offsets: &'a [i32],
     histogram_count: &'a [u64],
+}
+
+/// What a row counts, as it was before anything was left out of it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Counted<'a> {
+    pub(crate) hits: u64,
+    pub(crate) errors: u64,
+    pub(crate) duration_sum_ns: u64,
+    pub(crate) duration_min_ns: u64,
+    pub(crate) duration_max_ns: u64,
+    /// The durations themselves, where they are known.
+    known: Option<Durations>,
+    zeros: u64,
+    index: &'a [i16],
+    count: &'a [u64],
+}
+
+/// Hits, errors, sum, minimum, maximum and zeros, then the buckets, without what can be told from the
+/// rest.
+pub(crate) fn abridge(red: &Red) -> ([u64; 6], &[(i16, u64)]) {
+    let (sum, min, max) = (red.duration_sum_ns, red.duration_min_ns, red.duration_max_ns);
+    let known = Durations::of(red.hits, sum, min, max);
+    let (min, max) = match red.hits {
+        1 if min == max && max == sum => (0, 0),
+        2 if shorter(sum, max) == Some(min) => (0, max),
+        _ => (min, max),
+    };
+    let (zeros, buckets): (u64, &[(i16, u64)]) = match known {
+        Some(known) if known.histogram() == red.durations => (0, &[]),
+        Some(_) if red.durations == ExpHistogram::default() => (0, &[(0, 0)]),
+        _ => (red.durations.zeros(), red.durations.buckets()),
+    };
+    ([red.hits, red.errors, sum, min, max, zeros], buckets)
+}
+
+impl<'a> Counted<'a> {
+    /// Reads what [`abridge`] left.
+    pub(crate) fn of_abridged(numbers: [u64; 6], index: &'a [i16], count: &'a [u64]) -> Self {
+        let [hits, errors, sum, min, max, zeros] = numbers;
+        let (min, max) = match hits {
+            1 if (min, max) == (0, 0) => (sum, sum),
+            2 if min == 0 => (shorter(sum, max).unwrap_or(min), max),
+            _ => (min, max),
+        };
+        let known = if index.is_empty() && zeros == 0 { Durations::of(hits, sum, min, max) } else { None };
+        Self {
+            hits,
+            errors,
+            duration_sum_ns: sum,
+            duration_min_ns: min,
+            duration_max_ns: max,
+            known,
+            zeros,
+            index,
+            count,
+        }
+    }
+
+    /// How many durations are zero.
+    pub(crate) fn zeros(&self) -> u64 {
+        self.known.map_or(self.zeros, |known| known.all().filter(|duration| *duration == 0).count() as u64)
+    }
+
+    /// The filled buckets of the histogram, perhaps one twice.
+    pub(crate) fn each_bucket(&self, mut see: impl FnMut(i16, u64)) {
+        match self.known {
+            Some(known) => known.all().filter(|duration| *duration > 0).for_each(|duration| {
+                see(ExpHistogram::bucket_index(duration), 1);
+            }),
+            None => self.index.iter().zip(self.count).for_each(|(&index, &count)| see(index, count)),
+        }
+    }
+
+    /// Adds it to a sum.
+    pub(crate) fn add_to(&self, sum: &mut Red) {
+        sum.merge(&Red {
+            hits: self.hits,
+            errors: self.errors,
+            duration_sum_ns: self.duration_sum_ns,
+            duration_min_ns: self.duration_min_ns,
+            duration_max_ns: self.duration_max_ns,
+            durations: ExpHistogram::default(),
+        });
+        sum.durations.add_buckets([], self.zeros());
+        self.each_bucket(|index, count| sum.durations.add_buckets([(index, count)], 0));
+    }
+}
+
+/// The durations of one to three spans.
+#[derive(Debug, Clone, Copy)]
+struct Durations {
+    count: usize,
+    durations: [u64; 3],
+}
+
+impl Durations {
+    /// The durations that have this sum, shortest and longest, when that leaves no doubt.
+    fn of(hits: u64, sum: u64, min: u64, max: u64) -> Option<Self> {
+        let last = match hits {
+            1 if min == sum && max == sum => 0,
+            2 if shorter(sum, max) == Some(min) => 0,
+            3 => sum.checked_sub(max)?.checked_sub(min).filter(|last| (min..=max).contains(last))?,
+            _ => return None,
+        };
+        Some(Self { count: hits as usize, durations: [max, min, last] })
+    }
+
+    fn all(&self) -> impl Iterator<Item = u64> {
+        self.durations.into_iter().take(self.count)
+    }
+
+    fn histogram(&self) -> ExpHistogram {
+        let mut histogram = ExpHistogram::default();
+        self.all().for_each(|duration| histogram.record(duration));
+        histogram
+    }
+}
+
+/// The shorter of two durations; `None` when two cannot have that sum.
+fn shorter(sum: u64, longer: u64) -> Option<u64> {
+    sum.checked_sub(longer).filter(|shorter| *shorter <= longer)
 }
 
 impl<'a> SpanMetricsRows<'a> {
@@ -199,10 +319,9 @@ impl<'a> SpanMetricsRows<'a> {
             is_root: batch.column(6).as_boolean(),
             peer: text(7),
             numbers: std::array::from_fn(|at| &**batch.column(8 + at).as_primitive::<UInt64Type>().values()),
-            // Both lists have the same lengths, but a slice's may begin at places of their own; none
-            // of our batches is sliced.
-            histogram_offsets: list(14).value_offsets(),
+            index_offsets: list(14).value_offsets(),
             histogram_index: list(14).values().as_primitive::<Int16Type>().values(),
+            count_offsets: list(15).value_offsets(),
             histogram_count: list(15).values().as_primitive::<UInt64Type>().values(),
         }
     }
@@ -219,6 +338,16 @@ impl<'a> SpanMetricsRows<'a> {
         self.is_root.value(row)
     }
 
+    /// Whether two rows differ in nothing but their bucket, their peer and what they count.
+    pub(crate) fn is_same_key(&self, left: usize, right: usize) -> bool {
+        self.name.value(left) == self.name.value(right)
+            && self.kind[left] == self.kind[right]
+            && self.is_root.value(left) == self.is_root.value(right)
+            && [self.service, self.environment, self.version]
+                .iter()
+                .all(|column| column.value(left) == column.value(right))
+    }
+
     fn key(&self, row: usize) -> SpanMetricKey {
         let text = |column: &StringArray| column.value(row).to_owned();
         SpanMetricKey {
@@ -233,21 +362,12 @@ impl<'a> SpanMetricsRows<'a> {
         }
     }
 
-    /// Adds what a row counts.
-    pub(crate) fn add_to(&self, row: usize, sum: &mut Red) {
-        let [hits, errors, duration_sum_ns, duration_min_ns, duration_max_ns, zeros] =
-            self.numbers.map(|numbers| numbers[row]);
-        sum.merge(&Red {
-            hits,
-            errors,
-            duration_sum_ns,
-            duration_min_ns,
-            duration_max_ns,
-            durations: ExpHistogram::default(),
-        });
-        let range = self.histogram_offsets[row] as usize..self.histogram_offsets[row + 1] as usize;
-        let buckets = self.histogram_index[range.clone()].iter().copied();
-        sum.durations.add_buckets(buckets.zip(self.histogram_count[range].iter().copied()), zeros);
+    /// What a row counts.
+    pub(crate) fn counted(&self, row: usize) -> Counted<'a> {
+        let list = |offsets: &[i32]| offsets[row] as usize..offsets[row + 1] as usize;
+        let index = &self.histogram_index[list(self.index_offsets)];
+        let count = &self.histogram_count[list(self.count_offsets)];
+        Counted::of_abridged(self.numbers.map(|numbers| numbers[row]), index, count)
     }
 }
 
@@ -256,7 +376,7 @@ pub(crate) fn read_span_metrics(batch: &RecordBatch) -> impl Iterator<Item = (Sp
     let rows = SpanMetricsRows::new(batch);
     (0..batch.num_rows()).map(move |row| {
         let mut red = Red::default();
-        rows.add_to(row, &mut red);
+        rows.counted(row).add_to(&mut red);
         (rows.key(row), red)
     })
 }
@@ -287,5 +407,62 @@ mod tests {
         builder.append(&other, &Red::default());
         let rows: Vec<_> = read_span_metrics(&builder.finish()).collect();
         assert_eq!(rows, vec![(key, red), (other, Red::default())]);
+    }
+
+    fn one_row(red: &Red) -> (RecordBatch, Red) {
+        let key = SpanMetricKey {
+            bucket_start_ns: 0,
+            service: String::new(),
+            environment: String::new(),
+            version: String::new(),
+            name: String::new(),
+            kind: SpanKind::Internal,
+            is_root: false,
+            peer: String::new(),
+        };
+        let mut builder = SpanMetricsBuilder::new();
+        builder.append(&key, red);
+        let batch = builder.finish();
+        let (_, read) = read_span_metrics(&batch).next().unwrap();
+        (batch, read)
+    }
+
+    fn of_durations(durations: &[u64]) -> Red {
+        let mut red = Red::default();
+        for &duration in durations {
+            let mut one = Red {
+                hits: 1,
+                duration_sum_ns: duration,
+                duration_min_ns: duration,
+                duration_max_ns: duration,
+                ..Red::default()
+            };
+            one.durations.record(duration);
+            red.merge(&one);
+        }
+        red
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn few_durations_come_back_without_lists(
+            durations in proptest::collection::vec(proptest::prop_oneof![0u64..4, 0u64..10_000_000_000], 1..6)
+        ) {
+            let red = of_durations(&durations);
+            let (batch, read) = one_row(&red);
+            proptest::prop_assert_eq!(&read, &red);
+            let listed = batch.column(14).as_list::<i32>().values().len();
+            proptest::prop_assert_eq!(listed, if durations.len() <= 3 { 0 } else { red.durations.buckets().len() });
+        }
+
+        #[test]
+        fn what_does_not_fit_together_comes_back_as_it_was(
+            hits in 1u64..5, sum in 0u64..40, min in 1u64..20, max in 1u64..20,
+            buckets in proptest::collection::btree_map(-1i16..3, 1u64..3, 0..3), zeros in 0u64..2,
+        ) {
+            let durations = ExpHistogram::from_buckets(buckets, zeros);
+            let red = Red { hits, errors: 0, duration_sum_ns: sum, duration_min_ns: min, duration_max_ns: max, durations };
+            proptest::prop_assert_eq!(one_row(&red).1, red);
+        }
     }
 }

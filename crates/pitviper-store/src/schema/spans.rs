@@ -228,15 +228,20 @@ impl SpansBuilder {
     }
 }
 
-fn append_filled(builder: &mut StringBuilder, text: &str) {
+pub(super) fn append_filled(builder: &mut StringBuilder, text: &str) {
     builder.append_option((!text.is_empty()).then_some(text));
 }
 
-fn append_above_zero(builder: &mut UInt32Builder, count: u32) {
+pub(super) fn append_above_zero(builder: &mut UInt32Builder, count: u32) {
     builder.append_option((count > 0).then_some(count));
 }
 
-fn append_json<T>(builder: &mut StringBuilder, json: &mut String, items: &[T], write_item: fn(&T, &mut String)) {
+pub(super) fn append_json<T>(
+    builder: &mut StringBuilder,
+    json: &mut String,
+    items: &[T],
+    write_item: fn(&T, &mut String),
+) {
     if items.is_empty() {
         builder.append_null();
         return;

@@ -28,51 +28,80 @@ pub(crate) const WATERFALL_COLUMNS: [&str; 11] = [
     "detail",
 ];
 
+/// Columns [`read_spans`] needs. The others repeat what these say, for those who search.
+pub(crate) const SPAN_COLUMNS: [&str; 21] = [
+    "start_ns",
+    "duration_ns",
+    "trace_id",
+    "span_id",
+    "parent_span_id",
+    "name",
+    "kind",
+    "status",
+    "status_message",
+    "attrs",
+    "attr_types",
+    "events",
+    "links",
+    "trace_state",
+    "flags",
+    "dropped_attributes",
+    "dropped_events",
+    "dropped_links",
+    "end_ns",
+    "resource",
+    "scope",
+];
+
 /// The columns of a batch by name, whatever the projection.
-struct Columns<'a>(&'a RecordBatch);
+pub(super) struct Columns<'a>(pub(super) &'a RecordBatch);
 
 impl<'a> Columns<'a> {
-    fn array(&self, name: &str) -> &'a dyn Array {
+    pub(super) fn array(&self, name: &str) -> &'a dyn Array {
         self.0.column_by_name(name).expect("callers project the columns that are read")
     }
 
-    fn number<T: ArrowPrimitiveType>(&self, name: &str, row: usize) -> T::Native {
+    pub(super) fn number<T: ArrowPrimitiveType>(&self, name: &str, row: usize) -> T::Native {
         self.array(name).as_primitive::<T>().value(row)
     }
 
-    fn optional_number<T: ArrowPrimitiveType>(&self, name: &str, row: usize) -> Option<T::Native> {
+    pub(super) fn optional_number<T: ArrowPrimitiveType>(&self, name: &str, row: usize) -> Option<T::Native> {
         let array = self.array(name).as_primitive::<T>();
         array.is_valid(row).then(|| array.value(row))
     }
 
-    fn id<const N: usize>(&self, name: &str, row: usize) -> [u8; N] {
+    pub(super) fn id<const N: usize>(&self, name: &str, row: usize) -> [u8; N] {
         self.array(name).as_fixed_size_binary().value(row).try_into().expect("the schema fixes the size")
     }
 
-    fn optional_text(&self, name: &str, row: usize) -> Option<&'a str> {
+    pub(super) fn optional_text(&self, name: &str, row: usize) -> Option<&'a str> {
         let array = self.array(name).as_string::<i32>();
         array.is_valid(row).then(|| array.value(row))
     }
 
-    fn dictionary(&self, name: &str) -> &'a DictionaryArray<Int32Type> {
+    pub(super) fn dictionary(&self, name: &str) -> &'a DictionaryArray<Int32Type> {
         self.array(name).as_dictionary::<Int32Type>()
     }
 }
 
 /// What each value of a dictionary means, worked out when it is first met.
-struct Decoded<'a, T> {
+pub(super) struct Decoded<'a, T> {
     keys: &'a [i32],
     values: &'a GenericStringArray<i32>,
     known: Vec<Option<T>>,
 }
 
 impl<'a, T: Clone> Decoded<'a, T> {
-    fn new(array: &'a DictionaryArray<Int32Type>) -> Self {
+    pub(super) fn new(array: &'a DictionaryArray<Int32Type>) -> Self {
         let values = array.values().as_string::<i32>();
         Self { keys: array.keys().values(), values, known: vec![None; values.len()] }
     }
 
-    fn at(&mut self, row: usize, decode: impl FnOnce(&str) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    pub(super) fn at(
+        &mut self,
+        row: usize,
+        decode: impl FnOnce(&str) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         let key = self.keys[row] as usize;
         if let Some(value) = &self.known[key] {
             return Ok(value.clone());
@@ -83,7 +112,7 @@ impl<'a, T: Clone> Decoded<'a, T> {
     }
 }
 
-fn shared_text(text: &str) -> Result<Arc<str>, StoreError> {
+pub(super) fn shared_text(text: &str) -> Result<Arc<str>, StoreError> {
     Ok(Arc::from(text))
 }
 
@@ -119,7 +148,7 @@ fn read_status(columns: &Columns<'_>, row: usize) -> StatusCode {
     StatusCode::from_otlp(i32::from(columns.number::<UInt8Type>("status", row)))
 }
 
-/// Reads whole spans. The batch has all columns.
+/// Reads whole spans. The batch has at least [`SPAN_COLUMNS`].
 pub(crate) fn read_spans(batch: &RecordBatch) -> Result<Vec<StoredSpan>, StoreError> {
     let columns = Columns(batch);
     let mut names = Decoded::new(columns.dictionary("name"));
@@ -164,7 +193,7 @@ fn read_span(columns: &Columns<'_>, row: usize, name: &str) -> Result<Span, Stor
     })
 }
 
-fn read_row_attributes(columns: &Columns<'_>, row: usize) -> Result<Attributes, StoreError> {
+pub(super) fn read_row_attributes(columns: &Columns<'_>, row: usize) -> Result<Attributes, StoreError> {
     let map: &MapArray = columns.array("attrs").as_map();
     let range = map.value_offsets()[row] as usize..map.value_offsets()[row + 1] as usize;
     let keys = map.keys().as_string::<i32>();
@@ -192,11 +221,11 @@ fn read_typed(letter: char, text: &str) -> Option<Value> {
     }
 }
 
-fn damaged(what: &str) -> StoreError {
+pub(super) fn damaged(what: &str) -> StoreError {
     StoreError::Engine(format!("a stored {what} cannot be read; the segment is damaged"))
 }
 
-fn read_list<T>(text: Option<&str>, read_item: fn(&Attributes) -> Option<T>) -> Result<Vec<T>, StoreError> {
+pub(super) fn read_list<T>(text: Option<&str>, read_item: fn(&Attributes) -> Option<T>) -> Result<Vec<T>, StoreError> {
     let Some(text) = text else { return Ok(Vec::new()) };
     let Some(Value::Array(items)) = read_value(text) else { return Err(damaged("event or link")) };
     items
@@ -228,7 +257,7 @@ fn read_link(fields: &Attributes) -> Option<Link> {
     })
 }
 
-fn read_details(fields: &Attributes) -> Attributes {
+pub(super) fn read_details(fields: &Attributes) -> Attributes {
     match fields.get("attributes") {
         Some(Value::Map(attributes)) => attributes.clone(),
         _ => Attributes::default(),
@@ -261,31 +290,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::schema::strategies::{attributes, resource, scope, text};
     use crate::schema::{MAX_START_TIME_UNIX_NANO, SpansBuilder, Table};
-
-    fn text() -> impl Strategy<Value = String> {
-        prop_oneof!["\\PC{0,12}", Just("$map".to_owned()), Just("$bytes".to_owned()), ".{0,6}"]
-    }
-
-    fn value() -> impl Strategy<Value = Value> {
-        let leaf = prop_oneof![
-            text().prop_map(Value::String),
-            any::<bool>().prop_map(Value::Bool),
-            any::<i64>().prop_map(Value::Int),
-            any::<f64>().prop_filter("NaN equals nothing", |number| !number.is_nan()).prop_map(Value::Double),
-            vec(any::<u8>(), 0..9).prop_map(Value::Bytes),
-        ];
-        leaf.prop_recursive(3, 24, 4, |inner| {
-            prop_oneof![
-                vec(inner.clone(), 0..4).prop_map(Value::Array),
-                vec((text(), inner), 0..4).prop_map(|pairs| Value::Map(Attributes(pairs))),
-            ]
-        })
-    }
-
-    fn attributes() -> impl Strategy<Value = Attributes> {
-        vec((text(), value()), 0..5).prop_map(Attributes)
-    }
 
     fn event() -> impl Strategy<Value = Event> {
         (any::<u64>(), text(), attributes(), any::<u32>()).prop_map(
@@ -338,11 +344,7 @@ mod tests {
     }
 
     fn stored() -> impl Strategy<Value = StoredSpan> {
-        let resource = (attributes(), any::<u32>())
-            .prop_map(|(attributes, dropped_attributes_count)| Resource { attributes, dropped_attributes_count });
-        let scope =
-            (text(), text(), attributes()).prop_map(|(name, version, attributes)| Scope { name, version, attributes });
-        (span(), resource, scope).prop_map(|(span, resource, scope)| StoredSpan {
+        (span(), resource(), scope()).prop_map(|(span, resource, scope)| StoredSpan {
             span,
             resource: Arc::new(resource),
             scope: Arc::new(scope),

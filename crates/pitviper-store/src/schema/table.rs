@@ -15,6 +15,13 @@ use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
 use super::columns::concat_dictionaries;
+use super::exceptions::exceptions_schema;
+use super::libraries::libraries_schema;
+use super::logs::logs_schema;
+use super::metric_points::{metric_points_schema, metric_series_schema};
+use super::profiles::{frames_schema, profile_samples_schema, stacks_schema};
+use super::resources::resources_schema;
+use super::seen::{DAY_NS, HOUR_NS};
 use super::span_metrics::span_metrics_schema;
 use super::spans::spans_schema;
 
@@ -23,13 +30,37 @@ use super::spans::spans_schema;
 pub(crate) enum Table {
     Spans,
     SpanMetrics,
+    Logs,
+    MetricSeries,
+    MetricPoints,
+    ProfileSamples,
+    Stacks,
+    Frames,
+    Exceptions,
+    Libraries,
+    Resources,
 }
 
-/// Whose retention a table falls under.
+/// What retention is said for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Signal {
+    /// Spans, and what is known of them: exceptions.
     Spans,
+    /// Metrics that were counted from spans, and the inventory, which is small.
     SpanMetrics,
+    /// Metrics that were sent as such.
+    Metrics,
+    Logs,
+    Profiles,
+}
+
+/// How long a table's segments stay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stay {
+    /// As long as its signal is kept.
+    AsLongAs(Signal),
+    /// While the other table has a segment with rows of the same writes, which may point to it.
+    With(Table),
 }
 
 /// What becomes of rows of one key when rows are put into a segment.
@@ -39,6 +70,9 @@ pub(crate) enum SameKey {
     Kept,
     /// Span metrics are added up, in wider buckets the older they are.
     AddedUp,
+    /// One stays for each period of this many nanoseconds, with the first and the last moment; the
+    /// key is what the table is sorted by, without the time. See `seen`.
+    Seen(i64),
 }
 
 /// What the store needs to know of a table.
@@ -52,7 +86,7 @@ pub(crate) struct TableDescription {
     /// The columns its segments are sorted by.
     pub(crate) order: &'static [&'static str],
     pub(crate) same_key: SameKey,
-    pub(crate) signal: Signal,
+    pub(crate) stay: Stay,
     /// Whether its oldest segments go when all data together is too large.
     pub(crate) goes_by_size: bool,
     /// Most rows of a merged segment.
@@ -72,6 +106,8 @@ pub(crate) struct TableDescription {
     pub(crate) rising: &'static [&'static str],
     /// Numbers with so many values that a dictionary only costs.
     pub(crate) various: &'static [&'static str],
+    /// The same, where the high bytes are alike: they are laid apart from the low ones.
+    pub(crate) split: &'static [&'static str],
 }
 
 /// In the file of a segment that numbers traces, the column that stands for `trace_id`.
@@ -82,13 +118,33 @@ const MAX_ROWS: u64 = 8_000_000;
 /// Of a table whose segments questions hold in memory whole.
 const MAX_ROWS_HELD: u64 = 2_000_000;
 
+/// What most tables have in common.
+const PLAIN: TableDescription = TableDescription {
+    name: "",
+    log_number: 0,
+    schema: spans_schema,
+    order: &[],
+    same_key: SameKey::Kept,
+    stay: Stay::AsLongAs(Signal::Spans),
+    goes_by_size: false,
+    max_rows: MAX_ROWS,
+    indexed: false,
+    numbers_traces: false,
+    random: &[],
+    unpruned: &[],
+    maps: &[],
+    rising: &[],
+    various: &[],
+    split: &[],
+};
+
 static SPANS: TableDescription = TableDescription {
     name: "spans",
     log_number: 1,
     schema: spans_schema,
     order: &["service", "name", "start_ns"],
     same_key: SameKey::Kept,
-    signal: Signal::Spans,
+    stay: Stay::AsLongAs(Signal::Spans),
     goes_by_size: true,
     max_rows: MAX_ROWS,
     indexed: true,
@@ -108,6 +164,7 @@ static SPANS: TableDescription = TableDescription {
     maps: &["attrs", "attrs_num"],
     rising: &["start_ns"],
     various: &["duration_ns"],
+    split: &[],
 };
 
 static SPAN_METRICS: TableDescription = TableDescription {
@@ -116,26 +173,164 @@ static SPAN_METRICS: TableDescription = TableDescription {
     schema: span_metrics_schema,
     order: &["service", "name", "bucket_start_ns"],
     same_key: SameKey::AddedUp,
-    signal: Signal::SpanMetrics,
-    goes_by_size: false,
+    stay: Stay::AsLongAs(Signal::SpanMetrics),
     max_rows: MAX_ROWS_HELD,
-    indexed: false,
-    numbers_traces: false,
-    random: &[],
-    unpruned: &[],
-    maps: &[],
-    rising: &[],
-    various: &[],
+    split: &["duration_sum_ns", "duration_min_ns", "duration_max_ns"],
+    ..PLAIN
 };
+
+static LOGS: TableDescription = TableDescription {
+    name: "logs",
+    log_number: 3,
+    schema: logs_schema,
+    order: &["service", "severity", "time_ns"],
+    stay: Stay::AsLongAs(Signal::Logs),
+    goes_by_size: true,
+    indexed: true,
+    random: &["id", "trace_id", "span_id"],
+    unpruned: &["id", "trace_id", "span_id", "body", "body_json", "attr_types", "resource", "scope"],
+    maps: &["attrs"],
+    rising: &["time_ns"],
+    ..PLAIN
+};
+
+static METRIC_SERIES: TableDescription = TableDescription {
+    name: "metric_series",
+    log_number: 4,
+    schema: metric_series_schema,
+    order: &["service", "name", "series", "first_seen_ns"],
+    same_key: SameKey::Seen(DAY_NS),
+    stay: Stay::With(Table::MetricPoints),
+    unpruned: &["attributes", "resource", "scope"],
+    ..PLAIN
+};
+
+static METRIC_POINTS: TableDescription = TableDescription {
+    name: "metric_points",
+    log_number: 5,
+    schema: metric_points_schema,
+    order: &["service", "name", "series", "time_ns"],
+    stay: Stay::AsLongAs(Signal::Metrics),
+    unpruned: &["exemplars"],
+    rising: &["time_ns"],
+    ..PLAIN
+};
+
+static PROFILE_SAMPLES: TableDescription = TableDescription {
+    name: "profile_samples",
+    log_number: 6,
+    schema: profile_samples_schema,
+    order: &["service", "sample_type", "time_ns"],
+    stay: Stay::AsLongAs(Signal::Profiles),
+    goes_by_size: true,
+    unpruned: &["stack", "trace_id", "span_id", "attr_types", "resource"],
+    maps: &["attrs"],
+    rising: &["time_ns"],
+    ..PLAIN
+};
+
+static STACKS: TableDescription = TableDescription {
+    name: "stacks",
+    log_number: 7,
+    schema: stacks_schema,
+    order: &["stack", "first_seen_ns"],
+    same_key: SameKey::Seen(DAY_NS),
+    stay: Stay::With(Table::ProfileSamples),
+    unpruned: &["frames"],
+    ..PLAIN
+};
+
+static FRAMES: TableDescription = TableDescription {
+    name: "frames",
+    log_number: 8,
+    schema: frames_schema,
+    order: &["frame", "first_seen_ns"],
+    same_key: SameKey::Seen(DAY_NS),
+    stay: Stay::With(Table::ProfileSamples),
+    unpruned: &["function", "file", "library"],
+    ..PLAIN
+};
+
+static EXCEPTIONS: TableDescription = TableDescription {
+    name: "exceptions",
+    log_number: 9,
+    schema: exceptions_schema,
+    order: &["service", "fingerprint", "time_ns"],
+    random: &["id", "trace_id", "span_id"],
+    unpruned: &["id", "trace_id", "span_id", "message", "stacktrace", "attr_types", "resource"],
+    maps: &["attrs"],
+    rising: &["time_ns"],
+    ..PLAIN
+};
+
+static LIBRARIES: TableDescription = TableDescription {
+    name: "libraries",
+    log_number: 10,
+    schema: libraries_schema,
+    order: &["service", "environment", "package", "version", "runtime", "host", "first_seen_ns"],
+    same_key: SameKey::Seen(DAY_NS),
+    stay: Stay::AsLongAs(Signal::SpanMetrics),
+    ..PLAIN
+};
+
+static RESOURCES: TableDescription = TableDescription {
+    name: "resources",
+    log_number: 11,
+    schema: resources_schema,
+    order: &["service", "resource", "scope", "first_seen_ns"],
+    same_key: SameKey::Seen(HOUR_NS),
+    stay: Stay::With(Table::Spans),
+    unpruned: &["resource", "scope"],
+    ..PLAIN
+};
+
+impl TableDescription {
+    /// The columns with the earliest and the latest moment of a row.
+    pub(crate) fn time_columns(&self) -> (usize, usize) {
+        match self.same_key {
+            SameKey::Seen(_) => (0, 1),
+            SameKey::Kept | SameKey::AddedUp => (0, 0),
+        }
+    }
+
+    /// The column a look-up by time prunes with.
+    pub(crate) fn time_column(&self) -> &'static str {
+        match self.same_key {
+            SameKey::Seen(_) => "first_seen_ns",
+            SameKey::Kept | SameKey::AddedUp => self.order[self.order.len() - 1],
+        }
+    }
+}
 
 impl Table {
     /// All tables, in the order in which a write holds them.
-    pub(crate) const ALL: [Self; 2] = [Self::Spans, Self::SpanMetrics];
+    pub(crate) const ALL: [Self; 11] = [
+        Self::Spans,
+        Self::SpanMetrics,
+        Self::Logs,
+        Self::MetricSeries,
+        Self::MetricPoints,
+        Self::ProfileSamples,
+        Self::Stacks,
+        Self::Frames,
+        Self::Exceptions,
+        Self::Libraries,
+        Self::Resources,
+    ];
 
     pub(crate) fn description(self) -> &'static TableDescription {
         match self {
             Self::Spans => &SPANS,
             Self::SpanMetrics => &SPAN_METRICS,
+            Self::Logs => &LOGS,
+            Self::MetricSeries => &METRIC_SERIES,
+            Self::MetricPoints => &METRIC_POINTS,
+            Self::ProfileSamples => &PROFILE_SAMPLES,
+            Self::Stacks => &STACKS,
+            Self::Frames => &FRAMES,
+            Self::Exceptions => &EXCEPTIONS,
+            Self::Libraries => &LIBRARIES,
+            Self::Resources => &RESOURCES,
         }
     }
 
@@ -197,7 +392,8 @@ mod tests {
     fn descriptions_name_columns_that_are_there() {
         for table in Table::ALL {
             let (schema, about) = (table.schema(), table.description());
-            let lists = [about.order, about.random, about.unpruned, about.maps, about.rising, about.various];
+            let lists =
+                [about.order, about.random, about.unpruned, about.maps, about.rising, about.various, about.split];
             for column in lists.concat() {
                 assert!(schema.field_with_name(column).is_ok(), "{table:?} has no column {column}");
             }

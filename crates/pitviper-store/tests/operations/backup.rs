@@ -125,3 +125,21 @@ async fn a_backup_that_fails_leaves_nothing() {
     let left: Vec<_> = fs::read_dir(scratch.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["live"]);
 }
+
+#[tokio::test]
+async fn an_index_that_is_lost_does_not_stop_a_backup() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (live, dest) = (scratch.path().join("live"), scratch.path().join("dest"));
+    let store = open(&live).await;
+    store.append(write(0)).await.unwrap();
+    store.flush().await.unwrap();
+    for entry in fs::read_dir(live.join("segments")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().unwrap() == "traces" {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    // It may just have been going, so the manifest was taken again.
+    assert_eq!(backup(&live, &dest).unwrap().attempts, 2);
+    assert_holds(open(&dest).await.as_ref(), 0..1).await;
+}

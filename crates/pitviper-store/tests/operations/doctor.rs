@@ -293,6 +293,8 @@ async fn leftovers_are_removed_and_foreign_files_are_not() {
     finds_and_mends(scratch.path(), Severity::Warning, "never finished");
     fs::write(scratch.path().join("segments/spans-unknown.parquet"), b"PAR1").unwrap();
     finds_and_mends(scratch.path(), Severity::Warning, "the manifest does not know it");
+    fs::create_dir_all(scratch.path().join(".export-1/segments")).unwrap();
+    finds_and_mends(scratch.path(), Severity::Warning, "an export that was cut short");
     let foreign = scratch.path().join("notes.txt");
     fs::write(&foreign, b"mine").unwrap();
     let repaired = examine(scratch.path(), REPAIR).unwrap();

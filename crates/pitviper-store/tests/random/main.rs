@@ -47,7 +47,7 @@ async fn check(life: &[Step], questions: &[Question]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, max_shrink_iters: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_store_answers_as_a_list_does(life in life(), questions in vec(question(), 1..24)) {

@@ -19,6 +19,9 @@ pub struct ServerMeta {
     pub started_us: i64,
     /// How many spans it holds.
     pub spans_stored: u64,
+    /// Up to when traces are a sample, by their start in microseconds since the epoch: failed, slow and
+    /// rare ones, those asked for, and a share of the others, each whole. Null when all are there.
+    pub sampled_through_us: Option<i64>,
     /// Whether it has received a span yet.
     pub first_span: bool,
     /// Where it can be reached.
@@ -36,11 +39,13 @@ pub(crate) async fn meta(State(api): State<Api>) -> Result<Response, Problem> {
     let shared = api.shared.clone();
     api.answer(async move |store, _| {
         let config = &shared.config;
-        let spans_stored = store.stats().spans;
+        let stats = store.stats();
+        let spans_stored = stats.spans;
         let data = ServerMeta {
             version: config.version,
             started_us: shared.started_us,
             spans_stored,
+            sampled_through_us: stats.thinning.sampled_through_ns.map(|start_ns| start_ns.div_euclid(1_000)),
             first_span: spans_stored > 0,
             endpoints: config.endpoints.clone(),
             auth: matches!(config.access, Access::Token(_)),

@@ -66,7 +66,10 @@ pub(super) async fn decode(
         };
         Ok((decoded, share))
     };
-    run(expected_bytes > INLINE_DECODE_BYTES, work).await.unwrap_or_else(|panic| {
+    let began = std::time::Instant::now();
+    let decoded = run(expected_bytes > INLINE_DECODE_BYTES, work).await;
+    ingest.decode_durations().record_since(began);
+    decoded.unwrap_or_else(|panic| {
         ingest.panics().report("decode", &*panic);
         Err(Refusal::internal_error())
     })

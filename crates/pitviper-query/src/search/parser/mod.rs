@@ -46,6 +46,9 @@ pub(super) struct Parsed {
     pub(super) terms: Vec<Vec<(Range, Expr)>>,
     /// Where each pipe stands, with the bar in front.
     pub(super) pipes: Vec<Range>,
+    /// What reading it took.
+    #[cfg(test)]
+    pub(super) steps: usize,
 }
 
 /// Reads a text of at most [`MAX_QUERY_BYTES`].
@@ -61,7 +64,15 @@ pub(super) fn parse(text: &str) -> Parsed {
         pipes: Vec::new(),
     };
     let query = parser.query();
-    Parsed { query, errors: parser.errors, tokens: parser.tokens, terms: parser.all_terms, pipes: parser.pipes }
+    Parsed {
+        query,
+        errors: parser.errors,
+        tokens: parser.tokens,
+        terms: parser.all_terms,
+        pipes: parser.pipes,
+        #[cfg(test)]
+        steps: parser.lexer.steps(),
+    }
 }
 
 /// The first errors, by position, as the user sees them.
@@ -309,7 +320,8 @@ impl Parser<'_> {
     fn field(&mut self, key: &Key, range: Range) -> Option<Expr> {
         let reserved = if key.attribute { None } else { Reserved::parse(&key.name) };
         let renamed = alias(&key.name).filter(|_| !key.attribute);
-        let key = &renamed.map_or_else(|| key.clone(), |name| Key { name: name.to_owned(), attribute: true });
+        let attribute = |name: &str| Key { name: name.to_owned(), attribute: true, root: key.root };
+        let key = &renamed.map_or_else(|| key.clone(), attribute);
         let mut values = Vec::new();
         let errors = self.errors.len();
         let first = self.read(Context::Value);
@@ -324,6 +336,9 @@ impl Parser<'_> {
             Token::End => self.missing_value(key, range),
             Token::Text(ref word) if word.text.is_empty() && !word.quoted => self.missing_value(key, range),
             _ => values.extend(self.value(reserved, key, first, (range.0, range.1))),
+        }
+        if key.root {
+            values = values.into_iter().map(|value| Expr::Root(Box::new(value))).collect();
         }
         combine(values, Expr::Or)
     }

@@ -3,7 +3,7 @@
 
 use super::value::Quantity;
 use super::{Parser, Range};
-use crate::search::ast::{Aggregate, Expr, Pipe, Query, SpanSet};
+use crate::search::ast::{Aggregate, Expr, Measured, Pipe, Query, Reserved, SpanSet, alias};
 use crate::search::error::{RawError, nearest};
 use crate::search::lexer::{Context, Spanned, Token};
 use crate::search::tokens::TokenKind;
@@ -255,17 +255,17 @@ impl Parser<'_> {
             self.peeked = Some(open);
             return None;
         }
-        let of = match aggregate {
+        let (measured, of) = match aggregate {
             Aggregate::Count => {
                 let closes_at_once = self.peek().token == Token::Close;
                 if closes_at_once {
                     self.take();
-                    None
+                    (Measured::Duration, None)
                 } else {
-                    Some(self.argument(open.range)?)
+                    (Measured::Duration, Some(self.argument(open.range)?))
                 }
             }
-            _ => self.duration_argument(aggregate, open.range)?,
+            _ => self.measured_argument(aggregate, open.range)?,
         };
         let compared = self.read(Context::Call);
         let Token::Compare(comparison) = compared.token else {
@@ -282,9 +282,13 @@ impl Parser<'_> {
             self.peeked = Some(number);
             return None;
         };
-        let quantity = if aggregate == Aggregate::Count { Quantity::Count } else { Quantity::Duration };
+        let quantity = match (aggregate, &measured) {
+            (Aggregate::Count, _) => Quantity::Count,
+            (_, Measured::Duration) => Quantity::Duration,
+            (_, Measured::Attribute(_)) => Quantity::Number,
+        };
         let value = self.quantity(quantity, aggregate.as_str(), &text.text, number.range)?;
-        Some(Pipe { aggregate, of, comparison, value })
+        Some(Pipe { aggregate, of, comparison, value, measured })
     }
 
     fn function(&mut self, bar: Range) -> Option<(Aggregate, Range)> {
@@ -327,28 +331,41 @@ impl Parser<'_> {
         None
     }
 
-    /// `duration)` or `duration, condition)`.
-    fn duration_argument(&mut self, aggregate: Aggregate, open: Range) -> Option<Option<Expr>> {
+    /// `duration)` or `duration, condition)`, with an attribute in place of the duration or not.
+    fn measured_argument(&mut self, aggregate: Aggregate, open: Range) -> Option<(Measured, Option<Expr>)> {
         let of = self.read(Context::Call);
-        if !matches!(&of.token, Token::Text(word) if word.text == "duration" && !word.quoted) {
-            let message = format!("`{}` is of the spans' duration", aggregate.as_str());
+        let Some(measured) = measured(&of.token) else {
+            let message =
+                format!("`{}` is of the spans' duration, or of an attribute that is a number", aggregate.as_str());
             let is_missing = of.token == Token::Close;
             let range = if is_missing { open } else { of.range };
             let error = RawError::new(range, message);
             self.error(error.fix(if is_missing { "(duration" } else { "duration" }));
             self.peeked = Some(of);
             return None;
-        }
+        };
         let next = self.read(Context::Call);
         match next.token {
-            Token::Close => Some(None),
-            Token::Comma => self.argument(open).map(Some),
+            Token::Close => Some((measured, None)),
+            Token::Comma => self.argument(open).map(|of| (measured, Some(of))),
             _ => {
                 self.error(RawError::new(open, "the closing parenthesis is missing"));
                 self.peeked = Some(next);
                 None
             }
         }
+    }
+}
+
+/// What a function is of; `None` for what is not a name, or that of a field that is no number.
+fn measured(token: &Token) -> Option<Measured> {
+    let Token::Text(word) = token else { return None };
+    match word.text.as_str() {
+        "" => None,
+        name if word.quoted => Some(Measured::Attribute(name.to_owned())),
+        "duration" => Some(Measured::Duration),
+        name if Reserved::parse(name).is_some() || name.starts_with("root.") || name.contains([':', '*']) => None,
+        name => Some(Measured::Attribute(alias(name).unwrap_or(name).to_owned())),
     }
 }
 

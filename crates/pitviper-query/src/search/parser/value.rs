@@ -1,11 +1,11 @@
 //! The values of fields: text, patterns, numbers with units, ranges, and fields that have few values.
 
 use pitviper_model::{SpanKind, StatusCode};
-use pitviper_store::filter::Pattern;
+use pitviper_store::filter::{DurationLimits, Pattern};
 
 use super::{Parser, Range};
 use crate::search::MAX_PATTERNS;
-use crate::search::ast::{Expr, Field, Matcher, Number, Reserved, STATUS_CODES, Text};
+use crate::search::ast::{Comparison, Expr, Field, Matcher, Number, Reserved, STATUS_CODES, Slowest, Text};
 use crate::search::error::{RawError, nearest};
 use crate::search::lexer::{Context, Key, Spanned, Token, Word};
 use crate::search::print::status_class;
@@ -19,6 +19,9 @@ impl Parser<'_> {
         }
         let range = token.range;
         let matcher = match token.token {
+            Token::Compare(Comparison::Equal) if reserved != Some(Reserved::Duration) => {
+                return self.equal_value(reserved, key, range, term.0);
+            }
             Token::Compare(comparison) => {
                 let (value, at) = self.plain_text(Context::Value, range);
                 let number = self.number(reserved, key, &value, at)?;
@@ -41,10 +44,30 @@ impl Parser<'_> {
         Some(Expr::Field(field, matcher))
     }
 
+    /// What follows `key:=`, which is what could follow the colon alone, but for numbers of attributes
+    /// compared as text. `sign` is where the sign stands.
+    fn equal_value(&mut self, reserved: Option<Reserved>, key: &Key, sign: Range, term: usize) -> Option<Expr> {
+        let start = self.lexer.position();
+        let has_value = !self.lexer.source()[start..].starts_with(['(', ')', '[', '<', '>', '=']);
+        if has_value {
+            let value = self.read(Context::Value);
+            let at = (term, value.range.0, value.range.1);
+            match value.token {
+                Token::Text(word) if word.quoted || !word.text.is_empty() => {
+                    return self.text_value(reserved, key, &word, at);
+                }
+                Token::Regex(pattern) => return self.regex_value(reserved, key, &pattern, value.range),
+                _ => {}
+            }
+        }
+        self.error(RawError::new(sign, "a value has to follow `=`; several stand in parentheses without it"));
+        None
+    }
+
     /// The text that follows a comparison or stands at the end of a range.
     fn plain_text(&mut self, context: Context, before: Range) -> (String, Range) {
         let start = self.lexer.position();
-        if context == Context::Value && self.lexer.source()[start..].starts_with(['(', ')', '[', '<', '>', '"']) {
+        if context == Context::Value && self.lexer.source()[start..].starts_with(['(', ')', '[', '<', '>', '=', '"']) {
             return (String::new(), before);
         }
         let token = self.read(context);
@@ -203,6 +226,11 @@ impl Parser<'_> {
                 "error" => Some(Expr::Status(StatusCode::Error)),
                 _ => None,
             },
+            Reserved::Slowest => units::split(&lower)
+                .filter(|(percent, unit)| *unit == "%" && *percent > 0.0 && *percent < 100.0)
+                .map(|(percent, _)| {
+                    Expr::Slowest(Slowest { percent: Number(percent), limits: DurationLimits::default() })
+                }),
             Reserved::Trace => lower.parse().ok().map(Expr::Trace),
             Reserved::Span => lower.parse().ok().map(Expr::Span),
             _ => None,
@@ -284,6 +312,12 @@ fn keyword_error(reserved: Reserved, value: &str, (term, from, to): (usize, usiz
             &["root", "entry", "error"],
             format!("`is:{value}` is not known; use is:root, is:entry or is:error"),
         ),
+        Reserved::Slowest => {
+            let message = "the slowest are a share between 0 and 100 percent, as in `slowest:10%`";
+            let error = RawError::new((from, to), message);
+            let is_share = |(percent, unit): (f64, &str)| unit.is_empty() && percent > 0.0 && percent < 100.0;
+            if units::split(value).is_some_and(is_share) { error.fix(format!("{value}%")) } else { error }
+        }
         Reserved::Trace => RawError::new((from, to), "a trace id has 32 hex digits"),
         Reserved::Span => RawError::new((from, to), "a span id has 16 hex digits"),
         Reserved::Duration => {

@@ -20,7 +20,7 @@ use self::collect::of_group;
 pub(in crate::views) use self::collect::{Collected, collect, of_durations};
 use self::figure::Metric;
 pub use self::figure::Unit;
-use super::{Answer, Meta, Window};
+use super::{Answer, Meta, Window, slowest};
 use crate::QueryError;
 use crate::search::{Query, group_field};
 use crate::time::TimeText;
@@ -151,8 +151,8 @@ pub async fn aggregate(store: &dyn Store, request: &Request, now_us: i64) -> Res
         }
         group_by.push(field);
     }
-    let (query, filter) = condition(&request.query)?;
     let window = window(store, request, now_us)?;
+    let (query, filter) = condition(store, &request.query, &window).await?;
     let exemplars = match (&metric, wanted.unwrap_or(DEFAULT_EXEMPLARS)) {
         (_, 0) => Exemplars::Nothing,
         (Metric::Errors | Metric::FailureRate, _) => Exemplars::GreatestFailed,
@@ -195,10 +195,11 @@ pub async fn aggregate(store: &dyn Store, request: &Request, now_us: i64) -> Res
 }
 
 /// The query and the condition on spans that it is.
-pub(super) fn condition(text: &str) -> Result<(Query, Filter), QueryError> {
-    let query = Query::parse(text)?;
+pub(super) async fn condition(store: &dyn Store, text: &str, window: &Window) -> Result<(Query, Filter), QueryError> {
+    let mut query = Query::parse(text)?;
+    slowest::resolve(store, &mut query, window.range).await?;
     let filter = query.filter().ok_or_else(|| {
-        let message = "relates spans or judges traces, which cannot be counted; write conditions on spans alone";
+        let message = "relates spans, asks for roots or judges traces, which cannot be counted; ask for spans alone";
         wrong("query", message.to_owned())
     })?;
     Ok((query, filter))
@@ -330,7 +331,7 @@ impl Draw<'_> {
     fn chosen(&self, steps: &[(usize, Tally)]) -> Vec<(String, i64, f64)> {
         let found: Vec<&Exemplar> = steps.iter().filter_map(|(_, tally)| tally.exemplar.as_ref()).collect();
         let chosen = spread(&found, self.exemplars as usize, |exemplar| exemplar.value);
-        chosen.into_iter().map(|exemplar| written(exemplar)).collect()
+        chosen.into_iter().map(written).collect()
     }
 }
 

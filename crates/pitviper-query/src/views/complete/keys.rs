@@ -21,7 +21,7 @@ const fn known(name: &'static str, value_type: ItemType, detail: &'static str, p
 }
 
 /// Reserved names. Attributes of spans stand between the first of them and the others.
-const RESERVED: [Known; 11] = [
+const RESERVED: [Known; 12] = [
     known("service", ItemType::String, "who made the span", 0),
     known("name", ItemType::String, "what was done", 1),
     known("status", ItemType::String, "ok, error or unset", 2),
@@ -31,6 +31,7 @@ const RESERVED: [Known; 11] = [
     known("env", ItemType::String, "deployment environment", 13),
     known("version", ItemType::String, "the service's version", 14),
     known("host", ItemType::String, "the host's name", 15),
+    known("slowest", ItemType::Number, "the slowest share of its service and name", 33),
     known("trace", ItemType::String, "trace id, 32 hex digits", 31),
     known("span", ItemType::String, "span id, 16 hex digits", 32),
 ];
@@ -46,6 +47,9 @@ const SPAN_ATTRIBUTE: u8 = 10;
 const RESOURCE_ATTRIBUTE: u8 = 20;
 const UNIQUE_ATTRIBUTE: u8 = 30;
 
+/// What stands before the fields of the trace's root.
+const ROOT: &str = "root.";
+
 /// Words between terms, and what has to follow them.
 const KEYWORDS: [(&str, &str, &str); 3] = [
     ("OR ", "either this or what follows", "x"),
@@ -59,7 +63,24 @@ pub(super) fn terms(written: &str, place: TermPlace, counts: &Counts) -> Vec<Off
     if place.opens && written.is_empty() {
         offers.push(Offer::new(ItemKind::Op, "{}", "a condition, or any span").caret(1));
     }
-    offers.extend(keys(written, place.attribute, counts));
+    // One letter begins too much to be this.
+    let begins_root = written.len() > 1 && written.len() < ROOT.len() && ROOT.starts_with(written);
+    if begins_root && !place.attribute {
+        offers.push(Offer::new(ItemKind::Key, ROOT, "a field of the trace's root").needs("service:x"));
+    }
+    match written.strip_prefix(ROOT) {
+        Some(written) if !place.attribute => {
+            let mut of_root = keys(written, false, counts);
+            for offer in &mut of_root {
+                offer.item.insert.insert_str(0, ROOT);
+                // What is counted is the spans found, and not their roots.
+                offer.item.count = None;
+                offer.item.detail = "of the trace's root".to_owned();
+            }
+            offers.extend(of_root);
+        }
+        _ => offers.extend(keys(written, place.attribute, counts)),
+    }
     let words = KEYWORDS.iter().filter(|(word, ..)| place.follows || *word == "NOT ");
     let words = words.filter(|(word, ..)| !place.attribute && fit(written, word) == Some(Fit::Begins));
     offers.extend(words.map(|(word, detail, needs)| Offer::new(ItemKind::Keyword, *word, *detail).needs(needs)));

@@ -149,8 +149,10 @@ pub async fn complete(
     };
     let sampler = Sampler { store, cache, range: rounded(window.range), now_us };
     let counts = match &place.expects {
-        Expects::Term(_) => sampler.counts(place.rest.clone()).await?,
-        Expects::Value(value) if !matches!(value.subject, Subject::Duration | Subject::Id | Subject::Is) => {
+        Expects::Term(_) | Expects::Argument => sampler.counts(place.rest.clone()).await?,
+        Expects::Value(value)
+            if !matches!(value.subject, Subject::Duration | Subject::Share | Subject::Id | Subject::Is) =>
+        {
             sampler.counts(place.rest.clone()).await?
         }
         _ => Arc::default(),
@@ -241,7 +243,7 @@ fn offers(place: &mut Place, counts: &Counts) -> Vec<Offer> {
         }
         Expects::Relation => syntax::relations(&place.written),
         Expects::Function { is_called } => syntax::functions(&place.written, *is_called),
-        Expects::Argument => syntax::argument(),
+        Expects::Argument => syntax::argument(&place.written, counts),
         Expects::Comparison { counts } => syntax::comparisons(*counts),
         Expects::Number { counts } => syntax::numbers(&place.written, *counts),
         Expects::Nothing => Vec::new(),

@@ -1,12 +1,14 @@
 //! What stands around conditions, and numbers: what can be offered without a look at the spans.
 
 use super::rank::{Fit, fit};
-use super::{ItemKind, Offer};
+use super::values::share;
+use super::{ItemKind, ItemType, Offer};
 use crate::search::{Aggregate, Relation};
+use crate::views::facets::{Counts, Key, ValueType};
 
 /// How numbers compare.
-pub(super) const COMPARISONS: [(&str, &str); 4] =
-    [(">", "more than"), (">=", "at least"), ("<", "less than"), ("<=", "at most")];
+pub(super) const COMPARISONS: [(&str, &str); 5] =
+    [(">", "more than"), (">=", "at least"), ("<", "less than"), ("<=", "at most"), ("=", "exactly")];
 
 /// Units of time, the most usual first.
 const UNITS: [(&str, &str); 6] = [
@@ -69,9 +71,22 @@ pub(super) fn functions(written: &str, is_called: bool) -> Vec<Offer> {
     ranked.into_iter().map(|(_, offer)| offer).collect()
 }
 
-/// What a function is of.
-pub(super) fn argument() -> Vec<Offer> {
-    vec![Offer::new(ItemKind::Keyword, "duration", "how long the spans took").needs(") > 1s")]
+/// What a function is of: the duration, or an attribute whose values are numbers.
+pub(super) fn argument(written: &str, counts: &Counts) -> Vec<Offer> {
+    let mut ranked: Vec<(Fit, Offer)> = Vec::new();
+    if let Some(fit) = fit(written, "duration") {
+        let duration = Offer::new(ItemKind::Keyword, "duration", "how long the spans took").needs(") > 1s");
+        ranked.push((fit, duration));
+    }
+    for counted in counts.keys.iter().filter(|counted| counted.value_type == ValueType::Number) {
+        let Key::Attribute(name) = &counted.key else { continue };
+        if let Some(fit) = fit(written, name) {
+            let offer = Offer::new(ItemKind::Key, counted.key.written(), share(counted.share));
+            ranked.push((fit, offer.count(counted.count).of_type(ItemType::Number).needs(") > 1")));
+        }
+    }
+    ranked.sort_by_key(|(fit, _)| *fit);
+    ranked.into_iter().map(|(_, offer)| offer).collect()
 }
 
 /// How a function's result compares.

@@ -149,7 +149,7 @@ fn values_are_those_of_the_field() {
 
 #[test]
 fn durations_have_comparisons_and_units() {
-    check("duration:^", &[">", ">=", "<", "<=", "[100ms TO 1s]", "*"], "duration:>");
+    check("duration:^", &[">", ">=", "<", "<=", "=", "[100ms TO 1s]", "*"], "duration:>");
     check("duration:>^", &["10ms", "100ms", "1s", "10s"], "duration:>10ms");
     check("duration:>15^", &["15ms", "15s", "15us", "15m", "15h", "15ns"], "duration:>15ms");
     check("duration:15m^", &[">15ms", ">15m"], "duration:>15ms");
@@ -172,6 +172,13 @@ fn what_stands_around_conditions_is_offered() {
     check("a | m^", &["max(duration) > 100ms", "min(duration) > 100ms"], "a | max(duration) > 100ms");
     check("a | cuont^() > 5", &["count"], "a | count() > 5");
     check("a | sum(^", &["duration"], "a | sum(duration");
+    check("a | sum(ro^", &["rows"], "a | sum(rows");
+    check("a | sum(rows) > ^", &["1", "10"], "a | sum(rows) > 1");
+    check("roo^", &["root."], "root.");
+    check("a root.ki^", &["root.kind:"], "a root.kind:");
+    check("root.kind:cl^", &["client"], "root.kind:client");
+    check("slow^", &["slowest:"], "slowest:");
+    check("slowest:^", &["10%", "5%"], "slowest:10%");
     check("a | count() ^", &[">", ">=", "<", "<="], "a | count() >");
     check("a | avg(duration) > 5^", &["5ms", "5s"], "a | avg(duration) > 5ms");
     check("a | count(kind:c^) > 5", &["client", "consumer"], "a | count(kind:client) > 5");
@@ -219,7 +226,7 @@ proptest! {
             let needs = needs.iter().find(|(insert, _)| *insert == item.insert).map_or("", |(_, needs)| *needs);
             let least = errors(&with("")).min(errors(&with(needs)));
             prop_assert!(least <= errors(&text), "{text:?} at {cursor}: {:?}", item.insert);
-            prop_assert!(matches!(needs, "" | "*" | "x" | " 1" | " 1s" | "count() > 1" | ") > 1s"));
+            prop_assert!(matches!(needs, "" | "*" | "x" | " 1" | " 1s" | "count() > 1" | ") > 1s" | ") > 1" | "service:x"));
         }
     }
 

@@ -22,6 +22,12 @@ const KINDS: [(&str, &str); 5] = [
 ];
 const STATUSES: [(&str, &str); 3] =
     [("error", "it failed"), ("ok", "it was said to be well"), ("unset", "nothing was said")];
+const SHARES: [(&str, &str); 4] = [
+    ("10%", "of the spans of each service and name"),
+    ("5%", "of the spans of each service and name"),
+    ("1%", "of the spans of each service and name"),
+    ("0.1%", "of the spans of each service and name"),
+];
 const PLACES: [(&str, &str); 3] =
     [("root", "has no parent"), ("entry", "where work enters a service"), ("error", "the same as status:error")];
 
@@ -35,9 +41,11 @@ pub(super) fn values(written: &str, place: &ValuePlace, counts: &Counts) -> Vec<
         Subject::Status => of_list(&STATUSES, &wanted, counts.get(&Key::Status)),
         Subject::Is => of_list(&PLACES, &wanted, None),
         Subject::Duration => of_duration(written, place),
+        Subject::Share => of_list(&SHARES, &wanted, None),
         Subject::Id => Vec::new(),
     };
-    let any = written.is_empty() && !place.compared && !place.grouped;
+    let is_share = place.subject == Subject::Share;
+    let any = written.is_empty() && !place.compared && !place.grouped && !is_share;
     offers.into_iter().chain(any.then(|| Offer::new(ItemKind::Keyword, "*", "has the field"))).collect()
 }
 

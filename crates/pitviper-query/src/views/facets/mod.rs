@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 
 pub(super) use self::count::{Counts, Key, KeyCounts, ValueCount};
 use self::sample::SAMPLE_TIME;
-use super::{Answer, Meta, Window};
+use super::{Answer, Meta, Window, slowest};
 use crate::QueryError;
 use crate::search::{Query, SpanSet};
 use crate::time::TimeText;
@@ -158,7 +158,9 @@ pub async fn facets(store: &dyn Store, request: &Request, now_us: i64) -> Result
 /// Counts what the spans have that a query means. Once any is found, more are looked for no longer than
 /// `time`.
 async fn counted(store: &dyn Store, query: &Query, range: TimeRange, time: Duration) -> Result<Counts, QueryError> {
-    let mut counts = sample::count(store, query, range, time).await?;
+    let mut query = query.clone();
+    slowest::resolve(store, &mut query, range).await?;
+    let mut counts = sample::count(store, &query, range, time).await?;
     // Of all that matches nothing more is to be learnt, and the metrics know nothing of structure.
     if let (true, Some(filter)) = (counts.sampled, query.filter()) {
         exact::replace(store, &filter, range, &mut counts).await?;

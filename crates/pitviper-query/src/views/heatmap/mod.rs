@@ -81,9 +81,9 @@ pub struct Heatmap {
 pub async fn heatmap(store: &dyn Store, request: &Request, now_us: i64) -> Result<Answer<Heatmap>, QueryError> {
     let width = bounded("width", request.width.unwrap_or(DEFAULT_WIDTH), 1, MAX_WIDTH)?;
     let height = bounded("height", request.height.unwrap_or(DEFAULT_HEIGHT), 1, MAX_HEIGHT)?;
-    let (query, filter) = condition(&request.query)?;
     let window = Window::new(request.from.as_ref(), request.to.as_ref(), now_us)?;
     let window = window.in_steps("width", width, store.metric_bucket_ns(window.range))?;
+    let (query, filter) = condition(store, &request.query, &window).await?;
     let group_by = if request.errors { vec![GroupField::Status] } else { Vec::new() };
     let question = Aggregate { keep: Keep::Buckets, group_by, max_groups: 3, ..of_durations(&window, filter) };
     let Collected { figures, source } = collect(store, &window, &question).await?;

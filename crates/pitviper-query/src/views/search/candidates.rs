@@ -32,7 +32,7 @@ pub(super) struct Candidate {
 }
 
 impl<'a> Candidates<'a> {
-    pub(super) fn new(store: &'a dyn Store, task: &'a Task<'a>, learnt: &Learnt) -> Self {
+    pub(super) fn new(store: &'a dyn Store, task: &'a Task<'a>, learnt: &Learnt<'_>) -> Self {
         let order = Order::from(task.order);
         if let Some(places) = known(task, learnt, order) {
             return Self::Known { places, next: 0 };
@@ -79,7 +79,7 @@ impl<'a> Candidates<'a> {
 }
 
 /// All candidates behind the cursor, in order; `None` when not all are known.
-fn known(task: &Task<'_>, learnt: &Learnt, order: Order) -> Option<Vec<Cursor>> {
+fn known(task: &Task<'_>, learnt: &Learnt<'_>, order: Order) -> Option<Vec<Cursor>> {
     let holding = |number: usize| learnt.conditions[number].holding.as_deref();
     let holdings = conditions_of_members(&task.query.spans).into_iter().map(holding).collect::<Option<Vec<_>>>()?;
     let keys = holdings.into_iter().flat_map(|holding| holding.keys());

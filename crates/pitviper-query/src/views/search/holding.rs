@@ -14,7 +14,7 @@ use pitviper_store::{Store, TimeRange};
 
 use super::pages::Task;
 use crate::QueryError;
-use crate::search::{Aggregate, Pipe, Query, SpanSet, condition_filter};
+use crate::search::{Aggregate, Expr, Measured, Pipe, Query, SpanSet, condition_filter};
 
 /// Most spans for which one condition is known to hold.
 const KEYS_OF_CONDITION: usize = 500_000;
@@ -63,7 +63,10 @@ pub(super) fn has(of_trace: &[SpanKey], span_id: SpanId) -> bool {
 
 /// A condition of the query.
 #[derive(Debug)]
-pub(super) struct Condition {
+pub(super) struct Condition<'a> {
+    /// As it was written; `None` for every span.
+    pub(super) expr: Option<&'a Expr>,
+    /// The store's form of it. What it asks of roots is left open.
     pub(super) filter: Filter,
     /// Whether every trace of the answer has spans for which it holds.
     pub(super) is_required: bool,
@@ -73,14 +76,14 @@ pub(super) struct Condition {
 
 /// What is known of a query.
 #[derive(Debug)]
-pub(super) struct Learnt {
-    /// Those of the set, from left to right; then those of the pipes that have one.
-    pub(super) conditions: Vec<Condition>,
+pub(super) struct Learnt<'a> {
+    /// Those of the set, from left to right; then those of pipes that measure durations and have one.
+    pub(super) conditions: Vec<Condition<'a>>,
     /// The traces that can be meant, in order; `None` when any can.
     pub(super) traces: Option<Vec<TraceId>>,
 }
 
-impl Learnt {
+impl Learnt<'_> {
     /// Whether it is known where all conditions hold.
     pub(super) fn is_whole(&self) -> bool {
         self.conditions.iter().all(|condition| condition.holding.is_some())
@@ -88,7 +91,7 @@ impl Learnt {
 }
 
 /// Learns what can be learnt. `None` when no trace can be meant.
-pub(super) async fn learn(store: &dyn Store, task: &Task<'_>) -> Result<Option<Learnt>, QueryError> {
+pub(super) async fn learn<'a>(store: &dyn Store, task: &Task<'a>) -> Result<Option<Learnt<'a>>, QueryError> {
     let mut learning = Learning {
         store,
         range: task.range,
@@ -113,20 +116,24 @@ pub(super) async fn learn(store: &dyn Store, task: &Task<'_>) -> Result<Option<L
     Ok(Some(learning.learnt))
 }
 
-fn conditions(query: &Query) -> Vec<Condition> {
-    let condition = |filter: Filter, is_required: bool| Condition { filter, is_required, holding: None };
+fn conditions(query: &Query) -> Vec<Condition<'_>> {
     let of_set = query.spans.conditions().into_iter().zip(required(&query.spans));
-    let mut conditions: Vec<Condition> =
-        of_set.map(|(expr, is_required)| condition(condition_filter(expr), is_required)).collect();
+    let mut conditions: Vec<Condition<'_>> = of_set
+        .map(|(expr, is_required)| Condition { expr, filter: condition_filter(expr), is_required, holding: None })
+        .collect();
     // A function counts only members of the set.
     let members = condition_of_members(&query.spans);
-    for pipe in &query.pipes {
-        if let Some(of) = &pipe.of {
-            let filter = Filter::And(vec![members.clone(), condition_filter(Some(of))]);
-            conditions.push(condition(filter, needs_some(pipe)));
-        }
+    for pipe in query.pipes.iter().filter(|pipe| has_condition(pipe)) {
+        let filter = Filter::And(vec![members.clone(), condition_filter(pipe.of.as_ref())]);
+        let is_required = needs_some(pipe);
+        conditions.push(Condition { expr: pipe.of.as_ref(), filter, is_required, holding: None });
     }
     conditions
+}
+
+/// Whether the pipe has a condition among [`Learnt::conditions`].
+pub(super) fn has_condition(pipe: &Pipe) -> bool {
+    pipe.of.is_some() && pipe.measured == Measured::Duration
 }
 
 /// Whether the comparison fails when there are no spans to work it out of.
@@ -137,16 +144,16 @@ fn needs_some(pipe: &Pipe) -> bool {
     }
 }
 
-struct Learning<'a> {
+struct Learning<'a, 'q> {
     store: &'a dyn Store,
     range: TimeRange,
     began: Instant,
     time: Duration,
     keys_left: usize,
-    learnt: Learnt,
+    learnt: Learnt<'q>,
 }
 
-impl Learning<'_> {
+impl Learning<'_, '_> {
     /// The order in which conditions are learnt: first those that leave few traces, as far as that shows
     /// before anything is read.
     async fn order(&self) -> Result<Vec<usize>, QueryError> {
@@ -172,9 +179,13 @@ impl Learning<'_> {
 
     /// Learns where a condition holds, if it can; whether any trace can still be meant.
     async fn learn(&mut self, number: usize) -> Result<bool, QueryError> {
-        let Condition { filter, is_required, .. } = &self.learnt.conditions[number];
+        let Condition { expr, filter, is_required, .. } = &self.learnt.conditions[number];
+        // Roots may lie before the range, and are asked for trace by trace.
+        if expr.is_some_and(|expr| !expr.root_terms().is_empty()) {
+            return Ok(true);
+        }
         let is_required = *is_required;
-        let same = |known: &&Condition| known.filter == *filter && known.holding.is_some();
+        let same = |known: &&Condition<'_>| known.filter == *filter && known.holding.is_some();
         let holding = match self.learnt.conditions.iter().find(same) {
             Some(same) => same.holding.clone(),
             None => {

@@ -4,23 +4,27 @@
 //! the store says how they hang together; the rest happens here. A span matches a condition when it
 //! started in the time range; how spans are related does not depend on the range.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
-use pitviper_model::{SpanId, TraceId};
-use pitviper_store::filter::Filter;
+use pitviper_model::{SpanId, TraceId, Value};
+use pitviper_store::filter::{Filter, NumberField, NumberRange};
 use pitviper_store::questions::keys::{Keys, SpanKey};
 use pitviper_store::questions::kin::{Families, Family, Kin};
-use pitviper_store::{Order, Store, TimeRange, Trace};
+use pitviper_store::{Order, Search, Store, TimeRange, Trace};
 use rustc_hash::FxHashMap;
 
-use super::holding::{Holding, Learnt, has};
-use super::related::{Kinship, holds};
+use super::holding::{Condition, Holding, Learnt, has, has_condition};
+use super::related::{Kinship, Of, holds};
 use super::{SearchRow, summarise};
 use crate::QueryError;
-use crate::search::{Query, SpanSet};
+use crate::search::{Expr, Measured, Query, SpanSet, condition_filter, condition_filter_of_roots};
 
 /// Most spans for which a condition holds in traces that are judged together.
 const KEYS_TOGETHER: usize = 200_000;
+
+/// Most spans whose numbers are read together.
+const NUMBERS_TOGETHER: usize = 10_000;
 
 /// Most spans of all traces whose kinship is read together.
 const KIN_TOGETHER: usize = 1_000_000;
@@ -40,7 +44,7 @@ pub(super) struct Judge<'a> {
     query: &'a Query,
     range: TimeRange,
     order: Order,
-    learnt: &'a Learnt,
+    learnt: &'a Learnt<'a>,
     is_related: bool,
     /// Whether something was too large to be looked at as a whole.
     pub(super) cut: bool,
@@ -64,20 +68,24 @@ impl Where<'_> {
     }
 }
 
+/// For each pipe that measures an attribute, the numbers of each trace's spans.
+type Numbers = Vec<FxHashMap<TraceId, FxHashMap<SpanId, f64>>>;
+
 impl<'a> Judge<'a> {
     pub(super) fn new(
         store: &'a dyn Store,
         query: &'a Query,
         range: TimeRange,
         order: Order,
-        learnt: &'a Learnt,
+        learnt: &'a Learnt<'a>,
     ) -> Self {
         Self { store, query, range, order, learnt, is_related: has_relations(&query.spans), cut: false }
     }
 
     /// Whether the store is asked about the traces that are judged.
     pub(super) fn reads(&self) -> bool {
-        self.is_related || !self.learnt.is_whole()
+        let is_measured = self.query.pipes.iter().any(|pipe| pipe.measured != Measured::Duration);
+        self.is_related || is_measured || !self.learnt.is_whole()
     }
 
     /// Those of the traces that have spans which the query means.
@@ -88,13 +96,23 @@ impl<'a> Judge<'a> {
         for condition in &learnt.conditions {
             let found = match &condition.holding {
                 Some(holding) => Where::Known(holding),
-                None if condition.filter == Filter::All => Where::Everywhere,
-                None => Where::Asked(self.holding(&condition.filter, &traces).await?),
+                None if condition.expr.is_none() => Where::Everywhere,
+                None => Where::Asked(self.holding(condition, &traces).await?),
             };
             if condition.is_required {
                 traces.retain(|trace_id| found.of_trace(*trace_id).is_none_or(|keys| !keys.is_empty()));
             }
             conditions.push(found);
+        }
+        let mut numbers = Numbers::new();
+        for pipe in &self.query.pipes {
+            if let Measured::Attribute(key) = &pipe.measured {
+                let condition = match &pipe.of {
+                    Some(of) => Some(self.exact(of, &traces).await?),
+                    None => None,
+                };
+                numbers.push(self.numbers(key, condition, &traces).await?);
+            }
         }
         let mut judged = Judged::default();
         let of_set = self.query.spans.conditions().len();
@@ -102,7 +120,7 @@ impl<'a> Judge<'a> {
             for trace_id in traces {
                 let spans = members_alone(trace_id, &conditions[..of_set]);
                 let kinship = Kinship::unrelated(&spans);
-                judged.extend(self.judge_one(trace_id, &kinship, &conditions).map(|spans| (trace_id, spans)));
+                judged.extend(self.judge_one(trace_id, &kinship, &conditions, &numbers).map(|spans| (trace_id, spans)));
             }
             return Ok(judged);
         }
@@ -118,13 +136,19 @@ impl<'a> Judge<'a> {
             for (trace_id, Family { spans, total }) in families {
                 self.cut |= spans.len() < total;
                 let kinship = Kinship::new(&spans);
-                judged.extend(self.judge_one(trace_id, &kinship, &conditions).map(|spans| (trace_id, spans)));
+                judged.extend(self.judge_one(trace_id, &kinship, &conditions, &numbers).map(|spans| (trace_id, spans)));
             }
         }
         Ok(judged)
     }
 
-    fn judge_one(&self, trace_id: TraceId, kinship: &Kinship<'_>, conditions: &[Where<'_>]) -> Option<Vec<SpanId>> {
+    fn judge_one(
+        &self,
+        trace_id: TraceId,
+        kinship: &Kinship<'_>,
+        conditions: &[Where<'_>],
+        numbers: &Numbers,
+    ) -> Option<Vec<SpanId>> {
         let spans = kinship.spans;
         let (of_set, of_pipes) = conditions.split_at(self.query.spans.conditions().len());
         let mut holding = of_set.iter().map(|found| -> Vec<bool> {
@@ -138,10 +162,20 @@ impl<'a> Judge<'a> {
         let members = kinship.members(&self.query.spans, &mut holding);
         let mut matching: Vec<&Kin> =
             spans.iter().zip(members).filter(|(_, is_member)| *is_member).map(|(span, _)| span).collect();
-        let mut of_pipes = of_pipes.iter();
+        let (mut of_pipes, mut numbers) = (of_pipes.iter(), numbers.iter());
+        let nothing = FxHashMap::default();
         let passes = self.query.pipes.iter().all(|pipe| {
-            let of = if pipe.of.is_some() { of_pipes.next() } else { None };
-            holds(pipe, &matching, of.and_then(|of| of.of_trace(trace_id)))
+            let of = match &pipe.measured {
+                Measured::Attribute(_) => {
+                    let of_trace = numbers.next().and_then(|numbers| numbers.get(&trace_id));
+                    Some(Of::Numbers(of_trace.unwrap_or(&nothing)))
+                }
+                Measured::Duration if has_condition(pipe) => {
+                    of_pipes.next().and_then(|of| of.of_trace(trace_id)).map(Of::Durations)
+                }
+                Measured::Duration => None,
+            };
+            holds(pipe, &matching, of.as_ref())
         });
         if matching.is_empty() || !passes {
             return None;
@@ -159,13 +193,45 @@ impl<'a> Judge<'a> {
         }
     }
 
+    /// The store's form of a condition, with what it asks of roots answered for these traces.
+    async fn exact(&mut self, condition: &Expr, traces: &[TraceId]) -> Result<Filter, QueryError> {
+        let mut answers: Vec<Filter> = Vec::new();
+        for term in condition.root_terms() {
+            // A root may have started before the range.
+            let of_root = Filter::And(vec![Filter::IsRoot, condition_filter(Some(term))]);
+            let roots = self.keys(&of_root, TimeRange::ALL, traces).await?;
+            let mut roots: Vec<TraceId> = roots.into_iter().map(|key| key.trace_id).collect();
+            roots.dedup();
+            answers.push(if roots.is_empty() { Filter::Or(Vec::new()) } else { Filter::Traces(roots) });
+        }
+        // The filter is made from left to right too.
+        let answers = RefCell::new(answers.into_iter());
+        Ok(condition_filter_of_roots(condition, &|_| {
+            answers.borrow_mut().next().unwrap_or_else(|| Filter::Or(Vec::new()))
+        }))
+    }
+
     /// The spans of these traces for which the condition holds.
-    async fn holding(&mut self, condition: &Filter, traces: &[TraceId]) -> Result<Holding, QueryError> {
+    async fn holding(&mut self, condition: &Condition<'_>, traces: &[TraceId]) -> Result<Holding, QueryError> {
+        let filter = match condition.expr {
+            Some(expr) if !expr.root_terms().is_empty() => self.exact(expr, traces).await?,
+            _ => condition.filter.clone(),
+        };
+        Ok(Holding::new(self.keys(&filter, self.range, traces).await?))
+    }
+
+    /// The keys of the spans of these traces that pass the filter, by trace and id.
+    async fn keys(
+        &mut self,
+        filter: &Filter,
+        range: TimeRange,
+        traces: &[TraceId],
+    ) -> Result<Vec<SpanKey>, QueryError> {
         let mut keys = Vec::new();
         let mut waiting = if traces.is_empty() { Vec::new() } else { vec![traces] };
         while let Some(traces) = waiting.pop() {
-            let filter = Filter::And(vec![Filter::Traces(traces.to_vec()), condition.clone()]);
-            let question = Keys { range: self.range, filter, limit: KEYS_TOGETHER, time: Duration::MAX };
+            let filter = Filter::And(vec![Filter::Traces(traces.to_vec()), filter.clone()]);
+            let question = Keys { range, filter, limit: KEYS_TOGETHER, time: Duration::MAX };
             let found = self.store.keys(&question).await?;
             if !found.complete && traces.len() > 1 {
                 let (left, right) = traces.split_at(traces.len() / 2);
@@ -176,7 +242,39 @@ impl<'a> Judge<'a> {
             keys.extend(found.keys);
         }
         keys.sort_unstable_by_key(|key| (key.trace_id, key.span_id));
-        Ok(Holding::new(keys))
+        Ok(keys)
+    }
+
+    /// The numbers that spans of these traces have under the key, where the condition holds.
+    async fn numbers(
+        &mut self,
+        key: &str,
+        condition: Option<Filter>,
+        traces: &[TraceId],
+    ) -> Result<FxHashMap<TraceId, FxHashMap<SpanId, f64>>, QueryError> {
+        let any = NumberRange { low: None, high: None };
+        let has_number = Filter::Number(NumberField::Attribute(key.to_owned()), any);
+        let filter = Filter::And(std::iter::once(has_number).chain(condition).collect());
+        let mut numbers: FxHashMap<TraceId, FxHashMap<SpanId, f64>> = FxHashMap::default();
+        let mut waiting = if traces.is_empty() { Vec::new() } else { vec![traces] };
+        while let Some(traces) = waiting.pop() {
+            let filter = Filter::And(vec![Filter::Traces(traces.to_vec()), filter.clone()]);
+            let limit = NUMBERS_TOGETHER + 1;
+            let search = Search { range: self.range, filter, order: Order::OldestFirst, limit, after: None };
+            let found = self.store.search_spans(&search).await?;
+            if found.len() == limit && traces.len() > 1 {
+                let (left, right) = traces.split_at(traces.len() / 2);
+                waiting.extend([left, right]);
+                continue;
+            }
+            self.cut |= found.len() == limit;
+            for stored in found {
+                if let Some(number) = stored.span.attributes.get(key).and_then(Value::as_f64) {
+                    numbers.entry(stored.span.trace_id).or_default().insert(stored.span.span_id, number);
+                }
+            }
+        }
+        Ok(numbers)
     }
 
     /// The rows of judged traces, in this order.

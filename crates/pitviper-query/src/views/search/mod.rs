@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 
 use super::spans::micros;
 use super::trace::{Forest, Strings, legend};
-use super::{Answer, JsonAttributes, Meta, Text, Window};
+use super::{Answer, JsonAttributes, Meta, Text, Window, slowest};
 use crate::QueryError;
 use crate::search::Query;
 use crate::time::TimeText;
@@ -190,9 +190,10 @@ pub async fn search(store: &dyn Store, request: &Request, now_us: i64) -> Result
         return Err(QueryError::Parameter { parameter: "limit", message });
     }
     let limit = limit as usize;
-    let query = Query::parse(&request.query)?;
+    let mut query = Query::parse(&request.query)?;
     let warnings = query.warnings();
     let window = Window::new(request.from.as_ref(), request.to.as_ref(), now_us)?;
+    slowest::resolve(store, &mut query, window.range).await?;
     let after = request.cursor.as_deref().map(|text| cursor::parse(text, request.mode, request.order)).transpose()?;
     let Some(filter) = query.filter() else {
         let (range, mode, order) = (window.range, request.mode, request.order);

@@ -270,6 +270,7 @@ impl Work<'_> {
 /// Whether the query asks for nothing but how many spans of a trace match one condition.
 fn only_counts(query: &Query) -> bool {
     matches!(query.spans, SpanSet::Matching(_))
+        && !query.asks_for_roots()
         && query.pipes.iter().all(|pipe| pipe.aggregate == Aggregate::Count && pipe.of.is_none())
 }
 

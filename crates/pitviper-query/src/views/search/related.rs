@@ -99,21 +99,30 @@ impl<'a> Kinship<'a> {
     }
 }
 
-/// Whether the function compares as the pipe says. `of` has the spans it is of, when that is not all
-/// of the matching ones.
-pub(super) fn holds(pipe: &Pipe, matching: &[&Kin], of: Option<&[SpanKey]>) -> bool {
-    let durations = || {
-        let counted = matching.iter().filter(|span| of.is_none_or(|of| has(of, span.span_id)));
-        counted.map(|span| span.duration_ns)
+/// What a function is of, where that is not every matching span's duration.
+pub(super) enum Of<'a> {
+    /// The durations of these spans.
+    Durations(&'a [SpanKey]),
+    /// These numbers.
+    Numbers(&'a FxHashMap<SpanId, f64>),
+}
+
+/// Whether the function compares as the pipe says.
+pub(super) fn holds(pipe: &Pipe, matching: &[&Kin], of: Option<&Of<'_>>) -> bool {
+    let number = |span: &&&Kin| match of {
+        Some(Of::Numbers(numbers)) => numbers.get(&span.span_id).copied(),
+        Some(Of::Durations(spans)) => has(spans, span.span_id).then_some(span.duration_ns as f64),
+        None => Some(span.duration_ns as f64),
     };
-    let count = durations().count();
-    let sum = durations().map(u128::from).sum::<u128>() as f64;
+    let numbers: Vec<f64> = matching.iter().filter_map(|span| number(&span)).collect();
+    let count = numbers.len();
+    let sum: f64 = numbers.iter().sum();
     let value = match pipe.aggregate {
         Aggregate::Count => Some(count as f64),
         Aggregate::Sum => Some(sum),
         Aggregate::Average => (count > 0).then(|| sum / count as f64),
-        Aggregate::Longest => durations().max().map(|duration| duration as f64),
-        Aggregate::Shortest => durations().min().map(|duration| duration as f64),
+        Aggregate::Longest => numbers.into_iter().reduce(f64::max),
+        Aggregate::Shortest => numbers.into_iter().reduce(f64::min),
     };
     value.is_some_and(|value| pipe.comparison.holds(value, pipe.value.0))
 }

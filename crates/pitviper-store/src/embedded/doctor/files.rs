@@ -15,6 +15,9 @@ use crate::store::StoreError;
 const KNOWN: [&str; 8] =
     ["lock", "manifest.sqlite", "manifest.sqlite-wal", "manifest.sqlite-shm", "segments", "tmp", "wal", DAMAGED_DIR];
 
+/// How the copies begin that exports read and remove.
+const EXPORT_PREFIX: &str = ".export-";
+
 /// Looks at everything that was not looked at before.
 pub(super) fn examine(
     patient: &Patient,
@@ -22,8 +25,10 @@ pub(super) fn examine(
     diagnosis: &mut Diagnosis,
 ) -> Result<(), StoreError> {
     for path in entries(&patient.dir)? {
-        let is_known = path.file_name().and_then(|name| name.to_str()).is_some_and(|name| KNOWN.contains(&name));
-        if !is_known {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if name.starts_with(EXPORT_PREFIX) && !patient.is_in_use {
+            remove(patient, &path, "it is the copy of an export that was cut short", diagnosis)?;
+        } else if !KNOWN.contains(&name) {
             let what = "this file is not the store's; it is left alone and takes room";
             diagnosis.add(Severity::Note, patient.name(&path), what, "move it elsewhere if it is yours");
         }
@@ -61,11 +66,16 @@ pub(super) fn examine(
 
 fn remove(patient: &Patient, path: &Path, what: &str, diagnosis: &mut Diagnosis) -> Result<(), StoreError> {
     if !patient.repair {
-        let advice = "nothing, the server removes it when it starts; or run with --repair";
+        let advice = if path.parent() == Some(&patient.dir) {
+            "run with --repair to remove it"
+        } else {
+            "nothing, the server removes it when it starts; or run with --repair"
+        };
         diagnosis.add(Severity::Warning, patient.name(path), what, advice);
         return Ok(());
     }
-    std::fs::remove_file(path).map_err(io_error(|| format!("removing {}", path.display())))?;
+    let removed = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+    removed.map_err(io_error(|| format!("removing {}", path.display())))?;
     diagnosis.repaired(Severity::Warning, patient.name(path), what, "removed");
     Ok(())
 }

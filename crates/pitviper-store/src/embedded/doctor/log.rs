@@ -151,7 +151,7 @@ fn judge(
 ) -> Result<(), StoreError> {
     let torn_bytes = log.torn_at.map_or(0, |at| bytes.len() - at);
     let is_only_torn = log.behind == 0 && log.undecodable.is_empty();
-    let (severity, what) = if is_only_torn && torn_bytes == 0 || is_under_way && is_only_torn {
+    let (severity, what) = if is_only_torn && (torn_bytes == 0 || is_under_way) {
         return Ok(());
     } else if is_only_torn {
         let what = format!(

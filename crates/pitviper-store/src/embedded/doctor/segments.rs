@@ -103,7 +103,7 @@ fn give_up(
     let mut files = vec![path.clone()];
     files.extend(beside(&path));
     patient.set_aside(&files, &note)?;
-    manifest.replace_segments(&FxHashSet::from_iter([row.file.as_str()]), None)?;
+    manifest.replace_segments(&FxHashSet::from_iter([row.file.as_str()]), &[], &[])?;
     let done = match trouble {
         Trouble::Missing => "taken out of the manifest; a note is in damaged/",
         Trouble::Unreadable(_) => "moved to damaged/ and taken out of the manifest",
@@ -150,7 +150,7 @@ fn compare(
         diagnosis.add(Severity::Damage, name, what, advice);
         return Ok(mended);
     }
-    manifest.replace_segments(&FxHashSet::from_iter([row.file.as_str()]), Some(&mended))?;
+    manifest.replace_segments(&FxHashSet::from_iter([row.file.as_str()]), std::slice::from_ref(&mended), &[])?;
     diagnosis.repaired(Severity::Damage, name, what, "the manifest now says what the file has");
     Ok(mended)
 }
@@ -167,7 +167,7 @@ fn read(path: &Path, row: &SegmentRow, deep: bool) -> Result<Facts, Trouble> {
         let list = TraceIds::open(&trace_ids::path(path)).and_then(|list| list.verify());
         list.map_err(|error| unreadable(&format!("its trace ids: {error}")))?;
     }
-    let order = row.table.description().order;
+    let (order, times) = (row.table.description().order, row.table.description().time_columns());
     let schema = builder.schema().clone();
     let mut fields = Vec::with_capacity(order.len());
     for name in order {
@@ -176,6 +176,7 @@ fn read(path: &Path, row: &SegmentRow, deep: bool) -> Result<Facts, Trouble> {
     }
     let mut check = OrderCheck {
         order,
+        times: [times.0, times.1].map(|column| schema.field(column).name().clone()),
         converter: RowConverter::new(fields).map_err(|error| unreadable(&error))?,
         last: None,
         facts: Facts { bytes, ..Facts::default() },
@@ -183,9 +184,8 @@ fn read(path: &Path, row: &SegmentRow, deep: bool) -> Result<Facts, Trouble> {
     let mask = if deep {
         ProjectionMask::all()
     } else {
-        // The first column is when a row starts.
-        let first = schema.field(0).name().as_str();
-        ProjectionMask::columns(builder.parquet_schema(), order.iter().copied().chain([first]))
+        let times = [times.0, times.1].map(|column| schema.field(column).name().as_str());
+        ProjectionMask::columns(builder.parquet_schema(), order.iter().copied().chain(times))
     };
     let reader =
         builder.with_projection(mask).with_batch_size(READ_BATCH_ROWS).build().map_err(|error| unreadable(&error))?;
@@ -197,6 +197,8 @@ fn read(path: &Path, row: &SegmentRow, deep: bool) -> Result<Facts, Trouble> {
 
 struct OrderCheck<'a> {
     order: &'a [&'static str],
+    /// The columns with the earliest and the latest moment of a row.
+    times: [String; 2],
     converter: RowConverter,
     last: Option<OwnedRow>,
     facts: Facts,
@@ -207,8 +209,10 @@ impl OrderCheck<'_> {
         if batch.num_rows() == 0 {
             return Ok(());
         }
-        let starts = batch.column(0).as_primitive::<Int64Type>();
-        if let (Some(first), Some(last)) = (min(starts), max(starts)) {
+        let [firsts, lasts] = self.times.each_ref().map(|name| batch.column_by_name(name));
+        let firsts = firsts.and_then(|column| min(column.as_primitive::<Int64Type>()));
+        let lasts = lasts.and_then(|column| max(column.as_primitive::<Int64Type>()));
+        if let (Some(first), Some(last)) = (firsts, lasts) {
             let known = self.facts.starts_ns.get_or_insert((first, last));
             *known = (known.0.min(first), known.1.max(last));
         }

@@ -26,10 +26,7 @@ const SAMPLED_PAGES: u64 = 8;
 
 /// The indexes a table's segments have.
 fn kinds(table: Table) -> &'static [Kind] {
-    match table {
-        Table::Spans => &Kind::ALL,
-        Table::SpanMetrics => &[],
-    }
+    if table.description().indexed { &Kind::ALL } else { &[] }
 }
 
 /// Looks at the indexes of a segment that can be read.
@@ -89,7 +86,7 @@ pub(super) fn examine(
     }
     if let Ok(index_bytes) = rebuilt {
         let mended = SegmentRow { index_bytes, ..row.clone() };
-        manifest.replace_segments(&FxHashSet::from_iter([row.file.as_str()]), Some(&mended))?;
+        manifest.replace_segments(&FxHashSet::from_iter([row.file.as_str()]), std::slice::from_ref(&mended), &[])?;
     }
     Ok(())
 }

@@ -8,9 +8,9 @@ use arrow::record_batch::RecordBatch;
 use pitviper_model::{SpanId, SpanKind};
 use rustc_hash::FxHashSet;
 
-use super::row_test::{AttributeNumber, AttributeText, ContainsText, TextTest, by_dictionary};
+use super::row_test::{AttributeNumber, AttributeText, ContainsText, TextTest, by_dictionary, slower_than};
 use crate::embedded::segment::{OpenSegment, Segment, Wanted};
-use crate::filter::{Bound, Filter, NumberField, NumberRange, TextField, TextMatch};
+use crate::filter::{Bound, DurationLimits, Filter, NumberField, NumberRange, TextField, TextMatch};
 use crate::store::{StoreError, TimeRange};
 
 /// Columns that are dear to read: they hold most of a span's bytes.
@@ -96,6 +96,7 @@ pub(super) enum Test {
     Traces(Wanted),
     Spans(FxHashSet<SpanId>),
     IsRoot,
+    SlowerThan(DurationLimits),
     FullText(ContainsText),
 }
 
@@ -126,6 +127,7 @@ impl Test {
                 let kinds = SpanKind::ALL.into_iter().filter(|kind| kind.is_entry());
                 Self::Code("kind", kinds.map(|kind| kind as u8).collect())
             }
+            Filter::SlowerThan(limits) => Self::SlowerThan(limits.clone()),
             Filter::FullText(text) => Self::FullText(ContainsText::new(text)),
         }
     }
@@ -174,6 +176,7 @@ impl Test {
             Self::Traces(wanted) => vec![wanted.column()],
             Self::Spans(_) => vec!["span_id"],
             Self::IsRoot => vec!["is_root"],
+            Self::SlowerThan(_) => vec!["service", "name", "duration_ns"],
             Self::FullText(_) => vec!["name", "service", "status_message", "attrs"],
         }
     }
@@ -194,6 +197,15 @@ impl Test {
                 Ok(true)
             }
             _ => Ok(false),
+        }
+    }
+
+    /// A text that every row has which passes.
+    pub(super) fn required_text(&self) -> Option<&ContainsText> {
+        match self {
+            Self::FullText(test) => Some(test),
+            Self::All(tests) => tests.iter().find_map(Self::required_text),
+            _ => None,
         }
     }
 
@@ -247,10 +259,12 @@ impl Test {
                 BooleanBuffer::collect_bool(rows, |row| wanted.contains(&id(row)))
             }
             Self::IsRoot => array(batch, "is_root").as_boolean().values().clone(),
+            Self::SlowerThan(limits) => {
+                slower_than(limits, array(batch, "service"), array(batch, "name"), array(batch, "duration_ns"))
+            }
             Self::FullText(test) => {
-                let messages = array(batch, "status_message").as_string::<i32>();
-                let named = [array(batch, "name"), array(batch, "service")];
-                test.mask(named, messages, array(batch, "attrs").as_map())
+                let outside = outside_mask(test, batch);
+                &outside | &test.mask_attributes(array(batch, "attrs").as_map())
             }
         }
     }
@@ -270,6 +284,15 @@ fn promoted(filter: &Filter) -> Option<Test> {
         return None;
     }
     Some(Test::DatabaseSystem(AttributeText::new(key.clone(), TextTest::Equals(text.clone()))))
+}
+
+/// The columns that [`outside_mask`] needs.
+pub(super) const OUTSIDE_COLUMNS: [&str; 3] = ["name", "service", "status_message"];
+
+/// In which rows the text stands elsewhere than in an attribute.
+pub(super) fn outside_mask(test: &ContainsText, batch: &RecordBatch) -> BooleanBuffer {
+    let messages = array(batch, "status_message").as_string::<i32>();
+    test.mask_outside([array(batch, "name"), array(batch, "service")], messages)
 }
 
 fn array<'a>(batch: &'a RecordBatch, name: &str) -> &'a ArrayRef {
@@ -295,30 +318,26 @@ pub(super) fn whole(range: NumberRange) -> Option<(i64, i64)> {
     (low <= high).then_some((low, high))
 }
 
-/// The first float beyond all whole numbers there are; its negative is the least of them.
+/// The first float beyond all whole numbers of 64 bits.
 const BEYOND: f64 = 9_223_372_036_854_775_808.0;
 
-/// The least whole number in the range; `None` when there is none. One is added to a whole number, as
-/// large floats have no fractions and no neighbours at that distance.
+/// The least whole number in the range; `None` when there is none.
 fn at_least(low: Bound) -> Option<i64> {
-    let least = if low.inclusive { low.value.ceil() } else { low.value.floor() };
-    if least.is_nan() || least >= BEYOND {
-        return None;
+    // Not by adding one to the float: from 2^53 on that is the same float.
+    match low.value {
+        value if value.is_nan() || value >= BEYOND => None,
+        value if !low.inclusive && value >= -BEYOND && value.fract() == 0.0 => (value as i64).checked_add(1),
+        value => Some(value.ceil() as i64),
     }
-    let is_below_all = least < -BEYOND;
-    let least = least as i64;
-    if low.inclusive || is_below_all { Some(least) } else { least.checked_add(1) }
 }
 
 /// The greatest whole number in the range; `None` when there is none.
 fn at_most(high: Bound) -> Option<i64> {
-    let greatest = if high.inclusive { high.value.floor() } else { high.value.ceil() };
-    if greatest.is_nan() || greatest < -BEYOND {
-        return None;
+    match high.value {
+        value if value.is_nan() || value < -BEYOND => None,
+        value if !high.inclusive && value < BEYOND && value.fract() == 0.0 => (value as i64).checked_sub(1),
+        value => Some(value.floor() as i64),
     }
-    let is_above_all = greatest >= BEYOND;
-    let greatest = greatest as i64;
-    if high.inclusive || is_above_all { Some(greatest) } else { greatest.checked_sub(1) }
 }
 
 #[cfg(test)]
@@ -335,15 +354,13 @@ mod tests {
         assert_eq!(at_most(bound(10.0, true)), Some(10));
         assert_eq!(at_most(bound(10.0, false)), Some(9));
         assert_eq!(at_most(bound(10.5, false)), Some(10));
-        assert_eq!(at_most(bound(2f64.powi(60), false)), Some((1 << 60) - 1));
-        assert_eq!(at_least(bound(2f64.powi(60), false)), Some((1 << 60) + 1));
-        assert_eq!(at_least(bound(BEYOND, true)), None);
-        assert_eq!(at_most(bound(BEYOND, false)), Some(i64::MAX));
-        assert_eq!(at_least(bound(-BEYOND, true)), Some(i64::MIN));
-        assert_eq!(at_most(bound(-BEYOND, false)), None);
-        assert_eq!(at_least(bound(f64::NEG_INFINITY, false)), Some(i64::MIN));
         assert_eq!(at_least(bound(f64::NAN, true)), None);
         assert_eq!(at_most(bound(f64::NAN, true)), None);
         assert_eq!(at_most(bound(f64::INFINITY, true)), Some(i64::MAX));
+        let large = 1i64 << 60;
+        assert_eq!(at_least(bound(large as f64, false)), Some(large + 1));
+        assert_eq!(at_most(bound(large as f64, false)), Some(large - 1));
+        assert_eq!((at_least(bound(BEYOND, true)), at_most(bound(BEYOND, false))), (None, Some(i64::MAX)));
+        assert_eq!((at_least(bound(-BEYOND, true)), at_most(bound(-BEYOND, false))), (Some(i64::MIN), None));
     }
 }

@@ -30,17 +30,17 @@ use parking_lot::Mutex;
 use pitviper_model::{SpanId, TraceId};
 
 use self::bounds::Verdict;
-use self::condition::Condition;
+use self::condition::{Condition, OUTSIDE_COLUMNS, Test, outside_mask};
 pub(super) use self::interrupt::{Interrupt, too_slow};
 use self::source::Source;
 pub(super) use self::top::Key;
 use self::top::{Top, rank, value_column};
 use super::hot::Snapshot;
 use super::manifest::Table;
-use super::prune::{Lookup, Rows};
+use super::prune::{Lookup, Rows, union};
 use super::segment::Segment;
 use crate::filter::{Filter, TextField, TextMatch};
-use crate::schema::read_spans;
+use crate::schema::{SPAN_COLUMNS, read_spans};
 use crate::store::{Order, StoreError, StoredSpan, TimeRange};
 
 /// Threads that read.
@@ -50,6 +50,8 @@ const PAGES_AT_A_TIME: usize = 8;
 /// A thread takes this share of the pages it has taken so far: few while the first pages may already
 /// hold all that is wanted, more when they did not.
 const PAGES_AS_SHARE: usize = 8;
+/// The texts of attributes, as the file names them.
+const ATTRIBUTE_VALUES: [&str; 3] = ["attrs", "key_value", "value"];
 /// Rows of memory looked at together.
 const HOT_ROWS_AT_A_TIME: usize = 8_192;
 
@@ -328,7 +330,7 @@ impl<'a> Scan<'a> {
     /// What the file system says, and when the scan is interrupted.
     pub(super) fn fetch(&self, places: &[Place]) -> Result<Vec<StoredSpan>, StoreError> {
         let found: Mutex<Vec<Option<StoredSpan>>> = Mutex::new(vec![None; places.len()]);
-        self.visit(places, None, |group, batches| {
+        self.visit(places, &SPAN_COLUMNS, |group, batches| {
             let mut spans = Vec::with_capacity(group.len());
             for batch in &batches {
                 spans.extend(read_spans(batch)?);
@@ -352,7 +354,7 @@ impl<'a> Scan<'a> {
         columns: &[&str],
         on_batch: impl Fn(&RecordBatch) -> Result<(), StoreError> + Sync,
     ) -> Result<(), StoreError> {
-        self.visit(places, Some(columns), |_, batches| batches.iter().try_for_each(&on_batch))
+        self.visit(places, columns, |_, batches| batches.iter().try_for_each(&on_batch))
     }
 
     /// Reads rows by row group. Each group comes with the numbers of its places in the list, in the order
@@ -360,7 +362,7 @@ impl<'a> Scan<'a> {
     fn visit(
         &self,
         places: &[Place],
-        columns: Option<&[&str]>,
+        columns: &[&str],
         on_group: impl Fn(&[(Place, usize)], Vec<RecordBatch>) -> Result<(), StoreError> + Sync,
     ) -> Result<(), StoreError> {
         let mut sorted: Vec<(Place, usize)> = places.iter().copied().zip(0..).collect();
@@ -375,7 +377,7 @@ impl<'a> Scan<'a> {
                 self.interrupt.check()?;
                 let Some(group) = queue.lock().next() else { return Ok(()) };
                 let rows = ranges(group.iter().map(|(place, _)| place.row));
-                on_group(group, self.read(group[0].0.source, &rows, columns)?)?;
+                on_group(group, self.read(group[0].0.source, &rows, Some(columns))?)?;
             }
         })
     }
@@ -437,9 +439,24 @@ impl<'a> Scan<'a> {
             }
         })?;
         match &condition.costly {
-            Some(costly) if !is_sure => self.narrow(source, rows, &costly.columns(), |batch| costly.mask(batch)),
+            Some(costly) if !is_sure => {
+                let rows = self.with_text(source, rows, costly)?;
+                self.narrow(source, rows, &costly.columns(), |batch| costly.mask(batch))
+            }
             _ => Ok(rows),
         }
+    }
+
+    /// Those of the rows of a row group that may have the text which the test requires, if it requires
+    /// one. Attributes are looked at page by page as they lie in the file, which costs a fraction of
+    /// decoding them.
+    fn with_text(&self, source: u32, rows: Rows, test: &Test) -> Result<Rows, StoreError> {
+        let Some(text) = test.required_text() else { return Ok(rows) };
+        let Some(may_stand_in) = text.may_stand_in() else { return Ok(rows) };
+        let pages = self.sources[source as usize].rows_of_pages(&rows, &ATTRIBUTE_VALUES, may_stand_in)?;
+        let Some(mut found) = pages else { return Ok(rows) };
+        found.extend(self.narrow(source, rows, &OUTSIDE_COLUMNS, |batch| outside_mask(text, batch))?);
+        Ok(union(found))
     }
 
     /// Those of the rows for which the test holds.

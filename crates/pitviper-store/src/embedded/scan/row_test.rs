@@ -7,18 +7,21 @@ use std::cell::RefCell;
 
 use arrow::array::{Array, ArrayRef, AsArray, MapArray, StringArray};
 use arrow::buffer::BooleanBuffer;
-use arrow::datatypes::{Float64Type, Int32Type};
+use arrow::datatypes::{Float64Type, Int32Type, Int64Type};
 use memchr::{memchr2_iter, memmem};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
-use crate::filter::{NumberRange, Pattern};
+use crate::filter::{DurationLimits, NumberRange, Pattern};
 use crate::schema::read_resource;
 
 /// Resources of which a search remembers whether they pass.
 const MAX_REMEMBERED_RESOURCES: usize = 4_096;
 /// The bytes that text of telemetry is full of, the most frequent first; others are rarer.
 const FREQUENT_BYTES: &[u8] = b"e tasrion0lc1d/-.p2u3m4h5g6f7b8_9vyw:xkqjz";
+
+/// The letters beyond ASCII that are ASCII, or begin with it, in lower case.
+const BECOME_ASCII: [&str; 2] = ["\u{212a}", "\u{130}"];
 
 /// What is asked of a text.
 #[derive(Debug, Clone)]
@@ -63,6 +66,28 @@ fn matches_wildcard(pattern: &str, text: &str) -> bool {
         }
     }
     text.ends_with(last)
+}
+
+/// Which rows took at least as long as the limit of their service and name.
+pub(super) fn slower_than(
+    limits: &DurationLimits,
+    services: &ArrayRef,
+    names: &ArrayRef,
+    durations: &ArrayRef,
+) -> BooleanBuffer {
+    let (services, names) = (services.as_dictionary::<Int32Type>(), names.as_dictionary::<Int32Type>());
+    let (service_texts, name_texts) = (services.values().as_string::<i32>(), names.values().as_string::<i32>());
+    let durations = durations.as_primitive::<Int64Type>().values();
+    // Each service and name of the batch is looked up once.
+    let mut known: FxHashMap<(i32, i32), i64> = FxHashMap::default();
+    BooleanBuffer::collect_bool(durations.len(), |row| {
+        let (service, name) = (services.keys().value(row), names.keys().value(row));
+        let limit = || {
+            let limit = limits.get(service_texts.value(service as usize), name_texts.value(name as usize));
+            limit.unwrap_or(i64::MAX)
+        };
+        durations[row] >= *known.entry((service, name)).or_insert_with(limit)
+    })
 }
 
 /// The bytes that the offsets of a sliced array really cover.
@@ -207,10 +232,28 @@ impl ContainsText {
         }
     }
 
-    /// Which rows of the columns `name` and `service`, `status_message`, and `attrs` pass.
-    pub(super) fn mask(&self, named: [&ArrayRef; 2], messages: &StringArray, map: &MapArray) -> BooleanBuffer {
-        let mut found = vec![false; map.len()];
+    /// Whether it may stand in bytes that hold texts, with others between them; `None` when bytes
+    /// cannot tell.
+    pub(super) fn may_stand_in(&self) -> Option<impl Fn(&[u8]) -> bool + '_> {
+        let is_plain = self.lower.is_ascii() && !self.lower.is_empty();
+        is_plain.then_some(|bytes: &[u8]| {
+            self.places(bytes).next().is_some()
+                || BECOME_ASCII.iter().any(|letter| memmem::find(bytes, letter.as_bytes()).is_some())
+        })
+    }
+
+    /// Which rows of the columns `name` and `service`, and `status_message` pass by those.
+    pub(super) fn mask_outside(&self, named: [&ArrayRef; 2], messages: &StringArray) -> BooleanBuffer {
+        let mut found = vec![false; messages.len()];
         self.each_value(messages, |row| found[row] = true);
+        named
+            .into_iter()
+            .fold(BooleanBuffer::from(found), |mask, texts| &mask | &by_dictionary(texts, |text| self.holds(text)))
+    }
+
+    /// Which rows of the column `attrs` pass by that.
+    pub(super) fn mask_attributes(&self, map: &MapArray) -> BooleanBuffer {
+        let mut found = vec![false; map.len()];
         let offsets = map.value_offsets();
         self.each_value(map.values().as_string::<i32>(), |at| {
             let row = offsets.partition_point(|&offset| offset as usize <= at);
@@ -219,9 +262,7 @@ impl ContainsText {
                 found[row - 1] = true;
             }
         });
-        named
-            .into_iter()
-            .fold(BooleanBuffer::from(found), |mask, texts| &mask | &by_dictionary(texts, |text| self.holds(text)))
+        BooleanBuffer::from(found)
     }
 }
 
@@ -271,6 +312,19 @@ mod tests {
         check("timeouts", "timeout", false);
         check("ärger", "Großer ÄRGER", true);
         check("", "anything", true);
+    }
+
+    #[test]
+    fn bytes_tell_where_text_may_stand() {
+        let may =
+            |needle: &str, bytes: &str| ContainsText::new(needle).may_stand_in().map(|test| test(bytes.as_bytes()));
+        assert_eq!(may("kelvin", "\u{212a}elvin"), Some(true), "the sign is a letter in lower case");
+        assert_eq!((may("dead", "a DEAD end"), may("dead", "alive")), (Some(true), Some(false)));
+        assert_eq!((may("ä", "a"), may("", "a")), (None, None));
+        // Whatever else becomes ASCII in lower case has to be known.
+        let becomes = |letter: &char| !letter.is_ascii() && letter.to_lowercase().any(|lower| lower.is_ascii());
+        let known: Vec<String> = ('\0'..=char::MAX).filter(becomes).map(String::from).collect();
+        assert!(known.iter().all(|letter| BECOME_ASCII.contains(&letter.as_str())), "{known:?}");
     }
 
     #[test]

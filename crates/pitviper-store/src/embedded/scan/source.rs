@@ -54,6 +54,20 @@ impl Source {
         }
     }
 
+    /// Those of the rows, all of one row group, that lie in pages of a text column whose bytes pass the
+    /// test; `None` when they lie in memory.
+    pub(super) fn rows_of_pages(
+        &self,
+        rows: &Rows,
+        column: &[&str],
+        test: impl Fn(&[u8]) -> bool,
+    ) -> Result<Option<Rows>, StoreError> {
+        match &self.place {
+            At::Memory(_) => Ok(None),
+            At::Segment { segment, open, .. } => segment.rows_of_pages(open, rows, column, test).map(Some),
+        }
+    }
+
     /// These rows, in order. Numbers of traces stay what they are when they are asked for.
     pub(super) fn read(&self, rows: &Rows, columns: Option<&[&str]>) -> Result<Vec<RecordBatch>, StoreError> {
         match &self.place {

@@ -61,6 +61,8 @@ impl Engine {
     pub(super) fn start() -> std::io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(QUERY_THREADS)
+            // Each thread keeps memory for itself that it has used, so there are no more than can work.
+            .max_blocking_threads(SEARCHES_AT_A_TIME + READS_AT_A_TIME)
             .thread_name("pitviper-query")
             .enable_all()
             .build()?;

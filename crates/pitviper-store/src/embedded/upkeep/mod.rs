@@ -8,13 +8,15 @@
 mod merge;
 mod plan;
 mod roll_up;
+mod thin;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use rustc_hash::FxHashSet;
 use tokio::sync::oneshot;
 
@@ -23,11 +25,14 @@ pub use self::plan::Retention;
 use self::plan::{Eagerness, Reason};
 use self::roll_up::Fold;
 pub use self::roll_up::RollUp;
+pub use self::thin::Thinning;
+pub(super) use self::thin::{Kept, ThinFigures};
+use super::clock::LeapWatch;
 use super::flush::FlushContext;
 use super::manifest::{SegmentRow, Table};
 use super::segment::Segment;
 use super::segment_write::{SegmentPlace, SegmentWriter};
-use crate::schema::SameKey;
+use crate::schema::{SameKey, SeenFold};
 use crate::store::StoreError;
 
 /// How often the segments are looked at.
@@ -38,14 +43,21 @@ const RETRY_LONGEST: Duration = Duration::from_secs(600);
 /// While writes come in, upkeep rests this long for each unit of time it works.
 const REST_WHILE_BUSY: u32 = 1;
 
+/// Names of counters in the manifest.
+const SPANS_EXPIRED_BY_AGE: &str = "spans_expired_by_age";
+const SPANS_EXPIRED_BY_SIZE: &str = "spans_expired_by_size";
+
 /// What upkeep did since the store was opened.
 #[derive(Debug, Default)]
 pub(super) struct UpkeepFigures {
     pub(super) merges: AtomicU64,
     pub(super) merged_rows: AtomicU64,
     pub(super) failures: AtomicU64,
+    /// These ever, as the manifest counts.
     pub(super) spans_expired_by_age: AtomicU64,
     pub(super) spans_expired_by_size: AtomicU64,
+    /// Rows of each table let go by age and by size, by the table's place in [`Table::ALL`].
+    pub(super) expired: [[AtomicU64; 2]; Table::ALL.len()],
 }
 
 /// What upkeep works on.
@@ -56,7 +68,11 @@ pub(super) struct UpkeepContext {
     pub(super) roll_up: RollUp,
     /// The last write, to tell whether there are any.
     pub(super) durable_sequence: Arc<AtomicU64>,
+    pub(super) thinning: Thinning,
     pub(super) figures: UpkeepFigures,
+    leaps: Mutex<LeapWatch>,
+    pub(super) thinned: ThinFigures,
+    looked: thin::Looked,
     stopping: AtomicBool,
 }
 
@@ -65,10 +81,26 @@ impl UpkeepContext {
         flush: Arc<FlushContext>,
         retention: Retention,
         roll_up: RollUp,
+        thinning: Thinning,
         durable_sequence: Arc<AtomicU64>,
-    ) -> Self {
-        let (figures, stopping) = (UpkeepFigures::default(), AtomicBool::new(false));
-        Self { flush, retention, roll_up, durable_sequence, figures, stopping }
+    ) -> Result<Self, StoreError> {
+        let figures = UpkeepFigures {
+            spans_expired_by_age: flush.manifest.counter(SPANS_EXPIRED_BY_AGE)?.into(),
+            spans_expired_by_size: flush.manifest.counter(SPANS_EXPIRED_BY_SIZE)?.into(),
+            ..UpkeepFigures::default()
+        };
+        Ok(Self {
+            thinned: ThinFigures::load(&flush.manifest)?,
+            flush,
+            retention,
+            roll_up,
+            durable_sequence,
+            thinning,
+            figures,
+            leaps: Mutex::default(),
+            looked: thin::Looked::default(),
+            stopping: AtomicBool::new(false),
+        })
     }
 }
 
@@ -139,14 +171,23 @@ fn run(context: &UpkeepContext, received: &Receiver<Request>) {
     }
 }
 
-/// Lets go what is too old, then merges until there is nothing more to merge.
+/// Lets go what is too old, then merges and thins until there is nothing more to do.
 fn work(context: &UpkeepContext, eagerness: Eagerness) -> Result<(), StoreError> {
+    let mut tried = FxHashSet::default();
     loop {
-        let now_ns = now_ns();
+        let now_ns = context.flush.clock.wall_ns();
         expire(context, now_ns)?;
         let snapshot = context.flush.tiers.snapshot();
         let rows = snapshot.segments.iter().map(|segment| &segment.row);
-        let Some(inputs) = plan::merge(rows, now_ns, &context.roll_up, eagerness) else { return Ok(()) };
+        let planned = plan::merge(rows, now_ns, &context.roll_up, eagerness);
+        let backlog = planned.as_ref().map_or(0, Vec::len) as u64;
+        context.flush.stages.merge_backlog.store(backlog, Ordering::Relaxed);
+        let Some(inputs) = planned else {
+            if thin::thin_next(context, now_ns, eagerness, &mut tried)? {
+                continue;
+            }
+            return Ok(());
+        };
         let files: FxHashSet<&str> = inputs.iter().map(|input| input.file.as_str()).collect();
         let inputs: Vec<Arc<Segment>> =
             snapshot.segments.iter().filter(|segment| files.contains(segment.row.file.as_str())).cloned().collect();
@@ -154,26 +195,29 @@ fn work(context: &UpkeepContext, eagerness: Eagerness) -> Result<(), StoreError>
     }
 }
 
-fn now_ns() -> i64 {
-    SystemTime::UNIX_EPOCH.elapsed().map_or(0, |elapsed| i64::try_from(elapsed.as_nanos()).unwrap_or(i64::MAX))
-}
-
 fn expire(context: &UpkeepContext, now_ns: i64) -> Result<(), StoreError> {
     let snapshot = context.flush.tiers.snapshot();
-    let gone = plan::expired(snapshot.segments.iter().map(|segment| &segment.row), now_ns, &context.retention);
+    let retention = if context.leaps.lock().is_believed(context.flush.clock.as_ref()) {
+        context.retention
+    } else {
+        Retention { max_bytes: context.retention.max_bytes, ..Retention::default() }
+    };
+    let gone = plan::expired(snapshot.segments.iter().map(|segment| &segment.row), now_ns, &retention);
     if gone.is_empty() {
         return Ok(());
     }
     let files: FxHashSet<&str> = gone.iter().map(|(row, _)| row.file.as_str()).collect();
-    replace(context, &files, None)?;
+    let spans = |wanted: Reason| -> u64 {
+        let of_reason = gone.iter().filter(|(row, reason)| row.table == Table::Spans && *reason == wanted);
+        of_reason.map(|(row, _)| row.rows).sum()
+    };
+    let (by_age, by_size) = (spans(Reason::Age), spans(Reason::Size));
+    replace(context, &files, Vec::new(), &[(SPANS_EXPIRED_BY_AGE, by_age), (SPANS_EXPIRED_BY_SIZE, by_size)])?;
+    context.figures.spans_expired_by_age.fetch_add(by_age, Ordering::Relaxed);
+    context.figures.spans_expired_by_size.fetch_add(by_size, Ordering::Relaxed);
     for (row, reason) in gone {
-        let counter = match reason {
-            Reason::Age => &context.figures.spans_expired_by_age,
-            Reason::Size => &context.figures.spans_expired_by_size,
-        };
-        if row.table == Table::Spans {
-            counter.fetch_add(row.rows, Ordering::Relaxed);
-        }
+        let place = usize::from(reason == Reason::Size);
+        context.figures.expired[row.table as usize][place].fetch_add(row.rows, Ordering::Relaxed);
         tracing::info!(file = row.file, rows = row.rows, ?reason, "let go of old data");
     }
     Ok(())
@@ -181,11 +225,13 @@ fn expire(context: &UpkeepContext, now_ns: i64) -> Result<(), StoreError> {
 
 fn merge_segments(context: &UpkeepContext, inputs: &[Arc<Segment>], now_ns: i64) -> Result<(), StoreError> {
     let rows = || inputs.iter().map(|input| &input.row);
-    let (Some(first), Some(last), Some(level), Some(latest)) = (
+    let (Some(first), Some(last), Some(level), Some(latest), Some(written_ns), Some(widest)) = (
         rows().map(|row| row.min_sequence).min(),
         rows().map(|row| row.max_sequence).max(),
         rows().map(|row| row.level).max(),
-        rows().map(|row| row.max_start_ns).max(),
+        rows().map(|row| row.latest_ns(now_ns)).max(),
+        rows().map(|row| row.written_ns).max(),
+        rows().map(|row| row.bucket_ns).max(),
     ) else {
         return Ok(());
     };
@@ -194,12 +240,15 @@ fn merge_segments(context: &UpkeepContext, inputs: &[Arc<Segment>], now_ns: i64)
         temporary_dir: &context.flush.temporary_dir,
         sequences: (first, last),
         level: level + 1,
-        bucket_ns: context.roll_up.width(latest, now_ns),
+        // Never narrower than they are already, which they would be once the clock was set back.
+        bucket_ns: context.roll_up.width(latest, now_ns).max(widest),
     };
-    let began = Instant::now();
-    let merged = write_merged(context, place, inputs, now_ns)?;
-    let files: FxHashSet<&str> = rows().map(|row| row.file.as_str()).collect();
     let count: u64 = rows().map(|row| row.rows).sum();
+    let _mark = tracing::trace_span!(target: "pitviper::self", "merge", segments = inputs.len(), rows = count);
+    let began = Instant::now();
+    let merged = SegmentRow { written_ns, ..write_merged(context, place, inputs)? };
+    context.flush.stages.merge.record_since(began);
+    let files: FxHashSet<&str> = rows().map(|row| row.file.as_str()).collect();
     tracing::debug!(
         inputs = inputs.len(),
         rows = count,
@@ -207,18 +256,24 @@ fn merge_segments(context: &UpkeepContext, inputs: &[Arc<Segment>], now_ns: i64)
         file = merged.file,
         "merged segments"
     );
-    replace(context, &files, Some(merged))?;
+    replace(context, &files, vec![merged], &[])?;
     context.figures.merges.fetch_add(1, Ordering::Relaxed);
     context.figures.merged_rows.fetch_add(count, Ordering::Relaxed);
     Ok(())
 }
 
-/// Makes the manifest and then the queries see one segment, or none, in place of others.
-fn replace(context: &UpkeepContext, files: &FxHashSet<&str>, with: Option<SegmentRow>) -> Result<(), StoreError> {
+/// Makes the manifest and then the queries see some segments, or none, in place of others. What is
+/// counted is counted in the manifest.
+fn replace(
+    context: &UpkeepContext,
+    files: &FxHashSet<&str>,
+    with: Vec<SegmentRow>,
+    counted: &[(&str, u64)],
+) -> Result<(), StoreError> {
     let flush = &context.flush;
-    flush.manifest.replace_segments(files, with.as_ref())?;
-    let segment = with.map(|row| Arc::new(Segment::new(&flush.segments_dir, row, Arc::clone(&flush.segment_cache))));
-    for segment in flush.tiers.replace_segments(files, segment) {
+    flush.manifest.replace_segments(files, &with, counted)?;
+    let segment = |row| Arc::new(Segment::new(&flush.segments_dir, row, Arc::clone(&flush.segment_cache)));
+    for segment in flush.tiers.replace_segments(files, with.into_iter().map(segment).collect()) {
         segment.retire();
     }
     Ok(())
@@ -233,13 +288,13 @@ fn write_merged(
     context: &UpkeepContext,
     place: SegmentPlace<'_>,
     inputs: &[Arc<Segment>],
-    now_ns: i64,
 ) -> Result<SegmentRow, StoreError> {
     let table = inputs[0].row.table;
     let (schema, order) = (table.schema(), table.description().order);
     let mut fold = match table.description().same_key {
-        SameKey::Kept => None,
-        SameKey::AddedUp => Some(Fold::new(context.roll_up, now_ns)),
+        SameKey::Kept => SameRows::Stay,
+        SameKey::AddedUp => SameRows::AddUp(Box::new(Fold::new(place.bucket_ns))),
+        SameKey::Seen(period_ns) => SameRows::Join(SeenFold::new(table, period_ns).map_err(engine)?),
     };
     let readers = inputs.iter().map(|input| input.stream()).collect::<Result<Vec<_>, _>>()?;
     let mut merge = Merge::new(readers, &schema, order).map_err(engine)?;
@@ -247,15 +302,27 @@ fn write_merged(
     let mut pace = Pace::new(context);
     while let Some(rows) = merge.next().map_err(engine)? {
         match &mut fold {
-            Some(fold) => writer.write(&fold.add(&rows))?,
-            None => writer.write(&rows)?,
+            SameRows::Stay => writer.write(&rows)?,
+            SameRows::AddUp(fold) => writer.write(&fold.add(&rows))?,
+            SameRows::Join(fold) => writer.write(&fold.add(&rows).map_err(engine)?)?,
         }
         pace.rest()?;
     }
-    if let Some(fold) = fold {
-        writer.write(&fold.finish())?;
+    match fold {
+        SameRows::Stay => {}
+        SameRows::AddUp(fold) => writer.write(&fold.finish())?,
+        SameRows::Join(fold) => writer.write(&fold.finish().map_err(engine)?)?,
     }
-    writer.finish()
+    // Thinned segments are merged with each other only.
+    let thinned = inputs.iter().all(|input| input.row.thinned);
+    writer.finish().map(|row| SegmentRow { thinned, ..row })
+}
+
+/// What becomes of rows of one key while segments are merged.
+enum SameRows {
+    Stay,
+    AddUp(Box<Fold>),
+    Join(SeenFold),
 }
 
 /// Keeps a merge from taking what writes need.

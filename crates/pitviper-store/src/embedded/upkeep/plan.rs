@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::roll_up::RollUp;
 use crate::embedded::manifest::{SegmentRow, Table};
-use crate::schema::Signal;
+use crate::schema::{Signal, Stay};
 
 /// Segments of one level that become one of the next.
 const FAN_IN: usize = 8;
@@ -22,7 +22,7 @@ const FAN_IN_OF_PAST: usize = 4;
 const SETTLE_NS: i64 = HOUR_NS;
 const MINUTE_NS: i64 = 60 * 1_000_000_000;
 const HOUR_NS: i64 = 60 * MINUTE_NS;
-const DAY_NS: i64 = 24 * HOUR_NS;
+pub(super) const DAY_NS: i64 = 24 * HOUR_NS;
 const MONTH_NS: i64 = 30 * DAY_NS;
 
 /// How eagerly to merge.
@@ -48,7 +48,7 @@ fn part_ns(segment: &SegmentRow) -> i64 {
     }
 }
 
-/// The files to merge into one, if any: all of one table and part of time. One alone when its metrics have
+/// The files to merge into one, if any: all of one table and part of time, and all thinned or none. One alone when its metrics have
 /// become old enough for wider buckets.
 pub(super) fn merge<'a>(
     segments: impl Iterator<Item = &'a SegmentRow> + Clone,
@@ -57,16 +57,16 @@ pub(super) fn merge<'a>(
     eagerness: Eagerness,
 ) -> Option<Vec<&'a SegmentRow>> {
     let is_too_fine = |segment: &&SegmentRow| {
-        segment.table == Table::SpanMetrics && segment.bucket_ns < roll_up.width(segment.max_start_ns, now_ns)
+        segment.table == Table::SpanMetrics && segment.bucket_ns < roll_up.width(segment.latest_ns(now_ns), now_ns)
     };
-    let mut parts: BTreeMap<(&str, i64, i64), Vec<&SegmentRow>> = BTreeMap::new();
+    let mut parts: BTreeMap<(&str, bool, i64, i64), Vec<&SegmentRow>> = BTreeMap::new();
     for segment in segments.clone().filter(|segment| segment.rows < max_rows(segment.table)) {
         let width = part_ns(segment);
-        let part = segment.max_start_ns.div_euclid(width);
-        parts.entry((segment.table.as_str(), width, part)).or_default().push(segment);
+        let part = segment.latest_ns(now_ns).div_euclid(width);
+        parts.entry((segment.table.as_str(), segment.thinned, width, part)).or_default().push(segment);
     }
     // New ones first: they are many and small, and most questions are about them.
-    let mergeable = parts.into_iter().rev().find_map(|((_, width, part), segments)| {
+    let mergeable = parts.into_iter().rev().find_map(|((_, _, width, part), segments)| {
         let is_past = now_ns.saturating_sub(SETTLE_NS) >= (part + 1).saturating_mul(width);
         let leftovers = match eagerness {
             Eagerness::Everything => 2,
@@ -103,21 +103,47 @@ fn take(mut segments: Vec<&SegmentRow>, at_least: usize) -> Option<Vec<&SegmentR
     (count >= 2).then_some(segments)
 }
 
+/// The oldest day that is due, as its start, with its files of spans to thin. A day is over for so long
+/// that late spans are in.
+pub(super) fn thin<'a>(
+    segments: impl Iterator<Item = &'a SegmentRow>,
+    now_ns: i64,
+    after: Duration,
+    is_due: impl Fn(i64) -> bool,
+) -> Option<(i64, Vec<&'a SegmentRow>)> {
+    let after = i64::try_from(after.as_nanos()).ok()?;
+    let limit = now_ns.saturating_sub(after).saturating_sub(SETTLE_NS);
+    let mut days: BTreeMap<i64, Vec<&SegmentRow>> = BTreeMap::new();
+    for segment in segments.filter(|segment| segment.table == Table::Spans && !segment.thinned) {
+        days.entry(segment.max_start_ns.div_euclid(DAY_NS) * DAY_NS).or_default().push(segment);
+    }
+    days.into_iter().find(|(day, _)| day.saturating_add(DAY_NS) <= limit && is_due(*day))
+}
+
 /// How long data is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
-    /// Age at which spans go, by the start of the latest in their file.
+    /// Age at which spans go, by the start of the latest in their file, and exceptions; what claims to
+    /// start in the future is as old as its file.
     pub spans: Duration,
-    /// Age at which span metrics go.
+    /// Age at which span metrics go, and libraries that were not seen since.
     pub span_metrics: Duration,
-    /// Most bytes of all segments together; beyond it the oldest spans go. `None` for no limit.
+    /// Age at which points of metrics go.
+    pub metrics: Duration,
+    /// Age at which log records go.
+    pub logs: Duration,
+    /// Age at which samples of profiles go, with the stacks and frames that only they have.
+    pub profiles: Duration,
+    /// Most bytes of all segments together; beyond it the oldest spans, log records and samples go.
+    /// `None` for no limit.
     pub max_bytes: Option<u64>,
 }
 
 impl Default for Retention {
     /// Everything, for ever.
     fn default() -> Self {
-        Self { spans: Duration::MAX, span_metrics: Duration::MAX, max_bytes: None }
+        let ever = Duration::MAX;
+        Self { spans: ever, span_metrics: ever, metrics: ever, logs: ever, profiles: ever, max_bytes: None }
     }
 }
 
@@ -126,6 +152,9 @@ impl Retention {
         match signal {
             Signal::Spans => self.spans,
             Signal::SpanMetrics => self.span_metrics,
+            Signal::Metrics => self.metrics,
+            Signal::Logs => self.logs,
+            Signal::Profiles => self.profiles,
         }
     }
 }
@@ -143,24 +172,45 @@ pub(super) fn expired<'a>(
     now_ns: i64,
     retention: &Retention,
 ) -> Vec<(&'a SegmentRow, Reason)> {
-    let oldest_of = |table: Table| {
-        let age = retention.of(table.description().signal);
-        now_ns.saturating_sub(i64::try_from(age.as_nanos()).unwrap_or(i64::MAX))
+    let is_old = |segment: &&SegmentRow| match segment.table.description().stay {
+        Stay::AsLongAs(signal) => {
+            let age = i64::try_from(retention.of(signal).as_nanos()).unwrap_or(i64::MAX);
+            segment.latest_ns(now_ns) < now_ns.saturating_sub(age)
+        }
+        Stay::With(_) => false,
     };
-    let (old, mut kept): (Vec<_>, Vec<_>) =
-        segments.partition(|segment| segment.max_start_ns < oldest_of(segment.table));
+    let (old, mut kept): (Vec<_>, Vec<_>) = segments.partition(is_old);
     let mut gone: Vec<_> = old.into_iter().map(|segment| (segment, Reason::Age)).collect();
     let mut bytes: u64 = kept.iter().map(|segment| segment.disk_bytes()).sum();
     let limit = retention.max_bytes.unwrap_or(u64::MAX);
-    kept.sort_by_key(|segment| segment.max_start_ns);
-    for segment in kept.into_iter().filter(|segment| segment.table.description().goes_by_size) {
-        if bytes <= limit {
-            break;
+    kept.sort_by_key(|segment| segment.latest_ns(now_ns));
+    kept.retain(|segment| {
+        let goes = bytes > limit && segment.table.description().goes_by_size;
+        if goes {
+            bytes -= segment.disk_bytes();
+            gone.push((*segment, Reason::Size));
         }
-        bytes -= segment.disk_bytes();
-        gone.push((segment, Reason::Size));
-    }
+        !goes
+    });
+    gone.extend(left_alone(&kept).into_iter().map(|segment| (segment, Reason::Age)));
     gone
+}
+
+/// Segments whose rows nothing that is kept can point to: what does was written together with them,
+/// so its segments hold some of the same writes.
+fn left_alone<'a>(kept: &[&'a SegmentRow]) -> Vec<&'a SegmentRow> {
+    let is_needed = |segment: &SegmentRow, by: Table| {
+        kept.iter().any(|other| {
+            other.table == by
+                && other.min_sequence <= segment.max_sequence
+                && segment.min_sequence <= other.max_sequence
+        })
+    };
+    let is_alone = |segment: &&SegmentRow| match segment.table.description().stay {
+        Stay::AsLongAs(_) => false,
+        Stay::With(table) => !is_needed(segment, table),
+    };
+    kept.iter().copied().filter(is_alone).collect()
 }
 
 #[cfg(test)]
@@ -184,6 +234,8 @@ mod tests {
             level,
             bucket_ns: 0,
             services: Vec::new(),
+            written_ns: i64::MAX,
+            thinned: false,
         }
     }
 
@@ -209,6 +261,32 @@ mod tests {
         segments[0].bucket_ns = METRIC_BUCKET_NS;
         assert_eq!(planned(&segments, 0, Eagerness::AsNeeded), Vec::<u64>::new());
         assert_eq!(planned(&segments, 0, Eagerness::Everything), [1, 2, 3, 4, 5, 6, 7]);
+    }
+
+    #[test]
+    fn thinned_segments_are_merged_among_themselves() {
+        let mut segments: Vec<_> = (0..16).map(|number| segment(number, 0, 10, 5)).collect();
+        segments.iter_mut().skip(9).for_each(|segment| segment.thinned = true);
+        assert_eq!(planned(&segments, 0, Eagerness::AsNeeded), [0, 1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(planned(&segments[2..], 0, Eagerness::AsNeeded), Vec::<u64>::new());
+        assert_eq!(planned(&segments[8..], 0, Eagerness::Everything), [9, 10, 11, 12, 13, 14, 15]);
+    }
+
+    #[test]
+    fn the_oldest_day_that_is_over_is_thinned() {
+        let mut segments: Vec<_> =
+            [0, 1, 2 * DAY_NS - 1, 2 * DAY_NS].map(|start| segment(start as u64, 0, 10, start)).into();
+        segments.push(SegmentRow { table: Table::SpanMetrics, ..segment(9, 0, 10, 0) });
+        let day = |now_ns: i64, is_due: &dyn Fn(i64) -> bool| {
+            let found = thin(segments.iter(), now_ns, Duration::from_secs(3_600), is_due);
+            found.map(|(day, files)| (day / DAY_NS, files.len()))
+        };
+        let over = DAY_NS + HOUR_NS + SETTLE_NS;
+        assert_eq!((day(over - 1, &|_| true), day(over, &|_| true)), (None, Some((0, 2))));
+        assert_eq!((day(over, &|day| day > 0), day(over + DAY_NS, &|day| day > 0)), (None, Some((1, 1))));
+        assert_eq!(thin(segments.iter(), i64::MAX, Duration::MAX, |_| true), None);
+        segments.iter_mut().for_each(|segment| segment.thinned = true);
+        assert_eq!(thin(segments.iter(), i64::MAX, Duration::ZERO, |_| true), None);
     }
 
     #[test]
@@ -267,13 +345,65 @@ mod tests {
             spans: Duration::from_nanos(100),
             span_metrics: Duration::from_nanos(1_000),
             max_bytes: Some(25),
+            ..Retention::default()
         };
         let mut segments: Vec<_> = [899, 900, 950, 999].map(|start| segment(start as u64, 0, 10, start)).into();
         segments.push(SegmentRow { table: Table::SpanMetrics, ..segment(1, 0, 5, 1) });
         let gone: Vec<_> =
             expired(segments.iter(), 1_000, &retention).iter().map(|(gone, why)| (gone.min_sequence, *why)).collect();
         assert_eq!(gone, [(899, Reason::Age), (900, Reason::Size)]);
-        let endless = Retention { spans: Duration::MAX, span_metrics: Duration::MAX, max_bytes: None };
-        assert_eq!(expired(segments.iter(), i64::MAX, &endless), []);
+        assert_eq!(expired(segments.iter(), i64::MAX, &Retention::default()), []);
+    }
+
+    #[test]
+    fn each_signal_has_an_age_of_its_own() {
+        let age = |number: u64| Duration::from_nanos(number);
+        let retention = Retention {
+            spans: age(100),
+            span_metrics: age(200),
+            metrics: age(300),
+            logs: age(400),
+            profiles: age(500),
+            max_bytes: None,
+        };
+        let of = |table, start_ns| SegmentRow { table, ..segment(1, 0, 10, start_ns) };
+        let tables = [
+            (Table::Spans, 100),
+            (Table::Exceptions, 100),
+            (Table::SpanMetrics, 200),
+            (Table::Libraries, 200),
+            (Table::MetricPoints, 300),
+            (Table::Logs, 400),
+            (Table::ProfileSamples, 500),
+        ];
+        for (table, age) in tables {
+            let (kept, old) = (of(table, 1_000 - age), of(table, 999 - age));
+            assert_eq!(expired([&kept].into_iter(), 1_000, &retention), [], "{table:?}");
+            assert_eq!(expired([&old].into_iter(), 1_000, &retention), [(&old, Reason::Age)], "{table:?}");
+        }
+    }
+
+    #[test]
+    fn a_stack_stays_while_a_sample_may_point_to_it() {
+        let of = |table, (min_sequence, max_sequence), start_ns| SegmentRow {
+            table,
+            file: format!("{table:?}-{min_sequence}"),
+            min_sequence,
+            max_sequence,
+            ..segment(1, 0, 10, start_ns)
+        };
+        let retention = Retention { profiles: Duration::from_nanos(100), ..Retention::default() };
+        // The stacks were seen long ago, and so were most of the samples.
+        let segments = [
+            of(Table::ProfileSamples, (1, 5), 800),
+            of(Table::ProfileSamples, (6, 9), 950),
+            of(Table::Stacks, (1, 3), 800),
+            of(Table::Stacks, (4, 6), 850),
+            of(Table::Frames, (7, 9), 1),
+            of(Table::Frames, (1, 5), 990),
+        ];
+        let gone: Vec<&str> =
+            expired(segments.iter(), 1_000, &retention).iter().map(|(gone, _)| gone.file.as_str()).collect();
+        assert_eq!(gone, ["ProfileSamples-1", "Stacks-1", "Frames-1"]);
     }
 }

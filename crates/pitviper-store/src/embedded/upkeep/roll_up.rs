@@ -45,23 +45,24 @@ impl RollUp {
 
 /// Adds up rows that come in the order (service, name, bucket) and hands them on in that order.
 pub(super) struct Fold {
-    roll_up: RollUp,
-    now_ns: i64,
+    /// The width of its buckets. All of a segment have the same, by the age of the latest, so that the
+    /// store can say how wide they are; buckets of late spans stay narrow until then.
+    width_ns: i64,
     /// What has the service, name and bucket of the last row.
     open: FxHashMap<SpanMetricKey, Red>,
     out: SpanMetricsBuilder,
 }
 
 impl Fold {
-    pub(super) fn new(roll_up: RollUp, now_ns: i64) -> Self {
-        Self { roll_up, now_ns, open: FxHashMap::default(), out: SpanMetricsBuilder::new() }
+    pub(super) fn new(width_ns: i64) -> Self {
+        Self { width_ns, open: FxHashMap::default(), out: SpanMetricsBuilder::new() }
     }
 
     /// Adds rows, and returns those that are complete.
     pub(super) fn add(&mut self, rows: &RecordBatch) -> RecordBatch {
         for (mut key, red) in read_span_metrics(rows) {
-            let width = self.roll_up.width(key.bucket_start_ns, self.now_ns);
-            key.bucket_start_ns = key.bucket_start_ns.div_euclid(width) * width;
+            // The first bucket of all time may not have room for its beginning.
+            key.bucket_start_ns = key.bucket_start_ns.div_euclid(self.width_ns).saturating_mul(self.width_ns);
             if self.open.keys().next().is_some_and(|open| !is_same_group(open, &key)) {
                 self.close();
             }
@@ -125,23 +126,27 @@ mod tests {
     }
 
     #[test]
-    fn buckets_widen_with_age_and_nothing_is_lost() {
+    fn the_older_the_wider() {
         let roll_up = RollUp { minutes_after: Duration::from_secs(600), hours_after: Duration::from_secs(7_200) };
-        let now = 10_000 * SECOND_NS;
-        let input: Vec<_> =
-            [0, 10, 2_790, 3_600, 9_300, 9_350, 9_410, 9_420].map(|second| ("a", second * SECOND_NS, 1)).into();
-        let mut fold = Fold::new(roll_up, now);
-        let mut found = read(&fold.add(&rows(&input[..3])));
-        found.extend(read(&fold.add(&rows(&input[3..]))));
+        let width = |age: i64| roll_up.width((10_000 - age) * SECOND_NS, 10_000 * SECOND_NS) / SECOND_NS;
+        assert_eq!([-900, 0, 599, 600, 7_199, 7_200].map(width), [10, 10, 10, 60, 60, 3_600]);
+    }
+
+    #[test]
+    fn buckets_widen_and_nothing_is_lost() {
+        let input: Vec<_> = [0, 10, 50, 60, 110, 3_600].map(|second| ("a", second * SECOND_NS, 1)).into();
+        let mut fold = Fold::new(MINUTE_NS);
+        let mut found = read(&fold.add(&rows(&input[..2])));
+        found.extend(read(&fold.add(&rows(&input[2..]))));
         found.extend(read(&fold.finish()));
-        let expected = [(0, 3), (3_600, 1), (9_300, 2), (9_410, 1), (9_420, 1)];
+        let expected = [(0, 3), (60, 2), (3_600, 1)];
         let expected: Vec<_> = expected.iter().map(|&(second, hits)| ("a".to_owned(), second, hits, hits)).collect();
         assert_eq!(found, expected);
     }
 
     #[test]
     fn rows_of_one_key_are_added_up_across_batches() {
-        let mut fold = Fold::new(RollUp::default(), i64::MAX);
+        let mut fold = Fold::new(METRIC_BUCKET_NS);
         assert_eq!(read(&fold.add(&rows(&[("a", 0, 1), ("a", 0, 2)]))), []);
         let next = fold.add(&rows(&[("a", 0, 4), ("b", 0, 8)]));
         assert_eq!(read(&next), [("a".to_owned(), 0, 7, 7)]);

@@ -1,0 +1,171 @@
+//! `pitviper-server import`: sends files of spans to a server, or takes them into a data directory.
+//!
+//! Spans go the way all spans go: through a server's receiver, or through ingest into a store. How far a
+//! file came is written beside it, so that an import that was cut short goes on where it was, and one that
+//! is done is not done again.
+
+mod files;
+mod target;
+
+use std::fs;
+use std::io::{self, ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+use self::files::{Item, SpanFile};
+use self::target::Target;
+use super::progress::Progress;
+
+/// How often it is written down how far a file came.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
+/// Most bad places of a file that are shown; all are counted.
+const MAX_SHOWN: u64 = 20;
+
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    /// OTLP/JSON with a request a line, OTLP protobuf with lengths, or Parquet, all as `export` writes them
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+
+    /// The server to send to, such as http://127.0.0.1:4318
+    #[arg(long, value_name = "URL", conflicts_with = "data_dir", required_unless_present = "data_dir")]
+    to: Option<String>,
+
+    /// The data directory to take the spans into; no server may be using it
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+
+    /// File that holds the server's token; else the variable PITVIPER_SERVER_TOKEN is used, if there is one
+    #[arg(long, value_name = "FILE", env = "PITVIPER_SERVER_TOKEN_FILE")]
+    token_file: Option<PathBuf>,
+}
+
+/// What became of the spans of a file.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+struct Totals {
+    /// Durable where they were sent.
+    stored: u64,
+    /// Not fit to keep.
+    rejected: u64,
+    /// Places of the file that are not what they should be.
+    bad: u64,
+}
+
+/// How far a file came, as it is written beside it.
+#[derive(Debug, Serialize, Deserialize)]
+struct Checkpoint {
+    /// Where its spans went.
+    to: String,
+    /// The file's size: another file under the same name begins anew.
+    file_bytes: u64,
+    /// Requests of it that are through.
+    items: u64,
+    is_done: bool,
+    totals: Totals,
+}
+
+pub(crate) fn run(import: &Import) -> anyhow::Result<()> {
+    let target = Target::open(import.to.as_deref(), import.data_dir.as_deref(), import.token_file.as_deref())?;
+    let mut failed = 0;
+    for path in &import.files {
+        let totals = import_file(path, &target).with_context(|| path.display().to_string());
+        match totals {
+            Ok(totals) => failed += totals.bad,
+            Err(error) => {
+                // What is through stays; the other files would meet the same server.
+                target.close()?;
+                return Err(error);
+            }
+        }
+    }
+    target.close()?;
+    if failed > 0 {
+        bail!("{failed} places could not be read, see above; all else was imported");
+    }
+    Ok(())
+}
+
+fn import_file(path: &Path, target: &Target) -> anyhow::Result<Totals> {
+    let mut file = SpanFile::open(path)?;
+    let file_bytes = fs::metadata(path)?.len();
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".imported");
+    let beside = PathBuf::from(beside);
+    let fresh =
+        || Checkpoint { to: target.name().to_owned(), file_bytes, items: 0, is_done: false, totals: Totals::default() };
+    let mut checkpoint = read_checkpoint(&beside)?
+        .filter(|known| known.to == target.name() && known.file_bytes == file_bytes)
+        .unwrap_or_else(fresh);
+    let mut out = io::stdout().lock();
+    if checkpoint.is_done {
+        let (path, beside) = (path.display(), beside.display());
+        writeln!(out, "{path}: was imported before; remove {beside} to do it again")?;
+        return Ok(Totals::default());
+    }
+    if checkpoint.items > 0 {
+        writeln!(out, "{}: going on after {} requests", path.display(), checkpoint.items)?;
+        file.skip(checkpoint.items)?;
+    }
+    let mut progress = Progress::new("imported");
+    let mut written = Instant::now();
+    while let Some(item) = file.next()? {
+        match item {
+            Item::Spans { batch, rejected } => {
+                let outcome = match target.send(batch) {
+                    Ok(outcome) => outcome,
+                    Err(error) => {
+                        write_checkpoint(&beside, &checkpoint)?;
+                        return Err(error);
+                    }
+                };
+                checkpoint.totals.stored += outcome.stored;
+                checkpoint.totals.rejected += outcome.rejected + rejected;
+            }
+            Item::Bad { place, why } => {
+                checkpoint.totals.bad += 1;
+                if checkpoint.totals.bad <= MAX_SHOWN {
+                    complain(path, &place, &why);
+                }
+            }
+        }
+        checkpoint.items += 1;
+        progress.at(checkpoint.totals.stored);
+        if written.elapsed() >= CHECKPOINT_INTERVAL {
+            write_checkpoint(&beside, &checkpoint)?;
+            written = Instant::now();
+        }
+    }
+    checkpoint.is_done = true;
+    write_checkpoint(&beside, &checkpoint)?;
+    let Totals { stored, rejected, bad } = checkpoint.totals;
+    writeln!(out, "{}: {stored} spans stored, {rejected} rejected, {bad} places not readable", path.display())?;
+    Ok(checkpoint.totals)
+}
+
+#[expect(clippy::print_stderr, reason = "a command-line tool says on stderr what is wrong")]
+fn complain(path: &Path, place: &str, why: &str) {
+    eprintln!("{}: {place}: {why}", path.display());
+}
+
+fn read_checkpoint(path: &Path) -> anyhow::Result<Option<Checkpoint>> {
+    match fs::read(path) {
+        // Half written, or another program's: begin anew, which does no harm.
+        Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| path.display().to_string()),
+    }
+}
+
+fn write_checkpoint(path: &Path, checkpoint: &Checkpoint) -> anyhow::Result<()> {
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".partial");
+    let write = || -> io::Result<()> {
+        fs::write(&partial, serde_json::to_vec(checkpoint)?)?;
+        fs::rename(&partial, path)
+    };
+    write().with_context(|| format!("writing {}, which says how far the import came", path.display()))
+}
