@@ -103,6 +103,16 @@ impl From<QueryError> for Problem {
                 let title = errors.0.first().map_or_else(String::new, |error| error.message.clone());
                 Self { errors: errors.0.into(), ..Self::new(StatusCode::BAD_REQUEST, "query.syntax", title) }
             }
+            QueryError::Statement(errors) => {
+                let title = errors.0.first().map_or_else(String::new, |error| error.message.clone());
+                Self { errors: errors.0.into(), ..Self::new(StatusCode::BAD_REQUEST, "sql.statement", title) }
+            }
+            QueryError::TooLarge { message } => {
+                Self::new(StatusCode::BAD_REQUEST, "too_large", "the question needs too much memory").detail(message)
+            }
+            QueryError::TooSlow { message } => {
+                Self::new(StatusCode::GATEWAY_TIMEOUT, "timeout", "the query took too long").detail(message)
+            }
             QueryError::Time { .. } | QueryError::Parameter { .. } => {
                 Self::new(StatusCode::BAD_REQUEST, "bad_request", "a parameter is not usable").detail(error.to_string())
             }

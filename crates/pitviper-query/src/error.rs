@@ -33,6 +33,21 @@ pub enum QueryError {
         /// What was asked for.
         what: String,
     },
+    /// The statement is not valid, or not allowed.
+    #[error("{0}")]
+    Statement(SyntaxErrors),
+    /// What was asked for needs more memory than it may take.
+    #[error("{message}")]
+    TooLarge {
+        /// What is too large, and what to do.
+        message: String,
+    },
+    /// What was asked for takes longer than it may.
+    #[error("{message}")]
+    TooSlow {
+        /// How long that is, and what to do.
+        message: String,
+    },
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -6,7 +6,7 @@
 //! [`Filter`](pitviper_store::filter::Filter).
 //!
 //! Invariants:
-//! - No HTTP, no SQL, no calendar clock: the current time is an argument. Only how long something
+//! - No HTTP, no SQL of our own, no calendar clock: the current time is an argument. Only how long something
 //!   takes is measured here.
 //! - No input makes it panic, recurse without bound or answer without limit.
 //! - Times are microseconds since the Unix epoch, durations nanoseconds, ids lower-case hex.

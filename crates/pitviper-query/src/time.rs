@@ -240,6 +240,36 @@ fn days_from_civil(year: i64, month: i64, day: i64) -> Option<i64> {
     Some(era * 146_097 + day_of_era - 719_468)
 }
 
+/// A time in nanoseconds since the epoch as ISO 8601 in UTC, with as many digits behind the second as it
+/// needs, by threes.
+#[must_use]
+pub fn iso8601_of(time_ns: i64) -> String {
+    const SECOND_NS: i64 = 1_000_000_000;
+    let (seconds, nanos) = (time_ns.div_euclid(SECOND_NS), time_ns.rem_euclid(SECOND_NS));
+    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    let (year, month, day) = civil_from_days(days);
+    let (hours, minutes, seconds) = (second / 3_600, second / 60 % 60, second % 60);
+    let fraction = match nanos {
+        0 => String::new(),
+        whole if whole % 1_000_000 == 0 => format!(".{:03}", whole / 1_000_000),
+        whole if whole % 1_000 == 0 => format!(".{:06}", whole / 1_000),
+        whole => format!(".{whole:09}"),
+    };
+    format!("{year:04}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{seconds:02}{fraction}Z")
+}
+
+/// The year, month and day so many days after the epoch; the other way round than [`days_from_civil`].
+fn civil_from_days(days: i64) -> (i64, i64, i64) {
+    let days = days + 719_468;
+    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+    (era * 400 + year_of_era + i64::from(month <= 2), month, day)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -318,6 +348,12 @@ mod tests {
         #[test]
         fn never_panics(text in ".{0,80}") {
             let _ = parse(&text, NOW);
+        }
+
+        #[test]
+        fn printed_times_are_read_back(micros in -MAX_ABS_US / 3..MAX_ABS_US) {
+            let text = iso8601_of(micros * 1_000);
+            prop_assert_eq!(parse(&text, NOW), Ok(micros), "{}", text);
         }
 
         #[test]

@@ -14,6 +14,7 @@ mod fixture;
 mod keys;
 mod metric_edges;
 mod naive;
+mod sql;
 mod surveys;
 mod tables;
 

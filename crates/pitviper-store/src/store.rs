@@ -1,7 +1,7 @@
 //! The contract every store keeps.
 //!
-//! Callers speak in typed requests and typed rows; no SQL and no Arrow type crosses this door, so a
-//! second store needs no change above it. Each method has a conformance case that all stores pass.
+//! Callers speak in typed requests and typed rows; no Arrow type crosses this door, and no SQL but the
+//! statements of users over documented views, so a second store needs no change above it. Each method has a conformance case that all stores pass.
 
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ use crate::filter::Filter;
 use crate::questions::aggregate::{Aggregate, Aggregated};
 use crate::questions::keys::{Keys, Matched};
 use crate::questions::kin::{Families, Family};
+use crate::questions::sql::{SqlAnswer, SqlError, SqlQuestion};
 use crate::questions::survey::{Survey, Surveyed};
 use crate::questions::{
     ExceptionGroups, ExceptionGroupsQuery, ExceptionsQuery, LibrariesAnswer, LibrariesQuery, LogsQuery,
@@ -449,6 +450,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// Which fields the newest matching spans have, and which values.
     async fn survey(&self, question: &Survey) -> Result<Surveyed, StoreError>;
+
+    /// Answers a read-only statement over the views of [`crate::questions::sql::VIEWS`].
+    ///
+    /// # Errors
+    /// [`SqlError::Statement`] when the statement is not valid or not allowed, and what a limit says.
+    async fn sql(&self, question: &SqlQuestion) -> Result<SqlAnswer, SqlError>;
 
     /// Processes that sent spans in the range.
     async fn resources(&self, range: TimeRange) -> Result<Vec<ResourceSeen>, StoreError>;

@@ -15,6 +15,7 @@ pub mod search;
 pub mod series;
 pub mod services;
 pub mod spans;
+pub mod sql;
 pub mod trace;
 
 use axum::Router;
@@ -57,6 +58,8 @@ fn documented() -> OpenApiRouter<Api> {
         .routes(routes!(parse::parse))
         .routes(routes!(complete::complete))
         .routes(routes!(facets::facets))
+        .routes(routes!(sql::sql))
+        .routes(routes!(sql::views))
         .routes(routes!(trace::trace))
         .routes(routes!(spans::spans))
 }

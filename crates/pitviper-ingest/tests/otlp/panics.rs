@@ -8,6 +8,7 @@ use pitviper_model::{Frame, FrameId, SpanId, StackId, TraceId};
 use pitviper_store::questions::aggregate::{Aggregate, Aggregated};
 use pitviper_store::questions::keys::{Keys, Matched};
 use pitviper_store::questions::kin::{Families, Family};
+use pitviper_store::questions::sql::{SqlAnswer, SqlError, SqlQuestion};
 use pitviper_store::questions::survey::{Survey, Surveyed};
 use pitviper_store::schema::WriteBatch;
 use pitviper_store::{
@@ -82,6 +83,10 @@ impl Store for Defective {
 
     async fn survey(&self, question: &Survey) -> Result<Surveyed, StoreError> {
         self.store.survey(question).await
+    }
+
+    async fn sql(&self, question: &SqlQuestion) -> Result<SqlAnswer, SqlError> {
+        self.store.sql(question).await
     }
 
     async fn resources(&self, range: TimeRange) -> Result<Vec<ResourceSeen>, StoreError> {

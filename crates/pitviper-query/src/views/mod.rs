@@ -10,6 +10,7 @@ pub mod search;
 pub mod series;
 pub mod services;
 pub mod spans;
+pub mod sql;
 pub mod trace;
 
 mod json;
@@ -51,6 +52,9 @@ pub struct Meta {
     /// How many rows of that were looked at, at most.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scanned: Option<u64>,
+    /// Of a statement: the most memory that was held at once to sort, group and join, in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
     /// How far quantiles may be off, as a share of them; missing when they are exact.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub relative_error: Option<f64>,

@@ -20,7 +20,8 @@ const EVERYTHING: [u8; 8] = [1, 2, 3, 4, 5, 6, 7, 8];
 /// When an answer is wrong.
 pub async fn verify(store: &dyn Store) -> Result<(), StoreError> {
     verify_spans(store).await?;
-    super::tables::verify(store).await
+    super::tables::verify(store).await?;
+    super::sql::tables(store).await
 }
 
 /// Asks only what is about spans and their metrics.
@@ -48,6 +49,7 @@ pub async fn verify_spans(store: &dyn Store) -> Result<(), StoreError> {
     super::keys::keys(store).await?;
     super::keys::families(store).await?;
     super::surveys::surveys(store).await?;
+    super::sql::sql(store).await?;
     metric_edges::verify(store).await?;
     resources(store).await
 }

@@ -4,7 +4,8 @@
 //! puts the group on disk, `hot` makes it visible, and a minute later `flush` moves it into sorted
 //! `segment`s that the `manifest` makes count; `upkeep` merges them and lets old ones go. The path of a question: a `hot` snapshot of memory
 //! and segments; then `traces`, `metrics` and `resources` read what they need directly, and `search`,
-//! `aggregate`, `keys` and `survey` go through `scan`, which walks the pages that may hold an answer.
+//! `aggregate`, `keys` and `survey` go through `scan`, which walks the pages that may hold an answer, and
+//! so do the views that `sql` has DataFusion answer statements from.
 //!
 //! To add a table: its schema and its description in [`crate::schema`]; all but the questions follow
 //! from that.
@@ -32,6 +33,7 @@ mod scan;
 mod search;
 mod segment;
 mod segment_write;
+mod sql;
 mod stages;
 mod survey;
 mod tables;
@@ -39,6 +41,7 @@ mod trace_ids;
 mod traces;
 mod upkeep;
 mod wal;
+mod wanted;
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -65,6 +68,7 @@ use self::hot::{FlushPolicy, Snapshot, Tiers, batch_bytes};
 use self::manifest::{Manifest, SegmentRow, Table};
 use self::search::Engine;
 use self::segment::{Segment, SegmentCache, beside};
+use self::sql::SqlEngine;
 use self::stages::Stages;
 use self::upkeep::{Kept, Upkeep, UpkeepContext};
 pub use self::upkeep::{Retention, RollUp, Thinning};
@@ -72,6 +76,7 @@ use self::wal::{Wal, WalGauges};
 use crate::questions::aggregate::{Aggregate, Aggregated};
 use crate::questions::keys::{Keys, Matched};
 use crate::questions::kin::{Families, Family};
+use crate::questions::sql::{SqlAnswer, SqlError, SqlQuestion};
 use crate::questions::survey::{Survey, Surveyed};
 use crate::questions::{
     ExceptionGroups, ExceptionGroupsQuery, ExceptionsQuery, LibrariesAnswer, LibrariesQuery, LogsQuery,
@@ -164,6 +169,7 @@ pub struct EmbeddedStore {
     flush: Arc<FlushContext>,
     upkeep: Arc<UpkeepContext>,
     engine: Engine,
+    sql: SqlEngine,
     disk: DiskGuard,
     running: Mutex<Option<Running>>,
     durable_sequence: Arc<AtomicU64>,
@@ -263,6 +269,7 @@ impl EmbeddedStore {
             flush,
             upkeep,
             engine,
+            sql: SqlEngine::default(),
             disk: DiskGuard::new(dir, config.disk_reserve_bytes),
             running: Mutex::new(Some(running)),
             durable_sequence,
@@ -437,6 +444,11 @@ impl Store for EmbeddedStore {
     async fn survey(&self, question: &Survey) -> Result<Surveyed, StoreError> {
         let (snapshot, question) = (self.tiers.snapshot(), question.clone());
         self.engine.run_scan(move |interrupt| survey::survey(&snapshot, &question, interrupt)).await
+    }
+
+    async fn sql(&self, question: &SqlQuestion) -> Result<SqlAnswer, SqlError> {
+        let snapshot = self.tiers.snapshot();
+        self.sql.answer(snapshot, question).await
     }
 
     async fn resources(&self, range: TimeRange) -> Result<Vec<ResourceSeen>, StoreError> {

@@ -11,6 +11,7 @@ mod libraries;
 mod logs;
 mod metric_points;
 mod profiles;
+pub mod sql;
 pub mod survey;
 
 pub use distribution::Distribution;

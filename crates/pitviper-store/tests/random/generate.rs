@@ -307,7 +307,7 @@ pub(crate) fn filter() -> impl Strategy<Value = Filter> {
     })
 }
 
-fn time() -> impl Strategy<Value = i64> {
+pub(crate) fn time() -> impl Strategy<Value = i64> {
     prop_oneof![
         6 => (0..26i64).prop_map(|second| T0 as i64 + second * SECOND as i64),
         2 => (0..3i64).prop_map(|nano| T0 as i64 + nano),
@@ -315,7 +315,7 @@ fn time() -> impl Strategy<Value = i64> {
     ]
 }
 
-fn range() -> impl Strategy<Value = TimeRange> {
+pub(crate) fn range() -> impl Strategy<Value = TimeRange> {
     prop_oneof![
         2 => Just(TimeRange::ALL),
         3 => (time(), time()).prop_map(|(start_ns, end_ns)| TimeRange { start_ns, end_ns }),

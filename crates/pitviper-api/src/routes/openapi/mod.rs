@@ -21,6 +21,7 @@ use crate::queries::{JSON, body_response};
     tags(
         (name = "services", description = "Services and what they do"),
         (name = "traces", description = "Traces and spans"),
+        (name = "sql", description = "Read-only SQL"),
         (name = "server", description = "The server itself")
     )
 )]

@@ -547,7 +547,7 @@ fn in_parallel(pieces: usize, work: impl Fn() -> Result<(), StoreError> + Sync) 
 }
 
 /// The service that every match has, when the filter says so.
-fn required_service(filter: &Filter) -> Option<&str> {
+pub(super) fn required_service(filter: &Filter) -> Option<&str> {
     match filter {
         Filter::Text(TextField::Service, TextMatch::Equals(service)) => Some(service),
         Filter::And(filters) => filters.iter().find_map(required_service),

@@ -32,17 +32,17 @@ use crate::schema::DAY_NS;
 use crate::store::{StoreError, TimeRange};
 
 /// Which rows of a table a question is about. What is read may have others beside them.
-struct Scan<'a> {
+pub(super) struct Scan<'a> {
     table: Table,
     range: TimeRange,
     service: Option<&'a str>,
     /// What columns have to hold, for leaving out pages.
     bounds: Vec<(&'static str, Bounds<'a>)>,
-    lookup: Option<Lookup>,
+    pub(super) lookup: Option<Lookup>,
 }
 
 impl<'a> Scan<'a> {
-    fn new(table: Table, range: TimeRange, service: Option<&'a str>) -> Self {
+    pub(super) fn new(table: Table, range: TimeRange, service: Option<&'a str>) -> Self {
         let mut bounds = vec![(table.description().time_column(), Bounds::Within(range))];
         bounds.extend(service.map(|service| ("service", Bounds::Equal(service.as_bytes()))));
         Self { table, range, service, bounds, lookup: None }
@@ -87,7 +87,7 @@ impl<'a> Scan<'a> {
     }
 
     /// Hands on the batches of all tiers, with at least these columns.
-    fn read(
+    pub(super) fn read(
         &self,
         snapshot: &Snapshot,
         columns: &[&str],
@@ -134,7 +134,7 @@ fn has_bytes<'b, const N: usize>(batch: &'b RecordBatch, name: &str, wanted: [u8
 }
 
 /// The whole days of UTC that the range has a moment of.
-fn days(range: TimeRange) -> TimeRange {
+pub(super) fn days(range: TimeRange) -> TimeRange {
     let floor = |time: i64| time.div_euclid(DAY_NS).saturating_mul(DAY_NS);
     let end_ns = match floor(range.end_ns) {
         floor if floor == range.end_ns => floor,
