@@ -11,9 +11,11 @@ mod aggregates;
 mod cases;
 mod compare;
 mod fixture;
+mod keys;
 mod metric_edges;
 mod naive;
 mod sql;
+mod surveys;
 mod tables;
 
 pub use cases::{verify, verify_spans};

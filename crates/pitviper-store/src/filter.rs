@@ -36,6 +36,8 @@ pub enum Filter {
     Traces(Vec<TraceId>),
     /// The span has this id.
     Span(SpanId),
+    /// The span has one of these ids.
+    Spans(Vec<SpanId>),
     /// The span has no parent.
     IsRoot,
     /// The span is where work enters a service.

@@ -12,7 +12,10 @@ use pitviper_model::{
 
 use crate::filter::Filter;
 use crate::questions::aggregate::{Aggregate, Aggregated};
+use crate::questions::keys::{Keys, Matched};
+use crate::questions::kin::{Families, Family};
 use crate::questions::sql::{SqlAnswer, SqlError, SqlQuestion};
+use crate::questions::survey::{Survey, Surveyed};
 use crate::questions::{
     ExceptionGroups, ExceptionGroupsQuery, ExceptionsQuery, LibrariesAnswer, LibrariesQuery, LogsQuery,
     MetricPointsAnswer, MetricPointsQuery, MetricSeriesAnswer, MetricSeriesQuery, Page, ProfileAnswer, ProfileQuery,
@@ -437,6 +440,16 @@ pub trait Store: Send + Sync + 'static {
 
     /// Figures of matching spans, by group and time step.
     async fn aggregate(&self, question: &Aggregate) -> Result<Aggregated, StoreError>;
+
+    /// Where a condition holds: the keys of all matching spans, up to a bound.
+    async fn keys(&self, question: &Keys) -> Result<Matched, StoreError>;
+
+    /// How the spans of traces hang together, in the order asked for; unknown traces are missing. `None`
+    /// when several traces have more spans than the question allows.
+    async fn families(&self, question: &Families) -> Result<Option<Vec<(TraceId, Family)>>, StoreError>;
+
+    /// Which fields the newest matching spans have, and which values.
+    async fn survey(&self, question: &Survey) -> Result<Surveyed, StoreError>;
 
     /// Answers a read-only statement over the views of [`crate::questions::sql::VIEWS`].
     ///

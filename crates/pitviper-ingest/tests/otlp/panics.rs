@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use pitviper_ingest::Limits;
 use pitviper_model::{Frame, FrameId, SpanId, StackId, TraceId};
 use pitviper_store::questions::aggregate::{Aggregate, Aggregated};
+use pitviper_store::questions::keys::{Keys, Matched};
+use pitviper_store::questions::kin::{Families, Family};
 use pitviper_store::questions::sql::{SqlAnswer, SqlError, SqlQuestion};
+use pitviper_store::questions::survey::{Survey, Surveyed};
 use pitviper_store::schema::WriteBatch;
 use pitviper_store::{
     Ack, ExceptionGroups, ExceptionGroupsQuery, ExceptionsQuery, LibrariesAnswer, LibrariesQuery, LogsQuery,
@@ -68,6 +71,18 @@ impl Store for Defective {
 
     async fn aggregate(&self, question: &Aggregate) -> Result<Aggregated, StoreError> {
         self.store.aggregate(question).await
+    }
+
+    async fn keys(&self, question: &Keys) -> Result<Matched, StoreError> {
+        self.store.keys(question).await
+    }
+
+    async fn families(&self, question: &Families) -> Result<Option<Vec<(TraceId, Family)>>, StoreError> {
+        self.store.families(question).await
+    }
+
+    async fn survey(&self, question: &Survey) -> Result<Surveyed, StoreError> {
+        self.store.survey(question).await
     }
 
     async fn sql(&self, question: &SqlQuestion) -> Result<SqlAnswer, SqlError> {

@@ -46,6 +46,9 @@ pub async fn verify_spans(store: &dyn Store) -> Result<(), StoreError> {
     metrics(store).await?;
     metric_steps(store).await?;
     super::aggregates::aggregates(store).await?;
+    super::keys::keys(store).await?;
+    super::keys::families(store).await?;
+    super::surveys::surveys(store).await?;
     super::sql::sql(store).await?;
     metric_edges::verify(store).await?;
     resources(store).await
@@ -216,6 +219,8 @@ fn other_filters() -> Vec<(Filter, Vec<u8>)> {
         (Filter::Traces(vec![]), vec![]),
         (Filter::And(vec![Filter::Traces((1..=100).map(trace).collect()), Filter::IsRoot]), vec![1, 4, 6, 8]),
         (Filter::Span(span(7)), vec![7]),
+        (Filter::Spans(vec![span(2), span(99), span(7)]), vec![2, 7]),
+        (Filter::Spans(vec![]), vec![]),
         (Filter::IsRoot, vec![1, 4, 6, 8]),
         (Filter::IsEntry, vec![1, 3, 4, 6, 8]),
         (Filter::FullText("CART".to_owned()), vec![1, 2, 8]),

@@ -3,8 +3,10 @@
 use pitviper_model::{SpanId, TraceId};
 
 use super::naive::{Naive, duration_ns, place, start_ns};
+use crate::questions::keys::{Keys, SpanKey};
+use crate::questions::kin::{Families, Family, Kin};
 use crate::schema::METRIC_BUCKET_NS;
-use crate::store::{MetricsQuery, Search, Store, StoreError, StoredSpan, TimeRange, Trace, TraceSpan};
+use crate::store::{MetricsQuery, Order, Search, Store, StoreError, StoredSpan, TimeRange, Trace, TraceSpan};
 
 /// Anything one can ask of what is stored.
 #[derive(Debug, Clone)]
@@ -13,7 +15,9 @@ pub enum Question {
     Spans(Search),
     /// [`Store::search_traces`], to the last page.
     Traces(Search),
-    /// [`Store::trace`] and [`Store::traces`], with this limit.
+    /// [`Store::keys`].
+    Keys(Keys),
+    /// [`Store::trace`], [`Store::traces`] and [`Store::families`], with this limit.
     Waterfalls(Vec<TraceId>, usize),
     /// [`Store::trace_details`], in pages of this size.
     Details(TraceId, Vec<SpanId>, usize),
@@ -34,6 +38,7 @@ pub async fn compare(store: &dyn Store, naive: &Naive, question: &Question) -> R
     match question {
         Question::Spans(search) => spans(store, naive, search).await,
         Question::Traces(search) => traces(store, naive, search).await,
+        Question::Keys(question) => keys(store, naive, question).await,
         Question::Waterfalls(trace_ids, limit) => waterfalls(store, naive, trace_ids, *limit).await,
         Question::Details(trace_id, span_ids, page) => details(store, naive, *trace_id, span_ids, *page).await,
         Question::Metrics(query) => metrics(store, naive, query).await,
@@ -93,8 +98,58 @@ async fn traces(store: &dyn Store, naive: &Naive, search: &Search) -> Result<(),
     Ok(())
 }
 
+async fn keys(store: &dyn Store, naive: &Naive, question: &Keys) -> Result<(), StoreError> {
+    let (range, filter) = (question.range, question.filter.clone());
+    let all = Search { range, filter, order: Order::OldestFirst, limit: 0, after: None };
+    let key = |stored: &&StoredSpan| SpanKey {
+        trace_id: stored.span.trace_id,
+        span_id: stored.span.span_id,
+        start_ns: start_ns(stored),
+        duration_ns: duration_ns(stored).cast_unsigned(),
+    };
+    let mut expected: Vec<SpanKey> = naive.search_spans(&all).iter().map(key).collect();
+    expected.sort_by_key(|key| (key.trace_id, key.span_id));
+    let found = store.keys(question).await?;
+    assert!(found.rows >= expected.len() as u64, "{question:?} may have {} rows, not {}", found.rows, expected.len());
+    if question.limit == 0 {
+        assert!(found.keys.is_empty() && (!found.complete || expected.is_empty()), "{question:?}: {found:?}");
+        return Ok(());
+    }
+    assert_eq!(found.complete, expected.len() <= question.limit, "{question:?}");
+    if !found.complete {
+        assert_eq!(found.keys.len(), question.limit, "{question:?}");
+        expected.retain(|key| found.keys.contains(key));
+    }
+    assert_same(&found.keys, &expected, question);
+    Ok(())
+}
+
+/// A family has the spans of the waterfall.
+async fn families(
+    store: &dyn Store,
+    trace_ids: &[TraceId],
+    limit: usize,
+    waterfalls: &[(TraceId, Trace)],
+) -> Result<(), StoreError> {
+    let question = Families { trace_ids: trace_ids.to_vec(), limit_per_trace: limit, limit: usize::MAX };
+    let found = store.families(&question).await?.expect("there is no limit");
+    let kin = |span: &TraceSpan| Kin {
+        span_id: span.span_id,
+        parent_span_id: span.parent_span_id,
+        start_ns: span.start_ns,
+        duration_ns: span.duration_ns,
+    };
+    let family = |(trace_id, trace): &(TraceId, Trace)| {
+        (*trace_id, Family { spans: trace.spans.iter().map(kin).collect(), total: trace.total })
+    };
+    let expected: Vec<(TraceId, Family)> = waterfalls.iter().map(family).collect();
+    assert_same(&found, &expected, &question);
+    Ok(())
+}
+
 async fn waterfalls(store: &dyn Store, naive: &Naive, trace_ids: &[TraceId], limit: usize) -> Result<(), StoreError> {
     let several = store.traces(trace_ids, limit).await?;
+    families(store, trace_ids, limit, &several).await?;
     let mut expected: Vec<TraceId> = Vec::new();
     for &trace_id in trace_ids {
         let whole = naive.trace(trace_id);

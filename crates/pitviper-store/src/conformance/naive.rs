@@ -215,6 +215,7 @@ pub fn holds(filter: &Filter, stored: &StoredSpan) -> bool {
         Filter::Trace(trace_id) => span.trace_id == *trace_id,
         Filter::Traces(trace_ids) => trace_ids.contains(&span.trace_id),
         Filter::Span(span_id) => span.span_id == *span_id,
+        Filter::Spans(span_ids) => span_ids.contains(&span.span_id),
         Filter::IsRoot => !span.parent_span_id.is_valid(),
         Filter::IsEntry => span.kind.is_entry(),
         Filter::SlowerThan(limits) => {

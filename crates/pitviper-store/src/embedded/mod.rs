@@ -3,9 +3,9 @@
 //! The path of a write: `frame` makes bytes of it, `commit` groups it with its neighbours, `wal`
 //! puts the group on disk, `hot` makes it visible, and a minute later `flush` moves it into sorted
 //! `segment`s that the `manifest` makes count; `upkeep` merges them and lets old ones go. The path of a question: a `hot` snapshot of memory
-//! and segments; then `traces`, `metrics` and `resources` read what they need directly, and `search`
-//! and `aggregate` go through `scan`, which walks the pages that may hold an answer, and so do the views
-//! that `sql` has DataFusion answer statements from.
+//! and segments; then `traces`, `metrics` and `resources` read what they need directly, and `search`,
+//! `aggregate`, `keys` and `survey` go through `scan`, which walks the pages that may hold an answer, and
+//! so do the views that `sql` has DataFusion answer statements from.
 //!
 //! To add a table: its schema and its description in [`crate::schema`]; all but the questions follow
 //! from that.
@@ -21,6 +21,7 @@ mod flush;
 mod frame;
 mod hot;
 mod indexes;
+mod keys;
 mod manifest;
 mod metric_sums;
 mod metrics;
@@ -34,11 +35,13 @@ mod segment;
 mod segment_write;
 mod sql;
 mod stages;
+mod survey;
 mod tables;
 mod trace_ids;
 mod traces;
 mod upkeep;
 mod wal;
+mod wanted;
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -71,7 +74,10 @@ use self::upkeep::{Kept, Upkeep, UpkeepContext};
 pub use self::upkeep::{Retention, RollUp, Thinning};
 use self::wal::{Wal, WalGauges};
 use crate::questions::aggregate::{Aggregate, Aggregated};
+use crate::questions::keys::{Keys, Matched};
+use crate::questions::kin::{Families, Family};
 use crate::questions::sql::{SqlAnswer, SqlError, SqlQuestion};
+use crate::questions::survey::{Survey, Surveyed};
 use crate::questions::{
     ExceptionGroups, ExceptionGroupsQuery, ExceptionsQuery, LibrariesAnswer, LibrariesQuery, LogsQuery,
     MetricPointsAnswer, MetricPointsQuery, MetricSeriesAnswer, MetricSeriesQuery, Page, ProfileAnswer, ProfileQuery,
@@ -423,6 +429,21 @@ impl Store for EmbeddedStore {
     async fn aggregate(&self, question: &Aggregate) -> Result<Aggregated, StoreError> {
         let snapshot = self.tiers.snapshot();
         self.engine.aggregate(snapshot, question).await
+    }
+
+    async fn keys(&self, question: &Keys) -> Result<Matched, StoreError> {
+        let (snapshot, question) = (self.tiers.snapshot(), question.clone());
+        self.engine.run_scan(move |interrupt| keys::keys(&snapshot, &question, interrupt)).await
+    }
+
+    async fn families(&self, question: &Families) -> Result<Option<Vec<(TraceId, Family)>>, StoreError> {
+        let question = question.clone();
+        self.read(move |snapshot| traces::families(snapshot, &question)).await
+    }
+
+    async fn survey(&self, question: &Survey) -> Result<Surveyed, StoreError> {
+        let (snapshot, question) = (self.tiers.snapshot(), question.clone());
+        self.engine.run_scan(move |interrupt| survey::survey(&snapshot, &question, interrupt)).await
     }
 
     async fn sql(&self, question: &SqlQuestion) -> Result<SqlAnswer, SqlError> {

@@ -12,6 +12,9 @@ use crate::filter::{Filter, TextField, TextMatch};
 /// Rows in order, no two ranges overlapping.
 pub(super) type Rows = Vec<Range<u64>>;
 
+/// Of more traces than this the pages are not looked up: they lie nearly everywhere.
+const MAX_TRACES_LOOKED_UP: usize = 4_096;
+
 /// What a filter asks of page indexes, worked out once for all segments.
 #[derive(Debug)]
 pub(super) enum Lookup {
@@ -26,7 +29,7 @@ impl Lookup {
     pub(super) fn of(filter: &Filter) -> Option<Self> {
         match filter {
             Filter::Trace(trace) => Some(Self::of_traces([trace])),
-            Filter::Traces(traces) => Some(Self::of_traces(traces)),
+            Filter::Traces(traces) if traces.len() <= MAX_TRACES_LOOKED_UP => Some(Self::of_traces(traces)),
             // A span without the attribute has the empty text.
             Filter::Text(TextField::Attribute(key), TextMatch::Equals(text)) if !text.is_empty() => {
                 Some(Self::Value(Kind::Attributes, hash_attribute(key, text)))

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use arrow::array::{Array, AsArray, BooleanArray, RecordBatchReader as _};
-use arrow::datatypes::{Int64Type, Schema, UInt32Type};
+use arrow::array::{AsArray, BooleanArray, RecordBatchReader as _};
+use arrow::datatypes::{Int64Type, Schema};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use parking_lot::Mutex;
@@ -37,6 +37,7 @@ use super::prune::{Lookup, Rows, intersect};
 use super::resources::Summary;
 use super::scan::bounds::PageBounds;
 use super::trace_ids::{self, TraceIds, TraceIdsReader};
+use super::wanted::Wanted;
 use crate::schema::TRACE_NUMBER;
 use crate::store::{StoreError, TimeRange};
 
@@ -46,6 +47,9 @@ const CACHE_BYTES_LIMIT: usize = 256 * 1024 * 1024;
 const MAX_KEPT_ROWS: u64 = 64 * 1024;
 /// Rows decoded at once.
 const READ_BATCH_ROWS: usize = 8_192;
+
+/// From so many rows on, a segment is read by two threads.
+const ROWS_FOR_TWO: u64 = 131_072;
 
 /// A segment on disk.
 #[derive(Debug)]
@@ -282,35 +286,61 @@ impl Segment {
         if rows.as_ref().is_some_and(Vec::is_empty) {
             return Ok(Vec::new());
         }
-        let wanted = open.wanted(traces).map_err(|error| self.error(&error))?;
+        let wanted = self.wanted(&open, traces)?;
         if wanted.is_empty() {
             return Ok(Vec::new());
         }
-        let is_wanted = ArrowPredicateFn::new(open.projection(Some(&["trace_id"])), move |batch: RecordBatch| {
-            Ok(wanted.mask(batch.column(0).as_ref()))
-        });
-        let mut builder = open.reader();
-        if let Some(rows) = rows {
-            builder = open.select(builder, &rows);
+        let wanted = Arc::new(wanted);
+        let read = |rows: Option<&Rows>| {
+            let wanted = Arc::clone(&wanted);
+            let is_wanted = ArrowPredicateFn::new(open.projection(Some(&["trace_id"])), move |batch: RecordBatch| {
+                Ok(wanted.mask(batch.column(0).as_ref()))
+            });
+            let mut builder = open.reader();
+            if let Some(rows) = rows {
+                builder = open.select(builder, rows);
+            }
+            let builder = builder
+                .with_row_filter(RowFilter::new(vec![Box::new(is_wanted)]))
+                .with_projection(open.projection(columns));
+            open.collect(builder).map_err(|error| self.error(error.as_ref()))
+        };
+        match &rows {
+            Some(rows) if rows_in(rows) >= ROWS_FOR_TWO => {
+                let (first, second) = halves(rows);
+                std::thread::scope(|scope| {
+                    let other = scope.spawn(|| read(Some(&second)));
+                    let mut found = read(Some(&first))?;
+                    match other.join() {
+                        Ok(others) => found.extend(others?),
+                        Err(panic) => std::panic::resume_unwind(panic),
+                    }
+                    Ok(found)
+                })
+            }
+            rows => read(rows.as_ref()),
         }
-        let builder = builder
-            .with_row_filter(RowFilter::new(vec![Box::new(is_wanted)]))
-            .with_projection(open.projection(columns));
-        open.collect(builder).map_err(|error| self.error(error.as_ref()))
     }
 
     /// Reads these columns, or all, of these rows. Of row groups that have none of them nothing is read.
+    /// Traces have the ids that `ids` puts there.
     pub(super) fn read_rows(
         &self,
         open: &OpenSegment,
         rows: &Rows,
         columns: Option<&[&str]>,
+        ids: &mut IdColumn,
     ) -> Result<Vec<RecordBatch>, StoreError> {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
         let builder = open.select(open.reader(), rows).with_projection(open.projection(columns));
-        open.collect(builder).map_err(|error| self.error(error.as_ref()))
+        open.collect_with(builder, ids).map_err(|error| self.error(error.as_ref()))
+    }
+
+    /// How rows name those of the traces that the segment holds.
+    pub(super) fn wanted(&self, open: &OpenSegment, traces: &Arc<FxHashSet<TraceId>>) -> Result<Wanted, StoreError> {
+        open.wanted(traces).map_err(|error| self.error(&error))
     }
 
     /// What is known of the file, kept for later questions.
@@ -380,6 +410,23 @@ impl Drop for Segment {
     }
 }
 
+fn rows_in(rows: &Rows) -> u64 {
+    rows.iter().map(|range| range.end - range.start).sum()
+}
+
+/// The first half of the rows, and the others.
+fn halves(rows: &Rows) -> (Rows, Rows) {
+    let mut left = rows_in(rows) / 2;
+    let (mut first, mut second) = (Rows::new(), Rows::new());
+    for range in rows {
+        let middle = range.start + left.min(range.end - range.start);
+        left -= middle - range.start;
+        first.extend((middle > range.start).then_some(range.start..middle));
+        second.extend((middle < range.end).then_some(middle..range.end));
+    }
+    (first, second)
+}
+
 /// What went wrong with a file's contents: one of the reader's two kinds of error.
 type ReadError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -416,8 +463,9 @@ fn list_of(segment: &Path, schema: &Schema) -> std::io::Result<Option<TraceIds>>
     schema.column_with_name(TRACE_NUMBER).map(|_| TraceIds::open(&trace_ids::path(segment))).transpose()
 }
 
-/// Puts trace ids where a segment has numbers.
-struct IdColumn(Option<TraceIdsReader>);
+/// Puts trace ids where a segment has numbers; by default, leaves the numbers.
+#[derive(Debug, Default)]
+pub(super) struct IdColumn(Option<TraceIdsReader>);
 
 impl IdColumn {
     fn new(list: Option<&TraceIds>) -> Self {
@@ -430,46 +478,6 @@ impl IdColumn {
             None => Ok(batch),
         }
     }
-}
-
-/// The traces that are looked for, as a segment's rows name them.
-enum Wanted {
-    Ids(Arc<FxHashSet<TraceId>>),
-    Numbers(FxHashSet<u32>),
-}
-
-impl Wanted {
-    fn is_empty(&self) -> bool {
-        match self {
-            Self::Ids(ids) => ids.is_empty(),
-            Self::Numbers(numbers) => numbers.is_empty(),
-        }
-    }
-
-    fn mask(&self, traces: &dyn Array) -> BooleanArray {
-        match self {
-            Self::Ids(ids) => trace_mask(traces, ids),
-            Self::Numbers(wanted) => {
-                // Most look-ups are for one trace, and a comparison is far cheaper than a hash.
-                let single = (wanted.len() == 1).then(|| wanted.iter().copied().next()).flatten();
-                let numbers = traces.as_primitive::<UInt32Type>().values().iter();
-                let is_wanted = |number| Some(single.map_or_else(|| wanted.contains(number), |only| *number == only));
-                numbers.map(is_wanted).collect()
-            }
-        }
-    }
-}
-
-/// Which rows belong to one of the traces.
-pub(super) fn trace_mask(trace_ids: &dyn Array, wanted: &FxHashSet<TraceId>) -> BooleanArray {
-    let ids = trace_ids.as_fixed_size_binary();
-    let bytes = ids.value_data();
-    let id_at = |row: usize| TraceId::from_slice(&bytes[row * 16..row * 16 + 16]).unwrap_or_default();
-    // Most lookups are for one trace, and a comparison is far cheaper than a hash.
-    let single = (wanted.len() == 1).then(|| wanted.iter().copied().next()).flatten();
-    (0..ids.len())
-        .map(|row| Some(single.map_or_else(|| wanted.contains(&id_at(row)), |only| id_at(row) == only)))
-        .collect()
 }
 
 /// Columns, and which of their rows are wanted.
@@ -597,8 +605,20 @@ impl OpenSegment {
         builder.with_row_groups(groups).with_row_selection(selection)
     }
 
+    /// Puts trace ids into rows of this segment.
+    pub(super) fn id_column(&self) -> IdColumn {
+        IdColumn::new(self.trace_ids.as_ref())
+    }
+
     fn collect(&self, builder: ParquetRecordBatchReaderBuilder<PageFile>) -> Result<Vec<RecordBatch>, ReadError> {
-        let mut ids = IdColumn::new(self.trace_ids.as_ref());
+        self.collect_with(builder, &mut self.id_column())
+    }
+
+    fn collect_with(
+        &self,
+        builder: ParquetRecordBatchReaderBuilder<PageFile>,
+        ids: &mut IdColumn,
+    ) -> Result<Vec<RecordBatch>, ReadError> {
         let reader = builder.with_batch_size(READ_BATCH_ROWS).build()?;
         Ok(reader.map(|batch| ids.restore(batch?)).collect::<Result<_, _>>()?)
     }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use arrow::array::{AsArray, FixedSizeBinaryArray};
 use arrow::compute::filter_record_batch;
+use arrow::datatypes::Int64Type;
 use arrow::record_batch::RecordBatch;
 use pitviper_model::{SpanId, TraceId};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -10,8 +12,9 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::hot::Snapshot;
 use super::manifest::Table;
 use super::prune::Lookup;
-use super::segment::trace_mask;
+use super::wanted::trace_mask;
 use crate::filter::Filter;
+use crate::questions::kin::{Families, Family, Kin};
 use crate::schema::{SPAN_COLUMNS, WATERFALL_COLUMNS, read_spans, read_waterfall};
 use crate::store::{StoreError, StoredSpan, TimeRange, Trace, TraceSpan};
 
@@ -24,6 +27,19 @@ pub(super) fn rows(
     filter: &Filter,
     columns: Option<&[&str]>,
 ) -> Result<Vec<RecordBatch>, StoreError> {
+    Ok(rows_up_to(snapshot, wanted, range, filter, columns, usize::MAX)?.unwrap_or_default())
+}
+
+/// As [`rows`]; `None` when there are more than so many.
+fn rows_up_to(
+    snapshot: &Snapshot,
+    wanted: &Arc<FxHashSet<TraceId>>,
+    range: TimeRange,
+    filter: &Filter,
+    columns: Option<&[&str]>,
+    most: usize,
+) -> Result<Option<Vec<RecordBatch>>, StoreError> {
+    let is_too_much = |found: &[RecordBatch]| found.iter().map(RecordBatch::num_rows).sum::<usize>() > most;
     let mut found = Vec::new();
     for batch in snapshot.hot_rows(Table::Spans, range) {
         let ids = batch.column_by_name("trace_id").expect("the schema has the column");
@@ -35,9 +51,54 @@ pub(super) fn rows(
     let of_traces = Lookup::of_traces(wanted.iter());
     let lookup = Lookup::All(std::iter::once(of_traces).chain(Lookup::of(filter)).collect());
     for segment in snapshot.segments_in(Table::Spans, range) {
+        if is_too_much(&found) {
+            return Ok(None);
+        }
         found.extend(segment.read_traces(wanted, &lookup, columns)?);
     }
-    Ok(found)
+    Ok((!is_too_much(&found)).then_some(found))
+}
+
+/// The columns [`read_kin`] reads.
+const KIN_COLUMNS: [&str; 5] = ["trace_id", "span_id", "parent_span_id", "start_ns", "duration_ns"];
+
+/// How the spans of traces hang together; `None` when there are too many.
+pub(super) fn families(snapshot: &Snapshot, question: &Families) -> Result<Option<Vec<(TraceId, Family)>>, StoreError> {
+    let wanted: Arc<FxHashSet<TraceId>> = Arc::new(question.trace_ids.iter().copied().collect());
+    let most = if wanted.len() > 1 { question.limit } else { usize::MAX };
+    let Some(batches) = rows_up_to(snapshot, &wanted, TimeRange::ALL, &Filter::All, Some(&KIN_COLUMNS), most)? else {
+        return Ok(None);
+    };
+    let mut spans: FxHashMap<TraceId, Vec<Kin>> = FxHashMap::default();
+    for batch in &batches {
+        for (trace_id, kin) in read_kin(batch) {
+            spans.entry(trace_id).or_default().push(kin);
+        }
+    }
+    let mut seen = FxHashSet::default();
+    let family = |trace_id: &TraceId| {
+        let (spans, total) = assemble(spans.remove(trace_id)?, question.limit_per_trace);
+        Some((*trace_id, Family { spans, total }))
+    };
+    Ok(Some(question.trace_ids.iter().filter(|trace_id| seen.insert(**trace_id)).filter_map(family).collect()))
+}
+
+fn read_kin(batch: &RecordBatch) -> impl Iterator<Item = (TraceId, Kin)> + '_ {
+    let column = |name: &str| batch.column_by_name(name).expect("the column was read");
+    let ids = |name: &str| column(name).as_fixed_size_binary();
+    let number = |name: &str| column(name).as_primitive::<Int64Type>().values();
+    let (traces, spans, parents) = (ids("trace_id"), ids("span_id"), ids("parent_span_id"));
+    let (starts, durations) = (number("start_ns"), number("duration_ns"));
+    let span_id = |ids: &FixedSizeBinaryArray, row: usize| SpanId::from_slice(ids.value(row)).unwrap_or_default();
+    (0..batch.num_rows()).map(move |row| {
+        let kin = Kin {
+            span_id: span_id(spans, row),
+            parent_span_id: span_id(parents, row),
+            start_ns: starts[row],
+            duration_ns: durations[row].cast_unsigned(),
+        };
+        (TraceId::from_slice(traces.value(row)).unwrap_or_default(), kin)
+    })
 }
 
 /// What waterfalls need of these traces; unknown traces are missing.
@@ -57,25 +118,59 @@ pub(super) fn waterfalls(
     Ok(trace_ids
         .iter()
         .filter(|trace_id| seen.insert(**trace_id))
-        .filter_map(|trace_id| Some((*trace_id, assemble(spans.remove(trace_id)?, limit_per_trace))))
+        .filter_map(|trace_id| {
+            let (spans, total) = assemble(spans.remove(trace_id)?, limit_per_trace);
+            Some((*trace_id, Trace { spans, total }))
+        })
         .collect())
 }
 
-/// Puts the spans in order, drops what a client sent twice, and cuts to the limit around the root.
-fn assemble(mut spans: Vec<TraceSpan>, limit: usize) -> Trace {
+/// What puts a span in its place within a trace.
+trait InTrace {
+    fn span_id(&self) -> SpanId;
+    fn start_ns(&self) -> i64;
+    fn has_parent(&self) -> bool;
+}
+
+impl InTrace for TraceSpan {
+    fn span_id(&self) -> SpanId {
+        self.span_id
+    }
+    fn start_ns(&self) -> i64 {
+        self.start_ns
+    }
+    fn has_parent(&self) -> bool {
+        self.parent_span_id.is_valid()
+    }
+}
+
+impl InTrace for Kin {
+    fn span_id(&self) -> SpanId {
+        self.span_id
+    }
+    fn start_ns(&self) -> i64 {
+        self.start_ns
+    }
+    fn has_parent(&self) -> bool {
+        self.parent_span_id.is_valid()
+    }
+}
+
+/// Puts the spans in order, drops what a client sent twice, and cuts to the limit around the root;
+/// also, how many there were before they were cut.
+fn assemble<S: InTrace>(mut spans: Vec<S>, limit: usize) -> (Vec<S>, usize) {
     let mut seen = FxHashSet::default();
-    spans.retain(|span| seen.insert(span.span_id));
-    spans.sort_unstable_by_key(|span| (span.start_ns, span.span_id));
+    spans.retain(|span| seen.insert(span.span_id()));
+    spans.sort_unstable_by_key(|span| (span.start_ns(), span.span_id()));
     let total = spans.len();
     if total > limit {
-        let root_start =
-            spans.iter().find(|span| !span.parent_span_id.is_valid()).map_or(spans[0].start_ns, |root| root.start_ns);
+        let root_start = spans.iter().find(|span| !span.has_parent()).unwrap_or(&spans[0]).start_ns();
         // The root itself is at distance zero, so it is never cut off.
-        spans.sort_by_key(|span| (span.start_ns.abs_diff(root_start), span.parent_span_id.is_valid()));
+        spans.sort_by_key(|span| (span.start_ns().abs_diff(root_start), span.has_parent()));
         spans.truncate(limit);
-        spans.sort_unstable_by_key(|span| (span.start_ns, span.span_id));
+        spans.sort_unstable_by_key(|span| (span.start_ns(), span.span_id()));
     }
-    Trace { spans, total }
+    (spans, total)
 }
 
 /// Whole spans of one trace by start time, once each; all when `span_ids` is empty.

@@ -5,11 +5,14 @@
 pub mod aggregate;
 mod distribution;
 mod exceptions;
+pub mod keys;
+pub mod kin;
 mod libraries;
 mod logs;
 mod metric_points;
 mod profiles;
 pub mod sql;
+pub mod survey;
 
 pub use distribution::Distribution;
 pub use exceptions::{ExceptionGroup, ExceptionGroups, ExceptionGroupsQuery, ExceptionsQuery, StoredException};

@@ -341,6 +341,18 @@ pub(super) const TYPE_DOUBLE: char = 'd';
 pub(super) const TYPE_BYTES: char = 'x';
 pub(super) const TYPE_NESTED: char = 'j';
 
+/// Letters of the `attr_types` column that others than its reader ask for.
+pub(crate) struct TypeLetter;
+
+impl TypeLetter {
+    /// True or false.
+    pub(crate) const BOOL: char = TYPE_BOOL;
+    /// A whole number.
+    pub(crate) const INT: char = TYPE_INT;
+    /// A number with a fraction.
+    pub(crate) const DOUBLE: char = TYPE_DOUBLE;
+}
+
 fn offset(length: usize) -> i32 {
     i32::try_from(length).expect("a batch has fewer than 2^31 attributes")
 }

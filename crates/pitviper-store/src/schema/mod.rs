@@ -37,6 +37,7 @@ pub use profiles::ProfilesBuilder;
 pub use span_metrics::{SpanMetricKey, SpanMetricsBuilder};
 pub use spans::SpansBuilder;
 
+pub(crate) use columns::TypeLetter;
 pub(crate) use exceptions::read_exceptions;
 pub(crate) use json::{read_hex as read_id, read_value as read_json};
 pub(crate) use libraries::read_libraries;

@@ -3,12 +3,14 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pitviper_model::{
     Attributes, Event, ExpHistogram, Resource, Scope, Span, SpanId, SpanKind, Status, StatusCode, TraceId, Value,
 };
 use pitviper_store::conformance::Question;
 use pitviper_store::filter::{Bound, Filter, NumberField, NumberRange, Pattern, TextField, TextMatch};
+use pitviper_store::questions::keys::Keys;
 use pitviper_store::schema::{MAX_START_TIME_UNIX_NANO, METRIC_BUCKET_NS, SpanMetricKey};
 use pitviper_store::{Cursor, Dimension, MetricsQuery, Order, Red, Search, SpanScope, StoredSpan, TimeRange};
 use proptest::collection::vec;
@@ -288,6 +290,7 @@ fn leaf() -> impl Strategy<Value = Filter> {
         1 => trace().prop_map(Filter::Trace),
         2 => vec(trace(), 0..6).prop_map(Filter::Traces),
         1 => (1..30u8).prop_map(|number| Filter::Span(span_id(number))),
+        1 => vec((1..30u8).prop_map(span_id), 0..6).prop_map(Filter::Spans),
         1 => Just(Filter::IsRoot),
         1 => Just(Filter::IsEntry),
         2 => text().prop_map(Filter::FullText),
@@ -332,6 +335,12 @@ fn search() -> impl Strategy<Value = Search> {
         .prop_map(|(range, filter, order, limit, after)| Search { range, filter, order, limit, after })
 }
 
+fn keys() -> impl Strategy<Value = Keys> {
+    let limit = prop_oneof![1 => Just(0), 3 => 1..12usize, 6 => Just(1_000)];
+    let time = Duration::from_secs(3_600);
+    (range(), filter(), limit).prop_map(move |(range, filter, limit)| Keys { range, filter, limit, time })
+}
+
 fn metrics() -> impl Strategy<Value = MetricsQuery> {
     use Dimension::{Environment, Kind, Name, Service, Version};
     let wanted = || proptest::option::weighted(0.2, select(vec!["", "a", "b", "ü", "nobody"]).prop_map(str::to_owned));
@@ -359,6 +368,7 @@ pub(crate) fn question() -> impl Strategy<Value = Question> {
     prop_oneof![
         6 => search().prop_map(Question::Spans),
         6 => search().prop_map(Question::Traces),
+        3 => keys().prop_map(Question::Keys),
         1 => (vec(trace(), 0..6), prop_oneof![0..5usize, Just(100)]).prop_map(|(ids, limit)| Question::Waterfalls(ids, limit)),
         1 => (trace(), span_ids, prop_oneof![0..4usize, Just(100)]).prop_map(|(id, ids, page)| Question::Details(id, ids, page)),
         3 => metrics().prop_map(Question::Metrics),

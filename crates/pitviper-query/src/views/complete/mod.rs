@@ -37,6 +37,9 @@ const TRIAL_TIME: Duration = Duration::from_millis(500);
 /// Letters that have to be written before values are looked for that the sample does not have.
 const LOOK_FOR_LETTERS: usize = 2;
 
+/// How long more spans are looked for once there are any: a keystroke waits for it.
+const LOOK_FOR_TIME: Duration = Duration::from_millis(25);
+
 /// Start and end of the range are moved outwards to whole minutes, so that the range of the next
 /// keystroke is the same one.
 const RANGE_GRAIN_NS: i64 = 60_000_000_000;
@@ -185,7 +188,7 @@ impl Sampler<'_> {
         if let Some(known) = self.cache.get(&text, self.range, self.now_us) {
             return Ok(known);
         }
-        let counts = Arc::new(counted_where(self.store, condition, self.range).await?);
+        let counts = Arc::new(counted_where(self.store, condition, self.range, LOOK_FOR_TIME).await?);
         self.cache.put(text, self.range, self.now_us, &counts);
         Ok(counts)
     }

@@ -4,16 +4,18 @@ use std::borrow::Cow;
 
 use pitviper_model::{SpanKind, StatusCode, Value};
 use pitviper_store::StoredSpan;
+use pitviper_store::questions::aggregate::GroupField;
+use pitviper_store::questions::survey::{FieldCounts, Surveyed};
 use rustc_hash::FxHashMap;
 
 use super::{Source, ValueType};
 use crate::search::{Expr, Field, Matcher, Query, SpanSet, Text};
 
 /// Most keys that are counted; of those that come later none are.
-const MAX_KEYS: usize = 500;
+pub(super) const MAX_KEYS: usize = 500;
 
 /// Most values that are kept of a key, the most frequent ones.
-const MAX_VALUES: usize = 200;
+pub(super) const MAX_VALUES: usize = 200;
 
 /// Most values that are kept of a key whose values are unique: they are but examples.
 const MAX_UNIQUE_VALUES: usize = 10;
@@ -56,6 +58,19 @@ impl Key {
             Field::Attribute(key) => Self::Attribute(key.clone()),
             Field::Duration => return None,
         })
+    }
+
+    fn of_group(field: GroupField) -> Self {
+        match field {
+            GroupField::Service => Self::Service,
+            GroupField::Name => Self::Name,
+            GroupField::Environment => Self::Environment,
+            GroupField::Version => Self::Version,
+            GroupField::Host => Self::Host,
+            GroupField::Kind => Self::Kind,
+            GroupField::Status => Self::Status,
+            GroupField::Attribute(key) => Self::Attribute(key),
+        }
     }
 
     fn field(&self) -> Option<Field> {
@@ -166,29 +181,56 @@ impl Counts {
         for (index, stored) in spans.iter().enumerate() {
             counting.add_span(index, stored);
         }
-        let mut counts = Self {
-            sample: spans.len(),
-            sampled,
-            spans: (!sampled).then_some(spans.len() as u64),
-            keys: Vec::new(),
-            left_out: counting.left_out,
-        };
         let total = spans.len() as u64;
         let reserved = Key::RESERVED.into_iter().zip(counting.reserved).filter(|(_, counted)| counted.count > 0);
-        let reserved: Vec<KeyCounts> =
-            reserved.map(|(key, counted)| counted.finish(key, Source::Reserved, total, !sampled)).collect();
-        let mut attributes: Vec<KeyCounts> = counting
-            .attributes
-            .into_iter()
-            .map(|(key, counted)| {
-                let source = if counted.on_span { Source::Span } else { Source::Resource };
-                counted.finish(Key::Attribute(key.to_owned()), source, total, !sampled)
-            })
-            .collect();
+        let reserved = reserved.map(|(key, counted)| counted.finish(key, Source::Reserved, total, !sampled));
+        let attributes = counting.attributes.into_iter().map(|(key, counted)| {
+            let source = if counted.on_span { Source::Span } else { Source::Resource };
+            counted.finish(Key::Attribute(key.to_owned()), source, total, !sampled)
+        });
+        Self::put_together(spans.len(), sampled, counting.left_out, reserved.chain(attributes).collect())
+    }
+
+    /// What the store has counted.
+    pub(in crate::views) fn of_survey(surveyed: Surveyed) -> Self {
+        let Surveyed { spans, complete, fields, left_out } = surveyed;
+        let key_counts = |counts: FieldCounts| {
+            let FieldCounts { field, on_span, count, numbers, flags, distinct, values } = counts;
+            let key = Key::of_group(field);
+            let source = match &key {
+                Key::Attribute(_) if on_span => Source::Span,
+                Key::Attribute(_) => Source::Resource,
+                _ => Source::Reserved,
+            };
+            let values = values.iter().map(|(text, count)| ValueCount::new(text, *count)).collect();
+            let mut counts = KeyCounts {
+                key,
+                source,
+                value_type: value_type(count, numbers, flags),
+                count,
+                share: share(count, spans as u64),
+                distinct,
+                exact: complete,
+                unique: is_unique(count, distinct),
+                values,
+            };
+            if counts.unique {
+                counts.values.truncate(MAX_UNIQUE_VALUES);
+            }
+            counts
+        };
+        Self::put_together(spans, !complete, left_out, fields.into_iter().map(key_counts).collect())
+    }
+
+    /// Reserved fields come in their order.
+    fn put_together(sample: usize, sampled: bool, left_out: bool, keys: Vec<KeyCounts>) -> Self {
+        let (reserved, mut attributes): (Vec<_>, Vec<_>) =
+            keys.into_iter().partition(|counts| counts.source == Source::Reserved);
         attributes.sort_unstable_by(|a, b| (a.source, b.count, a.key.name()).cmp(&(b.source, a.count, b.key.name())));
         let (unique, shared): (Vec<_>, Vec<_>) =
             reserved.into_iter().chain(attributes).partition(|counts| counts.unique);
-        counts.keys.extend(shared);
+        let spans = (!sampled).then_some(sample as u64);
+        let mut counts = Self { sample, sampled, spans, keys: shared, left_out };
         counts.keys.extend(unique);
         counts.fit();
         counts
@@ -329,15 +371,8 @@ impl<'a> Counted<'a> {
     }
 
     fn finish(self, key: Key, source: Source, total: u64, exact: bool) -> KeyCounts {
-        let value_type = if self.numbers * 2 > self.count {
-            ValueType::Number
-        } else if self.flags * 2 > self.count {
-            ValueType::Bool
-        } else {
-            ValueType::String
-        };
         let distinct = self.values.len();
-        let unique = self.count > UNIQUE_ABOVE && distinct as u64 == self.count;
+        let unique = is_unique(self.count, distinct);
         let mut values: Vec<(Cow<'a, str>, u64)> = self.values.into_iter().collect();
         values
             .sort_unstable_by(|(text, count), (other_text, other)| other.cmp(count).then_with(|| text.cmp(other_text)));
@@ -345,9 +380,9 @@ impl<'a> Counted<'a> {
         KeyCounts {
             key,
             source,
-            value_type,
+            value_type: value_type(self.count, self.numbers, self.flags),
             count: self.count,
-            share: if total == 0 { 0.0 } else { self.count as f64 / total as f64 },
+            share: share(self.count, total),
             distinct,
             exact,
             unique,
@@ -356,11 +391,36 @@ impl<'a> Counted<'a> {
     }
 }
 
+/// What most of so many values are.
+fn value_type(count: u64, numbers: u64, flags: u64) -> ValueType {
+    if numbers * 2 > count {
+        ValueType::Number
+    } else if flags * 2 > count {
+        ValueType::Bool
+    } else {
+        ValueType::String
+    }
+}
+
+fn is_unique(count: u64, distinct: usize) -> bool {
+    count > UNIQUE_ABOVE && distinct as u64 == count
+}
+
+fn share(count: u64, total: u64) -> f64 {
+    if total == 0 { 0.0 } else { count as f64 / total as f64 }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::time::Duration;
 
-    use pitviper_model::{Attributes, Resource, Scope, Span};
+    use pitviper_model::{Attributes, Resource, Scope, Span, SpanId, TraceId};
+    use pitviper_store::embedded::{EmbeddedConfig, EmbeddedStore};
+    use pitviper_store::filter::Filter;
+    use pitviper_store::questions::survey::Survey;
+    use pitviper_store::schema::{SpanMetricsBuilder, SpansBuilder, WriteBatch};
+    use pitviper_store::{Store, TimeRange};
 
     use super::*;
 
@@ -372,6 +432,59 @@ mod tests {
 
     fn attribute(key: &str) -> Key {
         Key::Attribute(key.to_owned())
+    }
+
+    /// The store counts on its columns what is counted here on spans.
+    #[tokio::test]
+    async fn a_survey_is_counted_alike() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = EmbeddedStore::open(EmbeddedConfig::new(dir.path())).await.unwrap();
+        let mut spans = Vec::new();
+        for number in 1..=40u8 {
+            let text = |key: &str, value: String| (key.to_owned(), Value::from(value));
+            let mut attributes = vec![
+                text("id", format!("{number}")),
+                text("long", "é".repeat(usize::from(number % 3) * 150)),
+                ("n".to_owned(), Value::Int(i64::from(number % 4))),
+                text("", "no key".to_owned()),
+            ];
+            if number % 2 == 0 {
+                attributes.push(("n".to_owned(), Value::Bool(true)));
+                attributes.push(text("team", "own".to_owned()));
+                attributes.push(("list".to_owned(), Value::Array(vec![1.into(), Value::Double(0.5)])));
+            }
+            let service = ["web", "db"][usize::from(number % 2)];
+            let mut stored = stored(&[("service.name", service), ("team", "all"), ("host.name", "")], attributes);
+            stored.span.trace_id = TraceId([number; 16]);
+            stored.span.span_id = SpanId([number; 8]);
+            stored.span.start_time_unix_nano = 1_000 + u64::from(number);
+            stored.span.end_time_unix_nano = 2_000;
+            stored.span.status.code = if number % 5 == 0 { StatusCode::Error } else { StatusCode::Unset };
+            spans.push(stored);
+        }
+        for part in spans.chunks(15) {
+            store.flush().await.unwrap();
+            let mut rows = SpansBuilder::with_capacity(part.len());
+            part.iter().for_each(|stored| rows.append(&stored.resource, &stored.scope, &stored.span));
+            store.append(WriteBatch::new(rows, SpanMetricsBuilder::new())).await.unwrap();
+        }
+        spans.reverse();
+        for limit in [40, 25] {
+            let time = Duration::from_secs(60);
+            let survey = Survey {
+                range: TimeRange::ALL,
+                filter: Filter::All,
+                limit,
+                time,
+                time_for_nothing: time,
+                max_attributes: MAX_KEYS,
+                max_values: MAX_VALUES,
+            };
+            let counts = Counts::of_survey(store.survey(&survey).await.unwrap());
+            assert_eq!(counts, Counts::of(&spans[..limit], limit < spans.len()));
+            assert!(counts.get(&attribute("id")).unwrap().unique);
+        }
+        store.close().await.unwrap();
     }
 
     #[test]

@@ -1,17 +1,21 @@
 //! Facets: which keys the matching spans have, and which values.
 //!
-//! They are counted over the newest matching spans, up to a bound. A query that only names a service,
+//! They are counted over the newest matching spans, up to a bound; where these lie far apart, over some
+//! of them. A query that only names a service,
 //! an environment, a kind or a name has those keys counted exactly, from the metrics.
 
 mod count;
 mod exact;
 mod sample;
 
+use std::time::Duration;
+
 use pitviper_store::{Store, TimeRange};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub(super) use self::count::{Counts, Key, KeyCounts, ValueCount};
+use self::sample::SAMPLE_TIME;
 use super::{Answer, Meta, Window, slowest};
 use crate::QueryError;
 use crate::search::{Query, SpanSet};
@@ -50,7 +54,7 @@ pub struct Request {
 /// What the matching spans have.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Facets {
-    /// How many spans were looked at, the newest ones.
+    /// How many spans were looked at, of the newest ones.
     pub sample: usize,
     /// Whether more spans match than were looked at.
     pub sampled: bool,
@@ -140,7 +144,7 @@ pub async fn facets(store: &dyn Store, request: &Request, now_us: i64) -> Result
     let query = Query::parse(&request.query)?;
     let mut warnings = query.warnings();
     let window = Window::new(request.from.as_ref(), request.to.as_ref(), now_us)?;
-    let counts = counted(store, &query, window.range).await?;
+    let counts = counted(store, &query, window.range, SAMPLE_TIME).await?;
     if counts.left_out {
         warnings.push("there are too many keys or values; some were left out".to_owned());
     }
@@ -151,14 +155,14 @@ pub async fn facets(store: &dyn Store, request: &Request, now_us: i64) -> Result
     Ok(Answer { meta: Meta { exact: !data.sampled, warnings, ..Meta::over(&window) }, data })
 }
 
-/// Counts what the spans have that a query means.
-pub(super) async fn counted(store: &dyn Store, query: &Query, range: TimeRange) -> Result<Counts, QueryError> {
+/// Counts what the spans have that a query means. Once any is found, more are looked for no longer than
+/// `time`.
+async fn counted(store: &dyn Store, query: &Query, range: TimeRange, time: Duration) -> Result<Counts, QueryError> {
     let mut query = query.clone();
     slowest::resolve(store, &mut query, range).await?;
-    let sample = sample::read(store, &query, range).await?;
-    let mut counts = Counts::of(&sample.spans, sample.sampled);
+    let mut counts = sample::count(store, &query, range, time).await?;
     // Of all that matches nothing more is to be learnt, and the metrics know nothing of structure.
-    if let (true, Some(filter)) = (sample.sampled, query.filter()) {
+    if let (true, Some(filter)) = (counts.sampled, query.filter()) {
         exact::replace(store, &filter, range, &mut counts).await?;
     }
     Ok(counts)
@@ -169,8 +173,9 @@ pub(super) async fn counted_where(
     store: &dyn Store,
     condition: Option<crate::search::Expr>,
     range: TimeRange,
+    time: Duration,
 ) -> Result<Counts, QueryError> {
-    counted(store, &Query { spans: SpanSet::Matching(condition), pipes: Vec::new() }, range).await
+    counted(store, &Query { spans: SpanSet::Matching(condition), pipes: Vec::new() }, range, time).await
 }
 
 fn facet(counts: &KeyCounts, limit: usize) -> Facet {

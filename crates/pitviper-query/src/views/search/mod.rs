@@ -2,7 +2,9 @@
 
 mod candidates;
 mod cursor;
+mod holding;
 mod judge;
+mod pages;
 mod related;
 
 use std::sync::Arc;
@@ -195,9 +197,10 @@ pub async fn search(store: &dyn Store, request: &Request, now_us: i64) -> Result
     let after = request.cursor.as_deref().map(|text| cursor::parse(text, request.mode, request.order)).transpose()?;
     let Some(filter) = query.filter() else {
         let (range, mode, order) = (window.range, request.mode, request.order);
-        let time = candidates::CANDIDATE_TIME;
-        let task = candidates::Task { query: &query, range, mode, order, limit, after, time };
-        let page = candidates::page(store, &task).await?;
+        let time = pages::CANDIDATE_TIME;
+        let keys = holding::KEYS_OF_QUERY;
+        let task = pages::Task { query: &query, range, mode, order, limit, after, time, keys };
+        let page = pages::page(store, &task).await?;
         let next = page.next.map(|next| cursor::print(next, mode, order));
         let is_by_start = order != RowOrder::SlowestFirst;
         let stopped = page.next.filter(|_| !page.complete && is_by_start);
@@ -247,8 +250,9 @@ pub(super) async fn newest_matching(
     time: Duration,
 ) -> Result<(Vec<StoredSpan>, bool), QueryError> {
     let (mode, order) = (Mode::Spans, RowOrder::NewestFirst);
-    let task = candidates::Task { query, range, mode, order, limit, after: None, time };
-    let page = candidates::find(store, &task).await?;
+    let keys = holding::KEYS_OF_QUERY;
+    let task = pages::Task { query, range, mode, order, limit, after: None, time, keys };
+    let page = pages::find(store, &task).await?;
     Ok((page.spans, page.exact && page.next.is_none()))
 }
 
@@ -315,3 +319,6 @@ impl From<StoredSpan> for SpanRow {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,31 +1,31 @@
 //! Which spans of one trace a query means, once it is known where each of its conditions holds.
 
 use pitviper_model::SpanId;
-use pitviper_store::TraceSpan;
-use rustc_hash::{FxHashMap, FxHashSet};
+use pitviper_store::questions::keys::SpanKey;
+use pitviper_store::questions::kin::Kin;
+use rustc_hash::FxHashMap;
 
+use super::holding::has;
 use crate::search::{Aggregate, Pipe, Relation, SpanSet};
-use crate::views::trace::Forest;
+use crate::views::trace::Ancestry;
 
 /// The spans of a trace and how they hang together.
 pub(super) struct Kinship<'a> {
-    spans: &'a [TraceSpan],
-    /// By span, the place of its parent. Never runs in circles.
-    parents: Vec<Option<usize>>,
-    /// Places so that a parent comes before its children.
-    downwards: Vec<usize>,
+    pub(super) spans: &'a [Kin],
+    ancestry: Ancestry,
 }
 
 /// For each span of the trace, whether it belongs to a set.
 type Members = Vec<bool>;
 
 impl<'a> Kinship<'a> {
-    pub(super) fn new(spans: &'a [TraceSpan], forest: &Forest) -> Self {
-        let mut parents = vec![None; spans.len()];
-        for row in &forest.rows {
-            parents[row.span as usize] = row.parent.map(|parent| forest.rows[parent as usize].span as usize);
-        }
-        Self { spans, parents, downwards: forest.rows.iter().map(|row| row.span as usize).collect() }
+    pub(super) fn new(spans: &'a [Kin]) -> Self {
+        Self { spans, ancestry: Ancestry::of(spans) }
+    }
+
+    /// For a set that relates no spans, which need not be all of the trace.
+    pub(super) fn unrelated(spans: &'a [Kin]) -> Self {
+        Self { spans, ancestry: Ancestry { parents: Vec::new(), downwards: Vec::new() } }
     }
 
     /// The spans of the set. `holding` has for each of the set's conditions, from left to right,
@@ -60,25 +60,25 @@ impl<'a> Kinship<'a> {
         let mut related = vec![false; self.spans.len()];
         match relation {
             Relation::Child => {
-                for (span, parent) in self.parents.iter().enumerate() {
+                for (span, parent) in self.ancestry.parents.iter().enumerate() {
                     related[span] = parent.is_some_and(|parent| left[parent]);
                 }
             }
             Relation::Parent => {
-                for (span, parent) in self.parents.iter().enumerate() {
+                for (span, parent) in self.ancestry.parents.iter().enumerate() {
                     if let Some(parent) = parent.filter(|_| left[span]) {
                         related[parent] = true;
                     }
                 }
             }
             Relation::Descendant => {
-                for &span in &self.downwards {
-                    related[span] = self.parents[span].is_some_and(|parent| left[parent] || related[parent]);
+                for &span in &self.ancestry.downwards {
+                    related[span] = self.ancestry.parents[span].is_some_and(|parent| left[parent] || related[parent]);
                 }
             }
             Relation::Ancestor => {
-                for &span in self.downwards.iter().rev() {
-                    if let Some(parent) = self.parents[span].filter(|_| left[span] || related[span]) {
+                for &span in self.ancestry.downwards.iter().rev() {
+                    if let Some(parent) = self.ancestry.parents[span].filter(|_| left[span] || related[span]) {
                         related[parent] = true;
                     }
                 }
@@ -100,18 +100,18 @@ impl<'a> Kinship<'a> {
 }
 
 /// What a function is of, where that is not every matching span's duration.
-pub(super) enum Of {
+pub(super) enum Of<'a> {
     /// The durations of these spans.
-    Durations(FxHashSet<SpanId>),
+    Durations(&'a [SpanKey]),
     /// These numbers.
-    Numbers(FxHashMap<SpanId, f64>),
+    Numbers(&'a FxHashMap<SpanId, f64>),
 }
 
 /// Whether the function compares as the pipe says.
-pub(super) fn holds(pipe: &Pipe, matching: &[&TraceSpan], of: Option<&Of>) -> bool {
-    let number = |span: &&&TraceSpan| match of {
+pub(super) fn holds(pipe: &Pipe, matching: &[&Kin], of: Option<&Of<'_>>) -> bool {
+    let number = |span: &&&Kin| match of {
         Some(Of::Numbers(numbers)) => numbers.get(&span.span_id).copied(),
-        Some(Of::Durations(spans)) => spans.contains(&span.span_id).then_some(span.duration_ns as f64),
+        Some(Of::Durations(spans)) => has(spans, span.span_id).then_some(span.duration_ns as f64),
         None => Some(span.duration_ns as f64),
     };
     let numbers: Vec<f64> = matching.iter().filter_map(|span| number(&span)).collect();

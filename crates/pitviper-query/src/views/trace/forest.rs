@@ -7,6 +7,7 @@ use std::cmp::Reverse;
 
 use pitviper_model::{SpanId, SpanKind, StatusCode};
 use pitviper_store::TraceSpan;
+use pitviper_store::questions::kin::Kin;
 use rustc_hash::FxHashMap;
 
 use super::{FLAG_ERROR, FLAG_MISSING_PARENT, FLAG_SKEW_CORRECTED};
@@ -54,8 +55,14 @@ pub(crate) struct Forest {
 impl Forest {
     /// Sorts the spans into trees.
     pub(crate) fn grow(spans: &[TraceSpan]) -> Self {
-        let (mut parents, mut flags) = find_parents(spans);
-        cut_cycles(spans, &mut parents, &mut flags);
+        let mut parents = find_parents(spans.iter().map(|span| (span.span_id, span.parent_span_id)));
+        cut_cycles(&mut parents, |span| spans[span].start_ns);
+        let flag = |(span, parent): (&TraceSpan, &u32)| {
+            let error = if span.status == StatusCode::Error { FLAG_ERROR } else { 0 };
+            let is_missing = span.parent_span_id.is_valid() && *parent == NONE;
+            if is_missing { error | FLAG_MISSING_PARENT } else { error }
+        };
+        let mut flags: Vec<u8> = spans.iter().zip(&parents).map(flag).collect();
         let (mut first, mut children) = lists(parents.iter().copied());
         let starts = correct_clocks(spans, &parents, &first, &children, &mut flags);
         for window in first.windows(2) {
@@ -103,31 +110,48 @@ impl Forest {
     }
 }
 
-/// Parents by index; [`NONE`] for roots and for spans whose parent is not here.
-fn find_parents(spans: &[TraceSpan]) -> (Vec<u32>, Vec<u8>) {
-    let places: FxHashMap<SpanId, u32> =
-        spans.iter().enumerate().map(|(index, span)| (span.span_id, index as u32)).collect();
-    spans
-        .iter()
-        .map(|span| {
-            let error = if span.status == StatusCode::Error { FLAG_ERROR } else { 0 };
-            if !span.parent_span_id.is_valid() {
-                return (NONE, error);
-            }
-            match places.get(&span.parent_span_id) {
-                Some(parent) => (*parent, error),
-                None => (NONE, error | FLAG_MISSING_PARENT),
-            }
-        })
-        .unzip()
+/// Who stands above whom in a trace, with circles of parents cut as in a [`Forest`].
+pub(crate) struct Ancestry {
+    /// By span, the place of its parent.
+    pub(crate) parents: Vec<Option<usize>>,
+    /// Places so that a parent comes before its children.
+    pub(crate) downwards: Vec<usize>,
+}
+
+impl Ancestry {
+    pub(crate) fn of(spans: &[Kin]) -> Self {
+        let mut parents = find_parents(spans.iter().map(|span| (span.span_id, span.parent_span_id)));
+        cut_cycles(&mut parents, |span| spans[span].start_ns);
+        let (first, children) = lists(parents.iter().copied());
+        let mut downwards: Vec<usize> = (0..spans.len()).filter(|span| parents[*span] == NONE).collect();
+        let mut next = 0;
+        while let Some(&parent) = downwards.get(next) {
+            next += 1;
+            let below = &children[first[parent] as usize..first[parent + 1] as usize];
+            downwards.extend(below.iter().map(|&child| child as usize));
+        }
+        let place = |parent: u32| (parent != NONE).then_some(parent as usize);
+        Self { parents: parents.into_iter().map(place).collect(), downwards }
+    }
+}
+
+/// Parents by index, of spans by id and parent's id; [`NONE`] for roots and for spans whose parent is
+/// not here.
+fn find_parents(spans: impl Iterator<Item = (SpanId, SpanId)> + Clone) -> Vec<u32> {
+    let places: FxHashMap<SpanId, u32> = spans.clone().zip(0..).map(|((id, _), place)| (id, place)).collect();
+    let parent = |(_, parent): (SpanId, SpanId)| match parent.is_valid() {
+        true => places.get(&parent).copied().unwrap_or(NONE),
+        false => NONE,
+    };
+    spans.map(parent).collect()
 }
 
 /// Turns the earliest span of each circle of parents into a root.
-fn cut_cycles(spans: &[TraceSpan], parents: &mut [u32], flags: &mut [u8]) {
+fn cut_cycles(parents: &mut [u32], start_ns: impl Fn(usize) -> i64) {
     /// Spans are marked with the walk that saw them first; this one is seen by none.
     const UNSEEN: u32 = NONE;
-    let mut seen_by = vec![UNSEEN; spans.len()];
-    for walk in 0..spans.len() as u32 {
+    let mut seen_by = vec![UNSEEN; parents.len()];
+    for walk in 0..parents.len() as u32 {
         let mut at = walk;
         while at != NONE && seen_by[at as usize] == UNSEEN {
             seen_by[at as usize] = walk;
@@ -140,13 +164,12 @@ fn cut_cycles(spans: &[TraceSpan], parents: &mut [u32], flags: &mut [u8]) {
         let mut earliest = at;
         let mut next = parents[at as usize];
         while next != at {
-            if (spans[next as usize].start_ns, next) < (spans[earliest as usize].start_ns, earliest) {
+            if (start_ns(next as usize), next) < (start_ns(earliest as usize), earliest) {
                 earliest = next;
             }
             next = parents[next as usize];
         }
         parents[earliest as usize] = NONE;
-        flags[earliest as usize] |= FLAG_MISSING_PARENT;
     }
 }
 

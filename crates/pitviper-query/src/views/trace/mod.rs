@@ -15,7 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{Answer, Meta, Text};
 use crate::QueryError;
 
-pub(crate) use forest::Forest;
+pub(crate) use forest::{Ancestry, Forest};
 pub use legend::LegendEntry;
 pub(crate) use legend::legend;
 

@@ -5,16 +5,20 @@ use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{Int64Type, UInt8Type};
 use arrow::record_batch::RecordBatch;
-use pitviper_model::{SpanId, SpanKind, TraceId};
+use pitviper_model::{SpanId, SpanKind};
 use rustc_hash::FxHashSet;
 
 use super::row_test::{AttributeNumber, AttributeText, ContainsText, TextTest, by_dictionary, slower_than};
-use crate::embedded::segment::trace_mask;
+use crate::embedded::segment::{OpenSegment, Segment};
+use crate::embedded::wanted::Wanted;
 use crate::filter::{Bound, DurationLimits, Filter, NumberField, NumberRange, TextField, TextMatch};
-use crate::store::TimeRange;
+use crate::store::{StoreError, TimeRange};
 
 /// Columns that are dear to read: they hold most of a span's bytes.
 const COSTLY_COLUMNS: [&str; 3] = ["attrs", "attrs_num", "status_message"];
+
+/// The attribute whose text has a column of its own.
+const DATABASE_SYSTEM: &str = "db.system.name";
 
 /// The conditions on a row: first those that are cheap to ask.
 #[derive(Debug)]
@@ -39,10 +43,35 @@ impl Condition {
                 parts.extend(inner);
                 continue;
             }
+            cheap.extend(promoted(part));
             let test = Test::of(part);
             if test.is_costly() { costly.push(test) } else { cheap.push(test) }
         }
         Self { cheap: Test::All(cheap), costly: (!costly.is_empty()).then_some(Test::All(costly)) }
+    }
+
+    /// The same in the terms of a segment, where those are others: its rows number their traces.
+    ///
+    /// # Errors
+    /// What the file system says of the list of traces.
+    pub(super) fn in_segment(
+        &self,
+        range: TimeRange,
+        filter: &Filter,
+        segment: &Segment,
+        open: &OpenSegment,
+    ) -> Result<Option<Self>, StoreError> {
+        let mut tests = std::iter::once(&self.cheap).chain(&self.costly);
+        if !tests.any(|test| test.columns().contains(&"trace_id")) {
+            return Ok(None);
+        }
+        let mut own = Self::new(range, filter);
+        let mut has_others = false;
+        let tests = std::iter::once(&mut own.cheap).chain(&mut own.costly);
+        for test in tests {
+            has_others |= test.number_traces(segment, open)?;
+        }
+        Ok(has_others.then_some(own))
     }
 }
 
@@ -58,13 +87,15 @@ pub(super) enum Test {
     /// The status message; and whether none at all passes.
     Message(TextTest, bool),
     Attribute(AttributeText),
+    /// Whether that may pass, as a column of its own tells.
+    DatabaseSystem(AttributeText),
     Number(AttributeNumber),
     /// A column of whole numbers lies between these, both inside.
     Whole(&'static str, i64, i64),
     /// A column of small codes has one of these.
     Code(&'static str, Vec<u8>),
-    Traces(FxHashSet<TraceId>),
-    Span(SpanId),
+    Traces(Wanted),
+    Spans(FxHashSet<SpanId>),
     IsRoot,
     SlowerThan(DurationLimits),
     FullText(ContainsText),
@@ -88,9 +119,10 @@ impl Test {
             }
             Filter::Kind(kind) => Self::Code("kind", vec![*kind as u8]),
             Filter::Status(status) => Self::Code("status", vec![*status as u8]),
-            Filter::Trace(trace) => Self::Traces(FxHashSet::from_iter([*trace])),
-            Filter::Traces(traces) => Self::Traces(traces.iter().copied().collect()),
-            Filter::Span(span) => Self::Span(*span),
+            Filter::Trace(trace) => Self::Traces(Wanted::of([*trace])),
+            Filter::Traces(traces) => Self::Traces(Wanted::of(traces.iter().copied())),
+            Filter::Span(span) => Self::Spans(FxHashSet::from_iter([*span])),
+            Filter::Spans(spans) => Self::Spans(spans.iter().copied().collect()),
             Filter::IsRoot => Self::IsRoot,
             Filter::IsEntry => {
                 let kinds = SpanKind::ALL.into_iter().filter(|kind| kind.is_entry());
@@ -140,12 +172,32 @@ impl Test {
             Self::Text(column, _) | Self::Whole(column, ..) | Self::Code(column, _) => vec![column],
             Self::Message(..) => vec!["status_message"],
             Self::Attribute(_) => vec!["attrs", "resource"],
+            Self::DatabaseSystem(_) => vec!["db_system", "resource"],
             Self::Number(_) => vec!["attrs_num"],
-            Self::Traces(_) => vec!["trace_id"],
-            Self::Span(_) => vec!["span_id"],
+            Self::Traces(wanted) => vec![wanted.column()],
+            Self::Spans(_) => vec!["span_id"],
             Self::IsRoot => vec!["is_root"],
             Self::SlowerThan(_) => vec!["service", "name", "duration_ns"],
             Self::FullText(_) => vec!["name", "service", "status_message", "attrs"],
+        }
+    }
+
+    /// Has traces compared by the numbers that rows of a segment hold; whether there are any.
+    fn number_traces(&mut self, segment: &Segment, open: &OpenSegment) -> Result<bool, StoreError> {
+        match self {
+            Self::All(tests) | Self::Any(tests) => {
+                let mut has_any = false;
+                for test in tests {
+                    has_any |= test.number_traces(segment, open)?;
+                }
+                Ok(has_any)
+            }
+            Self::Not(test) => test.number_traces(segment, open),
+            Self::Traces(Wanted::Ids(ids)) => {
+                *self = Self::Traces(segment.wanted(open, ids)?);
+                Ok(true)
+            }
+            _ => Ok(false),
         }
     }
 
@@ -189,6 +241,9 @@ impl Test {
                 })
             }
             Self::Attribute(test) => test.mask(array(batch, "attrs").as_map(), array(batch, "resource")),
+            Self::DatabaseSystem(test) => {
+                test.may_hold(array(batch, "db_system").as_string::<i32>(), array(batch, "resource"))
+            }
             Self::Number(test) => test.mask(array(batch, "attrs_num").as_map()),
             Self::Whole(name, low, high) => {
                 let values = array(batch, name).as_primitive::<Int64Type>().values();
@@ -198,10 +253,11 @@ impl Test {
                 let values = array(batch, name).as_primitive::<UInt8Type>().values();
                 BooleanBuffer::collect_bool(rows, |row| codes.contains(&values[row]))
             }
-            Self::Traces(traces) => trace_mask(array(batch, "trace_id").as_ref(), traces).values().clone(),
-            Self::Span(wanted) => {
+            Self::Traces(wanted) => wanted.mask(array(batch, wanted.column()).as_ref()).values().clone(),
+            Self::Spans(wanted) => {
                 let ids = array(batch, "span_id").as_fixed_size_binary();
-                BooleanBuffer::collect_bool(rows, |row| ids.value(row) == wanted.0)
+                let id = |row: usize| SpanId::from_slice(ids.value(row)).unwrap_or_default();
+                BooleanBuffer::collect_bool(rows, |row| wanted.contains(&id(row)))
             }
             Self::IsRoot => array(batch, "is_root").as_boolean().values().clone(),
             Self::SlowerThan(limits) => {
@@ -213,6 +269,22 @@ impl Test {
             }
         }
     }
+}
+
+/// What a column of its own tells of an attribute, cheaper than the attributes do.
+///
+/// Text of the key is promoted, and that of an older key in its place where both are there; so the
+/// column only tells which rows have neither. What is not text is not promoted, so the wanted value has
+/// to be one that only text can be: it does not read as a number, a flag, bytes or a list.
+fn promoted(filter: &Filter) -> Option<Test> {
+    let Filter::Text(TextField::Attribute(key), TextMatch::Equals(text)) = filter else { return None };
+    let is_word = text.chars().all(|letter| letter.is_ascii_alphanumeric() || "_.-".contains(letter));
+    let is_text = is_word && text.contains(|letter| matches!(letter, 'g'..='z'));
+    let is_other = ["true", "false", "inf", "-inf"].contains(&text.as_str());
+    if key != DATABASE_SYSTEM || !is_text || is_other {
+        return None;
+    }
+    Some(Test::DatabaseSystem(AttributeText::new(key.clone(), TextTest::Equals(text.clone()))))
 }
 
 /// The columns that [`outside_mask`] needs.

@@ -14,16 +14,17 @@ pub(super) mod bounds;
 mod condition;
 mod interrupt;
 mod row_test;
+mod source;
 mod top;
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::AsArray;
 use arrow::buffer::BooleanBuffer;
-use arrow::compute::{max, min, take_record_batch};
+use arrow::compute::{max, min};
 use arrow::datatypes::Int64Type;
-use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use parking_lot::Mutex;
 use pitviper_model::{SpanId, TraceId};
@@ -31,12 +32,13 @@ use pitviper_model::{SpanId, TraceId};
 use self::bounds::Verdict;
 use self::condition::{Condition, OUTSIDE_COLUMNS, Test, outside_mask};
 pub(super) use self::interrupt::{Interrupt, too_slow};
+use self::source::Source;
 pub(super) use self::top::Key;
 use self::top::{Top, rank, value_column};
 use super::hot::Snapshot;
 use super::manifest::Table;
 use super::prune::{Lookup, Rows, union};
-use super::segment::{OpenSegment, Segment};
+use super::segment::Segment;
 use crate::filter::{Filter, TextField, TextMatch};
 use crate::schema::{SPAN_COLUMNS, read_spans};
 use crate::store::{Order, StoreError, StoredSpan, TimeRange};
@@ -60,13 +62,6 @@ pub(super) struct Place {
     row: u64,
 }
 
-/// Rows of memory, or a segment.
-#[derive(Debug)]
-enum Source {
-    Hot(RecordBatch),
-    Segment(Arc<Segment>, Arc<OpenSegment>),
-}
-
 /// Rows that are read together, and what is known of them.
 #[derive(Debug, Clone)]
 struct Page {
@@ -82,8 +77,8 @@ struct Page {
 #[derive(Debug)]
 pub(super) struct Scan<'a> {
     sources: Vec<Source>,
+    /// As they lie: by source and row.
     pages: Vec<Page>,
-    condition: Condition,
     interrupt: &'a Interrupt,
 }
 
@@ -98,22 +93,22 @@ impl<'a> Scan<'a> {
         filter: &Filter,
         interrupt: &'a Interrupt,
     ) -> Result<Self, StoreError> {
-        let condition = Condition::new(range, filter);
-        let mut scan = Self { sources: Vec::new(), pages: Vec::new(), condition, interrupt };
+        let condition = Arc::new(Condition::new(range, filter));
+        let mut scan = Self { sources: Vec::new(), pages: Vec::new(), interrupt };
         for batch in snapshot.hot_rows(Table::Spans, range) {
-            scan.add_hot(batch);
+            scan.add_hot(batch, &condition);
         }
         let (service, lookup) = (required_service(filter), Lookup::of(filter));
         for segment in snapshot.segments_in(Table::Spans, range) {
             interrupt.check()?;
             if service.is_none_or(|service| segment.may_hold_service(service)) {
-                scan.add_segment(segment, range, filter, lookup.as_ref())?;
+                scan.add_segment(segment, range, filter, lookup.as_ref(), &condition)?;
             }
         }
         Ok(scan)
     }
 
-    fn add_hot(&mut self, batch: &RecordBatch) {
+    fn add_hot(&mut self, batch: &RecordBatch, condition: &Arc<Condition>) {
         let source = self.sources.len() as u32;
         for first in (0..batch.num_rows()).step_by(HOT_ROWS_AT_A_TIME) {
             let count = HOT_ROWS_AT_A_TIME.min(batch.num_rows() - first);
@@ -131,7 +126,7 @@ impl<'a> Scan<'a> {
                 verdict: Verdict::Maybe,
             });
         }
-        self.sources.push(Source::Hot(batch.clone()));
+        self.sources.push(Source::memory(batch.clone(), Arc::clone(condition)));
     }
 
     fn add_segment(
@@ -140,6 +135,7 @@ impl<'a> Scan<'a> {
         range: TimeRange,
         filter: &Filter,
         lookup: Option<&Lookup>,
+        condition: &Arc<Condition>,
     ) -> Result<(), StoreError> {
         let open = segment.open()?;
         let named = lookup.and_then(|lookup| lookup.rows(&open));
@@ -161,9 +157,18 @@ impl<'a> Scan<'a> {
             }
         }
         if self.pages.len() > before {
-            self.sources.push(Source::Segment(Arc::clone(segment), open));
+            let condition = match condition.in_segment(range, filter, segment, &open)? {
+                Some(own) => Arc::new(own),
+                None => Arc::clone(condition),
+            };
+            self.sources.push(Source::segment(Arc::clone(segment), open, condition));
         }
         Ok(())
+    }
+
+    /// How many rows lie in the pages that may hold matching ones.
+    pub(super) fn rows(&self) -> u64 {
+        self.pages.iter().map(|page| page.rows.end - page.rows.start).sum()
     }
 
     /// Shows these columns of all spans that match, in no order; a span that a client sent twice comes
@@ -175,21 +180,47 @@ impl<'a> Scan<'a> {
     pub(super) fn each(
         &self,
         columns: &[&str],
-        on_batch: impl FnMut(&RecordBatch) -> Result<(), StoreError> + Send,
+        mut on_batch: impl FnMut(&RecordBatch) -> Result<(), StoreError> + Send,
     ) -> Result<u64, StoreError> {
+        self.each_until(columns, |batch| on_batch(batch).map(|()| true), || false)?;
+        Ok(self.rows())
+    }
+
+    /// As [`Scan::each`], until `on_batch` wants no more or time is over. Returns whether all were shown.
+    ///
+    /// # Errors
+    /// What `on_batch` says, what the file system says, and when the scan is interrupted.
+    pub(super) fn each_until(
+        &self,
+        columns: &[&str],
+        on_batch: impl FnMut(&RecordBatch) -> Result<bool, StoreError> + Send,
+        is_over: impl Fn() -> bool + Sync,
+    ) -> Result<bool, StoreError> {
         let on_batch = Mutex::new(on_batch);
+        let ended = AtomicBool::new(false);
         let queue = Mutex::new(Queue { next: 0, pages: self.pages.iter().collect() });
         in_parallel(self.pages.len(), || {
             loop {
                 self.interrupt.check()?;
+                if ended.load(Ordering::Relaxed) {
+                    return Ok(());
+                }
                 let Some(pages) = queue.lock().take(PAGES_AT_A_TIME) else { return Ok(()) };
+                if is_over() {
+                    ended.store(true, Ordering::Relaxed);
+                    return Ok(());
+                }
                 let rows = self.matching(&pages, None)?;
                 for batch in self.read(pages[0].source, &rows, Some(columns))? {
-                    on_batch.lock()(&batch)?;
+                    let mut on_batch = on_batch.lock();
+                    if ended.load(Ordering::Relaxed) || !on_batch(&batch)? {
+                        ended.store(true, Ordering::Relaxed);
+                        return Ok(());
+                    }
                 }
             }
         })?;
-        Ok(self.pages.iter().map(|page| page.rows.end - page.rows.start).sum())
+        Ok(!ended.into_inner())
     }
 
     /// Shows the keys of all spans that match, in no order; one that a client sent twice comes twice.
@@ -215,6 +246,22 @@ impl<'a> Scan<'a> {
         after: Option<Key>,
         limit: usize,
     ) -> Result<Vec<(Key, Place)>, StoreError> {
+        self.first_until(order, after, limit, |_, _| false).map(|(found, _)| found)
+    }
+
+    /// As [`Scan::first`], until it is over, which is asked with how many were found and how many pages
+    /// were looked at. Returns whether it was not, too; when it was, what was found may not be the first.
+    ///
+    /// # Errors
+    /// What the file system says, and when the scan is interrupted.
+    pub(super) fn first_until(
+        &self,
+        order: Order,
+        after: Option<Key>,
+        limit: usize,
+        is_over: impl Fn(usize, usize) -> bool + Sync,
+    ) -> Result<(Vec<(Key, Place)>, bool), StoreError> {
+        let ended = AtomicBool::new(false);
         let top = Mutex::new(Top::new(order, after, limit));
         let ranks = |page: &Page| {
             let (low, high) = if order == Order::SlowestFirst { page.duration_ns } else { page.start_ns };
@@ -229,8 +276,19 @@ impl<'a> Scan<'a> {
             loop {
                 self.interrupt.check()?;
                 let Some((low, high)) = top.lock().open_ranks() else { return Ok(()) };
-                let Some(mut taken) = queue.lock().take_share() else { return Ok(()) };
+                let (taken, looked_at) = {
+                    let mut queue = queue.lock();
+                    let before = queue.next;
+                    (queue.take_share(), before)
+                };
+                let Some(mut taken) = taken else { return Ok(()) };
                 if ranks(taken[0]).0 > high {
+                    return Ok(());
+                }
+                if is_over(top.lock().len(), looked_at) {
+                    ended.store(true, Ordering::Relaxed);
+                }
+                if ended.load(Ordering::Relaxed) {
                     return Ok(());
                 }
                 taken.retain(|page| ranks(page).0 <= high && ranks(page).1 >= low);
@@ -240,7 +298,7 @@ impl<'a> Scan<'a> {
                 }
             }
         })?;
-        Ok(top.into_inner().into_sorted())
+        Ok((top.into_inner().into_sorted(), !ended.into_inner()))
     }
 
     /// Offers all matching rows of pages of one row group.
@@ -271,33 +329,84 @@ impl<'a> Scan<'a> {
     /// # Errors
     /// What the file system says, and when the scan is interrupted.
     pub(super) fn fetch(&self, places: &[Place]) -> Result<Vec<StoredSpan>, StoreError> {
+        let found: Mutex<Vec<Option<StoredSpan>>> = Mutex::new(vec![None; places.len()]);
+        self.visit(places, &SPAN_COLUMNS, |group, batches| {
+            let mut spans = Vec::with_capacity(group.len());
+            for batch in &batches {
+                spans.extend(read_spans(batch)?);
+            }
+            let mut found = found.lock();
+            for ((_, at), span) in group.iter().zip(spans) {
+                found[*at] = Some(span);
+            }
+            Ok(())
+        })?;
+        Ok(found.into_inner().into_iter().flatten().collect())
+    }
+
+    /// Shows these columns of the rows at these places, in no order, from two threads at once.
+    ///
+    /// # Errors
+    /// What `on_batch` says, what the file system says, and when the scan is interrupted.
+    pub(super) fn show(
+        &self,
+        places: &[Place],
+        columns: &[&str],
+        on_batch: impl Fn(&RecordBatch) -> Result<(), StoreError> + Sync,
+    ) -> Result<(), StoreError> {
+        self.visit(places, columns, |_, batches| batches.iter().try_for_each(&on_batch))
+    }
+
+    /// Reads rows by row group. Each group comes with the numbers of its places in the list, in the order
+    /// of its rows.
+    fn visit(
+        &self,
+        places: &[Place],
+        columns: &[&str],
+        on_group: impl Fn(&[(Place, usize)], Vec<RecordBatch>) -> Result<(), StoreError> + Sync,
+    ) -> Result<(), StoreError> {
         let mut sorted: Vec<(Place, usize)> = places.iter().copied().zip(0..).collect();
         sorted.sort_unstable();
-        let group_of = |place: Place| match &self.sources[place.source as usize] {
-            Source::Hot(_) => 0,
-            Source::Segment(_, open) => open.row_group_of(place.row),
-        };
+        let group_of = |place: Place| self.sources[place.source as usize].row_group_of(place.row);
         let groups: Vec<&[(Place, usize)]> = sorted
             .chunk_by(|(left, _), (right, _)| left.source == right.source && group_of(*left) == group_of(*right))
             .collect();
-        let found: Mutex<Vec<Option<StoredSpan>>> = Mutex::new(vec![None; places.len()]);
         let queue = Mutex::new(groups.iter());
         in_parallel(groups.len(), || {
             loop {
                 self.interrupt.check()?;
                 let Some(group) = queue.lock().next() else { return Ok(()) };
                 let rows = ranges(group.iter().map(|(place, _)| place.row));
-                let mut spans = Vec::with_capacity(group.len());
-                for batch in self.read(group[0].0.source, &rows, Some(&SPAN_COLUMNS))? {
-                    spans.extend(read_spans(&batch)?);
-                }
-                let mut found = found.lock();
-                for ((_, at), span) in group.iter().zip(spans) {
-                    found[*at] = Some(span);
-                }
+                on_group(group, self.read(group[0].0.source, &rows, Some(columns))?)?;
             }
-        })?;
-        Ok(found.into_inner().into_iter().flatten().collect())
+        })
+    }
+
+    /// Those of the places that lie in memory or in so many pages of segments, which are taken at even
+    /// distances from all that hold any.
+    pub(super) fn thinned(&self, mut places: Vec<Place>, max_pages: usize) -> Vec<Place> {
+        places.sort_unstable();
+        let page_of = |place: &Place| {
+            let behind = |page: &Page| (page.source, page.rows.end) <= (place.source, place.row);
+            self.pages.partition_point(behind)
+        };
+        let pages_of = |places: &[Place]| -> Vec<usize> {
+            let in_segment = |place: &&Place| self.sources[place.source as usize].is_segment();
+            let mut pages: Vec<usize> = places.iter().filter(in_segment).map(page_of).collect();
+            pages.dedup();
+            pages
+        };
+        let pages = pages_of(&places);
+        if pages.len() <= max_pages {
+            return places;
+        }
+        let is_taken = |page: usize| match pages.binary_search(&page) {
+            Ok(number) => (number + 1) * max_pages / pages.len() > number * max_pages / pages.len(),
+            // In memory.
+            Err(_) => true,
+        };
+        places.retain(|place| is_taken(page_of(place)));
+        places
     }
 
     /// The rows of pages of one row group that match; of those only whose ranks are between these.
@@ -314,11 +423,11 @@ impl<'a> Scan<'a> {
         if is_sure && open.is_none() {
             return Ok(rows);
         }
-        let mut columns = if is_sure { Vec::new() } else { self.condition.cheap.columns() };
+        let condition = &self.sources[source as usize].condition;
+        let mut columns = if is_sure { Vec::new() } else { condition.cheap.columns() };
         columns.extend(open.map(|(order, _)| value_column(order)));
         let rows = self.narrow(source, rows, &columns, |batch| {
-            let mask =
-                if is_sure { BooleanBuffer::new_set(batch.num_rows()) } else { self.condition.cheap.mask(batch) };
+            let mask = if is_sure { BooleanBuffer::new_set(batch.num_rows()) } else { condition.cheap.mask(batch) };
             match open {
                 Some((order, (low, high))) => {
                     let values = batch.column_by_name(value_column(order)).expect("the column was read");
@@ -329,7 +438,7 @@ impl<'a> Scan<'a> {
                 None => mask,
             }
         })?;
-        match &self.condition.costly {
+        match &condition.costly {
             Some(costly) if !is_sure => {
                 let rows = self.with_text(source, rows, costly)?;
                 self.narrow(source, rows, &costly.columns(), |batch| costly.mask(batch))
@@ -342,10 +451,10 @@ impl<'a> Scan<'a> {
     /// one. Attributes are looked at page by page as they lie in the file, which costs a fraction of
     /// decoding them.
     fn with_text(&self, source: u32, rows: Rows, test: &Test) -> Result<Rows, StoreError> {
-        let Source::Segment(segment, open) = &self.sources[source as usize] else { return Ok(rows) };
         let Some(text) = test.required_text() else { return Ok(rows) };
         let Some(may_stand_in) = text.may_stand_in() else { return Ok(rows) };
-        let mut found = segment.rows_of_pages(open, &rows, &ATTRIBUTE_VALUES, may_stand_in)?;
+        let pages = self.sources[source as usize].rows_of_pages(&rows, &ATTRIBUTE_VALUES, may_stand_in)?;
+        let Some(mut found) = pages else { return Ok(rows) };
         found.extend(self.narrow(source, rows, &OUTSIDE_COLUMNS, |batch| outside_mask(text, batch))?);
         Ok(union(found))
     }
@@ -378,30 +487,8 @@ impl<'a> Scan<'a> {
 
     /// These rows of a source, in order.
     fn read(&self, source: u32, rows: &Rows, columns: Option<&[&str]>) -> Result<Vec<RecordBatch>, StoreError> {
-        match &self.sources[source as usize] {
-            Source::Hot(batch) => slices(batch, rows, columns).map_err(|error| StoreError::Engine(error.to_string())),
-            Source::Segment(segment, open) => segment.read_rows(open, rows, columns),
-        }
+        self.sources[source as usize].read(rows, columns)
     }
-}
-
-/// These rows of a batch in memory.
-fn slices(batch: &RecordBatch, rows: &Rows, columns: Option<&[&str]>) -> Result<Vec<RecordBatch>, ArrowError> {
-    let batch = match columns {
-        None => batch.clone(),
-        Some(columns) => {
-            let mut indices =
-                columns.iter().map(|name| batch.schema_ref().index_of(name)).collect::<Result<Vec<_>, _>>()?;
-            indices.sort_unstable();
-            indices.dedup();
-            batch.project(&indices)?
-        }
-    };
-    if let [range] = rows.as_slice() {
-        return Ok(vec![batch.slice(range.start as usize, (range.end - range.start) as usize)]);
-    }
-    let places: arrow::array::UInt64Array = rows.iter().cloned().flatten().collect();
-    Ok(vec![take_record_batch(&batch, &places)?])
 }
 
 /// Rows in order as ranges.

@@ -46,7 +46,9 @@ impl TextTest {
     fn excludes(&self, values: &[u8]) -> bool {
         match self {
             Self::Equals(wanted) => memmem::find(values, wanted.as_bytes()).is_none(),
-            Self::Wildcard(_) | Self::Regex(_) | Self::Exists => false,
+            // Each part between the stars stands in what fits.
+            Self::Wildcard(pattern) => pattern.split('*').any(|part| memmem::find(values, part.as_bytes()).is_none()),
+            Self::Regex(_) | Self::Exists => false,
         }
     }
 }
@@ -126,6 +128,16 @@ impl AttributeText {
         }
         resources.insert(Box::from(text), holds);
         holds
+    }
+
+    /// Rows of the columns `db_system` and `resource` that may pass, where the key is the name of a
+    /// database system and the value no other attribute's: text is promoted to a column of its own.
+    pub(super) fn may_hold(&self, systems: &StringArray, resources: &ArrayRef) -> BooleanBuffer {
+        let by_resource = by_dictionary(resources, |text| self.test_resource(text));
+        match systems.nulls() {
+            Some(nulls) => &by_resource | nulls.inner(),
+            None => BooleanBuffer::new_set(systems.len()),
+        }
     }
 
     /// Which rows of the columns `attrs` and `resource` pass.

@@ -68,6 +68,11 @@ impl Top {
         (low <= high).then_some((low, high))
     }
 
+    /// How many were found so far.
+    pub(super) fn len(&self) -> usize {
+        self.found.len()
+    }
+
     pub(super) fn offer(&mut self, key: Key, place: Place) {
         let key = (rank(self.order, key.value), key.trace_id, key.span_id);
         if self.after.is_some_and(|after| key <= after) {
