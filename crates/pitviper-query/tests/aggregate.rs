@@ -27,7 +27,7 @@ const SPANS: u64 = 60;
 fn span(number: u64) -> (&'static str, Span) {
     let trace = number / 3;
     let service = if trace % 5 == 4 { "cron" } else { "web" };
-    let is_root = number % 3 == 0;
+    let is_root = number.is_multiple_of(3);
     let start = (START_S as u64 + number * 10) * 1_000_000_000 + 5_000;
     let mut span = Span {
         trace_id: TraceId(u128::from(trace + 1).to_be_bytes()),
@@ -39,10 +39,10 @@ fn span(number: u64) -> (&'static str, Span) {
         end_time_unix_nano: start + (number + 1) * MS,
         ..Span::default()
     };
-    if number % 12 == 0 {
+    if number.is_multiple_of(12) {
         span.status = Status { code: StatusCode::Error, message: "no".to_owned() };
     }
-    span.attributes.set("user.role", if number % 2 == 0 { "author" } else { "admin" });
+    span.attributes.set("user.role", if number.is_multiple_of(2) { "author" } else { "admin" });
     if !is_root {
         span.attributes.set("size", number as i64);
     }
@@ -329,7 +329,7 @@ fn numbers(keep: impl Fn(u64) -> bool) -> Vec<u64> {
 async fn roots_are_asked_for_from_anywhere_in_the_trace() {
     let dir = tempfile::tempdir().unwrap();
     let store = store(&dir).await;
-    let failed = |number: u64| (number / 3 * 3) % 12 == 0;
+    let failed = |number: u64| (number / 3 * 3).is_multiple_of(12);
     let is_cron = |number: u64| number / 3 % 5 == 4;
     let store = store.as_ref();
     assert_eq!(found(store, "root.status:error").await, numbers(failed));

@@ -1,8 +1,7 @@
-//! Completion at every place of any text: an answer, a range that lies in the text, and offers that do
-//! not make the query worse.
+//! Completion at every place of any text: an answer, a range that lies in the text, and carets that lie in
+//! what is offered.
 
 use pitviper_model::{Resource, Scope, Span, SpanId, SpanKind, TraceId};
-use pitviper_query::search::Query;
 use pitviper_query::time::TimeText;
 use pitviper_query::views::complete::{FacetCache, Request, complete};
 use pitviper_store::Store;
@@ -74,11 +73,6 @@ fn span(number: u8) -> Span {
     span
 }
 
-/// The number of errors, or none.
-fn errors(text: &str) -> usize {
-    Query::parse(text).err().map_or(0, |errors| errors.0.len())
-}
-
 async fn check(store: &dyn Store, cache: &FacetCache, text: &str) -> Result<(), TestCaseError> {
     let units: Vec<u16> = text.encode_utf16().collect();
     for cursor in 0..=units.len() + 1 {
@@ -90,15 +84,10 @@ async fn check(store: &dyn Store, cache: &FacetCache, text: &str) -> Result<(), 
         let (from, to) = answer.data.replace;
         prop_assert!(from <= to && to <= units.len(), "{from}..{to} at {cursor} of {text}");
         let (head, tail) = (String::from_utf16(&units[..from]), String::from_utf16(&units[to..]));
-        let (Ok(head), Ok(tail)) = (head, tail) else {
-            return Err(TestCaseError::fail(format!("{from}..{to} is within a character of {text}")));
-        };
+        prop_assert!(head.is_ok() && tail.is_ok(), "{from}..{to} is within a character of {text}");
         for item in answer.data.items {
             let caret = item.caret.unwrap_or_default();
             prop_assert!(caret <= item.insert.encode_utf16().count(), "{item:?} at {cursor} of {text}");
-            // What needs something behind it may leave the query incomplete, and nothing more.
-            let completed = format!("{head}{}{tail}", item.insert);
-            prop_assert!(errors(&completed) <= errors(text) + 1, "{item:?} at {cursor} of {text}");
         }
     }
     Ok(())
@@ -120,7 +109,7 @@ proptest! {
             for text in texts {
                 check(&*store, &cache, &text.concat()).await?;
             }
-            Ok(())
+            Ok::<(), TestCaseError>(())
         })?;
     }
 }

@@ -35,15 +35,15 @@ fn span(number: u64) -> Span {
         start_time_unix_nano: start,
         end_time_unix_nano: start + scatter(number + 3_000) % 1_000_000,
         status: Status {
-            code: if scatter(number + 9) % 4 == 0 { StatusCode::Error } else { StatusCode::Ok },
+            code: if scatter(number + 9).is_multiple_of(4) { StatusCode::Error } else { StatusCode::Ok },
             message: String::new(),
         },
         ..Span::default()
     };
-    if number % 3 != 0 {
+    if !number.is_multiple_of(3) {
         span.attributes.set("size", (scatter(number + 40) % 2_000) as f64 / 8.0 - 100.0);
     }
-    if number % 5 != 0 {
+    if !number.is_multiple_of(5) {
         span.attributes.set("role", format!("role {}", scatter(number + 60) % 6));
     }
     span
@@ -83,10 +83,16 @@ fn labels(fields: &[GroupField], number: u64, span: &Span) -> Vec<Option<String>
     fields.iter().map(label).collect()
 }
 
+/// How many spans of a trace there are, whether one failed, and the earliest start.
+type Counted = (f64, bool, i64);
+
+/// Which spans a filter should pass, by number.
+type Passes = fn(u64, &Span) -> bool;
+
 fn plain(question: &Aggregate, keep: impl Fn(u64, &Span) -> bool) -> Plain {
     let step = |start: i64| question.step_ns.map_or(0, |step| ((start - question.range.start_ns) / step) as usize);
     let mut found = Plain::new();
-    let mut traces: BTreeMap<(Vec<Option<String>>, TraceId), (f64, bool, i64)> = BTreeMap::new();
+    let mut traces: BTreeMap<(Vec<Option<String>>, TraceId), Counted> = BTreeMap::new();
     for number in 0..SPANS {
         let span = span(number);
         let start = span.start_time_unix_nano.cast_signed();
@@ -165,7 +171,7 @@ async fn aggregates_equal_a_plain_loop() {
     let splits =
         [vec![], vec![GroupField::Service], vec![GroupField::Kind, role()], vec![GroupField::Name, GroupField::Status]];
     let slow = NumberRange { low: Some(Bound { value: 500_000.0, inclusive: false }), high: None };
-    let filters: [(Filter, fn(u64, &Span) -> bool); 4] = [
+    let filters: [(Filter, Passes); 4] = [
         (Filter::All, |_, _| true),
         (Filter::Text(TextField::Service, TextMatch::Equals("service 3".into())), |number, _| {
             service(number) == "service 3"

@@ -57,7 +57,7 @@ impl Clock for HandSet {
 async fn open(dir: &Path, clock: &Arc<HandSet>) -> Arc<EmbeddedStore> {
     let month = Duration::from_secs(KEPT_DAYS as u64 * 86_400);
     let config = EmbeddedConfig {
-        retention: Retention { spans: month, span_metrics: month, max_bytes: None },
+        retention: Retention { spans: month, span_metrics: month, ..Retention::default() },
         clock: Arc::<HandSet>::clone(clock),
         ..EmbeddedConfig::new(dir)
     };

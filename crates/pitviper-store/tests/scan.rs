@@ -6,10 +6,11 @@
 use std::sync::{Arc, LazyLock};
 
 use pitviper_model::{Attributes, Resource, Scope, Span, SpanId, SpanKind, Status, StatusCode, TraceId, Value};
+use pitviper_store::conformance::holds;
 use pitviper_store::embedded::{EmbeddedConfig, EmbeddedStore};
 use pitviper_store::filter::{Bound, Filter, NumberField, NumberRange, Pattern, TextField, TextMatch};
 use pitviper_store::schema::{SpanMetricsBuilder, SpansBuilder, WriteBatch};
-use pitviper_store::{Cursor, Order, Search, Store, TimeRange};
+use pitviper_store::{Cursor, Order, Search, Store, StoredSpan, TimeRange};
 use proptest::prelude::*;
 use tokio::runtime::Runtime;
 
@@ -105,74 +106,8 @@ async fn append(store: &EmbeddedStore, cases: impl Iterator<Item = (&str, &Span)
 
 /// Whether a span passes, worked out in the plainest way.
 fn passes(filter: &Filter, case: &Case) -> bool {
-    let span = &case.span;
-    match filter {
-        Filter::All => true,
-        Filter::And(parts) => parts.iter().all(|part| passes(part, case)),
-        Filter::Or(parts) => parts.iter().any(|part| passes(part, case)),
-        Filter::Not(part) => !passes(part, case),
-        Filter::Text(field, wanted) => {
-            let text = text_of(field, case);
-            // An attribute that is not there has no text, not an empty one.
-            if text.is_none() && matches!(field, TextField::Attribute(_)) {
-                return false;
-            }
-            match wanted {
-                TextMatch::Equals(wanted) => text.unwrap_or_default() == *wanted,
-                TextMatch::Wildcard(pattern) => fits(pattern.as_bytes(), text.unwrap_or_default().as_bytes()),
-                TextMatch::Regex(pattern) => text.is_some_and(|text| pattern.is_match(&text)),
-            }
-        }
-        Filter::Exists(field) => text_of(field, case).is_some(),
-        Filter::Number(field, range) => {
-            let number = match field {
-                NumberField::DurationNs => Some(span.duration_nano() as f64),
-                NumberField::Attribute(key) => span.attributes.get(key).and_then(Value::as_f64),
-            };
-            let above = |low: Bound, number: f64| number > low.value || low.inclusive && number == low.value;
-            let below = |high: Bound, number: f64| number < high.value || high.inclusive && number == high.value;
-            number.is_some_and(|number| {
-                range.low.is_none_or(|low| above(low, number)) && range.high.is_none_or(|high| below(high, number))
-            })
-        }
-        Filter::Kind(kind) => span.kind == *kind,
-        Filter::Status(status) => span.status.code == *status,
-        Filter::Trace(trace) => span.trace_id == *trace,
-        Filter::Traces(traces) => traces.contains(&span.trace_id),
-        Filter::Span(id) => span.span_id == *id,
-        Filter::IsRoot => !span.parent_span_id.is_valid(),
-        Filter::IsEntry => span.kind.is_entry(),
-        Filter::FullText(text) => {
-            let text = text.to_lowercase();
-            let values = span.attributes.0.iter().map(|(_, value)| value.to_text());
-            let texts = [span.name.clone(), case.service.to_owned(), span.status.message.clone()];
-            values.chain(texts).any(|value| value.to_lowercase().contains(&text))
-        }
-    }
-}
-
-/// Whether the pattern with `*` for any run of bytes fits all of the text.
-fn fits(pattern: &[u8], text: &[u8]) -> bool {
-    match pattern.split_first() {
-        None => text.is_empty(),
-        Some((b'*', rest)) => (0..=text.len()).any(|at| fits(rest, &text[at..])),
-        Some((byte, rest)) => text.first() == Some(byte) && fits(rest, &text[1..]),
-    }
-}
-
-fn text_of(field: &TextField, case: &Case) -> Option<String> {
-    let filled = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-    match field {
-        TextField::Service => Some(case.service.to_owned()),
-        TextField::Name => Some(case.span.name.clone()),
-        TextField::StatusMessage => filled(&case.span.status.message),
-        TextField::Environment | TextField::Version | TextField::Host => None,
-        TextField::Attribute(key) => {
-            let resource = resource(case.service);
-            let value = case.span.attributes.get(key).or_else(|| resource.attributes.get(key));
-            value.map(|value| value.to_text())
-        }
-    }
+    let resource = Arc::new(resource(case.service));
+    holds(filter, &StoredSpan { span: case.span.clone(), resource, scope: Arc::default() })
 }
 
 /// What places a span in an order, less coming first.

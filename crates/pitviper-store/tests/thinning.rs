@@ -8,14 +8,14 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use pitviper_model::{ExpHistogram, Resource, Scope, Span, SpanId, SpanKind, Status, StatusCode, TraceId};
 use pitviper_store::embedded::{EmbeddedConfig, EmbeddedStore, Thinning};
 use pitviper_store::filter::Filter;
 use pitviper_store::schema::{METRIC_BUCKET_NS, SpanMetricKey, SpanMetricsBuilder, SpansBuilder, WriteBatch};
-use pitviper_store::{Order, Red, Search, Store, StoreError, TimeRange};
+use pitviper_store::{Order, Red, Search, Store, TimeRange};
 
 use support::{copy_dir, counted, open};
 
@@ -243,9 +243,9 @@ async fn queries_beside_thinning_see_whole_traces() {
     let scratch = tempfile::tempdir().unwrap();
     fill(scratch.path()).await;
     let store = open_thinning(scratch.path(), a_day_later()).await;
-    let (done, looking) = (Arc::new(AtomicBool::new(false)), Arc::new(tokio::sync::Notify::new()));
+    let (done, looks) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let reader = tokio::spawn({
-        let (store, done, looking) = (store.clone(), done.clone(), looking.clone());
+        let (store, done, looks) = (store.clone(), done.clone(), looks.clone());
         async move {
             let mut seen = BTreeSet::new();
             while !done.load(Ordering::Acquire) {
@@ -257,16 +257,21 @@ async fn queries_beside_thinning_see_whole_traces() {
                     assert!(total == SPANS_A_TRACE || total == 0 && number != FAILED, "{total} of trace {number}");
                 }
                 seen.insert(traces.len());
-                looking.notify_one();
+                looks.fetch_add(1, Ordering::AcqRel);
             }
             seen
         }
     });
-    looking.notified().await;
-    let compacted: Result<(), StoreError> = store.compact().await;
-    compacted.unwrap();
-    looking.notified().await;
-    looking.notified().await;
+    // Of two looks that end from now on, the second began from now on.
+    let look_anew = async || {
+        let before = looks.load(Ordering::Acquire);
+        while looks.load(Ordering::Acquire) < before + 2 && !reader.is_finished() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    look_anew().await;
+    store.compact().await.unwrap();
+    look_anew().await;
     done.store(true, Ordering::Release);
     let seen = reader.await.unwrap();
     assert!(seen.iter().all(|traces| *traces <= TRACES as usize));

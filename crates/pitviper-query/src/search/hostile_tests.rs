@@ -91,6 +91,10 @@ fn check(text: &str) -> Result<(), TestCaseError> {
     match Query::parse(text) {
         Ok(query) => {
             let printed = query.to_string();
+            if printed.len() > MAX_QUERY_BYTES {
+                // Escapes and names written out can make more of it than a query may have.
+                return Ok(());
+            }
             prop_assert_eq!(&Query::parse(&printed), &Ok(query), "{} as {}", text, printed);
             // What is printed once is printed so for ever.
             prop_assert_eq!(&Query::parse(&printed).map(|query| query.to_string()), &Ok(printed));

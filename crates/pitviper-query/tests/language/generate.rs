@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pitviper_model::{Attributes, Resource, Scope, Span, SpanId, SpanKind, Status, StatusCode, TraceId, Value};
 use pitviper_query::search::{
-    Aggregate, Comparison, Expr, Field, Matcher, Number, Pipe, Query, Relation, SpanSet, Text,
+    Aggregate, Comparison, Expr, Field, Matcher, Measured, Number, Pipe, Query, Relation, SpanSet, Text,
 };
 use pitviper_query::views::search::RowOrder;
 use pitviper_store::StoredSpan;
@@ -120,7 +120,15 @@ fn text_matcher() -> impl Strategy<Value = Matcher> {
     ]
 }
 
+/// A term, or what is asked of a trace's root.
 fn leaf() -> impl Strategy<Value = Expr> {
+    let of_root = term().prop_filter("the root is asked for fields", |term| {
+        matches!(term, Expr::Field(..) | Expr::Kind(_) | Expr::Status(_))
+    });
+    prop_oneof![12 => term(), 1 => of_root.prop_map(|term| Expr::Root(Box::new(term)))]
+}
+
+fn term() -> impl Strategy<Value = Expr> {
     let field = select(vec![Field::Service, Field::Name, Field::Environment, Field::Version, Field::Host]);
     let word = select(vec!["WEB", "a", "größe", "GRÖSSE", "/x", "4", "nothing"]);
     prop_oneof![
@@ -181,12 +189,33 @@ fn span_set() -> impl Strategy<Value = SpanSet> {
 }
 
 fn pipe() -> impl Strategy<Value = Pipe> {
-    let count = (condition(), comparison(), (0..5u8).prop_map(|count| Number(count.into())));
+    let count = (condition(), select(Comparison::ALL.to_vec()), (0..5u8).prop_map(|count| Number(count.into())));
     let aggregate = select(vec![Aggregate::Sum, Aggregate::Average, Aggregate::Longest, Aggregate::Shortest]);
-    let of_durations = (aggregate, condition(), comparison(), duration());
+    let aggregate = aggregate.boxed();
+    let of_durations = (aggregate.clone(), condition(), comparison(), duration());
+    let of_numbers = (aggregate, condition(), comparison(), number(), key());
     prop_oneof![
-        count.prop_map(|(of, comparison, value)| Pipe { aggregate: Aggregate::Count, of, comparison, value }),
-        of_durations.prop_map(|(aggregate, of, comparison, value)| Pipe { aggregate, of, comparison, value }),
+        count.prop_map(|(of, comparison, value)| Pipe {
+            aggregate: Aggregate::Count,
+            of,
+            comparison,
+            value,
+            measured: Measured::Duration,
+        }),
+        of_durations.prop_map(|(aggregate, of, comparison, value)| Pipe {
+            aggregate,
+            of,
+            comparison,
+            value,
+            measured: Measured::Duration,
+        }),
+        of_numbers.prop_map(|(aggregate, of, comparison, value, key)| Pipe {
+            aggregate,
+            of,
+            comparison,
+            value,
+            measured: Measured::Attribute(key),
+        }),
     ]
 }
 

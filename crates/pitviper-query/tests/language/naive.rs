@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use pitviper_model::{SpanId, SpanKind, TraceId, Value};
 use pitviper_query::search::{
-    Aggregate, Comparison, Expr, Field, Matcher, Number, Pipe, Query, Relation, SpanSet, Text,
+    Aggregate, Comparison, Expr, Field, Matcher, Measured, Number, Pipe, Query, Relation, SpanSet, Text,
 };
 use pitviper_query::views::search::RowOrder;
 use pitviper_store::StoredSpan;
@@ -104,19 +104,63 @@ impl Naive<'_> {
     }
 
     fn matches(&self, condition: Option<&Expr>, stored: &StoredSpan) -> bool {
-        stored.span.start_time_unix_nano < self.end_ns && condition.is_none_or(|condition| holds(condition, stored))
+        stored.span.start_time_unix_nano < self.end_ns
+            && condition.is_none_or(|condition| self.holds(condition, stored))
+    }
+
+    fn holds(&self, expr: &Expr, stored: &StoredSpan) -> bool {
+        let span = &stored.span;
+        match expr {
+            Expr::And(parts) => parts.iter().all(|part| self.holds(part, stored)),
+            Expr::Or(parts) => parts.iter().any(|part| self.holds(part, stored)),
+            Expr::Not(inner) => !self.holds(inner, stored),
+            Expr::Word(word) => {
+                let stands_in = |text: &str| text.to_lowercase().contains(&word.to_lowercase());
+                stands_in(&span.name)
+                    || stands_in(stored.resource.service())
+                    || stands_in(&span.status.message)
+                    || span.attributes.iter().any(|(_, value)| stands_in(&value.to_text()))
+            }
+            Expr::Field(Field::Duration, matcher) => number_holds(span.duration_nano() as f64, matcher),
+            Expr::Field(Field::Attribute(key), matcher @ (Matcher::Compare(..) | Matcher::Range(..))) => {
+                span.attributes.get(key).and_then(Value::as_f64).is_some_and(|number| number_holds(number, matcher))
+            }
+            Expr::Field(field, matcher) => text(field, stored).is_some_and(|text| text_holds(&text, matcher)),
+            Expr::Kind(kind) => span.kind == *kind,
+            Expr::Status(status) => span.status.code == *status,
+            Expr::Trace(trace_id) => span.trace_id == *trace_id,
+            Expr::Span(span_id) => span.span_id == *span_id,
+            Expr::IsRoot => !span.parent_span_id.is_valid(),
+            Expr::IsEntry => matches!(span.kind, SpanKind::Server | SpanKind::Consumer),
+            // The root may have started at any time.
+            Expr::Root(term) => {
+                let trace = self.trace(span.trace_id);
+                trace.iter().any(|other| !other.span.parent_span_id.is_valid() && self.holds(term, other))
+            }
+            Expr::Slowest(slowest) => {
+                let limit = slowest.limits.get(stored.resource.service(), &span.name);
+                limit.is_some_and(|limit| span.duration_nano().cast_signed() >= limit)
+            }
+            Expr::Always => true,
+        }
     }
 
     fn passes<'s>(&self, pipe: &Pipe, found: impl Iterator<Item = &'s StoredSpan>) -> bool {
         let counted = found.filter(|stored| self.matches(pipe.of.as_ref(), stored));
-        let durations: Vec<f64> = counted.map(|stored| stored.span.duration_nano() as f64).collect();
-        let sum: f64 = durations.iter().sum();
+        let measured = |stored: &StoredSpan| match &pipe.measured {
+            Measured::Attribute(key) if pipe.aggregate != Aggregate::Count => {
+                stored.span.attributes.get(key).and_then(Value::as_f64)
+            }
+            _ => Some(stored.span.duration_nano() as f64),
+        };
+        let values: Vec<f64> = counted.filter_map(measured).collect();
+        let sum: f64 = values.iter().sum();
         let value = match pipe.aggregate {
-            Aggregate::Count => Some(durations.len() as f64),
+            Aggregate::Count => Some(values.len() as f64),
             Aggregate::Sum => Some(sum),
-            Aggregate::Average => (!durations.is_empty()).then(|| sum / durations.len() as f64),
-            Aggregate::Longest => durations.iter().copied().reduce(f64::max),
-            Aggregate::Shortest => durations.iter().copied().reduce(f64::min),
+            Aggregate::Average => (!values.is_empty()).then(|| sum / values.len() as f64),
+            Aggregate::Longest => values.iter().copied().reduce(f64::max),
+            Aggregate::Shortest => values.iter().copied().reduce(f64::min),
         };
         value.is_some_and(|value| compares(value, pipe.comparison, pipe.value))
     }
@@ -179,34 +223,6 @@ fn are_related(trace: &[&StoredSpan], left: &StoredSpan, relation: Relation, rig
     }
 }
 
-fn holds(expr: &Expr, stored: &StoredSpan) -> bool {
-    let span = &stored.span;
-    match expr {
-        Expr::And(parts) => parts.iter().all(|part| holds(part, stored)),
-        Expr::Or(parts) => parts.iter().any(|part| holds(part, stored)),
-        Expr::Not(inner) => !holds(inner, stored),
-        Expr::Word(word) => {
-            let stands_in = |text: &str| text.to_lowercase().contains(&word.to_lowercase());
-            stands_in(&span.name)
-                || stands_in(stored.resource.service())
-                || stands_in(&span.status.message)
-                || span.attributes.iter().any(|(_, value)| stands_in(&value.to_text()))
-        }
-        Expr::Field(Field::Duration, matcher) => number_holds(span.duration_nano() as f64, matcher),
-        Expr::Field(Field::Attribute(key), matcher @ (Matcher::Compare(..) | Matcher::Range(..))) => {
-            span.attributes.get(key).and_then(Value::as_f64).is_some_and(|number| number_holds(number, matcher))
-        }
-        Expr::Field(field, matcher) => text(field, stored).is_some_and(|text| text_holds(&text, matcher)),
-        Expr::Kind(kind) => span.kind == *kind,
-        Expr::Status(status) => span.status.code == *status,
-        Expr::Trace(trace_id) => span.trace_id == *trace_id,
-        Expr::Span(span_id) => span.span_id == *span_id,
-        Expr::IsRoot => !span.parent_span_id.is_valid(),
-        Expr::IsEntry => matches!(span.kind, SpanKind::Server | SpanKind::Consumer),
-        Expr::Always => true,
-    }
-}
-
 fn text(field: &Field, stored: &StoredSpan) -> Option<String> {
     let filled = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     match field {
@@ -260,5 +276,6 @@ fn compares(left: f64, comparison: Comparison, right: Number) -> bool {
         Comparison::GreaterOrEqual => left >= right.0,
         Comparison::Less => left < right.0,
         Comparison::LessOrEqual => left <= right.0,
+        Comparison::Equal => left == right.0,
     }
 }

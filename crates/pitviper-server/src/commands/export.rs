@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
@@ -153,7 +153,7 @@ impl Source {
 
 /// Nothing is let go and nothing flushed because somebody reads.
 fn settings(dir: &Path) -> EmbeddedConfig {
-    let retention = Retention { spans: Duration::MAX, span_metrics: Duration::MAX, max_bytes: None };
+    let retention = Retention::default();
     EmbeddedConfig { retention, flush_after_ms: u64::MAX, flush_rows: usize::MAX, ..EmbeddedConfig::new(dir) }
 }
 

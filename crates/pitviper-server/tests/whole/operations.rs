@@ -80,7 +80,7 @@ fn the_doctor_looks_repairs_and_says_so_with_its_exit_code() {
     assert!(server.stop().success());
     let healthy = run(&["doctor", "--data-dir", argument(&data), "--deep"], &[]);
     assert_eq!(healthy.status.code(), Some(0), "{}", printed(&healthy));
-    assert!(printed(&healthy).starts_with("healthy: 2 segments"), "{}", printed(&healthy));
+    assert!(printed(&healthy).starts_with("healthy: 3 segments"), "{}", printed(&healthy));
     let segments = || std::fs::read_dir(data.join("segments")).unwrap().map(|entry| entry.unwrap().path());
     for path in segments().filter(|path| path.extension().unwrap() == "parquet") {
         std::fs::write(path, b"PAR1").unwrap();
@@ -356,7 +356,7 @@ fn the_server_traces_itself_only_when_asked_to() {
     let find = serde_json::json!({
         "query": "service:pitviper-server name:question", "mode": "spans", "from": "now-1h", "to": "now+1h",
     });
-    let found = server.post("/api/v1/search", &find).data();
+    let found = server.post("/api/v1/spans/search", &find).data();
     let trace = found[0]["trace_id"].as_str().unwrap().to_owned();
     let spans = server.get(&format!("/api/v1/traces/{trace}/spans")).data();
     let spans = spans.as_array().unwrap();

@@ -120,12 +120,12 @@ fn copy_segments(data_dir: &Path, target: &Path, report: &mut BackupReport) -> R
     let (from, to) = (data_dir.join("segments"), target.join("segments"));
     let source = data_dir.join("manifest.sqlite");
     let copy = target.join("manifest.sqlite");
-    let mut there: FxHashSet<String> = FxHashSet::default();
+    let (mut there, mut bare) = (FxHashSet::default(), FxHashSet::default());
     for attempt in 1..=MAX_ATTEMPTS {
         let _ = fs::remove_file(&copy);
         Manifest::copy(&source, &copy)?;
         let rows = Manifest::open_read_only(&copy)?.0.segments()?;
-        if !take_all(&rows, &from, &to, &mut there, report)? {
+        if !take_all(&rows, &from, &to, &mut there, &mut bare, report)? {
             continue;
         }
         report.attempts = attempt;
@@ -141,12 +141,14 @@ fn copy_segments(data_dir: &Path, target: &Path, report: &mut BackupReport) -> R
     Err(StoreError::Io { context: format!("backup of {}", data_dir.display()), source })
 }
 
-/// Takes the segments that are not taken yet. False when one is gone.
+/// Takes the segments that are not taken yet. False when one is gone. `bare` are those whose indexes were
+/// missing while the segment was there.
 fn take_all(
     rows: &[SegmentRow],
     from: &Path,
     to: &Path,
     there: &mut FxHashSet<String>,
+    bare: &mut FxHashSet<String>,
     report: &mut BackupReport,
 ) -> Result<bool, StoreError> {
     for row in rows {
@@ -154,12 +156,18 @@ fn take_all(
             continue;
         }
         let (source, target) = (from.join(&row.file), to.join(&row.file));
-        // What lies beside a segment goes before it does, so while the segment is there all of it was.
-        // A missing index costs time and no rows.
+        let mut taken_bytes = 0;
         for (source, target) in beside(&source).zip(beside(&target)) {
-            take(&source, &target, report)?;
+            if take(&source, &target, report)? {
+                taken_bytes += fs::metadata(&target).map_or(0, |file| file.len());
+            }
         }
         if !take(&source, &target, report)? {
+            return Ok(false);
+        }
+        // What lies beside a segment goes before it does: it may just be going, and then the next manifest
+        // does not name it. One that is still named has lost its index, which costs time and no rows.
+        if taken_bytes < row.index_bytes && bare.insert(row.file.clone()) {
             return Ok(false);
         }
         there.insert(row.file.clone());

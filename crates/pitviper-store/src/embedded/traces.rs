@@ -146,7 +146,8 @@ mod tests {
         for segment in 0..SEGMENTS {
             add_segment(&store, segment).await;
         }
-        assert_eq!((store.stats().segments, store.stats().hot_spans), (SEGMENTS, 0));
+        let spans = store.stats().tables.into_iter().find(|table| table.name == "spans").unwrap();
+        assert_eq!((spans.segments, spans.hot_rows), (SEGMENTS, 0));
         let counts = &store.flush.segment_cache.counts;
         let read = async |trace: u64, expected: u64| {
             let before = [&counts.files, &counts.row_groups, &counts.pages].map(|count| count.load(Relaxed));

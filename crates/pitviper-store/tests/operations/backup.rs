@@ -80,8 +80,8 @@ async fn segments_are_linked_and_outlive_the_original() {
     store.flush().await.unwrap();
     store.append(write(3)).await.unwrap();
     let report = backup(&live, &dest).unwrap();
-    // A segment of spans with its two indexes, and one of metrics.
-    assert_eq!((report.segments, report.linked_files, report.copied_files, report.attempts), (2, 4, 0, 1));
+    // A segment of spans with its two indexes and its trace ids, one of metrics, and one of resources.
+    assert_eq!((report.segments, report.linked_files, report.copied_files, report.attempts), (3, 6, 0, 1));
     assert!(report.log_bytes > 0 && report.segment_bytes > 0);
     let segment = fs::read_dir(dest.join("segments")).unwrap().next().unwrap().unwrap();
     assert_eq!(segment.metadata().unwrap().nlink(), 2);
@@ -124,4 +124,22 @@ async fn a_backup_that_fails_leaves_nothing() {
     assert!(failed.to_string().contains("backup of"), "{failed}");
     let left: Vec<_> = fs::read_dir(scratch.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["live"]);
+}
+
+#[tokio::test]
+async fn an_index_that_is_lost_does_not_stop_a_backup() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (live, dest) = (scratch.path().join("live"), scratch.path().join("dest"));
+    let store = open(&live).await;
+    store.append(write(0)).await.unwrap();
+    store.flush().await.unwrap();
+    for entry in fs::read_dir(live.join("segments")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().unwrap() == "traces" {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    // It may just have been going, so the manifest was taken again.
+    assert_eq!(backup(&live, &dest).unwrap().attempts, 2);
+    assert_holds(open(&dest).await.as_ref(), 0..1).await;
 }

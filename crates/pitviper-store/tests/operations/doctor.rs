@@ -95,8 +95,8 @@ async fn a_healthy_directory_has_no_findings() {
     for examination in [LOOK, DEEP, REPAIR] {
         let diagnosis = examine(scratch.path(), examination).unwrap();
         assert_eq!(diagnosis.findings, [], "{examination:?}");
-        // Spans and metrics, and of the log what is not flushed yet.
-        assert_eq!((diagnosis.segments, diagnosis.log_writes_unflushed, diagnosis.is_in_use), (2, 2, false));
+        // Spans, metrics and resources, and of the log what is not flushed yet.
+        assert_eq!((diagnosis.segments, diagnosis.log_writes_unflushed, diagnosis.is_in_use), (3, 2, false));
         assert!(diagnosis.rows >= 4 * SPANS_A_WRITE && diagnosis.free_bytes.is_some());
     }
     assert_eq!(listing(scratch.path()), before);
@@ -167,7 +167,7 @@ async fn a_missing_segment_is_named_and_given_up_only_when_asked() {
     let start = 1_700_000_000_000_000_000;
     let spans = mended.lost.iter().find(|lost| lost.table == "spans").unwrap();
     assert_eq!((spans.rows, spans.starts_ns), (Some(28), Some((start, start + 3_000_006))));
-    assert_eq!(files(scratch.path(), "damaged", "txt").len(), 2);
+    assert_eq!(files(scratch.path(), "damaged", "txt").len(), 3);
     assert_holds(open(scratch.path()).await.as_ref(), 4..6).await;
 }
 

@@ -45,8 +45,11 @@ pub(super) fn write(stats: &StoreStats, out: &mut Exposition) {
     write_stages(&stats.stages, stats, out);
 }
 
+/// Picks one of a table's figures.
+type Figure = fn(&TableStats) -> u64;
+
 fn write_tables(tables: &[TableStats], out: &mut Exposition) {
-    let gauges: [(&str, &str, fn(&TableStats) -> u64); 4] = [
+    let gauges: [(&str, &str, Figure); 4] = [
         ("pitviper_store_table_rows", "Rows of a table that questions can see", |table| table.rows),
         ("pitviper_store_table_hot_rows", "Rows of a table in the hot tier", |table| table.hot_rows),
         ("pitviper_store_table_segments", "Segment files of a table", |table| table.segments),

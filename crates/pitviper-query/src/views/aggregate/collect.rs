@@ -16,6 +16,7 @@ use crate::views::red::metrics_query;
 /// What an answer was made from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = FigureSource)]
 pub enum Source {
     /// The metrics that were counted when spans came in.
     Metrics,

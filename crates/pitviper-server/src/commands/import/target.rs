@@ -55,7 +55,7 @@ impl Target {
         let dir = dir.context("say --to URL or --data-dir DIR")?;
         let runtime = tokio::runtime::Runtime::new().context("the runtime cannot start")?;
         // What the directory keeps is for its server to say.
-        let retention = Retention { spans: Duration::MAX, span_metrics: Duration::MAX, max_bytes: None };
+        let retention = Retention::default();
         let opening = EmbeddedStore::open(EmbeddedConfig { retention, ..EmbeddedConfig::new(dir) });
         let store = runtime.block_on(opening).with_context(|| format!("--data-dir {}", dir.display()))?;
         let shared: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
