@@ -59,7 +59,7 @@ async fn post(router: &Router, accept: &str, query: &str, limit: u32) -> (Status
         .header("host", "localhost")
         .header("content-type", "application/json")
         .header("accept", accept);
-    let response = router.clone().oneshot(request.body(axum::body::Body::from(body.to_string())).unwrap()).await.unwrap();
+    let response = router.clone().oneshot(request.body(Body::from(body.to_string())).unwrap()).await.unwrap();
     let (status, headers) = (response.status(), response.headers().clone());
     let body = response.into_body().collect().await.unwrap().to_bytes();
     (status, headers, String::from_utf8(body.to_vec()).unwrap())
@@ -116,7 +116,7 @@ async fn mistakes_are_problems() {
 async fn clients_that_go_away_take_their_statements_along() {
     let dir = tempfile::tempdir().unwrap();
     let (router, _stop) = server(&dir).await;
-    let endless = "SELECT count(*) FROM spans AS a, spans AS b, spans AS c, spans AS d WHERE a.duration_ns + b.duration_ns + c.duration_ns + d.duration_ns = 1";
+    let endless = "SELECT count(*) FROM spans AS a, spans AS b, spans AS c WHERE regexp_like(a.span_id || b.span_id || c.span_id, '(0|1)+(2|3)*z$')";
     for _ in 0..3 {
         let gone = tokio::time::timeout(
             Duration::from_millis(100),

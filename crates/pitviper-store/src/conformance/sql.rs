@@ -230,7 +230,7 @@ pub(super) async fn tables(store: &dyn Store) -> Result<(), StoreError> {
         ("SELECT count(*) FROM metrics", "6"),
         ("SELECT count(*) FROM profiles", "4"),
         // By the day.
-        ("SELECT max(last_seen) FROM libraries WHERE package = 'flask'", "10000 ms"),
+        ("SELECT max(last_seen) FROM libraries WHERE package = 'flask'", "20000 ms"),
         ("SELECT count(DISTINCT name) FROM metric_series", "3"),
     ] {
         assert_eq!(valid(statement, ask(store, statement, minute).await)?, [expect], "{statement}");

@@ -17,7 +17,7 @@ use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use pitviper_model::{Attributes, SpanKind, StatusCode, Value};
 
 use crate::questions::sql::{SqlType, SqlView, VIEWS};
-use crate::schema::{Table, read_json, read_resource, read_scope};
+use crate::schema::{Counted, Table, read_json, read_resource, read_scope};
 
 /// A view over a table of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +56,9 @@ enum How {
     Map,
     ResourceMap,
     JsonMap,
+    /// Of counted durations, some of which are stored without what can be told from the rest.
+    Shortest,
+    Longest,
     /// The first of several columns that is not NULL.
     FirstFloat,
     FirstText,
@@ -101,6 +104,9 @@ static SPANS: [Made; 23] = [
     RESOURCE,
 ];
 
+/// What the shortest and the longest of counted durations are told from.
+const COUNTED: [&str; 4] = ["hits", "duration_sum_ns", "duration_min_ns", "duration_max_ns"];
+
 static SPAN_METRICS: [Made; 13] = [
     ("time", &["bucket_start_ns"], How::Time),
     SERVICE,
@@ -113,8 +119,8 @@ static SPAN_METRICS: [Made; 13] = [
     ("hits", &["hits"], How::Whole),
     ("errors", &["errors"], How::Whole),
     ("duration_sum_ns", &["duration_sum_ns"], How::Whole),
-    ("duration_min_ns", &["duration_min_ns"], How::Whole),
-    ("duration_max_ns", &["duration_max_ns"], How::Whole),
+    ("duration_min_ns", &COUNTED, How::Shortest),
+    ("duration_max_ns", &COUNTED, How::Longest),
 ];
 
 static LOGS: [Made; 14] = [
@@ -343,6 +349,8 @@ impl How {
                 Some(Value::Map(attributes)) => attributes,
                 _ => Attributes::default(),
             })),
+            Self::Shortest => durations(batch, names, |counted| counted.duration_min_ns),
+            Self::Longest => durations(batch, names, |counted| counted.duration_max_ns),
             Self::FirstFloat => {
                 let (floats, others) = (column.as_primitive::<Float64Type>(), stored(batch, names[1]));
                 let others = cast(others, &DataType::Float64)?;
@@ -367,6 +375,19 @@ fn map_type() -> DataType {
 
 fn stored<'a>(batch: &'a RecordBatch, name: &str) -> &'a ArrayRef {
     batch.column_by_name(name).expect("the columns that the view needs were read")
+}
+
+/// A duration of each row of counted ones.
+fn durations(batch: &RecordBatch, names: &[&str], of: impl Fn(&Counted<'_>) -> u64) -> ArrayRef {
+    let numbers = |name: &&str| stored(batch, name).as_primitive::<UInt64Type>().values().clone();
+    let numbers: Vec<_> = names.iter().map(numbers).collect();
+    let duration = |row: usize| {
+        let [hits, sum, min, max] = std::array::from_fn(|at| numbers[at][row]);
+        // The buckets are not read; that there is a zero says that they are not told from the rest.
+        let counted = Counted::of_abridged([hits, 0, sum, min, max, 1], &[], &[]);
+        i64::try_from(of(&counted)).unwrap_or(i64::MAX)
+    };
+    Arc::new(Int64Array::from_iter_values((0..batch.num_rows()).map(duration)))
 }
 
 /// Whole numbers of 64 bits with a sign.

@@ -240,7 +240,8 @@ fn unknown_view(source: &Text<'_>, name: &ObjectName) -> SqlProblem {
         _ => source.whole(),
     };
     let written = normal(name);
-    let meant = nearest(&written, VIEWS.iter().map(|view| view.name));
+    let own = last.map(folded).unwrap_or_default();
+    let meant = nearest(&own, VIEWS.iter().map(|view| view.name));
     let hint = meant.map_or_else(all_views, |meant| format!("did you mean `{meant}`?"));
     SqlProblem { range, message: format!("there is no view `{written}`; {hint}"), suggestion: meant.map(str::to_owned) }
 }
