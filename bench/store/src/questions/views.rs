@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::ensure;
 use pitviper_query::views::complete::FacetCache;
-use pitviper_query::views::{complete, facets, search};
+use pitviper_query::views::{aggregate, complete, facets, heatmap, search};
 use pitviper_store::{Store, TimeRange};
 use serde_json::{Value, json};
 
@@ -13,6 +13,7 @@ use super::{Data, REPEATS, Timed, summary};
 
 pub(super) async fn ask(store: &dyn Store, data: &Data) -> anyhow::Result<Vec<Timed>> {
     let mut timed = related(store, data).await?;
+    timed.extend(figures(store, data).await?);
     timed.push(facets_of_an_hour(store, data).await?);
     timed.extend(completions(store, data).await?);
     Ok(timed)
@@ -49,6 +50,38 @@ async fn related(store: &dyn Store, data: &Data) -> anyhow::Result<Vec<Timed>> {
         }
         timed.push(summary(question, times));
     }
+    Ok(timed)
+}
+
+async fn figures(store: &dyn Store, data: &Data) -> anyhow::Result<Vec<Timed>> {
+    let mut timed = Vec::new();
+    for (question, range, request) in [
+        ("heatmap of a service, last hour", data.hour(), json!({ "query": "service:accounts" })),
+        ("heatmap of a service, all of the time", data.all(), json!({ "query": "service:accounts" })),
+        ("heatmap of what an attribute chooses, last hour", data.hour(), json!({ "query": "db.system.name:redis" })),
+    ] {
+        let request: heatmap::Request = serde_json::from_value(over(range, request))?;
+        let mut times = Vec::new();
+        for _ in 0..REPEATS {
+            let began = Instant::now();
+            let answer = heatmap::heatmap(store, &request, now_us(data)).await?;
+            times.push(began.elapsed());
+            ensure!(answer.data.counts.iter().sum::<u64>() > 0, "{question}: no answer");
+        }
+        timed.push(summary(question, times));
+    }
+    let question = "p95 of a service by route, last hour";
+    let request =
+        json!({ "metric": "response_time", "agg": "p95", "split": ["http.route"], "query": "service:accounts" });
+    let request: aggregate::Request = serde_json::from_value(over(data.hour(), request))?;
+    let mut times = Vec::new();
+    for _ in 0..REPEATS {
+        let began = Instant::now();
+        let answer = aggregate::aggregate(store, &request, now_us(data)).await?;
+        times.push(began.elapsed());
+        ensure!(!answer.data.series.is_empty(), "{question}: no answer");
+    }
+    timed.push(summary(question, times));
     Ok(timed)
 }
 
