@@ -21,7 +21,7 @@ pub use self::cache::FacetCache;
 use super::facets::{Counts, Key, counted_where};
 use super::{Answer, Meta, Window};
 use crate::QueryError;
-use crate::search::{Expects, Expr, Matcher, Place, Query, SpanSet, Subject, Text, combine, error_count};
+use crate::search::{Expects, Expr, Field, Matcher, Place, Query, SpanSet, Subject, Text, combine, error_count};
 use crate::time::TimeText;
 
 /// Items when the caller does not say.
@@ -39,6 +39,9 @@ const LOOK_FOR_LETTERS: usize = 2;
 
 /// How long more spans are looked for once there are any: a keystroke waits for it.
 const LOOK_FOR_TIME: Duration = Duration::from_millis(25);
+
+/// Behind a condition in the cache: only the sample was counted. No query ends so.
+const SAMPLE_ONLY: &str = " |";
 
 /// Start and end of the range are moved outwards to whole minutes, so that the range of the next
 /// keystroke is the same one.
@@ -153,7 +156,7 @@ pub async fn complete(
         Expects::Value(value)
             if !matches!(value.subject, Subject::Duration | Subject::Share | Subject::Id | Subject::Is) =>
         {
-            sampler.counts(place.rest.clone()).await?
+            sampler.counts(place.rest.clone(), metrics_know(&value.subject)).await?
         }
         _ => Arc::default(),
     };
@@ -161,7 +164,7 @@ pub async fn complete(
     let mut offers = self::offers(&mut place, &counts);
     if let Some(condition) = values_to_look_for(&place, &counts) {
         let rest = combine(place.rest.clone().into_iter().chain([condition]).collect(), Expr::And);
-        let counts = sampler.counts(rest).await?;
+        let counts = sampler.counts(rest, false).await?;
         if counts.sample > 0 {
             offers = self::offers(&mut place, &counts);
             // Shares would be of the spans that have such a value.
@@ -173,6 +176,14 @@ pub async fn complete(
     Ok(Answer { data: Completion { replace, items }, meta: Meta { exact, ..Meta::over(&window) } })
 }
 
+/// Whether the metrics have exact counts of the values.
+fn metrics_know(subject: &Subject) -> bool {
+    match subject {
+        Subject::Text(field) => matches!(field, Field::Service | Field::Name | Field::Environment | Field::Version),
+        subject => *subject == Subject::Kind,
+    }
+}
+
 /// Counts what spans have, or remembers it.
 struct Sampler<'a> {
     store: &'a dyn Store,
@@ -182,13 +193,22 @@ struct Sampler<'a> {
 }
 
 impl Sampler<'_> {
-    async fn counts(&self, condition: Option<Expr>) -> Result<Arc<Counts>, QueryError> {
+    /// Counts what the spans have for which the condition holds; with the exact counts that the metrics
+    /// have, if these are wanted, which take longer.
+    async fn counts(&self, condition: Option<Expr>, exact: bool) -> Result<Arc<Counts>, QueryError> {
         let spans = SpanSet::Matching(condition.clone());
-        let text = Query { spans, pipes: Vec::new() }.to_string();
+        let mut text = Query { spans, pipes: Vec::new() }.to_string();
         if let Some(known) = self.cache.get(&text, self.range, self.now_us) {
             return Ok(known);
         }
-        let counts = Arc::new(counted_where(self.store, condition, self.range, LOOK_FOR_TIME).await?);
+        if !exact {
+            text.push_str(SAMPLE_ONLY);
+            if let Some(known) = self.cache.get(&text, self.range, self.now_us) {
+                return Ok(known);
+            }
+        }
+        let counts = counted_where(self.store, condition, self.range, LOOK_FOR_TIME, exact).await?;
+        let counts = Arc::new(counts);
         self.cache.put(text, self.range, self.now_us, &counts);
         Ok(counts)
     }

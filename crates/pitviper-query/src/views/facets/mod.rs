@@ -144,7 +144,7 @@ pub async fn facets(store: &dyn Store, request: &Request, now_us: i64) -> Result
     let query = Query::parse(&request.query)?;
     let mut warnings = query.warnings();
     let window = Window::new(request.from.as_ref(), request.to.as_ref(), now_us)?;
-    let counts = counted(store, &query, window.range, SAMPLE_TIME).await?;
+    let counts = counted(store, &query, window.range, SAMPLE_TIME, true).await?;
     if counts.left_out {
         warnings.push("there are too many keys or values; some were left out".to_owned());
     }
@@ -156,13 +156,19 @@ pub async fn facets(store: &dyn Store, request: &Request, now_us: i64) -> Result
 }
 
 /// Counts what the spans have that a query means. Once any is found, more are looked for no longer than
-/// `time`.
-async fn counted(store: &dyn Store, query: &Query, range: TimeRange, time: Duration) -> Result<Counts, QueryError> {
+/// `time`. With `exact`, counts that the metrics have stand in place of those of a sample.
+async fn counted(
+    store: &dyn Store,
+    query: &Query,
+    range: TimeRange,
+    time: Duration,
+    exact: bool,
+) -> Result<Counts, QueryError> {
     let mut query = query.clone();
     slowest::resolve(store, &mut query, range).await?;
     let mut counts = sample::count(store, &query, range, time).await?;
     // Of all that matches nothing more is to be learnt, and the metrics know nothing of structure.
-    if let (true, Some(filter)) = (counts.sampled, query.filter()) {
+    if let (true, Some(filter)) = (counts.sampled && exact, query.filter()) {
         exact::replace(store, &filter, range, &mut counts).await?;
     }
     Ok(counts)
@@ -174,8 +180,9 @@ pub(super) async fn counted_where(
     condition: Option<crate::search::Expr>,
     range: TimeRange,
     time: Duration,
+    exact: bool,
 ) -> Result<Counts, QueryError> {
-    counted(store, &Query { spans: SpanSet::Matching(condition), pipes: Vec::new() }, range, time).await
+    counted(store, &Query { spans: SpanSet::Matching(condition), pipes: Vec::new() }, range, time, exact).await
 }
 
 fn facet(counts: &KeyCounts, limit: usize) -> Facet {
