@@ -5,7 +5,7 @@ use arrow::record_batch::RecordBatch;
 use super::EmbeddedStore;
 use super::hot::Snapshot;
 use super::manifest::Table;
-use super::segment::SegmentStream;
+use super::open_segment::SegmentStream;
 use crate::schema::read_spans;
 use crate::store::{StoreError, StoredSpan, TimeRange};
 

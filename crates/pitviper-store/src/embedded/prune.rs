@@ -5,8 +5,8 @@ use std::ops::Range;
 use pitviper_model::TraceId;
 
 use super::indexes::{hash_attribute, hash_trace};
+use super::open_segment::OpenSegment;
 use super::page_index::Kind;
-use super::segment::OpenSegment;
 use crate::filter::{Filter, TextField, TextMatch};
 
 /// Rows in order, no two ranges overlapping.

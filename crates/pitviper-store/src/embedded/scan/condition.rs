@@ -9,7 +9,8 @@ use pitviper_model::{SpanId, SpanKind};
 use rustc_hash::FxHashSet;
 
 use super::row_test::{AttributeNumber, AttributeText, ContainsText, TextTest, by_dictionary, slower_than};
-use crate::embedded::segment::{OpenSegment, Segment};
+use crate::embedded::open_segment::OpenSegment;
+use crate::embedded::segment::Segment;
 use crate::embedded::wanted::Wanted;
 use crate::filter::{Bound, DurationLimits, Filter, NumberField, NumberRange, TextField, TextMatch};
 use crate::store::{StoreError, TimeRange};

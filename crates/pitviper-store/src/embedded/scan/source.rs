@@ -8,8 +8,9 @@ use arrow::record_batch::RecordBatch;
 use parking_lot::Mutex;
 
 use super::condition::Condition;
+use crate::embedded::open_segment::{IdColumn, OpenSegment};
 use crate::embedded::prune::Rows;
-use crate::embedded::segment::{IdColumn, OpenSegment, Segment};
+use crate::embedded::segment::Segment;
 use crate::schema::TRACE_NUMBER;
 use crate::store::StoreError;
 

@@ -155,7 +155,7 @@ fn points_of(
         if !services.iter().any(|service| segment.may_hold_service(service)) {
             continue;
         }
-        let open = segment.opened()?;
+        let open = segment.open()?;
         let pages = series.keys().flat_map(|id| rows_within(open.footer(), "series", Bounds::Equal(&id.0)));
         let rows = intersect(&scan.rows(&segment)?, &union(pages.collect()));
         for batch in segment.reader(None, Some(rows), None)? {

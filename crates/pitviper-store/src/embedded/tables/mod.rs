@@ -58,7 +58,7 @@ impl<'a> Scan<'a> {
 
     /// The rows of a segment on pages that may have what is looked for.
     fn rows(&self, segment: &Segment) -> Result<Rows, StoreError> {
-        let open = segment.opened()?;
+        let open = segment.open()?;
         let whole = 0..segment.row.rows;
         let of_pages = |(column, bounds): &(&str, Bounds<'_>)| rows_within(open.footer(), column, *bounds);
         let mut rows = self.bounds.iter().fold(vec![whole], |rows, bounds| intersect(&rows, &of_pages(bounds)));

@@ -176,7 +176,7 @@ fn by_id<K: Copy + Eq + Hash, V>(
         }
         let mut rows = scan.rows(&segment)?;
         if wanted.len() <= MAX_IDS_BY_PAGE {
-            let open = segment.opened()?;
+            let open = segment.open()?;
             let pages = wanted.iter().flat_map(|id| rows_within(open.footer(), name, Bounds::Equal(id)));
             rows = intersect(&rows, &union(pages.collect()));
         }
