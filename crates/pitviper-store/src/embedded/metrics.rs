@@ -36,7 +36,7 @@ pub(super) fn metrics(snapshot: &Snapshot, query: &MetricsQuery) -> Result<Vec<M
 
 /// Adds what a segment has, from its sums as far as they go.
 fn add_segment(answer: &mut Answer, segment: &Segment, question: &Question<'_>) -> Result<(), StoreError> {
-    let open = segment.opened()?;
+    let open = segment.open()?;
     let native_ns = segment.row.bucket_ns;
     let read = open.sums.as_ref().map(|sums| read_sums(sums, native_ns, question));
     let mut widths = Vec::new();

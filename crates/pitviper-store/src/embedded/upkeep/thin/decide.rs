@@ -148,7 +148,7 @@ fn traces_by_rule(segment: &Segment) -> Result<FxHashSet<u64>, StoreError> {
     let value = |key: &str, text: &str| Lookup::Value(Kind::Attributes, hash_attribute(key, text));
     let lookup =
         Lookup::Any(RULES.iter().flat_map(|(key, texts)| texts.iter().map(move |text| value(key, text))).collect());
-    let rows = lookup.rows(&*segment.opened()?);
+    let rows = lookup.rows(&*segment.open()?);
     let mut traces = FxHashSet::default();
     for batch in segment.reader(Some(&["trace_id", "attrs"]), rows, None)? {
         let batch = batch.map_err(engine)?;
