@@ -152,7 +152,7 @@ pub async fn complete(
     };
     let sampler = Sampler { store, cache, range: rounded(window.range), now_us };
     let counts = match &place.expects {
-        Expects::Term(_) | Expects::Argument => sampler.counts(place.rest.clone()).await?,
+        Expects::Term(_) | Expects::Argument => sampler.counts(place.rest.clone(), false).await?,
         Expects::Value(value)
             if !matches!(value.subject, Subject::Duration | Subject::Share | Subject::Id | Subject::Is) =>
         {
