@@ -8,7 +8,8 @@
 //! Invariants:
 //! - An acknowledged write survives `kill -9` and loss of power, and is seen exactly once.
 //! - The manifest and the log sequence it covers change in one SQLite transaction: one truth.
-//! - No SQL and no DataFusion type leaves this crate.
+//! - No Arrow and no DataFusion type leaves this crate. One question is a statement of SQL; all others
+//!   are typed.
 
 pub mod conformance;
 pub mod embedded;
