@@ -80,6 +80,13 @@ fn requests(method: &str, path: &str) -> Vec<Request> {
             Request::get("/api/v1/complete?query=%7Bis:root%7D+"),
             Request::get("/api/v1/complete?limit=0"),
         ],
+        ("post", "/api/v1/sql") => vec![
+            post(path, json!({ "query": "SELECT service, count(*) AS spans FROM spans GROUP BY service" })),
+            post(path, json!({ "query": "SELECT name FROM spans ORDER BY name", "from": "now-1h", "limit": 1 })),
+            post(path, json!({ "query": "SELECT nme FROM spans" })),
+            post(path, json!({ "query": "DROP TABLE spans" })),
+        ],
+        ("get", "/api/v1/sql/views") => vec![Request::get(path)],
         other => panic!("{other:?} is documented and not tested here"),
     }
 }
