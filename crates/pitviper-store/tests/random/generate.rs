@@ -137,11 +137,14 @@ fn span() -> impl Strategy<Value = Span> {
     )
 }
 
+/// Who sent a span, and through which library.
+type Sender = (Arc<Resource>, Arc<Scope>);
+
 /// Spans with ids of their own; spans of different traces may have the same.
 fn spans() -> impl Strategy<Value = Vec<StoredSpan>> {
     let senders = vec((resource(), scope()), 1..4);
     senders.prop_flat_map(|senders| vec((span(), select(senders)), 0..28)).prop_map(|spans| {
-        let number = |(at, (mut span, (resource, scope))): (usize, (Span, (Arc<Resource>, Arc<Scope>)))| {
+        let number = |(at, (mut span, (resource, scope))): (usize, (Span, Sender))| {
             span.span_id = span_id(1 + at as u8 / 2 * 2);
             if at % 2 == 1 {
                 // The same id as the one before, in another trace.

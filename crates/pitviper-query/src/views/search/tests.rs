@@ -1,7 +1,5 @@
 //! What is not learnt beforehand is looked at trace by trace, and both ways find the same.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use pitviper_model::{Resource, Scope, Span};
 use pitviper_store::embedded::{EmbeddedConfig, EmbeddedStore};
 use pitviper_store::schema::{SpanMetricsBuilder, SpansBuilder, WriteBatch};
