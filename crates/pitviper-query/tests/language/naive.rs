@@ -93,11 +93,12 @@ impl Naive<'_> {
         }
     }
 
-    /// Whether the condition on a right end holds.
+    /// Whether the condition on a right end may hold, whatever the roots are like.
     fn may_be_member(&self, set: &SpanSet, stored: &StoredSpan) -> bool {
         match set {
             SpanSet::Matching(condition) | SpanSet::Related(_, _, condition) => {
-                self.matches(condition.as_ref(), stored)
+                stored.span.start_time_unix_nano < self.end_ns
+                    && condition.as_ref().is_none_or(|condition| self.holds_if(condition, stored, Some(true)))
             }
             SpanSet::All(parts) | SpanSet::Any(parts) => parts.iter().any(|part| self.may_be_member(part, stored)),
         }
@@ -109,11 +110,16 @@ impl Naive<'_> {
     }
 
     fn holds(&self, expr: &Expr, stored: &StoredSpan) -> bool {
+        self.holds_if(expr, stored, None)
+    }
+
+    /// Whether the condition holds if what it asks of roots is so.
+    fn holds_if(&self, expr: &Expr, stored: &StoredSpan, roots: Option<bool>) -> bool {
         let span = &stored.span;
         match expr {
-            Expr::And(parts) => parts.iter().all(|part| self.holds(part, stored)),
-            Expr::Or(parts) => parts.iter().any(|part| self.holds(part, stored)),
-            Expr::Not(inner) => !self.holds(inner, stored),
+            Expr::And(parts) => parts.iter().all(|part| self.holds_if(part, stored, roots)),
+            Expr::Or(parts) => parts.iter().any(|part| self.holds_if(part, stored, roots)),
+            Expr::Not(inner) => !self.holds_if(inner, stored, roots.map(|is| !is)),
             Expr::Word(word) => {
                 let stands_in = |text: &str| text.to_lowercase().contains(&word.to_lowercase());
                 stands_in(&span.name)
@@ -133,6 +139,7 @@ impl Naive<'_> {
             Expr::IsRoot => !span.parent_span_id.is_valid(),
             Expr::IsEntry => matches!(span.kind, SpanKind::Server | SpanKind::Consumer),
             // The root may have started at any time.
+            Expr::Root(_) if roots.is_some() => roots == Some(true),
             Expr::Root(term) => {
                 let trace = self.trace(span.trace_id);
                 trace.iter().any(|other| !other.span.parent_span_id.is_valid() && self.holds(term, other))

@@ -1,60 +1,13 @@
 //! Completion and facets over HTTP.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests, which clippy does not take for tests")]
-
-use std::sync::Arc;
-
 use axum::Router;
 use axum::body::Body;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
-use pitviper_api::auth::Access;
-use pitviper_api::{Api, ApiConfig, Endpoints, app, guarded};
-use pitviper_model::{Resource, Scope, Span, SpanId, SpanKind, TraceId};
-use pitviper_store::Store;
-use pitviper_store::embedded::{EmbeddedConfig, EmbeddedStore};
-use pitviper_store::schema::{SpanMetricsBuilder, SpansBuilder, WriteBatch};
 use serde_json::{Value, json};
-use tokio::sync::watch;
 use tower::ServiceExt;
 
-const START_US: u64 = 1_795_224_000_000_000;
-
-/// A server whose store has three spans of one service, one of them a call.
-async fn server(dir: &tempfile::TempDir) -> (Router, watch::Sender<bool>) {
-    let store = EmbeddedStore::open(EmbeddedConfig::new(dir.path())).await.unwrap();
-    let mut rows = SpansBuilder::with_capacity(3);
-    for (number, name) in (1..).zip(["GET /", "GET /", "SELECT post"]) {
-        let attributes = [("service.name", "flaskr")].into_iter().collect();
-        let resource = Resource { attributes, dropped_attributes_count: 0 };
-        let start = START_US * 1_000 + u64::from(number);
-        let mut span = Span {
-            trace_id: TraceId([number; 16]),
-            span_id: SpanId([number; 8]),
-            name: name.into(),
-            kind: if name.starts_with("GET") { SpanKind::Server } else { SpanKind::Client },
-            start_time_unix_nano: start,
-            end_time_unix_nano: start + 1_000,
-            ..Span::default()
-        };
-        if span.kind == SpanKind::Server {
-            span.attributes.set("http.response.status_code", 200);
-        }
-        rows.append(&resource, &Scope::default(), &span);
-    }
-    store.append(WriteBatch::new(rows, SpanMetricsBuilder::new())).await.unwrap();
-    let (stop, stopping) = watch::channel(false);
-    let config = ApiConfig {
-        store: Arc::clone(&store) as Arc<dyn Store>,
-        version: "1.2.3",
-        endpoints: Endpoints { http: "a".into(), otlp_http: "b".into(), otlp_grpc: "c".into() },
-        access: Access::Loopback,
-        metrics: Vec::new(),
-        stopping,
-    };
-    let api = Api::new(config);
-    (guarded(&api, app(&api, Router::new())), stop)
-}
+use super::support::{START_US, server, three_spans};
 
 async fn send(router: &Router, request: Request<Body>) -> (StatusCode, Value) {
     let response = router.clone().oneshot(request).await.unwrap();
@@ -75,7 +28,7 @@ async fn post(router: &Router, path: &str, body: Value) -> (StatusCode, Value) {
 #[tokio::test]
 async fn the_search_bar_is_completed() {
     let dir = tempfile::tempdir().unwrap();
-    let (router, _stop) = server(&dir).await;
+    let (router, _stop) = server(&dir, three_spans()).await;
     let range = format!("from={START_US}&to={}", START_US + 1_000_000);
     let (status, answer) = get(&router, &format!("/api/v1/complete?query=kind:server+name:GE&cursor=19&{range}")).await;
     assert_eq!(status, StatusCode::OK);
@@ -105,7 +58,7 @@ async fn the_search_bar_is_completed() {
 #[tokio::test]
 async fn facets_are_answered() {
     let dir = tempfile::tempdir().unwrap();
-    let (router, _stop) = server(&dir).await;
+    let (router, _stop) = server(&dir, three_spans()).await;
     let body = json!({
         "query": "kind:server", "from": START_US, "to": START_US + 1_000_000,
         "keys": ["http.response.status_code"], "limit": 5

@@ -1,63 +1,17 @@
 //! Aggregates and the heatmap over HTTP.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests, which clippy does not take for tests")]
-
-use std::sync::Arc;
-
 use axum::Router;
 use axum::body::Body;
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use http_body_util::BodyExt;
-use pitviper_api::auth::Access;
-use pitviper_api::{Api, ApiConfig, Endpoints, app, guarded};
-use pitviper_model::{Resource, Scope, Span, SpanId, SpanKind, TraceId};
-use pitviper_store::Store;
-use pitviper_store::embedded::{EmbeddedConfig, EmbeddedStore};
-use pitviper_store::schema::{SpanMetricsBuilder, SpansBuilder, WriteBatch};
+use pitviper_model::TraceId;
 use serde_json::{Value, json};
-use tokio::sync::watch;
 use tower::ServiceExt;
 
-const START_US: u64 = 1_795_224_000_000_000;
+use super::support::{START_US, server, three_spans};
 
 /// A time that is over, whatever the clock says: 2020-09-13 12:26:40.
 const OVER_US: u64 = 1_600_000_000_000_000;
-
-/// A server whose store has three spans of one service, one of them a call.
-async fn server(dir: &tempfile::TempDir) -> (Router, watch::Sender<bool>) {
-    let store = EmbeddedStore::open(EmbeddedConfig::new(dir.path())).await.unwrap();
-    let mut rows = SpansBuilder::with_capacity(3);
-    for (number, name) in (1..).zip(["GET /", "GET /", "SELECT post"]) {
-        let attributes = [("service.name", "flaskr")].into_iter().collect();
-        let resource = Resource { attributes, dropped_attributes_count: 0 };
-        let start = START_US * 1_000 + u64::from(number);
-        let mut span = Span {
-            trace_id: TraceId([number; 16]),
-            span_id: SpanId([number; 8]),
-            name: name.into(),
-            kind: if name.starts_with("GET") { SpanKind::Server } else { SpanKind::Client },
-            start_time_unix_nano: start,
-            end_time_unix_nano: start + 1_000,
-            ..Span::default()
-        };
-        if span.kind == SpanKind::Server {
-            span.attributes.set("http.response.status_code", 200);
-        }
-        rows.append(&resource, &Scope::default(), &span);
-    }
-    store.append(WriteBatch::new(rows, SpanMetricsBuilder::new())).await.unwrap();
-    let (stop, stopping) = watch::channel(false);
-    let config = ApiConfig {
-        store: Arc::clone(&store) as Arc<dyn Store>,
-        version: "1.2.3",
-        endpoints: Endpoints { http: "a".into(), otlp_http: "b".into(), otlp_grpc: "c".into() },
-        access: Access::Loopback,
-        metrics: Vec::new(),
-        stopping,
-    };
-    let api = Api::new(config);
-    (guarded(&api, app(&api, Router::new())), stop)
-}
 
 async fn post(router: &Router, path: &str, tag: Option<&str>, body: Value) -> (StatusCode, HeaderMap, Value) {
     let mut request = Request::post(path).header("host", "localhost").header("content-type", "application/json");
@@ -73,7 +27,7 @@ async fn post(router: &Router, path: &str, tag: Option<&str>, body: Value) -> (S
 #[tokio::test]
 async fn figures_are_worked_out_over_http() {
     let dir = tempfile::tempdir().unwrap();
-    let (router, _stop) = server(&dir).await;
+    let (router, _stop) = server(&dir, three_spans()).await;
     let body = json!({
         "metric": "duration", "agg": "p95", "split": ["http.status"], "query": "name:*", "step": null,
         "from": START_US, "to": START_US + 10_000_000
@@ -108,7 +62,7 @@ async fn figures_are_worked_out_over_http() {
 #[tokio::test]
 async fn a_closed_range_is_answered_once() {
     let dir = tempfile::tempdir().unwrap();
-    let (router, _stop) = server(&dir).await;
+    let (router, _stop) = server(&dir, three_spans()).await;
     let question = |to: Value| json!({ "metric": "count", "query": "name:*", "from": OVER_US - 600_000_000, "to": to });
     for path in ["/api/v1/aggregate", "/api/v1/heatmap"] {
         let body = |to: Value| {
@@ -140,7 +94,7 @@ async fn a_closed_range_is_answered_once() {
 #[tokio::test]
 async fn wrong_questions_are_problems() {
     let dir = tempfile::tempdir().unwrap();
-    let (router, _stop) = server(&dir).await;
+    let (router, _stop) = server(&dir, three_spans()).await;
     for (path, body, code) in [
         ("/api/v1/aggregate", json!({ "metric": "count", "query": "kind:servr" }), "query.syntax"),
         ("/api/v1/aggregate", json!({ "metric": "count", "agg": "p95" }), "bad_request"),

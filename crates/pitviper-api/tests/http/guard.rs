@@ -1,7 +1,5 @@
 //! What is done for every request: panics, ids, timing, and the routes of receivers.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests, which clippy does not take for tests")]
-
 use std::sync::Arc;
 
 use axum::Router;
@@ -10,25 +8,11 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
-use pitviper_api::auth::Access;
-use pitviper_api::{Api, ApiConfig, Endpoints, app, guarded, receivers_only};
-use pitviper_store::embedded::{EmbeddedConfig, EmbeddedStore};
+use pitviper_api::{app, guarded, receivers_only};
 use serde_json::Value;
-use tokio::sync::watch;
 use tower::ServiceExt;
 
-async fn api(dir: &tempfile::TempDir) -> (Api, watch::Sender<bool>) {
-    let (stop, stopping) = watch::channel(false);
-    let config = ApiConfig {
-        store: EmbeddedStore::open(EmbeddedConfig::new(dir.path())).await.unwrap(),
-        version: "1.2.3",
-        endpoints: Endpoints { http: "a".into(), otlp_http: "b".into(), otlp_grpc: "c".into() },
-        access: Access::Loopback,
-        metrics: Vec::new(),
-        stopping,
-    };
-    (Api::new(config), stop)
-}
+use super::support::api;
 
 async fn ask(router: &Router, request: http::request::Builder) -> (Response<()>, Value) {
     let request = request.header("host", "localhost").body(Body::empty()).unwrap();

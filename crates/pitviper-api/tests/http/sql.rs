@@ -1,56 +1,31 @@
 //! Statements over HTTP.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests, which clippy does not take for tests")]
-
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
-use pitviper_api::auth::Access;
-use pitviper_api::{Api, ApiConfig, Endpoints, app, guarded};
-use pitviper_model::{Resource, Scope, Span, SpanId, TraceId};
-use pitviper_store::Store;
-use pitviper_store::embedded::{EmbeddedConfig, EmbeddedStore};
-use pitviper_store::schema::{SpanMetricsBuilder, SpansBuilder, WriteBatch};
+use pitviper_model::{Span, SpanId, TraceId};
 use serde_json::{Value, json};
-use tokio::sync::watch;
 use tower::ServiceExt;
 
-const START_US: u64 = 1_795_224_000_000_000;
+use super::support::{START_US, server};
+
 const SPANS: u64 = 400;
 
-async fn server(dir: &tempfile::TempDir) -> (Router, watch::Sender<bool>) {
-    let store = EmbeddedStore::open(EmbeddedConfig::new(dir.path())).await.unwrap();
-    let mut rows = SpansBuilder::with_capacity(SPANS as usize);
-    let attributes = [("service.name", "flaskr")].into_iter().collect();
-    let resource = Resource { attributes, dropped_attributes_count: 0 };
-    for number in 1..=SPANS {
+fn spans() -> impl Iterator<Item = Span> {
+    (1..=SPANS).map(|number| {
         let start = START_US * 1_000 + number;
-        let span = Span {
+        Span {
             trace_id: TraceId(u128::from(number).to_be_bytes()),
             span_id: SpanId(number.to_be_bytes()),
             name: "a \"name\"".into(),
             start_time_unix_nano: start,
             end_time_unix_nano: start + 1_000,
             ..Span::default()
-        };
-        rows.append(&resource, &Scope::default(), &span);
-    }
-    store.append(WriteBatch::new(rows, SpanMetricsBuilder::new())).await.unwrap();
-    let (stop, stopping) = watch::channel(false);
-    let config = ApiConfig {
-        store: Arc::clone(&store) as Arc<dyn Store>,
-        version: "1.2.3",
-        endpoints: Endpoints { http: "a".into(), otlp_http: "b".into(), otlp_grpc: "c".into() },
-        access: Access::Loopback,
-        metrics: Vec::new(),
-        stopping,
-    };
-    let api = Api::new(config);
-    (guarded(&api, app(&api, Router::new())), stop)
+        }
+    })
 }
 
 async fn post(router: &Router, accept: &str, query: &str, limit: u32) -> (StatusCode, HeaderMap, String) {
@@ -73,7 +48,7 @@ async fn ask(router: &Router, query: &str) -> (StatusCode, Value) {
 #[tokio::test]
 async fn rows_come_as_json_and_as_csv() {
     let dir = tempfile::tempdir().unwrap();
-    let (router, _stop) = server(&dir).await;
+    let (router, _stop) = server(&dir, spans()).await;
     let (status, answer) = ask(&router, "SELECT service, count(*) AS n FROM spans GROUP BY service").await;
     assert_eq!(status, StatusCode::OK, "{answer}");
     let columns = json!([{ "name": "service", "type": "text" }, { "name": "n", "type": "integer" }]);
@@ -96,7 +71,7 @@ async fn rows_come_as_json_and_as_csv() {
 #[tokio::test]
 async fn mistakes_are_problems() {
     let dir = tempfile::tempdir().unwrap();
-    let (router, _stop) = server(&dir).await;
+    let (router, _stop) = server(&dir, spans()).await;
     let (status, problem) = ask(&router, "SELECT nme FROM spans").await;
     assert_eq!((status, &problem["code"]), (StatusCode::BAD_REQUEST, &json!("sql.statement")));
     let message = "there is no column `nme`; did you mean `name`?";
@@ -115,7 +90,7 @@ async fn mistakes_are_problems() {
 #[tokio::test]
 async fn clients_that_go_away_take_their_statements_along() {
     let dir = tempfile::tempdir().unwrap();
-    let (router, _stop) = server(&dir).await;
+    let (router, _stop) = server(&dir, spans()).await;
     let endless = "SELECT count(*) FROM spans AS a, spans AS b, spans AS c WHERE regexp_like(a.span_id || b.span_id || c.span_id, '(0|1)+(2|3)*z$')";
     for _ in 0..3 {
         let gone = tokio::time::timeout(
@@ -131,7 +106,7 @@ async fn clients_that_go_away_take_their_statements_along() {
 #[tokio::test]
 async fn the_views_are_listed() {
     let dir = tempfile::tempdir().unwrap();
-    let (router, _stop) = server(&dir).await;
+    let (router, _stop) = server(&dir, spans()).await;
     let request = Request::get("/api/v1/sql/views").header("host", "localhost").body(Body::empty()).unwrap();
     let response = router.oneshot(request).await.unwrap();
     let body = response.into_body().collect().await.unwrap().to_bytes();
