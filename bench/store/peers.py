@@ -56,7 +56,7 @@ def plain_copies(segments: Path, folder: Path) -> str:
                 column = pyarrow.FixedSizeBinaryArray.from_buffers(
                     pyarrow.binary(ID_BYTES), len(rows), [None, pyarrow.py_buffer(found)]
                 )
-                out.write_table(rows.set_column(place, "trace_id", column))
+                out.write_table(rows.set_column(place, out.schema.field("trace_id"), column))
     return str(folder / "spans-*.parquet")
 
 
