@@ -20,6 +20,12 @@ python3 -c 'import sys; sys.exit(sys.version_info < (3, 9))' || missing "python3
 packages=()
 command -v cc >/dev/null || packages+=(build-essential)
 command -v chromium >/dev/null || packages+=(chromium)
+# Servers that the integrations' tests talk to; the tests start them.
+ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || packages+=(postgresql)
+command -v mariadbd >/dev/null || packages+=(mariadb-server)
+command -v redis-server >/dev/null || packages+=(redis-server)
+command -v rabbitmq-server >/dev/null || packages+=(rabbitmq-server)
+command -v memcached >/dev/null || packages+=(memcached)
 if [ ${#packages[@]} -gt 0 ]; then
     echo "setup: installing ${packages[*]}"
     if [ "$(id -u)" -ne 0 ]; then

@@ -8,38 +8,10 @@ import os
 import re
 import sys
 from collections.abc import Mapping
-from typing import Any, Callable, Optional
+from typing import Any, Optional
 
+from pitviper.settings import Resolved, Setting, count, flag, names, one_of, pairs, ratio, resolve, text, url
 
-class Setting:
-    """One setting."""
-
-    __slots__ = ("default", "doc", "name", "parse", "variables")
-
-    def __init__(self, name: str, default: Any, parse: Callable[[str], Any], variables: str, doc: str) -> None:
-        self.name = name
-        self.default = default
-        self.parse = parse
-        self.variables = variables.split()
-        self.doc = doc
-
-
-class Resolved:
-    """A setting's value, where it came from, and what could not be followed on the way there."""
-
-    __slots__ = ("problems", "source", "value")
-
-    def __init__(self, value: Any, source: str, problems: "tuple[str, ...]" = ()) -> None:
-        self.value = value
-        self.source = source
-        self.problems = problems
-
-
-#: Settings whose values are never shown.
-SECRET = ("headers", "token")
-
-#: The largest count that every platform's native half can hold.
-_MAX_COUNT = 2**32 - 1
 _COMPRESSIONS = ("auto", "none", "gzip", "zstd")
 _SAMPLERS = (
     "always_on",
@@ -51,184 +23,109 @@ _SAMPLERS = (
 )
 
 
-# What a parser says when it raises ValueError is shown to the user: the values that are allowed.
-
-
-def _text(value: str) -> str:
-    try:
-        # The environment is bytes; those that are no text arrive as lone surrogates.
-        value.encode()
-    except UnicodeEncodeError:
-        raise ValueError("use UTF-8 text") from None
-    return value.strip()
-
-
-def _one_of(*allowed: str) -> Callable[[str], str]:
-    def parse(value: str) -> str:
-        lowered = value.strip().lower()
-        if lowered not in allowed:
-            raise ValueError(f"use {', '.join(allowed[:-1])} or {allowed[-1]}")
-        return lowered
-
-    return parse
-
-
-def _url(value: str) -> str:
-    text = _text(value)
-    scheme, _, rest = text.partition("://")
-    if scheme.lower() not in ("http", "https") or not rest.strip("/"):
-        raise ValueError("use a URL such as http://host:4318")
-    return text
-
-
-def _flag(value: str) -> bool:
-    lowered = value.strip().lower()
-    if lowered in ("1", "true", "yes", "on"):
-        return True
-    if lowered in ("0", "false", "no", "off"):
-        return False
-    raise ValueError("use true or false")
-
-
-def _count(value: str) -> int:
-    try:
-        number = int(value)
-    except ValueError:
-        number = -1
-    if not 0 <= number <= _MAX_COUNT:
-        raise ValueError(f"use a whole number from 0 to {_MAX_COUNT}")
-    return number
-
-
-def _ratio(value: str) -> float:
-    try:
-        number = float(value)
-    except ValueError:
-        number = -1.0
-    if not 0.0 <= number <= 1.0:
-        raise ValueError("use a number from 0 to 1")
-    return number
-
-
-def _names(value: str) -> "list[str]":
-    return [name.strip() for name in value.split(",") if name.strip()]
-
-
-def _pairs(value: str) -> "dict[str, str]":
-    """Reads ``a=b,c=d`` (OpenTelemetry) and ``a:b,c:d`` or ``a:b c:d`` (Datadog)."""
-    value = _text(value)
-    separators = value.replace(" ", ",") if "=" not in value else value
-    pairs: dict[str, str] = {}
-    for item in separators.split(","):
-        key, separator, text = item.partition("=" if "=" in item else ":")
-        if key.strip() and separator:
-            pairs[key.strip()] = _unquote(text.strip())
-    return pairs
-
-
-def _unquote(text: str) -> str:
-    if "%" not in text:
-        return text
-    from urllib.parse import unquote
-
-    return unquote(text)
-
-
 SETTINGS = (
     Setting(
         "enabled",
         True,
-        _flag,
+        flag,
         "PITVIPER_ENABLED DD_TRACE_ENABLED",
         "Whether the application is traced at all. OTEL_SDK_DISABLED=true disables as well.",
     ),
     Setting(
         "endpoint",
         "http://127.0.0.1:4318",
-        _url,
+        url,
         "PITVIPER_ENDPOINT OTEL_EXPORTER_OTLP_ENDPOINT",
         "Base URL of the OTLP/HTTP receiver; /v1/traces is added.",
     ),
     Setting(
         "traces_endpoint",
         None,
-        _url,
+        url,
         "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
         "Full URL for traces; used as it is.",
     ),
     Setting(
         "headers",
         {},
-        _pairs,
+        pairs,
         "PITVIPER_HEADERS OTEL_EXPORTER_OTLP_TRACES_HEADERS OTEL_EXPORTER_OTLP_HEADERS",
         "Headers sent with every export, as a=b,c=d. Never shown.",
+        secret=True,
     ),
-    Setting("token", None, _text, "PITVIPER_TOKEN", "Token of the server, sent as a bearer token. Never shown."),
+    Setting(
+        "token",
+        None,
+        text,
+        "PITVIPER_TOKEN",
+        "Token of the server, sent as a bearer token. Never shown.",
+        secret=True,
+    ),
     Setting(
         "compression",
         "auto",
-        _one_of(*_COMPRESSIONS),
+        one_of(*_COMPRESSIONS),
         "PITVIPER_COMPRESSION OTEL_EXPORTER_OTLP_TRACES_COMPRESSION OTEL_EXPORTER_OTLP_COMPRESSION",
         "auto (none on this machine, gzip elsewhere), none, gzip or zstd.",
     ),
     Setting(
         "service",
         None,
-        _text,
+        text,
         "PITVIPER_SERVICE OTEL_SERVICE_NAME DD_SERVICE",
         "Name of the service; guessed from the command line when not set.",
     ),
-    Setting("env", None, _text, "PITVIPER_ENV DD_ENV", "Deployment environment, such as production."),
-    Setting("version", None, _text, "PITVIPER_VERSION DD_VERSION", "Version of the application."),
+    Setting("env", None, text, "PITVIPER_ENV DD_ENV", "Deployment environment, such as production."),
+    Setting("version", None, text, "PITVIPER_VERSION DD_VERSION", "Version of the application."),
     Setting(
         "tags",
         {},
-        _pairs,
+        pairs,
         "PITVIPER_TAGS OTEL_RESOURCE_ATTRIBUTES DD_TAGS",
         "Further resource attributes, as a=b,c=d.",
     ),
     Setting(
         "sample_rate",
         1.0,
-        _ratio,
+        ratio,
         "PITVIPER_SAMPLE_RATE DD_TRACE_SAMPLE_RATE",
         "Share of new traces that are recorded, 0 to 1. A trace begun elsewhere follows its caller.",
     ),
     Setting(
         "sampler",
         "parentbased_always_on",
-        _one_of(*_SAMPLERS),
+        one_of(*_SAMPLERS),
         "OTEL_TRACES_SAMPLER",
         "OpenTelemetry's sampler name, with OTEL_TRACES_SAMPLER_ARG; counts less than PITVIPER_SAMPLE_RATE.",
     ),
-    Setting("sampler_arg", 1.0, _ratio, "OTEL_TRACES_SAMPLER_ARG", "Argument of the sampler."),
+    Setting("sampler_arg", 1.0, ratio, "OTEL_TRACES_SAMPLER_ARG", "Argument of the sampler."),
     Setting(
         "integrations_disabled",
         [],
-        _names,
+        names,
         "PITVIPER_INTEGRATIONS_DISABLED OTEL_PYTHON_DISABLED_INSTRUMENTATIONS",
         "Integrations that stay off, separated by commas.",
     ),
-    Setting("timeout_ms", 10_000, _count, "OTEL_EXPORTER_OTLP_TIMEOUT", "Longest time for one export, in ms."),
-    Setting("schedule_delay_ms", 1_000, _count, "OTEL_BSP_SCHEDULE_DELAY", "Longest wait before an export, in ms."),
-    Setting("max_queue_spans", 16_384, _count, "OTEL_BSP_MAX_QUEUE_SIZE", "Finished spans that may wait."),
-    Setting("max_batch_spans", 2_048, _count, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "Spans in one export."),
+    Setting("timeout_ms", 10_000, count, "OTEL_EXPORTER_OTLP_TIMEOUT", "Longest time for one export, in ms."),
+    Setting("schedule_delay_ms", 1_000, count, "OTEL_BSP_SCHEDULE_DELAY", "Longest wait before an export, in ms."),
+    Setting("max_queue_spans", 16_384, count, "OTEL_BSP_MAX_QUEUE_SIZE", "Finished spans that may wait."),
+    Setting("max_batch_spans", 2_048, count, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "Spans in one export."),
     Setting(
         "attribute_count_limit",
         128,
-        _count,
+        count,
         "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT OTEL_ATTRIBUTE_COUNT_LIMIT",
         "Attributes of a span.",
     ),
     Setting(
         "attribute_value_length_limit",
         None,
-        _count,
+        count,
         "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT",
         "Bytes of a text attribute; no limit when not set.",
     ),
-    Setting("event_count_limit", 128, _count, "OTEL_SPAN_EVENT_COUNT_LIMIT", "Events of a span."),
-    Setting("link_count_limit", 128, _count, "OTEL_SPAN_LINK_COUNT_LIMIT", "Links of a span."),
+    Setting("event_count_limit", 128, count, "OTEL_SPAN_EVENT_COUNT_LIMIT", "Events of a span."),
+    Setting("link_count_limit", 128, count, "OTEL_SPAN_LINK_COUNT_LIMIT", "Links of a span."),
 )
 
 
@@ -288,9 +185,7 @@ def load(environ: Mapping[str, str], overrides: "Optional[dict[str, Any]]" = Non
     if unknown:
         raise TypeError(f"pitviper.init() has no setting {', '.join(sorted(unknown))}")
     resolved = {
-        setting.name: Resolved(given[setting.name], "init()")
-        if setting.name in given
-        else _from_environ(setting, environ)
+        setting.name: Resolved(given[setting.name], "init()") if setting.name in given else resolve(setting, environ)
         for setting in SETTINGS
     }
     if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
@@ -305,25 +200,6 @@ def load(environ: Mapping[str, str], overrides: "Optional[dict[str, Any]]" = Non
             named, source = guess_service(command_line(), environ), "guessed from the command line"
         resolved["service"] = Resolved(named, source, resolved["service"].problems)
     return Config(resolved)
-
-
-def _from_environ(setting: Setting, environ: Mapping[str, str]) -> Resolved:
-    value, source = setting.default, "default"
-    ignored: list[str] = []
-    for variable in setting.variables:
-        text = environ.get(variable)
-        if not text:
-            continue
-        try:
-            value, source = setting.parse(text), variable
-            break
-        except ValueError as error:
-            shown = "***" if setting.name in SECRET else repr(text)
-            ignored.append(f"{variable}={shown} is ignored: {error}")
-    instead = "the default applies" if source == "default" else f"{source} applies"
-    if setting.name not in SECRET and value not in (None, {}, []):
-        instead += f": {value}"
-    return Resolved(value, source, tuple(f"{problem}; {instead}" for problem in ignored))
 
 
 def command_line() -> "list[str]":

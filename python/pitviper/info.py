@@ -2,12 +2,12 @@
 
 import os
 import sys
-from importlib import import_module
 from typing import Optional
 
 from pitviper import config as configuration
 from pitviper._native import __version__
 from pitviper.instrument import Integration, engine
+from pitviper.settings import Resolved
 
 #: How long the server may take to answer, in seconds.
 _TIMEOUT = 2.0
@@ -18,24 +18,22 @@ def show(command: "list[str]") -> int:
     config = configuration.load(os.environ)
     if command and config.resolved["service"].source.startswith("guessed"):
         guessed = configuration.guess_service(command, os.environ)
-        config.resolved["service"] = configuration.Resolved(
-            guessed, "guessed from the command", config.resolved["service"].problems
-        )
+        config.resolved["service"] = Resolved(guessed, "guessed from the command", config.resolved["service"].problems)
     write = sys.stdout.write
     write(f"pitviper {__version__}, Python {sys.version.split()[0]} at {sys.executable}\n\nSettings\n")
     for setting in configuration.SETTINGS:
         resolved = config.resolved[setting.name]
-        value = "***" if setting.name in configuration.SECRET and resolved.value else resolved.value
+        value = "***" if setting.secret and resolved.value else resolved.value
         write(f"  {setting.name:<30} {value!s:<34} {resolved.source}\n")
         for problem in resolved.problems:
             write(f"    ! {problem}\n")
 
     answer, well = _ask(config)
     write(f"\nServer\n  {config.traces_url}: {answer}\n\nIntegrations\n")
-    from pitviper.integrations._index import NAMES
+    from pitviper.integrations._index import MODULES
 
-    for name in NAMES:
-        integration: Integration = import_module(f"pitviper.integrations.{name}").INTEGRATION
+    for name in MODULES:
+        integration = engine.declared(name)
         state, fine = _state(integration, config)
         well = well and fine
         write(f"  {name:<12} {state}\n")

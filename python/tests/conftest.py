@@ -13,6 +13,9 @@ from sink import Sink
 import pitviper
 from pitviper import _native
 
+#: The servers that tests ask for by fixture.
+pytest_plugins = ("services.redis",)
+
 
 @pytest.fixture
 def sink() -> "Iterator[Sink]":

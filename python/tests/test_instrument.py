@@ -117,9 +117,11 @@ print(engine.states()["jinja2"])
 TWO_MODULES = """
 import pitviper
 from pitviper.instrument import Integration, Patch, engine
+from pitviper.integrations import _index, jinja2
 engine.uninstall()
-patches = (Patch("one:Derived.f", "render"), Patch(LATER, "render"))
-engine._arrange(Integration("jinja2", patches))
+jinja2.INTEGRATION = Integration("jinja2", (Patch("one:Derived.f", "render"), Patch(LATER, "render")))
+_index.MODULES = {"jinja2": ("one", "two")}
+engine.install()
 def patched(): return "f" in vars(one.Derived), hasattr(one.Derived.f, "__wrapped__")
 import one
 print(*patched())

@@ -1,11 +1,14 @@
 """Instrumentation as data: an integration says which functions it wraps, the engine does it.
 
 An integration is a folder ``integrations/<library>/``: ``__init__.py`` declares it and imports
-nothing else of it or of the library; ``patches.py`` holds the wrappers and is imported when the
+nothing else of it or of the library; ``patches.py`` holds the wrappers. Both are imported when the
 library is.
 """
 
-from typing import Optional
+import os
+from typing import Any, Optional
+
+from pitviper.settings import Setting, resolve
 
 
 class Patch:
@@ -26,6 +29,25 @@ class Patch:
         self.optional = optional
 
 
+class SpanShape:
+    """What one kind of span an integration makes looks like, for the reference.
+
+    Args:
+        name: Its name, with what varies in braces, such as ``{method} {route}``.
+        kind: internal, server, client, producer or consumer.
+        attributes: The keys of its attributes, separated by spaces.
+        covers: What it measures, from what to what.
+    """
+
+    __slots__ = ("attributes", "covers", "kind", "name")
+
+    def __init__(self, name: str, kind: str, attributes: str, covers: str) -> None:
+        self.name = name
+        self.kind = kind
+        self.attributes = attributes.split()
+        self.covers = covers
+
+
 class Integration:
     """What is wrapped in one library.
 
@@ -34,9 +56,11 @@ class Integration:
         patches: The functions to wrap.
         distribution: The library's distribution on PyPI; None for the standard library.
         minimum: The oldest version it is made for, such as ``(2, 0)``.
+        spans: The spans it makes.
+        options: Settings of its own. Their variables begin with ``PITVIPER_`` and the integration's name.
     """
 
-    __slots__ = ("distribution", "minimum", "name", "patches")
+    __slots__ = ("distribution", "minimum", "name", "options", "patches", "spans")
 
     def __init__(
         self,
@@ -44,8 +68,24 @@ class Integration:
         patches: "tuple[Patch, ...]",
         distribution: Optional[str] = None,
         minimum: "tuple[int, ...]" = (),
+        spans: "tuple[SpanShape, ...]" = (),
+        options: "tuple[Setting, ...]" = (),
     ) -> None:
         self.name = name
         self.patches = patches
         self.distribution = distribution
         self.minimum = minimum
+        self.spans = spans
+        self.options = options
+
+
+def option(integration: Integration, name: str) -> Any:
+    """The value of an integration's option, as the environment has it now.
+
+    Raises:
+        KeyError: The integration has no such option.
+    """
+    for setting in integration.options:
+        if setting.name == name:
+            return resolve(setting, os.environ).value
+    raise KeyError(name)

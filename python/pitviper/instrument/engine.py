@@ -6,6 +6,7 @@ it passes on after one dictionary look-up. A module that was imported before is 
 
 import functools
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
@@ -15,6 +16,7 @@ from typing import Any, Callable, Optional, cast
 from pitviper import _native
 from pitviper._guard import internal_error, say
 from pitviper.instrument import Integration, Patch
+from pitviper.settings import resolve
 
 _waiting: "dict[str, list[Callable[[], None]]]" = {}
 _applied: "list[tuple[str, object, str, object, object]]" = []
@@ -27,14 +29,15 @@ _INHERITED = object()
 
 def install(disabled: "frozenset[str]" = frozenset()) -> None:
     """Instruments all libraries that have an integration, now or when they are imported."""
-    from pitviper.integrations._index import NAMES
+    from pitviper.integrations._index import MODULES
 
-    for name in NAMES:
+    for name, modules in MODULES.items():
         if name in disabled:
             _states[name] = "disabled by configuration"
             continue
-        package = importlib.import_module(f"pitviper.integrations.{name}")
-        _arrange(package.INTEGRATION)
+        _states[name] = "waits for the library to be imported"
+        for module in modules:
+            when_imported(module, lambda name=name, module=module: _apply(name, module))
 
 
 def uninstall() -> None:
@@ -81,37 +84,39 @@ def _hook() -> None:
         sys.meta_path.insert(0, _finder)  # pyright: ignore[reportArgumentType]
 
 
-def _arrange(integration: Integration) -> None:
-    _states[integration.name] = "waits for the library to be imported"
-    by_module: dict[str, list[Patch]] = {}
-    for patch in integration.patches:
-        by_module.setdefault(patch.module, []).append(patch)
-    for module, patches in by_module.items():
-        when_imported(module, lambda patches=patches: _apply(integration, patches))
-
-
-def _apply(integration: Integration, patches: "list[Patch]") -> None:
-    if _states.get(integration.name, "").startswith(_FAILED):
+def _apply(name: str, module: str) -> None:
+    """Puts an integration's patches of one module in place."""
+    if _states.get(name, "").startswith(_FAILED):
         # Another module of the library could not be patched.
         return
     try:
+        integration = declared(name)
         reason = unsuitable(integration)
         if reason is not None:
-            _states[integration.name] = reason
+            _states[name] = reason
             return
-        factories = importlib.import_module(f"pitviper.integrations.{integration.name}.patches")
-        for patch in patches:
-            _wrap(integration.name, patch, getattr(factories, patch.wrapper))
-        _states[integration.name] = "in place"
+        factories = importlib.import_module(f"pitviper.integrations.{name}.patches")
+        for setting in integration.options:
+            for problem in resolve(setting, os.environ).problems:
+                say(problem)
+        for patch in integration.patches:
+            if patch.module == module:
+                _wrap(name, patch, getattr(factories, patch.wrapper))
+        _states[name] = "in place"
         version = installed_version(integration.distribution) if integration.distribution else None
         if version is not None:
-            _native.set_scope_version(f"pitviper.{integration.name}", version)
+            _native.set_scope_version(f"pitviper.{name}", version)
     except Exception as error:
         # In place as a whole or not at all: half an integration starts spans that nothing ends.
-        _remove(integration.name)
-        _states[integration.name] = f"{_FAILED}: {type(error).__name__}: {error}"
-        say(f"{integration.name} is not traced: {type(error).__name__}: {error}")
+        _remove(name)
+        _states[name] = f"{_FAILED}: {type(error).__name__}: {error}"
+        say(f"{name} is not traced: {type(error).__name__}: {error}")
         internal_error(error)
+
+
+def declared(name: str) -> Integration:
+    """An integration's declaration."""
+    return importlib.import_module(f"pitviper.integrations.{name}").INTEGRATION
 
 
 def trial(integration: Integration) -> Optional[str]:
