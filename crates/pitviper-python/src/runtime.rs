@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::shield::shield;
-use crate::span::current;
+use crate::span::carried;
 use crate::span_context::SpanContext;
 use crate::{convert, host};
 
@@ -22,15 +22,14 @@ pub(crate) fn agent() -> &'static Agent {
 /// The `traceparent` header for a call made by the current span, or None.
 #[pyfunction]
 pub(crate) fn inject(py: Python<'_>) -> Option<String> {
-    shield(None, || Some(format_traceparent(&current(py)?.get().get_context())))
+    shield(None, || Some(format_traceparent(&carried(py)?)))
 }
 
 /// Sets `traceparent` and, when there is one, `tracestate` in a mapping of headers.
 #[pyfunction]
 pub(crate) fn inject_into(py: Python<'_>, headers: &Bound<'_, PyAny>) {
     shield((), || {
-        let Some(span) = current(py) else { return };
-        let context = span.get().get_context();
+        let Some(context) = carried(py) else { return };
         // A mapping that refuses is the application's choice.
         let _ = headers.set_item("traceparent", format_traceparent(&context));
         if let Some(state) = &context.trace_state {

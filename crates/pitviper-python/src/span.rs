@@ -84,6 +84,15 @@ impl Span {
         }
     }
 
+    /// Whether it was recorded and has ended.
+    fn has_ended(&self) -> bool {
+        self.context.is_sampled()
+            && match self.lock() {
+                Some(span) => !span.is_recording(),
+                None => self.end_requested.load(Ordering::SeqCst) != NOT_REQUESTED,
+            }
+    }
+
     fn displaced(&self) -> MutexGuard<'_, Option<Option<Py<PyAny>>>> {
         self.displaced.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -196,6 +205,11 @@ impl Span {
         self.lock().is_some_and(|span| span.is_recording())
     }
 
+    /// Whether it was recorded and has ended; false for one that the sampler left out.
+    fn is_ended(&self) -> bool {
+        self.has_ended()
+    }
+
     /// The span's context.
     fn get_span_context(&self) -> SpanContext {
         SpanContext(self.context.clone())
@@ -298,6 +312,16 @@ pub(crate) fn current(py: Python<'_>) -> Option<Bound<'_, Span>> {
     context::get(py)?.cast_into::<Span>().ok()
 }
 
+/// What a call made in this context takes along: the current span's context, or the one that another
+/// process handed over.
+pub(crate) fn carried(py: Python<'_>) -> Option<pitviper_agent::SpanContext> {
+    let current = context::get(py)?;
+    match current.cast::<Span>() {
+        Ok(span) => Some(span.get().get_context()),
+        Err(_) => Some(current.cast::<SpanContext>().ok()?.get().0.clone()),
+    }
+}
+
 /// How a span begins, as Python says it.
 struct Start<'a, 'py> {
     name: &'a Bound<'py, PyAny>,
@@ -320,16 +344,32 @@ fn start(py: Python<'_>, start: &Start<'_, '_>) -> pitviper_agent::Span {
             scope,
         })
     };
-    match start.parent.filter(|parent| !parent.is_none()).and_then(context_of) {
-        Some(given) => begin(Parent::Context(&given)),
-        None => match current(py) {
-            Some(current) => begin(Parent::Context(&current.get().context)),
-            None => begin(Parent::Root),
-        },
+    if let Some(given) = start.parent.filter(|parent| !parent.is_none()).and_then(context_of) {
+        return begin(Parent::Context(&given));
+    }
+    let Some(current) = context::get(py) else { return begin(Parent::Root) };
+    if let Ok(current) = current.cast::<Span>() {
+        let current = current.get();
+        if !current.has_ended() {
+            return begin(Parent::Context(&current.context));
+        }
+        // Work that outlived what began it is a trace of its own: a request's trace must not grow for
+        // as long as a task lives that it started.
+        let mut span = begin(Parent::Root);
+        span.add_link(link(&current.context, None));
+        return span;
+    }
+    match current.cast::<SpanContext>() {
+        // What another process handed over is about the process; a request it serves later is not part of it.
+        Ok(handed) if !matches!(start.kind, SpanKind::Server | SpanKind::Consumer) => {
+            begin(Parent::Context(&handed.get().0))
+        }
+        _ => begin(Parent::Root),
     }
 }
 
-/// Starts a span that is not current. Without `parent` it is a child of the current span.
+/// Starts a span that is not current. Without `parent` it is a child of the current span, or linked to
+/// it when that has ended.
 #[pyfunction]
 #[pyo3(signature = (name, kind = None, attributes = None, parent = None, start_time = None, links = None, scope = None))]
 #[expect(clippy::too_many_arguments, reason = "the signature is OpenTelemetry's")]
@@ -427,10 +467,11 @@ pub(crate) fn current_span(py: Python<'_>) -> Option<Bound<'_, Span>> {
     shield(None, || current(py))
 }
 
-/// Makes a span current without starting or ending anything; returns what `deactivate` needs.
+/// Makes a span current without starting or ending anything, or the context of one in another process,
+/// or with None nothing; returns what `deactivate` needs.
 #[pyfunction]
 pub(crate) fn activate<'py>(py: Python<'py>, span: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
-    shield(None, || context::set(py, Some(span)))
+    shield(None, || context::set(py, Some(span).filter(|span| !span.is_none())))
 }
 
 /// Makes current again what was before `activate`, unless it is called in another context than
