@@ -70,8 +70,19 @@ def _instrument(config: Config) -> None:
     try:
         engine.install(frozenset(config["integrations_disabled"]))
         engine.when_imported("multiprocessing.util", _flush_in_multiprocessing_children)
+        if "TRACEPARENT" in os.environ and "subprocess" not in config["integrations_disabled"]:
+            _continue_trace()
     except Exception as error:
         internal_error(error)
+
+
+def _continue_trace() -> None:
+    """Takes over the trace of the process that started this one, if linking of subprocesses is on."""
+    from pitviper.instrument import option
+    from pitviper.integrations import _link, subprocess
+
+    if option(subprocess.INTEGRATION, "linking"):
+        _link.take_over_from(os.environ)
 
 
 def current_config() -> Optional[Config]:

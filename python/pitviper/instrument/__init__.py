@@ -17,7 +17,7 @@ class Patch:
     Args:
         target: Where it is, as ``module:Class.attribute`` or ``module:function``.
         wrapper: Name of the factory in the integration's ``patches.py``: it takes the original and
-            returns the replacement.
+            returns the replacement, or the original to leave it as it is.
         optional: Whether the library may be without it.
     """
 

@@ -192,8 +192,12 @@ def _wrap(name: str, patch: Patch, factory: Callable[[Any], Any]) -> None:
             if own is not _INHERITED:
                 own = original.__wrapped__ if its_original is _INHERITED else its_original
     if replacement is None:
+        replacement = factory(original)
+        if replacement is original:
+            # The integration's options say so.
+            return
         # Who looks at the function, a debugger or a framework, sees the one that was there.
-        replacement = functools.update_wrapper(factory(original), original)
+        functools.update_wrapper(replacement, original)
     setattr(owner, attribute, replacement)
     _applied.append((name, owner, attribute, own, replacement))
 

@@ -2,10 +2,15 @@
 
 MODULES: "dict[str, tuple[str, ...]]" = {
     "flask": ("flask.app",),
+    "futures": ("concurrent.futures.thread", "concurrent.futures.process"),
     "gunicorn": ("gunicorn.workers.base",),
     "jinja2": ("jinja2.environment",),
+    "multiprocessing": ("multiprocessing.process", "multiprocessing.pool"),
+    "queue": ("queue",),
     "requests": ("requests.sessions",),
     "sqlite3": ("sqlite3", "sqlite3.dbapi2"),
+    "subprocess": ("subprocess",),
+    "threading": ("threading",),
     "urllib3": ("urllib3.connectionpool",),
     "wsgi": (),
 }
