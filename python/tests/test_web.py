@@ -1,5 +1,6 @@
 """WSGI, gunicorn, Flask, Jinja2, sqlite3, requests and urllib3, as applications use them."""
 
+import gc
 import http.client
 import os
 import signal
@@ -301,3 +302,6 @@ def test_nothing_is_left_current(agent, application):
     for path in ("/items/1", "/fail", "/missing", "/stream"):
         client.get(path)  # Not closed, as tests of applications often leave it.
         assert _native.current_span() is None, path
+    # Their spans end when they are collected, which should not be during another test.
+    gc.collect()
+    agent()

@@ -126,10 +126,18 @@ def trial(integration: Integration) -> Optional[str]:
         Why it cannot be in place, or None.
     """
     try:
+        missing: set[str] = set()
         for patch in integration.patches:
-            importlib.import_module(patch.module)
+            try:
+                importlib.import_module(patch.module)
+            except ModuleNotFoundError:
+                if not patch.optional:
+                    raise
+                missing.add(patch.module)
         factories = importlib.import_module(f"pitviper.integrations.{integration.name}.patches")
         for patch in integration.patches:
+            if patch.module in missing:
+                continue
             _wrap(integration.name, patch, getattr(factories, patch.wrapper))
     except Exception as error:
         return f"{type(error).__name__}: {error}"

@@ -36,8 +36,8 @@ fn python_import(path: &str, line: &str) -> Option<String> {
         return None;
     }
     match integration_of(path) {
-        // WSGI is the protocol the web frameworks speak, so they build on its integration.
-        Some(own) if own == imported || imported == "wsgi" => None,
+        // WSGI and ASGI are the protocols the web frameworks speak, so they build on their integrations.
+        Some(own) if own == imported || ["wsgi", "asgi"].contains(&imported) => None,
         Some(own) => Some(format!("integration {own} must not import integration {imported}")),
         None => {
             Some(format!("nothing imports an integration by name; {imported} is found through the generated index"))

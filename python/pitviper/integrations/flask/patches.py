@@ -4,10 +4,10 @@ from typing import Any, Callable, Optional
 
 from pitviper import _native
 from pitviper._guard import internal_error
-from pitviper.integrations.wsgi.patches import RECORDED, SPAN, fail, handle
+from pitviper.integrations._server import INTERNAL, ServerRequest, described, is_answer
+from pitviper.integrations.wsgi.patches import handle, request_of
 
 _SCOPE = "pitviper.flask"
-_INTERNAL = 1
 
 Method = Callable[..., Any]
 
@@ -16,14 +16,14 @@ def call(original: Method) -> Method:
     """``Flask.__call__``: the WSGI entry, outside of any middleware the application installed."""
 
     def wrapper(self: Any, environ: Any, start_response: Any) -> Any:
-        if SPAN in environ:
+        if request_of(environ) is not None:
             return original(self, environ, start_response)
         return handle(original.__get__(self), environ, start_response, _SCOPE)
 
     return wrapper
 
 
-def _request() -> Any:
+def _flask_request() -> Any:
     from flask import request
 
     return request
@@ -34,13 +34,11 @@ def full_dispatch_request(original: Method) -> Method:
 
     def wrapper(self: Any, *args: Any) -> Any:
         try:
-            request = _request()
-            rule = request.url_rule
-            span: Optional[_native.Span] = request.environ.get(SPAN)
-            if rule is not None and span is not None:
-                route = request.environ.get("SCRIPT_NAME", "") + rule.rule
-                span.update_name(f"{request.method} {route}")
-                span.set_attribute("http.route", route)
+            flask_request = _flask_request()
+            rule = flask_request.url_rule
+            request = request_of(flask_request.environ)
+            if rule is not None and request is not None:
+                request.matched(flask_request.environ.get("SCRIPT_NAME", "") + rule.rule)
         except Exception as error:
             internal_error(error)
         return original(self, *args)
@@ -50,45 +48,33 @@ def full_dispatch_request(original: Method) -> Method:
 
 def dispatch_request(original: Method) -> Method:
     """``Flask.dispatch_request``: calls the view function."""
-    names: dict[Any, tuple[str, dict[str, object]]] = {}
 
-    def describe(view: Any) -> "tuple[str, dict[str, object]]":
-        found = names.get(view)
-        if found is None:
-            function = getattr(view, "view_class", view)
-            name = f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', type(view).__qualname__)}"
-            attributes: dict[str, object] = {"code.function.name": name}
-            code = getattr(getattr(view, "__wrapped__", view), "__code__", None)
-            if code is not None:
-                attributes["code.file.path"] = code.co_filename
-                attributes["code.line.number"] = code.co_firstlineno
-            found = names[view] = (name, attributes)
-        return found
-
-    def start(self: Any, request: Any) -> Optional[_native.Span]:
-        rule = request.url_rule
-        if rule is None or SPAN not in request.environ or request.routing_exception is not None:
+    def start(self: Any, flask_request: Any) -> Optional[_native.Span]:
+        rule = flask_request.url_rule
+        if rule is None or flask_request.routing_exception is not None:
             return None
-        name, attributes = describe(self.view_functions[rule.endpoint])
-        return _native.start_as_current_span(name, _INTERNAL, attributes, None, None, None, _SCOPE)
+        view = self.view_functions[rule.endpoint]
+        name, attributes = described(getattr(view, "view_class", view))
+        return _native.start_as_current_span(name, INTERNAL, attributes, None, None, None, _SCOPE)
 
     def wrapper(self: Any, *args: Any) -> Any:
+        request: Optional[ServerRequest] = None
+        span: Optional[_native.Span] = None
         try:
-            request = _request()
-            environ = request.environ
-            span = start(self, request)
+            flask_request = _flask_request()
+            request = request_of(flask_request.environ)
+            if request is not None:
+                span = start(self, flask_request)
         except Exception as error:
             internal_error(error)
-            return original(self, *args)
-        if span is None:
+        if span is None or request is None:
             return original(self, *args)
         try:
             return original(self, *args)
         except Exception as error:
             # werkzeug's HTTP exceptions carry the status they become; below 500 they are answers.
-            status = getattr(error, "code", None)
-            if not isinstance(status, int) or status >= 500:
-                environ[RECORDED] = error
+            if not is_answer(error):
+                request.recorded(error)
                 span.__exit__(type(error), error, None)
             raise
         finally:
@@ -102,11 +88,9 @@ def handle_exception(original: Method) -> Method:
 
     def wrapper(self: Any, *args: Any) -> Any:
         try:
-            error = args[-1]
-            environ = _request().environ
-            span: Optional[_native.Span] = environ.get(SPAN)
-            if span is not None:
-                fail(environ, span, error)
+            request = request_of(_flask_request().environ)
+            if request is not None:
+                request.fail(args[-1])
         except Exception as failure:
             internal_error(failure)
         return original(self, *args)

@@ -2,7 +2,16 @@
 
 from typing import Any, Callable
 
-from pitviper.integrations.wsgi.patches import traced
+from pitviper._guard import internal_error
+from pitviper.integrations.asgi.patches import traced as traced_asgi
+from pitviper.integrations.wsgi.patches import traced as traced_wsgi
+
+_SCOPE = "pitviper.gunicorn"
+
+#: gunicorn's worker classes that call a WSGI application. Who inherits from none of them, such as the
+#: workers of uvicorn and aiohttp, serves by other means, and has an integration of its own.
+_WSGI_WORKERS = frozenset(("SyncWorker", "ThreadWorker", "AsyncWorker", "TornadoWorker"))
+_ASGI_WORKER = "ASGIWorker"
 
 
 def load_wsgi(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -10,9 +19,15 @@ def load_wsgi(original: Callable[..., Any]) -> Callable[..., Any]:
 
     def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
         result = original(self, *args, **kwargs)
-        # Workers for other protocols load something that is no WSGI application.
-        if callable(getattr(self, "wsgi", None)) and "asgi" not in type(self).__module__:
-            self.wsgi = traced(self.wsgi, "pitviper.gunicorn")
+        try:
+            kinds = {kind.__name__ for kind in type(self).__mro__ if kind.__module__.startswith("gunicorn.workers.")}
+            if callable(getattr(self, "wsgi", None)):
+                if kinds & _WSGI_WORKERS:
+                    self.wsgi = traced_wsgi(self.wsgi, _SCOPE)
+                elif _ASGI_WORKER in kinds:
+                    self.wsgi = traced_asgi(self.wsgi, _SCOPE)
+        except Exception as error:
+            internal_error(error)
         return result
 
     return wrapper

@@ -3,13 +3,25 @@
 Servers and frameworks build on this one: whichever sees the request first owns its span, so a
 Flask application under gunicorn has one server span. Nothing is patched by this integration alone;
 an application of your own is wrapped with ``pitviper.integrations.wsgi.patches.traced(app)``.
-
-Span: ``{method} {route}``, or ``{method}`` while no framework told the route. Attributes:
-http.request.method, url.scheme, url.path, url.query (masked), http.route,
-http.response.status_code, server.address, server.port, client.address, user_agent.original,
-network.protocol.version, error.type.
 """
 
-from pitviper.instrument import Integration
+from pitviper.instrument import Integration, SpanShape
+from pitviper.integrations._server_options import OPTIONS
 
-INTEGRATION = Integration("wsgi", patches=())
+INTEGRATION = Integration(
+    "wsgi",
+    patches=(),
+    spans=(
+        SpanShape(
+            "{method} {route}",
+            "server",
+            "http.request.method http.request.method_original url.scheme url.path url.query http.route "
+            "http.response.status_code server.address server.port client.address user_agent.original "
+            "network.protocol.version http.server.queue_time_ms http.request.header.{name} "
+            "http.response.header.{name} error.type",
+            "from the call of the application to the close of the response; `{method}` while no framework "
+            "told the route",
+        ),
+    ),
+    options=OPTIONS,
+)

@@ -7,22 +7,19 @@ from typing import Any, Callable, Optional
 from pitviper import _native
 from pitviper._guard import internal_error
 from pitviper.integrations._http import host_and_port, masked_query
+from pitviper.integrations._server import (
+    REQUEST,
+    SERVER,
+    ServerRequest,
+    client_address,
+    method_attributes,
+    queue_time_ms,
+)
+from pitviper.integrations._server_options import options
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 Application = Callable[[Environ, StartResponse], Iterable[bytes]]
-
-#: Where the span of a request lies in its environ.
-SPAN = "pitviper.span"
-#: The exception that was last recorded for a request, so that it is recorded once.
-RECORDED = "pitviper.recorded_exception"
-
-#: Set in the environ of a request that failed with an exception.
-FAILED = "pitviper.failed"
-
-_SERVER = 2
-_ERROR = 2
-_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"))
 
 
 def traced(application: Application, scope: str = "pitviper.wsgi") -> Application:
@@ -37,51 +34,52 @@ def traced(application: Application, scope: str = "pitviper.wsgi") -> Applicatio
 
 def handle(application: Application, environ: Environ, start_response: StartResponse, scope: str) -> Iterable[bytes]:
     """Handles one request with a server span, unless it has one already."""
-    if SPAN in environ:
+    if request_of(environ) is not None:
         return application(environ, start_response)
     try:
-        span = _start(environ, scope)
+        request = environ[REQUEST] = _start(environ, scope)
     except Exception as error:
         internal_error(error)
         return application(environ, start_response)
-    environ[SPAN] = span
 
     def traced_start_response(status: str, headers: Any, *exc_info: Any) -> Any:
-        code = status[:3]
-        if code.isdigit():
-            span.set_attribute("http.response.status_code", int(code))
-            # An exception says more than the status it became.
-            if code >= "500" and FAILED not in environ:
-                span.set_attribute("error.type", code)
-                span.set_status(_ERROR)
+        try:
+            code = status[:3]
+            if code.isdigit():
+                request.answered(int(code))
+            if options.response_headers:
+                _capture_response(request.span, headers)
+        except Exception as error:
+            internal_error(error)
         return start_response(status, headers, *exc_info)
 
     # Current only while the application runs: a server may have several responses under way in one
     # thread, and some callers never close theirs.
-    before = _native.activate(span)
+    before = _native.activate(request.span)
     try:
         body = application(environ, traced_start_response)
     except BaseException as error:
-        fail(environ, span, error)
-        span.end()
+        request.fail(error)
+        request.end()
         raise
     finally:
         _native.deactivate(before)
-    return _until_sent(body, environ, span)
+    return _until_sent(body, environ, request)
 
 
-def _start(environ: Environ, scope: str) -> _native.Span:
-    method = environ.get("REQUEST_METHOD", "")
-    name = method if method in _METHODS else "HTTP"
-    attributes: dict[str, object] = {
-        "http.request.method": method if method in _METHODS else "_OTHER",
-        "url.scheme": environ.get("wsgi.url_scheme", "http"),
-        "url.path": _path(environ),
-    }
-    if name == "HTTP":
-        attributes["http.request.method_original"] = method
+def request_of(environ: Environ) -> Optional[ServerRequest]:
+    """The request that an environ belongs to, if it has a span that has not ended."""
+    request: Optional[ServerRequest] = environ.get(REQUEST)
+    return None if request is None or request.ended else request
+
+
+def _start(environ: Environ, scope: str) -> ServerRequest:
+    attributes: dict[str, object] = {}
+    name = method_attributes(environ.get("REQUEST_METHOD", ""), attributes)
+    attributes["url.scheme"] = environ.get("wsgi.url_scheme", "http")
+    attributes["url.path"] = _path(environ)
     query = environ.get("QUERY_STRING")
-    if query:
+    if query and options.query:
         attributes["url.query"] = masked_query(query)
     host = environ.get("HTTP_HOST")
     if host:
@@ -94,6 +92,9 @@ def _start(environ: Environ, scope: str) -> _native.Span:
     if port is not None:
         attributes["server.port"] = port
     client = environ.get("REMOTE_ADDR")
+    if options.trusted_proxies:
+        forwarded_for = environ.get("HTTP_X_FORWARDED_FOR", "")
+        client = client_address(environ.get("HTTP_FORWARDED", ""), forwarded_for, options.trusted_proxies) or client
     if client:
         attributes["client.address"] = client
     agent = environ.get("HTTP_USER_AGENT")
@@ -102,9 +103,19 @@ def _start(environ: Environ, scope: str) -> _native.Span:
     protocol = environ.get("SERVER_PROTOCOL", "")
     if protocol.startswith("HTTP/"):
         attributes["network.protocol.version"] = protocol[5:]
+    if options.queue_time:
+        queued = environ.get("HTTP_X_REQUEST_START") or environ.get("HTTP_X_QUEUE_START")
+        waited = queue_time_ms(queued, _native.now()) if queued else None
+        if waited is not None:
+            attributes["http.server.queue_time_ms"] = waited
+    for header in options.request_headers:
+        value = environ.get(header.environ_key)
+        if value is not None:
+            attributes[header.attribute] = header.shown([value])
     traceparent = environ.get("HTTP_TRACEPARENT")
     parent = _native.extract(traceparent, environ.get("HTTP_TRACESTATE")) if traceparent else None
-    return _native.start_span(name, _SERVER, attributes, parent, None, None, scope)
+    span = _native.start_span(name, SERVER, attributes, parent, None, None, scope)
+    return ServerRequest(span, name, environ.get("SCRIPT_NAME", ""))
 
 
 def _path(environ: Environ) -> str:
@@ -115,34 +126,23 @@ def _path(environ: Environ) -> str:
     return path.encode("latin-1", "replace").decode("utf-8", "replace")
 
 
-def fail(environ: Environ, span: _native.Span, error: BaseException) -> None:
-    """Marks the request as failed with an exception that nobody handled, and records it, unless
-    another span of the request has it."""
-    if isinstance(error, Exception):
-        environ[FAILED] = True
-        if environ.get(RECORDED) is not error:
-            environ[RECORDED] = error
-            span.record_exception(error)
-        span.set_attribute("error.type", error_type(error))
-        span.set_status(_ERROR, f"{type(error).__name__}: {error}")
+def _capture_response(span: _native.Span, headers: "list[tuple[str, str]]") -> None:
+    for header in options.response_headers:
+        values = [value for name, value in headers if name.lower() == header.name]
+        if values:
+            span.set_attribute(header.attribute, header.shown(values))
 
 
-def error_type(error: BaseException) -> str:
-    """The qualified name of an exception's type, without the module for built-in ones."""
-    kind = type(error)
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-
-
-def _until_sent(body: Iterable[bytes], environ: Environ, span: _native.Span) -> Iterable[bytes]:
+def _until_sent(body: Iterable[bytes], environ: Environ, request: ServerRequest) -> Iterable[bytes]:
     """The body, with the span ending when the server closes it."""
     file_wrapper = environ.get("wsgi.file_wrapper")
     if isinstance(file_wrapper, type) and isinstance(body, file_wrapper):
         # The server recognises its own wrapper and sends the file without reading it here.
-        return _end_on_close(body, environ, span)
-    return _Body(body, environ, span)
+        return _end_on_close(body, request)
+    return _Body(body, request)
 
 
-def _end_on_close(body: Any, environ: Environ, span: _native.Span) -> Iterable[bytes]:
+def _end_on_close(body: Any, request: ServerRequest) -> Iterable[bytes]:
     close: Optional[Callable[[], None]] = getattr(body, "close", None)
 
     def traced_close() -> None:
@@ -150,36 +150,30 @@ def _end_on_close(body: Any, environ: Environ, span: _native.Span) -> Iterable[b
             if close is not None:
                 close()
         finally:
-            _end(environ, span)
+            request.end()
 
     try:
         body.close = traced_close
     except AttributeError:
-        _end(environ, span)
+        request.end()
     return body
-
-
-def _end(environ: Environ, span: _native.Span) -> None:
-    environ.pop(RECORDED, None)
-    span.end()
 
 
 class _Body:
     """A response body that ends the span of its request when it is closed."""
 
-    __slots__ = ("_body", "_environ", "_iterator", "_span")
+    __slots__ = ("_body", "_iterator", "_request")
 
-    def __init__(self, body: Iterable[bytes], environ: Environ, span: _native.Span) -> None:
+    def __init__(self, body: Iterable[bytes], request: ServerRequest) -> None:
         self._body = body
-        self._environ = environ
-        self._span = span
+        self._request = request
         self._iterator: Optional[Iterator[bytes]] = None
 
     def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
-        before = _native.activate(self._span)
+        before = _native.activate(self._request.span)
         try:
             iterator = self._iterator
             if iterator is None:
@@ -188,20 +182,20 @@ class _Body:
         except StopIteration:
             raise
         except BaseException as error:
-            fail(self._environ, self._span, error)
+            self._request.fail(error)
             raise
         finally:
             _native.deactivate(before)
 
     def close(self) -> None:
-        before = _native.activate(self._span)
+        before = _native.activate(self._request.span)
         try:
             close = getattr(self._body, "close", None)
             if close is not None:
                 close()
         except BaseException as error:
-            fail(self._environ, self._span, error)
+            self._request.fail(error)
             raise
         finally:
             _native.deactivate(before)
-            _end(self._environ, self._span)
+            self._request.end()

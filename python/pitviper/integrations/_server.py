@@ -1,0 +1,212 @@
+"""What all integrations that serve HTTP share: the span of a request, whoever started it."""
+
+import re
+from typing import Any, Optional
+from weakref import WeakKeyDictionary
+
+from pitviper import _native
+from pitviper._guard import internal_error
+
+#: Where a request's :class:`ServerRequest` lies in its WSGI environ or ASGI scope.
+REQUEST = "pitviper.request"
+
+#: Kind of span: server.
+SERVER = 2
+#: Kind of span: internal.
+INTERNAL = 1
+_ERROR = 2
+_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"))
+
+#: Exceptions that say the client went away, which is no failure of the server.
+_DISCONNECTS = frozenset(("ClientDisconnect", "ClientDisconnected", "WebSocketDisconnect", "ConnectionResetError"))
+
+#: The longest time a request is believed to have waited before the server, in seconds.
+_MAX_QUEUE_S = 3_600.0
+#: How far a proxy's clock may be ahead, in seconds: waiting then counts as none.
+_MAX_AHEAD_S = 0.1
+
+_FOR = re.compile(r'(?i)(?:^|[;,])\s*for="?(\[[^\]]*\]|[^";,\s]+)')
+
+
+class ServerRequest:
+    """A request under way, and its span.
+
+    Frameworks find it in the environ or scope. None of its methods raises.
+    """
+
+    __slots__ = ("_failed", "_recorded", "_suspect", "ended", "method", "prefix", "span", "status")
+
+    def __init__(self, span: _native.Span, method: str, prefix: str = "") -> None:
+        self.span = span
+        #: What the span's name begins with.
+        self.method = method
+        #: What routes of the application begin with: where the server, or an application around it, mounted it.
+        self.prefix = prefix
+        #: The status of the response; 0 before there is one.
+        self.status = 0
+        self.ended = False
+        self._failed = False
+        self._recorded: Optional[BaseException] = None
+        self._suspect: Optional[BaseException] = None
+
+    def matched(self, route: str) -> None:
+        """Names the request by its route: the template of its path, prefix included."""
+        try:
+            self.span.update_name(f"{self.method} {route}")
+            self.span.set_attribute("http.route", route)
+        except Exception as error:
+            internal_error(error)
+
+    def handled_by(self, function: Any) -> None:
+        """Notes the function that handles the request, for frameworks whose handler has no span of its own."""
+        try:
+            self.span.set_attributes(described(function)[1])
+        except Exception as error:
+            internal_error(error)
+
+    def answered(self, status: int) -> None:
+        """Notes the status of the response."""
+        try:
+            self.status = status
+            self.span.set_attribute("http.response.status_code", status)
+            if status >= 500:
+                suspect = self._suspect
+                if suspect is not None:
+                    self.fail(suspect)
+                # An exception says more than the status it became.
+                elif not self._failed:
+                    self.span.set_attribute("error.type", str(status))
+                    self.span.set_status(_ERROR)
+        except Exception as error:
+            internal_error(error)
+
+    def fail(self, error: BaseException) -> None:
+        """Marks the request as failed with an exception that nobody handled, and records it, unless another
+        span of the request has it. That the client went away, or the server stops, is no failure."""
+        try:
+            if not isinstance(error, Exception) or type(error).__name__ in _DISCONNECTS:
+                return
+            self._failed = True
+            if self._recorded is not error:
+                self._recorded = error
+                self.span.record_exception(error)
+            self.span.set_attribute("error.type", error_type(error))
+            self.span.set_status(_ERROR, f"{type(error).__name__}: {error}")
+        except Exception as failure:
+            internal_error(failure)
+
+    def suspect(self, error: BaseException) -> None:
+        """Remembers an exception that the framework turns into an answer: the cause, if that is a 5xx."""
+        self._suspect = error
+
+    def recorded(self, error: BaseException) -> None:
+        """Says that a span of the request has recorded an exception."""
+        self._recorded = error
+
+    def end(self, end_time: Optional[int] = None) -> None:
+        """Ends the span. Exceptions are let go of, with all that their frames hold."""
+        self.ended = True
+        self._recorded = self._suspect = None
+        self.span.end(end_time)
+
+
+def method_attributes(method: str, attributes: "dict[str, object]") -> str:
+    """Adds a method to the attributes.
+
+    Returns:
+        What the span's name begins with: names stay few whatever clients send.
+    """
+    if method in _METHODS:
+        attributes["http.request.method"] = method
+        return method
+    attributes["http.request.method"] = "_OTHER"
+    attributes["http.request.method_original"] = method
+    return "HTTP"
+
+
+def error_type(error: BaseException) -> str:
+    """The qualified name of an exception's type, without the module for built-in ones."""
+    kind = type(error)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def is_answer(error: BaseException) -> bool:
+    """Whether an exception is a framework's way to answer with a status below 500."""
+    for attribute in ("status_code", "code", "status"):
+        status = getattr(error, attribute, None)
+        if isinstance(status, int):
+            return status < 500
+    return False
+
+
+def described(function: Any) -> "tuple[str, dict[str, object]]":
+    """The name of a function or class, with its module, and the attributes that say where it is."""
+    try:
+        found = _descriptions.get(function)
+        if found is None:
+            found = _descriptions[function] = _describe(function)
+    except TypeError:
+        # No weak references to it, or no hash: an object of the application's own.
+        return _describe(function)
+    return found
+
+
+_descriptions: "WeakKeyDictionary[Any, tuple[str, dict[str, object]]]" = WeakKeyDictionary()
+
+
+def _describe(function: Any) -> "tuple[str, dict[str, object]]":
+    while hasattr(function, "func") and not hasattr(function, "__qualname__"):
+        function = function.func  # functools.partial
+    shown: Any = function if hasattr(function, "__qualname__") else function.__class__
+    name = f"{getattr(shown, '__module__', '')}.{shown.__qualname__}"
+    attributes: dict[str, object] = {"code.function.name": name}
+    code = getattr(getattr(function, "__wrapped__", function), "__code__", None)
+    if code is not None:
+        attributes["code.file.path"] = code.co_filename
+        attributes["code.line.number"] = code.co_firstlineno
+    return name, attributes
+
+
+def queue_time_ms(text: str, now_ns: int) -> Optional[float]:
+    """How long a request waited before the server, in milliseconds.
+
+    Args:
+        text: The proxy's header: seconds, milliseconds, microseconds or nanoseconds since the Unix epoch,
+            with or without ``t=``.
+        now_ns: Now, in nanoseconds since the Unix epoch.
+
+    Returns:
+        None when the text is no such time, or one that only a wrong clock can have written.
+    """
+    try:
+        value = float(text.strip().removeprefix("t="))
+    except ValueError:
+        return None
+    # The present is 1.8e9 seconds; each unit is a thousand times the one before.
+    for _ in range(3):
+        if value <= 1e11:
+            break
+        value /= 1e3
+    waited = now_ns / 1e9 - value
+    if not -_MAX_AHEAD_S <= waited <= _MAX_QUEUE_S:
+        return None
+    return max(0.0, round(waited * 1e3, 3))
+
+
+def client_address(forwarded: str, forwarded_for: str, proxies: int) -> Optional[str]:
+    """The client's address as the outermost of so many trusted proxies saw it.
+
+    Args:
+        forwarded: The header ``Forwarded`` (RFC 7239), or nothing.
+        forwarded_for: The header ``X-Forwarded-For``, or nothing.
+        proxies: How many proxies can be believed: each appended the address it was called from.
+    """
+    hops = _FOR.findall(forwarded) if forwarded else [hop.strip() for hop in forwarded_for.split(",")]
+    hops = [hop for hop in hops if hop]
+    if not hops:
+        return None
+    hop: str = hops[-proxies] if len(hops) >= proxies else hops[0]
+    if hop.startswith("["):
+        return hop[1:].partition("]")[0]
+    # A port may follow an IPv4 address.
+    return hop.partition(":")[0] if hop.count(":") == 1 else hop
