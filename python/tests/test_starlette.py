@@ -8,11 +8,10 @@ import weakref
 
 import pytest
 from sink import tree
-from web_servers import ended, get, process_serving, uvicorn_serving
+from web_servers import ended, get, uvicorn_serving
 
 pytest.importorskip("starlette")
 
-import uvicorn
 import websockets.sync.client
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask, BackgroundTasks
@@ -26,7 +25,6 @@ from starlette.websockets import WebSocketDisconnect
 
 from pitviper import _native, tracer
 from pitviper.instrument import engine
-from pitviper.integrations._server_options import options
 
 HERE = __name__
 STATUS = ("http.response.status_code", "error.type", "exception.type")
