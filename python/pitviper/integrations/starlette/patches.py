@@ -3,8 +3,8 @@
 import functools
 from typing import Any, Callable, Optional
 
-from pitviper._native import current_span
 from pitviper._guard import internal_error
+from pitviper._native import current_span
 from pitviper.integrations._calls import begin, failed, is_coroutine_function
 from pitviper.integrations._server import REQUEST, ServerRequest
 from pitviper.integrations.asgi.patches import handle
