@@ -70,6 +70,27 @@ class Span:
     def __enter__(self) -> Span: ...
     def __exit__(self, _exc_type: object, exc: object, _traceback: object) -> Literal[False]: ...
 
+@final
+class Statements:
+    """Makes the spans of the statements that go to one database.
+
+    Raises:
+        ValueError: ``system`` is no SQL database that is known.
+    """
+
+    def __new__(cls, scope: str, system: str, attributes: Mapping[str, object] | None = None) -> Statements: ...
+    def finish(
+        self,
+        statement: object,
+        start_time: int,
+        exc: BaseException | None = None,
+        batch: int = 0,
+        status: object = None,
+    ) -> None: ...
+    @property
+    def forgotten(self) -> int: ...
+
+def describe_statement(statement: object, system: str) -> tuple[str, str, str]: ...
 def configure(
     *,
     endpoint: str,

@@ -20,6 +20,7 @@ mod propagation;
 mod queue;
 mod sampler;
 mod span;
+pub mod sql;
 mod transport;
 
 pub use agent::{Agent, Stats};

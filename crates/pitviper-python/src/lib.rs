@@ -16,6 +16,7 @@ mod runtime;
 mod shield;
 mod span;
 mod span_context;
+mod statements;
 
 use pyo3::prelude::*;
 
@@ -35,6 +36,8 @@ mod _native {
     use crate::span::{Span, activate, current_span, deactivate, finish_leaf, start_as_current_span, start_span};
     #[pymodule_export]
     use crate::span_context::SpanContext;
+    #[pymodule_export]
+    use crate::statements::{Statements, describe_statement};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
