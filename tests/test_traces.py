@@ -74,7 +74,7 @@ def test_a_page_renders_its_template(house: House) -> None:
     assert name == "GET /"
     view = next(child for child in children if child[2] == "flaskr.blog.index")
     assert [child[2] for child in view[4:] if child[2].startswith(("SELECT", "render"))] == [
-        "SELECT post",
+        "SELECT post user",
         "render blog/index.html",
     ]
 

@@ -3,16 +3,13 @@
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 
 from pitviper import bootstrap, config
 from pitviper.instrument import engine
-from pitviper.integrations import _index, _sql
+from pitviper.integrations import _index
 from pitviper.integrations._http import masked_query, masked_url
-from pitviper.integrations._sql import describe
-from pitviper.integrations.sqlite3 import patches as sqlite_patches
 
 
 def cli(*arguments, **environ):
@@ -232,79 +229,6 @@ def test_every_integration_declares_itself():
     for name in _index.MODULES:
         assert engine.declared(name).name == name
     assert set(engine.states()) <= set(_index.MODULES)
-
-
-@pytest.mark.parametrize(
-    ("statement", "text", "summary"),
-    [
-        (
-            "SELECT a1, t.b2 FROM t WHERE x='it''s' AND y=-1.5e3",
-            "SELECT a1, t.b2 FROM t WHERE x=? AND y=-?",
-            "SELECT t",
-        ),
-        ("insert into \"my table\" values (1, 'a', x'ff')", 'insert into "my table" values (?)', "INSERT my table"),
-        (
-            "UPDATE s.t SET a = ? -- secret 'x'\nWHERE id IN (1,2,3)",
-            "UPDATE s.t SET a = ? WHERE id IN (?)",
-            "UPDATE s.t",
-        ),
-        ("/* lead */ DELETE FROM t", "DELETE FROM t", "DELETE t"),
-        ("SELECT $1, :name, @p, ?2 FROM t", "SELECT $1, :name, @p, ?2 FROM t", "SELECT t"),
-        ("SELECT 'unterminated", "SELECT ?", "SELECT"),
-        ("CREATE TABLE IF NOT EXISTS post (id INTEGER)", "CREATE TABLE IF NOT EXISTS post (id INTEGER)", "CREATE post"),
-        ("", "", "SQL"),
-        ("SELECT 1_234_567, 0xFF_FF, .5e-3, 1e5-2", "SELECT ?, ?, ?, ?-?", "SELECT"),
-        ("SELECT * FROM t WHERE token = 9f86d081", "SELECT * FROM t WHERE token = ?", "SELECT t"),
-    ],
-)
-def test_statements_are_described_without_their_values(statement, text, summary):
-    assert describe(statement)[:2] == (text, summary)
-
-
-@pytest.mark.parametrize(
-    ("statement", "text"),
-    [
-        ('SELECT "a" FROM "t" WHERE "a" = "secret"', 'SELECT "a" FROM "t" WHERE "a" = ?'),
-        (
-            'SELECT 1 FROM t WHERE a<>"s" AND b >= "s" OR c NOT LIKE "s%"',
-            "SELECT ? FROM t WHERE a<>? AND b >= ? OR c NOT LIKE ?",
-        ),
-        (
-            'SELECT a FROM t WHERE a BETWEEN "k" AND "m" AND "b" IS "x"',
-            'SELECT a FROM t WHERE a BETWEEN ? AND ? AND "b" IS ?',
-        ),
-        ('SELECT a FROM t WHERE a IN ("x", "y", "z")', "SELECT a FROM t WHERE a IN (?)"),
-        ('SELECT a FROM t WHERE a IN (SELECT "b", "c" FROM u)', 'SELECT a FROM t WHERE a IN (SELECT "b", "c" FROM u)'),
-        (
-            'INSERT INTO "t" ("a", "b") VALUES ("x", 1), (lower("y"), "z") ON CONFLICT ("a") DO NOTHING',
-            'INSERT INTO "t" ("a", "b") VALUES (?), (lower("y"), ?) ON CONFLICT ("a") DO NOTHING',
-        ),
-        ('SELECT * FROM "a" JOIN "b" ON "a"."id" = "b"."a_id"', 'SELECT * FROM "a" JOIN "b" ON "a"."id" = "b"."a_id"'),
-        ('SELECT x FROM t WHERE a = "secret', "SELECT x FROM t WHERE a = ?"),
-        ('"', '"'),
-    ],
-)
-def test_quoted_texts_are_masked_where_values_are_usual(statement, text):
-    assert describe(statement)[0] == text
-
-
-@pytest.mark.parametrize(
-    "piece", ["1", "1.", "1e", "1_", "$1", "''", '"', "(", "/*", "1)", "$a$", "-", ".", "[a", "x "]
-)
-def test_no_statement_takes_long_to_describe(piece):
-    # Twenty milliseconds when the time is linear in the length, several seconds when it is quadratic.
-    start = time.process_time()
-    describe("SELECT " + piece * (16_000 // len(piece)) + "z")
-    assert time.process_time() - start < 1
-
-
-def test_long_statements_are_not_remembered():
-    long = f"SELECT '{'x' * 5_000}'"
-    statements = sqlite_patches._Statements("db")
-    assert statements.of(long)[0] == statements.of("SELECT 1")[0] == "SELECT"
-    describe(long)
-    assert list(statements._by_statement) == ["SELECT 1"]
-    assert long not in _sql._remembered
 
 
 def test_secrets_in_urls_are_masked():

@@ -204,8 +204,8 @@ def test_sqlite_keeps_its_types_and_errors(agent):
     spans = agent()
     names = [span.name for span in spans]
     assert names == [
-        "CREATE t",
-        "INSERT t",
+        "CREATE t INSERT t",
+        "BATCH INSERT t",
         "SELECT t",
         "COMMIT",
         "SELECT absent",

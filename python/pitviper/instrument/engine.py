@@ -186,7 +186,7 @@ def _wrap(name: str, patch: Patch, factory: Callable[[Any], Any]) -> None:
     *path, attribute = patch.attribute.split(".")
     for part in path:
         owner = getattr(owner, part, None)
-    original = getattr(owner, attribute, None)
+    original: Any = getattr(owner, attribute, None)
     if original is None:
         if patch.optional:
             return
@@ -200,14 +200,30 @@ def _wrap(name: str, patch: Patch, factory: Callable[[Any], Any]) -> None:
             if own is not _INHERITED:
                 own = original.__wrapped__ if its_original is _INHERITED else its_original
     if replacement is None:
+        # Of a class method the function is wrapped, so that a subclass's call stays the subclass's.
+        static: Any = _as_defined(owner, attribute)
+        kind: Any = next((kind for kind in (classmethod, staticmethod) if type(static) is kind), None)
+        if kind is not None:
+            original = cast("Any", static).__func__
         replacement = factory(original)
         if replacement is original:
             # The integration's options say so.
             return
         # Who looks at the function, a debugger or a framework, sees the one that was there.
         functools.update_wrapper(replacement, original)
+        if kind is not None:
+            replacement = kind(replacement)
     setattr(owner, attribute, replacement)
     _applied.append((name, owner, attribute, own, replacement))
+
+
+def _as_defined(owner: Any, attribute: str) -> Any:
+    """What stands in the class or module, or in a base of it: a class method as such, not bound."""
+    for place in getattr(owner, "__mro__", (owner,)):
+        names = cast("dict[str, Any]", vars(place))
+        if attribute in names:
+            return names[attribute]
+    return None
 
 
 class _Finder:

@@ -2,6 +2,7 @@
 
 MODULES: "dict[str, tuple[str, ...]]" = {
     "asgi": (),
+    "asyncpg": ("asyncpg.protocol.protocol", "asyncpg.connection", "asyncpg.connect_utils"),
     "fastapi": ("fastapi.routing", "fastapi.telemetry._asgi"),
     "flask": ("flask.app",),
     "futures": ("concurrent.futures.thread", "concurrent.futures.process"),
@@ -9,6 +10,8 @@ MODULES: "dict[str, tuple[str, ...]]" = {
     "hypercorn": ("hypercorn.app_wrappers",),
     "jinja2": ("jinja2.environment",),
     "multiprocessing": ("multiprocessing.process", "multiprocessing.pool"),
+    "psycopg": ("psycopg",),
+    "psycopg2": ("psycopg2",),
     "queue": ("queue",),
     "requests": ("requests.sessions",),
     "sqlite3": ("sqlite3", "sqlite3.dbapi2"),

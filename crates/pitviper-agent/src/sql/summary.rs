@@ -97,6 +97,9 @@ pub(super) struct Summary<'a> {
     name_is: Expected,
     expressions: Vec<&'a str>,
     before: [Option<Token<'a>>; 2],
+    /// Where in the output the words of the statement begin, and where those of the one before it lie.
+    statement: usize,
+    previous: (usize, usize),
 }
 
 impl Default for Summary<'_> {
@@ -113,6 +116,8 @@ impl Default for Summary<'_> {
             name_is: Expected::Nothing,
             expressions: Vec::new(),
             before: [None; 2],
+            statement: 0,
+            previous: (0, 0),
         }
     }
 }
@@ -139,6 +144,7 @@ impl<'a> Summary<'a> {
     /// The summary and the first operation.
     pub(super) fn finish(mut self) -> (String, String) {
         self.end_name(false);
+        self.end_statement();
         if self.operation.is_empty() {
             // All of it is in parentheses.
             self.operation = self.out.split(' ').next().unwrap_or_default().to_owned();
@@ -177,12 +183,24 @@ impl<'a> Summary<'a> {
                 };
             }
             ";" => {
+                self.end_statement();
                 self.levels.clear();
                 self.expected = Expected::Nothing;
                 self.start = true;
                 self.mute = false;
             }
             _ => {}
+        }
+    }
+
+    /// Drivers join statements that differ in their values alone: those are named once.
+    fn end_statement(&mut self) {
+        let (start, end) = self.previous;
+        if self.out[self.statement..].trim_start() == self.out[start..end].trim_start() {
+            self.out.truncate(self.statement);
+        } else {
+            self.previous = (self.statement, self.out.len());
+            self.statement = self.out.len();
         }
     }
 
@@ -198,7 +216,9 @@ impl<'a> Summary<'a> {
             self.start = true;
         } else if start && token.is_any(&EXPLAINED) && self.before[0].is_some_and(|before| before.is_any(&EXPLAINED)) {
             self.start = true;
-        } else if start || (!self.mute && self.begins_inner(token, after_parenthesis || after_expressions)) {
+        } else if start
+            || (!self.mute && self.begins_inner(token, after_parenthesis || after_expressions || self.is_prepared()))
+        {
             self.begin_operation(token);
         } else if self.expected == Expected::Nothing {
             self.keyword(token);
@@ -212,6 +232,11 @@ impl<'a> Summary<'a> {
     fn begins_inner(&self, token: &Token<'a>, here: bool) -> bool {
         let qualified = self.before[0].is_some_and(|before| before.is_symbol("."));
         !qualified && (token.is("SELECT") || (here && token.is_any(&INNER)))
+    }
+
+    /// Whether the statement that PREPARE is about comes now.
+    fn is_prepared(&self) -> bool {
+        self.operation == "PREPARE" && self.before[0].is_some_and(|before| before.is_any(&["PREPARE", "AS"]))
     }
 
     fn begin_operation(&mut self, token: &Token<'a>) {

@@ -88,8 +88,19 @@ fn lists_are_shortened() {
         Postgresql,
         "SELECT * FROM (VALUES (1), (2)) AS v (a)",
         "SELECT * FROM (VALUES (?)) AS v (a)",
-        "SELECT VALUES",
+        "SELECT",
     );
+}
+
+#[test]
+fn statements_that_repeat_are_shown_once() {
+    check(
+        Postgresql,
+        "UPDATE t SET a = 1 WHERE b = 'x';UPDATE t SET a = 22 WHERE b = 'y'; UPDATE t SET a = 3 WHERE b = 'z'",
+        "UPDATE t SET a = ? WHERE b = ?",
+        "UPDATE t",
+    );
+    check(Postgresql, "BEGIN; SELECT 1; SELECT 2; COMMIT;", "BEGIN; SELECT ?; COMMIT;", "BEGIN SELECT COMMIT");
 }
 
 #[test]
@@ -131,6 +142,8 @@ fn summaries_name_operations_and_tables() {
         ("MERGE INTO t USING s ON 1 WHEN MATCHED THEN UPDATE SET a = 1", "MERGE t s"),
         ("SELECT a FROM t FOR UPDATE", "SELECT t"),
         ("BEGIN", "BEGIN"),
+        ("PREPARE INSERT INTO t VALUES ($1)", "PREPARE INSERT t"),
+        ("PREPARE p (int) AS UPDATE t SET a = $1", "PREPARE UPDATE t"),
     ] {
         assert_eq!(describe(statement, Postgresql).summary, summary, "{statement}");
     }
@@ -250,7 +263,7 @@ proptest! {
     #[test]
     fn hostile_pieces_take_linear_time(
         pieces in prop::collection::vec(prop::sample::select(vec![
-            "1", "1.", "1e", "$1", "''", "'", "\"", "(", ")", "/*", "*/", "--", "$a$", "[", "]", ",", "VALUES", " IN(", "\\", "x ", "#", "`",
+            "1", "1.", "1e", "$1", "''", "'", "\"", "(", ")", "/*", "*/", "--", "$a$", "[", "]", ",", "VALUES", " IN(", "\\", "x ", "#", "`", "%(",
         ]), 1..6),
     ) {
         let statement = format!("SELECT {}", pieces.concat().repeat(16_000));

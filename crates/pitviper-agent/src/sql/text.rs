@@ -45,12 +45,24 @@ pub(super) struct Text<'a> {
     groups: Vec<Group>,
     /// The last three tokens, the last one first.
     before: [Option<Token<'a>>; 3],
+    /// Where the statement under way begins in the output, and where the one before it lies.
+    start: usize,
+    previous: (usize, usize),
 }
 
 impl<'a> Text<'a> {
     pub(super) fn new(statement: &'a str, dialect: Dialect) -> Self {
         let out = String::with_capacity(statement.len().min(1024));
-        Self { statement, dialect, out, spaced: false, groups: Vec::new(), before: [None; 3] }
+        Self {
+            statement,
+            dialect,
+            out,
+            spaced: false,
+            groups: Vec::new(),
+            before: [None; 3],
+            start: 0,
+            previous: (0, 0),
+        }
     }
 
     /// Takes the next token; returns it as it was understood.
@@ -66,6 +78,7 @@ impl<'a> Text<'a> {
         match token.text {
             "," if token.kind == Kind::Symbol => self.end_item(),
             ")" | "]" if token.kind == Kind::Symbol => self.close(token.text),
+            ";" if token.kind == Kind::Symbol && self.groups.is_empty() => self.end_statement(),
             _ => self.note(&token),
         }
         self.write(if token.kind == Kind::Value { "?" } else { token.text });
@@ -80,7 +93,21 @@ impl<'a> Text<'a> {
             self.end_item();
             self.groups.pop();
         }
+        self.end_statement();
         self.out
+    }
+
+    /// Ends the statement under way. Drivers join statements that differ in their values alone: those are
+    /// shown once.
+    fn end_statement(&mut self) {
+        let (start, end) = self.previous;
+        let this = self.out[self.start..].trim_start_matches([';', ' ']);
+        if end > start && this == self.out[start..end].trim_start_matches([';', ' ']) {
+            self.out.truncate(end);
+        } else {
+            self.previous = (self.start, self.out.len());
+        }
+        self.start = self.out.len();
     }
 
     fn write(&mut self, text: &str) {

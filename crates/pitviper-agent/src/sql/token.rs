@@ -105,7 +105,7 @@ impl<'a> Tokens<'a> {
         let after = &rest[1..];
         let digit = after.starts_with(|next: char| next.is_ascii_digit());
         // Elsewhere these are operators before a number: @5, [1:2].
-        if word(after) == 0 || (digit && self.dialect != Dialect::Sqlite) {
+        if !after.starts_with(is_word) || (digit && self.dialect != Dialect::Sqlite) {
             return (Kind::Symbol, 1);
         }
         (Kind::Placeholder, 1 + word(after))
@@ -216,11 +216,8 @@ fn dollar(rest: &str) -> (Kind, usize) {
 /// `%s` and `%(name)s`, as drivers have them that put values in themselves; else an operator.
 fn percent(rest: &str) -> (Kind, usize) {
     let after = &rest[1..];
-    let name = if after.starts_with('(') {
-        after.find(')').filter(|end| *end <= MAX_PLACEHOLDER).map(|end| end + 1)
-    } else {
-        Some(0)
-    };
+    let near = &after[..after.floor_char_boundary(MAX_PLACEHOLDER)];
+    let name = if after.starts_with('(') { near.find(')').map(|end| end + 1) } else { Some(0) };
     let Some(name) = name else { return (Kind::Symbol, 1) };
     let kind = &after[name..];
     if kind.starts_with(['s', 'b', 't']) && !kind[1..].starts_with(is_word) {

@@ -7,14 +7,14 @@ from typing import Any, Callable
 
 from pitviper import _native
 from pitviper._guard import internal_error
-from pitviper.integrations._sql import MAX_REMEMBERED_LENGTH, describe
+from pitviper.integrations import _dbapi
 
 _SCOPE = "pitviper.sqlite3"
-_CLIENT = 3
+_SYSTEM = "sqlite"
 #: Position of ``factory`` among the arguments of ``sqlite3.connect``.
 _FACTORY_POSITION = 5
 
-#: Attribute of a traced connection that holds the name of its database.
+#: Attribute of a traced connection that holds the statements of its database.
 _DATABASE = "_pitviper_database"
 
 _connection_classes: "dict[type, type]" = {}
@@ -38,7 +38,11 @@ def connect(original: Callable[..., Any]) -> Callable[..., Any]:
             internal_error(error)
         connection = original(*args, **kwargs)
         if isinstance(connection, sqlite3.Connection) and hasattr(connection, _DATABASE):
-            setattr(connection, _DATABASE, _name(args[0] if args else kwargs.get("database", "")))
+            try:
+                name = _name(args[0] if args else kwargs.get("database", ""))
+                setattr(connection, _DATABASE, _dbapi.database(_SCOPE, _SYSTEM, name))
+            except Exception as error:
+                internal_error(error)
         return connection
 
     return wrapper
@@ -52,79 +56,31 @@ def _name(database: object) -> str:
         return ""
 
 
-class _Statements:
-    """Span names and attributes by statement, for one database."""
-
-    __slots__ = ("_by_statement", "_database")
-
-    _MAX = 512
-
-    def __init__(self, database: str) -> None:
-        self._database = database
-        self._by_statement: dict[str, tuple[str, dict[str, object]]] = {}
-
-    def of(self, statement: object) -> "tuple[str, dict[str, object]]":
-        if not isinstance(statement, str):
-            return "SQL", {"db.system.name": "sqlite"}
-        found = self._by_statement.get(statement)
-        if found is None:
-            text, summary, operation = describe(statement)
-            attributes: dict[str, object] = {
-                "db.system.name": "sqlite",
-                "db.namespace": self._database,
-                "db.query.text": text,
-                "db.query.summary": summary,
-                "db.operation.name": operation,
-            }
-            found = (summary, attributes)
-            if len(statement) <= MAX_REMEMBERED_LENGTH:
-                if len(self._by_statement) >= self._MAX:
-                    self._by_statement.clear()
-                self._by_statement[statement] = found
-        return found
-
-
-_databases: "dict[str, _Statements]" = {}
-_MAX_DATABASES = 64
-
-
-def _statements(database: str) -> _Statements:
-    found = _databases.get(database)
-    if found is None:
-        if len(_databases) >= _MAX_DATABASES:
-            _databases.clear()
-        found = _databases[database] = _Statements(database)
-    return found
-
-
-def _statements_of(cursor: Any) -> _Statements:
+def _database_of_connection(connection: Any) -> _native.Statements:
     # A subclass that never called its base's __init__ has no connection, and one made by its class
     # may have a connection that is not traced. SQLite's own error is the one to be seen.
-    return _statements(getattr(getattr(cursor, "connection", None), _DATABASE, ""))
+    return getattr(connection, _DATABASE, None) or _dbapi.database(_SCOPE, _SYSTEM)
 
 
-def _traced_method(base: type, method: str) -> Callable[..., Any]:
-    original = getattr(base, method)
+def _database_of_cursor(cursor: Any) -> _native.Statements:
+    return _database_of_connection(getattr(cursor, "connection", None))
 
-    def wrapper(self: Any, statement: Any, *args: Any) -> Any:
-        start = _native.now()
-        try:
-            result = original(self, statement, *args)
-        except BaseException as error:
-            name, attributes = _statements_of(self).of(statement)
-            _native.finish_leaf(name, _CLIENT, start, attributes, error, _SCOPE)
-            raise
-        name, attributes = _statements_of(self).of(statement)
-        _native.finish_leaf(name, _CLIENT, start, attributes, None, _SCOPE)
-        return result
 
-    return functools.update_wrapper(wrapper, original)
+def _like(method: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
+    return functools.update_wrapper(method, original)
 
 
 def _traced_cursor(base: type) -> type:
     found = _cursor_classes.get(base)
     if found is None:
-        methods = {name: _traced_method(base, name) for name in ("execute", "executemany", "executescript")}
+        originals: dict[str, Callable[..., Any]] = {
+            name: getattr(base, name) for name in ("execute", "executemany", "executescript")
+        }
+        wrappers = {"executemany": _dbapi.executemany}
+        methods = {
+            name: _like(wrappers.get(name, _dbapi.execute)(original, _database_of_cursor), original)
+            for name, original in originals.items()
+        }
         found = _subclass(base, methods)
         _cursor_classes[base] = found
     return found
@@ -146,8 +102,8 @@ def _traced_connection(base: type) -> type:
         return base_cursor(self, factory)
 
     methods: dict[str, Any] = {
-        _DATABASE: "",
-        "cursor": functools.update_wrapper(cursor, base_cursor),
+        _DATABASE: None,
+        "cursor": _like(cursor, base_cursor),
         "commit": _traced_transaction_end(base, "commit"),
         "rollback": _traced_transaction_end(base, "rollback"),
         "__exit__": _traced_transaction_end(base, "__exit__"),
@@ -169,29 +125,19 @@ def _through_cursor(method: str) -> Callable[..., Any]:
         getattr(cursor, method)(*args)
         return cursor
 
-    return functools.update_wrapper(wrapper, getattr(sqlite3.Connection, method))
+    return _like(wrapper, getattr(sqlite3.Connection, method))
 
 
 def _traced_transaction_end(base: type, method: str) -> Callable[..., Any]:
     original = getattr(base, method)
 
-    def wrapper(self: Any, *args: Any) -> Any:
+    def sends(self: Any, args: "tuple[Any, ...]", kwargs: "dict[str, Any]") -> Any:
         if not self.in_transaction:
-            return original(self, *args)
+            return None
         # A block that an exception left is rolled back.
-        statement = "ROLLBACK" if method == "rollback" or (args and args[0] is not None) else "COMMIT"
-        start = _native.now()
-        failure = None
-        try:
-            return original(self, *args)
-        except BaseException as error:
-            failure = error
-            raise
-        finally:
-            name, attributes = _statements(self._pitviper_database).of(statement)
-            _native.finish_leaf(name, _CLIENT, start, attributes, failure, _SCOPE)
+        return "ROLLBACK" if method == "rollback" or (args and args[0] is not None) else "COMMIT"
 
-    return functools.update_wrapper(wrapper, original)
+    return _like(_dbapi.call(original, _database_of_connection, sends), original)
 
 
 def _subclass(base: type, namespace: "dict[str, Any]") -> type:
