@@ -347,6 +347,15 @@ fn start(py: Python<'_>, start: &Start<'_, '_>) -> pitviper_agent::Span {
     if let Some(given) = start.parent.filter(|parent| !parent.is_none()).and_then(context_of) {
         return begin(Parent::Context(&given));
     }
+    start_below_current(py, start.kind, begin)
+}
+
+/// Starts a span below what is current in the calling context, if that can have children.
+pub(crate) fn start_below_current(
+    py: Python<'_>,
+    kind: SpanKind,
+    begin: impl Fn(Parent<'_>) -> pitviper_agent::Span,
+) -> pitviper_agent::Span {
     let Some(current) = context::get(py) else { return begin(Parent::Root) };
     if let Ok(current) = current.cast::<Span>() {
         let current = current.get();
@@ -361,9 +370,7 @@ fn start(py: Python<'_>, start: &Start<'_, '_>) -> pitviper_agent::Span {
     }
     match current.cast::<SpanContext>() {
         // What another process handed over is about the process; a request it serves later is not part of it.
-        Ok(handed) if !matches!(start.kind, SpanKind::Server | SpanKind::Consumer) => {
-            begin(Parent::Context(&handed.get().0))
-        }
+        Ok(handed) if !matches!(kind, SpanKind::Server | SpanKind::Consumer) => begin(Parent::Context(&handed.get().0)),
         _ => begin(Parent::Root),
     }
 }

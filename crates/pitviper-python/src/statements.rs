@@ -3,15 +3,16 @@
 use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use pitviper_agent::Scalar;
 use pitviper_agent::sql::{self, Dialect, Outcome};
-use pitviper_agent::{Parent, Scalar};
+use pitviper_model::SpanKind;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyAny, PyString};
 
 use crate::runtime::agent;
 use crate::shield::shield;
-use crate::span::current;
+use crate::span::start_below_current;
 use crate::{convert, exception};
 
 /// Makes the spans of the statements that go to one database.
@@ -48,10 +49,9 @@ impl Statements {
     ) {
         shield((), || {
             let (text, hash) = text_of(statement);
-            let current = current(py).map(|span| span.get().get_context());
-            let parent = current.as_ref().map_or(Parent::Root, Parent::Context);
-            let outcome = Outcome { parent, start_time_unix_nano: start_time, batch };
-            let mut span = self.0.start(agent(), &text, hash, &outcome);
+            let mut span = start_below_current(py, SpanKind::Client, |parent| {
+                self.0.start(agent(), &text, hash, &Outcome { parent, start_time_unix_nano: start_time, batch })
+            });
             if let Some(exc) = exc.filter(|exc| !exc.is_none()) {
                 if let Some(status) = status.filter(|status| !status.is_none()) {
                     span.set_attribute("db.response.status_code", Scalar::Str(&convert::to_text(status)));

@@ -56,11 +56,13 @@ def endpoint(namespace: object, host: object, port: object) -> "dict[str, object
 
 def execute(original: Method, database_of: DatabaseOf) -> Method:
     """A method whose first argument is a statement."""
+    now = _native.now
 
     def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
-        start = _native.now()
+        start = now()
         try:
-            result = original(self, *args, **kwargs)
+            # An empty mapping is not handed on: this is what applications spend their requests with.
+            result = original(self, *args, **kwargs) if kwargs else original(self, *args)
         except BaseException as error:
             record(database_of, self, statement_of(args, kwargs), start, error)
             raise

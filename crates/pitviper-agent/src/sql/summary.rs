@@ -259,9 +259,7 @@ impl<'a> Summary<'a> {
         if token.is("FROM") && level.query && !after_distinct {
             self.level().tables = true;
             self.expected = Expected::Table;
-        } else if token.is("JOIN") && level.query {
-            self.expected = Expected::Table;
-        } else if token.is("USING") && self.operation == "MERGE" {
+        } else if (token.is("JOIN") && level.query) || (token.is("USING") && self.operation == "MERGE") {
             self.expected = Expected::Table;
         } else if token.is("INTO") || (self.definition && token.is_any(&OBJECTS)) {
             self.definition = false;

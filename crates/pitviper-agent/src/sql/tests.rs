@@ -1,3 +1,5 @@
+//! What is shown of statements, and that nothing of their values is.
+
 use super::Dialect::{Mysql, Postgresql, Sqlite};
 use super::*;
 use proptest::prelude::*;
@@ -84,12 +86,7 @@ fn lists_are_shortened() {
     );
     check(Postgresql, "SELECT a = ANY(ARRAY['x'::text, 'y'::text])", "SELECT a = ANY(ARRAY[?::text])", "SELECT");
     check(Postgresql, "INSERT INTO t VALUES ($1, $2), ($3, $4)", "INSERT INTO t VALUES ($1)", "INSERT t");
-    check(
-        Postgresql,
-        "SELECT * FROM (VALUES (1), (2)) AS v (a)",
-        "SELECT * FROM (VALUES (?)) AS v (a)",
-        "SELECT",
-    );
+    check(Postgresql, "SELECT * FROM (VALUES (1), (2)) AS v (a)", "SELECT * FROM (VALUES (?)) AS v (a)", "SELECT");
 }
 
 #[test]

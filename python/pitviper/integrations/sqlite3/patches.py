@@ -63,7 +63,12 @@ def _database_of_connection(connection: Any) -> _native.Statements:
 
 
 def _database_of_cursor(cursor: Any) -> _native.Statements:
-    return _database_of_connection(getattr(cursor, "connection", None))
+    try:
+        # The usual case, in one step.
+        found: Any = cursor.connection._pitviper_database
+    except AttributeError:
+        found = None
+    return _dbapi.database(_SCOPE, _SYSTEM) if found is None else found
 
 
 def _like(method: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
