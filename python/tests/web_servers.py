@@ -10,7 +10,9 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from socketserver import ThreadingMixIn
 from typing import Any, Optional
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from services.process import accepts, free_port
 from sink import Sink
@@ -103,3 +105,25 @@ def ended(agent: Any, count: int) -> "list[Any]":
             return spans
         assert time.monotonic() < until, f"{len(spans)} of {count} spans: {[span.name for span in spans]}"
         time.sleep(0.01)
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+class _Threading(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+    request_queue_size = 64
+
+
+@contextlib.contextmanager
+def wsgi_serving(app: Any) -> "Iterator[int]":
+    """The port of a server of the standard library, with a thread for each request."""
+    server = make_server("127.0.0.1", 0, app, server_class=_Threading, handler_class=_Quiet)
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -39,6 +39,63 @@ def failed(
         internal_error(failure)
 
 
+def traced_function(
+    function: Any,
+    scope_name: str,
+    request_of_args: "Callable[[tuple[Any, ...]], Optional[ServerRequest]]",
+    shown: Any = None,
+    answers: Callable[[BaseException], bool] = is_answer,
+) -> Any:
+    """A function, or coroutine function, whose calls have spans below the request they belong to.
+
+    Args:
+        function: What is called.
+        scope_name: Name of the integration's scope.
+        request_of_args: Finds the request in the positional arguments. Calls without one have no span.
+        shown: What the span is named after; the function when not given.
+        answers: Whether an exception is an answer of the application's, no error.
+    """
+    named = function if shown is None else shown
+
+    def start(args: "tuple[Any, ...]") -> "tuple[Optional[_native.Span], Optional[ServerRequest]]":
+        try:
+            request = request_of_args(args)
+        except Exception as error:
+            internal_error(error)
+            request = None
+        return (None, None) if request is None else (begin(named, scope_name), request)
+
+    if is_coroutine_function(function):
+
+        async def traced_coroutine(*args: Any, **kwargs: Any) -> Any:
+            span, request = start(args)
+            if span is None:
+                return await function(*args, **kwargs)
+            try:
+                return await function(*args, **kwargs)
+            except BaseException as error:
+                failed(span, error, request, answers)
+                raise
+            finally:
+                span.end()
+
+        return traced_coroutine
+
+    def traced(*args: Any, **kwargs: Any) -> Any:
+        span, request = start(args)
+        if span is None:
+            return function(*args, **kwargs)
+        try:
+            return function(*args, **kwargs)
+        except BaseException as error:
+            failed(span, error, request, answers)
+            raise
+        finally:
+            span.end()
+
+    return traced
+
+
 def is_coroutine_function(function: Any) -> bool:
     """Whether calling it makes a coroutine, as far as can be seen from outside."""
     while isinstance(function, functools.partial):

@@ -3,6 +3,14 @@
 MODULES: "dict[str, tuple[str, ...]]" = {
     "asgi": (),
     "asyncpg": ("asyncpg.protocol.protocol", "asyncpg.connection", "asyncpg.connect_utils"),
+    "django": (
+        "django.core.handlers.wsgi",
+        "django.core.handlers.asgi",
+        "django.core.handlers.base",
+        "django.core.handlers.exception",
+        "django.template.base",
+        "django.core.cache",
+    ),
     "fastapi": ("fastapi.routing", "fastapi.telemetry._asgi"),
     "flask": ("flask.app",),
     "futures": ("concurrent.futures.thread", "concurrent.futures.process"),

@@ -1,6 +1,7 @@
 """What all integrations that serve HTTP share: the span of a request, whoever started it."""
 
 import re
+from collections.abc import Mapping
 from typing import Any, Optional
 from weakref import WeakKeyDictionary
 
@@ -108,6 +109,12 @@ class ServerRequest:
         self.ended = True
         self._recorded = self._suspect = None
         self.span.end(end_time)
+
+
+def request_of(environ: "Optional[Mapping[str, Any]]") -> Optional[ServerRequest]:
+    """The request that a WSGI environ or ASGI scope belongs to, if it has a span that has not ended."""
+    request: Optional[ServerRequest] = environ.get(REQUEST) if environ is not None else None
+    return None if request is None or request.ended else request
 
 
 def method_attributes(method: str, attributes: "dict[str, object]") -> str:

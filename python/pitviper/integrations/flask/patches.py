@@ -4,8 +4,8 @@ from typing import Any, Callable, Optional
 
 from pitviper import _native
 from pitviper._guard import internal_error
-from pitviper.integrations._server import INTERNAL, ServerRequest, described, is_answer
-from pitviper.integrations.wsgi.patches import handle, request_of
+from pitviper.integrations._server import INTERNAL, ServerRequest, described, is_answer, request_of
+from pitviper.integrations.wsgi.patches import handle
 
 _SCOPE = "pitviper.flask"
 

@@ -22,8 +22,12 @@ def _in_thread(executor: Any, fn: Any) -> "Optional[Callable[..., Any]]":
     """What is run instead of the function; None when it runs as it is."""
     try:
         carry = _link.carried()
-        if carry is None or isinstance(getattr(getattr(fn, "func", fn), "__self__", None), contextvars.Context):
+        function = getattr(fn, "func", fn)
+        if carry is None or isinstance(getattr(function, "__self__", None), contextvars.Context):
             # asyncio.to_thread runs its function in a copy of the caller's context.
+            return None
+        if getattr(function, "__module__", None) == "asgiref.sync":
+            # So does Django, also to close a response whose request has ended.
             return None
         interpreters = sys.modules.get("concurrent.futures.interpreter")
         if interpreters is not None and isinstance(executor, interpreters.InterpreterPoolExecutor):

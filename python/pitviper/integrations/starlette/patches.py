@@ -5,7 +5,7 @@ from typing import Any, Callable, Optional
 
 from pitviper._guard import internal_error
 from pitviper._native import current_span
-from pitviper.integrations._calls import begin, failed, is_coroutine_function
+from pitviper.integrations._calls import begin, failed, traced_function
 from pitviper.integrations._server import REQUEST, ServerRequest
 from pitviper.integrations.asgi.patches import handle
 
@@ -62,7 +62,7 @@ def request_response(original: Method) -> Method:
         try:
             # FastAPI's own handlers call endpoints further down, where the integration ``fastapi`` is.
             if getattr(func, "__module__", "") != "fastapi.routing":
-                func = traced_endpoint(func)
+                func = _traced_endpoint(func)
         except Exception as error:
             internal_error(error)
         return original(func)
@@ -70,41 +70,9 @@ def request_response(original: Method) -> Method:
     return wrapper
 
 
-def traced_endpoint(function: Any) -> Any:
-    """An endpoint with a span, which takes a Starlette request first."""
-    wrapper: Any
-
-    if is_coroutine_function(function):
-
-        async def traced_coroutine(*args: Any, **kwargs: Any) -> Any:
-            span = begin(function, _SCOPE)
-            if span is None:
-                return await function(*args, **kwargs)
-            try:
-                return await function(*args, **kwargs)
-            except BaseException as error:
-                failed(span, error, _request_of(args))
-                raise
-            finally:
-                span.end()
-
-        wrapper = traced_coroutine
-    else:
-
-        def traced_function(*args: Any, **kwargs: Any) -> Any:
-            span = begin(function, _SCOPE)
-            if span is None:
-                return function(*args, **kwargs)
-            try:
-                return function(*args, **kwargs)
-            except BaseException as error:
-                failed(span, error, _request_of(args))
-                raise
-            finally:
-                span.end()
-
-        wrapper = traced_function
-    return functools.update_wrapper(wrapper, function)
+def _traced_endpoint(function: Any) -> Any:
+    """An endpoint with a span; it takes a Starlette request first."""
+    return functools.update_wrapper(traced_function(function, _SCOPE, _request_of), function)
 
 
 def _request_of(args: "tuple[Any, ...]") -> Optional[ServerRequest]:
@@ -123,7 +91,7 @@ def dispatch(original: Method) -> Method:
                 method = "get"
             handler = getattr(self, method, None) if method in _METHODS else None
             if handler is not None:
-                setattr(self, method, traced_endpoint(handler))
+                setattr(self, method, _traced_endpoint(handler))
         except Exception as error:
             internal_error(error)
         try:

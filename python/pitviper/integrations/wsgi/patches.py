@@ -14,6 +14,7 @@ from pitviper.integrations._server import (
     client_address,
     method_attributes,
     queue_time_ms,
+    request_of,
 )
 from pitviper.integrations._server_options import options
 
@@ -65,12 +66,6 @@ def handle(application: Application, environ: Environ, start_response: StartResp
     finally:
         _native.deactivate(before)
     return _until_sent(body, environ, request)
-
-
-def request_of(environ: Environ) -> Optional[ServerRequest]:
-    """The request that an environ belongs to, if it has a span that has not ended."""
-    request: Optional[ServerRequest] = environ.get(REQUEST)
-    return None if request is None or request.ended else request
 
 
 def _start(environ: Environ, scope: str) -> ServerRequest:
