@@ -164,7 +164,7 @@ def test_info_shows_what_would_fail(sink, half_a_library):
     status, states = _info(sink, PYTHONPATH=half_a_library)
     assert status == 1
     assert states["jinja2"].startswith("failed: AttributeError: jinja2.environment has no ")
-    assert states["urllib3"].startswith("on: urllib3 2.")
+    assert states["urllib3"].startswith("on: urllib3 ")
 
 
 def test_info_shows_versions_that_are_too_old(sink, tmp_path):

@@ -1,16 +1,20 @@
-"""requests: a client span for each call, redirects included, with the trace context sent along.
+"""requests: a client span for each request that is sent, with the trace context sent along.
 
-Span: ``{method}``, kind client, from the first byte sent to the response's headers (or its body,
-when requests reads it). Attributes: http.request.method, url.full (without credentials and secrets),
-server.address, server.port, http.response.status_code, http.request.resend_count (redirects
-followed), error.type. A status of 400 and above is a failed call.
+Each redirect that is followed is a request of its own, with `http.request.resend_count`. The span of
+the last one includes its body when requests reads it. `url.full` has no credentials and no values of
+parameters that look like secrets. A status of 400 and above is a failed call.
 """
 
 from pitviper.instrument import Integration, Patch
+from pitviper.integrations._client_shape import CALL
 
 INTEGRATION = Integration(
     "requests",
     distribution="requests",
     minimum=(2, 0),
-    patches=(Patch("requests.sessions:Session.send", "send"),),
+    patches=(
+        Patch("requests.sessions:Session.send", "send"),
+        Patch("requests.sessions:SessionRedirectMixin.resolve_redirects", "resolve_redirects"),
+    ),
+    spans=(CALL,),
 )

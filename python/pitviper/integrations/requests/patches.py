@@ -1,5 +1,6 @@
-"""Wraps the one method through which requests sends."""
+"""Wraps the method through which requests sends, and the one that sends again for each redirect."""
 
+import threading
 from typing import Any, Callable, Optional
 from urllib.parse import urlsplit
 
@@ -8,44 +9,87 @@ from pitviper._guard import internal_error
 from pitviper.integrations import _client
 
 _SCOPE = "pitviper.requests"
-_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class _Redirects(threading.local):
+    """How many redirects led to the request that is about to be sent."""
+
+    count = 0
+
+
+_redirects = _Redirects()
 
 
 def send(original: Callable[..., Any]) -> Callable[..., Any]:
-    """``Session.send``; it calls itself for each redirect."""
+    """``Session.send``; for each redirect it is called by the call that was redirected."""
 
     def wrapper(self: Any, request: Any, **kwargs: Any) -> Any:
         span = _start(request)
         if span is None:
             return original(self, request, **kwargs)
         try:
-            _client.inject(request.headers)
             response = original(self, request, **kwargs)
-            _client.answered(span, getattr(response, "status_code", None))
-            redirects = len(getattr(response, "history", None) or ())
-            if redirects:
-                span.set_attribute("http.request.resend_count", redirects)
-            return response
         except BaseException as error:
-            span.__exit__(type(error), error, None)
+            _client.failed(span, error)
             raise
-        finally:
-            _client.end(span)
+        try:
+            _client.answered(span, getattr(response, "status_code", None))
+        except Exception as error:
+            internal_error(error)
+        _client.end(span)
+        return response
 
     return wrapper
 
 
 def _start(request: Any) -> Optional[_native.Span]:
-    """The span of a call; None when it is part of one that has a span."""
+    """The span of a request; None when it is part of a call that has one."""
     try:
+        resend, _redirects.count = _redirects.count, 0
         if _client.inside_client_span():
-            # A redirect is sent with headers of its own.
             _client.inject(request.headers)
             return None
         url = request.url or ""
         parts = urlsplit(url)
-        port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
-        return _client.start((request.method or "GET").upper(), url, parts.hostname, port, _SCOPE)
+        port = parts.port or _client.DEFAULT_PORTS.get(parts.scheme)
+        span = _client.start(request.method or "GET", url, parts.hostname, port, _SCOPE, resend)
+        _client.inject(request.headers)
+        return span
     except Exception as error:
         internal_error(error)
         return None
+
+
+def resolve_redirects(original: Callable[..., Any]) -> Callable[..., Any]:
+    """``Session.resolve_redirects``: a generator of the responses that follow a response, if any do."""
+
+    def wrapper(self: Any, resp: Any, req: Any, *args: Any, **kwargs: Any) -> Any:
+        responses = original(self, resp, req, *args, **kwargs)
+        try:
+            if not resp.is_redirect or kwargs.get("yield_requests"):
+                return responses
+            # Its headers are here: the request that follows is not part of it.
+            span = _client.current_call()
+            if span is not None:
+                _client.answered(span, resp.status_code)
+                _client.end(span)
+            return _counted(responses)
+        except Exception as error:
+            internal_error(error)
+            return responses
+
+    return wrapper
+
+
+def _counted(responses: Any) -> Any:
+    count = 0
+    while True:
+        count += 1
+        _redirects.count = count
+        try:
+            response = next(responses)
+        except StopIteration:
+            return
+        finally:
+            _redirects.count = 0
+        yield response

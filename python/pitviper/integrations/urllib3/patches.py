@@ -1,67 +1,119 @@
-"""Wraps the one method through which urllib3 sends."""
+"""Wraps the method through which urllib3 sends one request, and the one that may send several."""
 
+import threading
 from typing import Any, Callable, Optional
+from urllib.parse import urlsplit
 
 from pitviper import _native
 from pitviper._guard import internal_error
 from pitviper.integrations import _client
 
 _SCOPE = "pitviper.urllib3"
-#: Position of ``headers`` after ``method`` and ``url``: the body comes first.
-_HEADERS_POSITION = 1
+_CLIENT = 3
+#: Position of ``retries`` after ``method`` and ``url``: body and headers come first.
+_RETRIES_POSITION = 2
+
+
+class _Sent(threading.local):
+    """How many times the call of this thread was sent before."""
+
+    count = 0
+
+
+_sent = _Sent()
 
 
 def urlopen(original: Callable[..., Any]) -> Callable[..., Any]:
-    """``HTTPConnectionPool.urlopen``; it calls itself for each retry and redirect."""
+    """``HTTPConnectionPool.urlopen``: a call; for each retry and redirect there is another."""
 
     def wrapper(self: Any, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
+        try:
+            retries = args[_RETRIES_POSITION] if len(args) > _RETRIES_POSITION else kwargs.get("retries")
+            _sent.count = len(getattr(retries, "history", ()))
+        except Exception as error:
+            internal_error(error)
+        return original(self, method, url, *args, **kwargs)
+
+    return wrapper
+
+
+def make_request(original: Callable[..., Any]) -> Callable[..., Any]:
+    """``HTTPConnectionPool._make_request``: one attempt. urllib3 passes headers by name."""
+
+    def wrapper(self: Any, conn: Any, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
         span = _start(self, method, url)
         if span is None:
-            return original(self, method, url, *args, **kwargs)
+            return original(self, conn, method, url, *args, **kwargs)
+        if "headers" in kwargs:
+            kwargs["headers"] = _with_context(kwargs["headers"])
         try:
-            args, kwargs = _with_context(self, args, kwargs)
-            response = original(self, method, url, *args, **kwargs)
-            _client.answered(span, getattr(response, "status", None))
-            return response
+            response = original(self, conn, method, url, *args, **kwargs)
         except BaseException as error:
-            span.__exit__(type(error), error, None)
+            _client.failed(span, error)
             raise
-        finally:
-            _client.end(span)
+        try:
+            _client.answered(span, getattr(response, "status", None))
+        except Exception as error:
+            internal_error(error)
+        _client.end(span)
+        return response
 
     return wrapper
 
 
 def _start(pool: Any, method: str, url: str) -> Optional[_native.Span]:
-    """The span of a call; None when it is part of one that has a span."""
+    """The span of a request; None when it is part of a call that has one."""
     try:
+        resend, _sent.count = _sent.count, 0
         if _client.inside_client_span():
             return None
-        default = {"http": 80, "https": 443}.get(pool.scheme)
-        authority = pool.host if pool.port in (None, default) else f"{pool.host}:{pool.port}"
-        full = url if "://" in url else f"{pool.scheme}://{authority}{url}"
-        return _client.start(method.upper(), full, pool.host, pool.port or default, _SCOPE)
+        if "://" in url:
+            # The pool is that of a proxy.
+            parts = urlsplit(url)
+            port = parts.port or _client.DEFAULT_PORTS.get(parts.scheme)
+            return _client.start(method, url, parts.hostname, port, _SCOPE, resend)
+        default = _client.DEFAULT_PORTS.get(pool.scheme)
+        host = f"[{pool.host}]" if ":" in pool.host else pool.host
+        full = f"{pool.scheme}://{host if pool.port in (None, default) else f'{host}:{pool.port}'}{url}"
+        return _client.start(method, full, pool.host, pool.port or default, _SCOPE, resend)
     except Exception as error:
         internal_error(error)
         return None
 
 
-def _with_context(
-    pool: Any, args: "tuple[Any, ...]", kwargs: "dict[str, Any]"
-) -> "tuple[tuple[Any, ...], dict[str, Any]]":
-    """The arguments with the trace context among the headers; the caller's own stay as they are."""
+def _with_context(given: Any) -> Any:
+    """The headers with the trace context among them; the caller's own stay as they are."""
     try:
-        positional = len(args) > _HEADERS_POSITION
-        given: Any = args[_HEADERS_POSITION] if positional else kwargs.get("headers")
-        # Without headers of the call, urllib3 sends those of the pool.
-        given = pool.headers if given is None else given
         # A copy of the same kind: urllib3's own mapping holds several values of one name apart.
-        headers: dict[Any, Any] = given.copy() if hasattr(given, "copy") else dict(given)
+        headers: Any = {} if given is None else given.copy() if hasattr(given, "copy") else dict(given)
         _native.inject_into(headers)
+        return headers
     except Exception as error:
         # The call goes out as it was made.
         internal_error(error)
-        return args, kwargs
-    if positional:
-        return (*args[:_HEADERS_POSITION], headers, *args[_HEADERS_POSITION + 1 :]), kwargs
-    return args, {**kwargs, "headers": headers}
+        return given
+
+
+def prepare_proxy(original: Callable[..., Any]) -> Callable[..., Any]:
+    """``HTTPSConnectionPool._prepare_proxy``: connects through a proxy, before there is a request."""
+
+    def wrapper(self: Any, conn: Any, *args: Any, **kwargs: Any) -> Any:
+        started = _native.now()
+        try:
+            return original(self, conn, *args, **kwargs)
+        except BaseException as error:
+            _tunnel_failed(self, started, error)
+            raise
+
+    return wrapper
+
+
+def _tunnel_failed(pool: Any, started: int, failure: BaseException) -> None:
+    try:
+        if not _client.inside_client_span():
+            attributes: dict[str, object] = {"http.request.method": "CONNECT"}
+            if pool.proxy is not None:
+                attributes["server.address"], attributes["server.port"] = pool.proxy.host, pool.proxy.port
+            _native.finish_leaf("CONNECT", _CLIENT, started, attributes, failure, _SCOPE)
+    except Exception as error:
+        internal_error(error)
