@@ -437,3 +437,17 @@ def test_uninstalled_objects_go_on_working(run, sink, http):
     done = run(OFF, http.url, "uninstall")
     assert (done.stdout, done.stderr) == ("200 False\n", "")
     assert [bool(parent) for parent in traceparents(http)] == [True, False, False, False]
+
+
+def test_a_call_that_is_not_sampled_counts_once(run, http):
+    source = """
+import sys, requests
+from pitviper import _native
+requests.get(sys.argv[1])
+stats = _native.stats()
+print(stats["started"], stats["sampled_out"])
+"""
+    done = run(source, http.url, PITVIPER_SAMPLE_RATE="0")
+    assert (done.stdout, done.stderr) == ("1 1\n", "")
+    ((parent,),) = [seen.get_all("traceparent") for seen in http.seen]
+    assert parent.endswith("-02")

@@ -27,7 +27,7 @@ def current_call() -> Optional[_native.Span]:
     if not _under_way:
         return None
     current = _native.current_span()
-    return current if current is not None and current.span_id in _under_way and current.is_recording() else None
+    return current if current is not None and current.span_id in _under_way and not current.is_ended() else None
 
 
 def inside_client_span() -> bool:
