@@ -1,6 +1,6 @@
 """The native half of the agent: spans, context, export. Written in Rust."""
 
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from typing import Any, Literal, final
 
 __version__: str
@@ -109,6 +109,22 @@ def configure(
     link_count_limit: int = 128,
     enabled: bool = True,
 ) -> None: ...
+def configure_signals(
+    *,
+    metrics_enabled: bool,
+    runtime_metrics: bool,
+    metrics_url: str,
+    metrics_headers: list[tuple[str, str]],
+    metrics_interval_ms: int,
+    temporality: str,
+    exemplars: str,
+    logs_enabled: bool,
+    logs_url: str,
+    logs_headers: list[tuple[str, str]],
+    logs_delay_ms: int,
+    max_queue_logs: int,
+    max_batch_logs: int,
+) -> None: ...
 def start_span(
     name: str,
     kind: object = None,
@@ -149,3 +165,50 @@ def stats() -> dict[str, int]: ...
 def before_fork() -> None: ...
 def after_fork_parent() -> None: ...
 def after_fork_child() -> None: ...
+def set_companion_hook(hook: Callable[[str], Any]) -> None: ...
+def companion_wanted(*, observing: bool | None = None, libraries: bool | None = None) -> None: ...
+def gc_event(phase: str, info: dict[str, int]) -> None: ...
+def seed_gc(stats: list[dict[str, int]]) -> None: ...
+def record_event_loop_lag(seconds: float) -> None: ...
+def set_worker(kind: str, name: str) -> None: ...
+def machine_attributes() -> dict[str, str | list[str]]: ...
+def emit_record(record: object) -> None: ...
+def emit_log(
+    *,
+    body: object = None,
+    timestamp: int | None = None,
+    observed_timestamp: int | None = None,
+    severity_number: int = 0,
+    severity_text: str | None = None,
+    attributes: Mapping[str, object] | None = None,
+    event_name: str | None = None,
+    exception: BaseException | None = None,
+    span_context: object | None = None,
+    scope_name: str = "",
+    scope_version: str = "",
+    scope_attributes: Mapping[str, object] | None = None,
+) -> None: ...
+
+@final
+class Instrument:
+    """A stream of measurements. Misuse does nothing and raises nothing."""
+
+    def __new__(
+        cls,
+        name: str,
+        kind: str,
+        aggregation: str,
+        unit: str = "",
+        description: str = "",
+        scope_name: str = "",
+        scope_version: str = "",
+        scope_attributes: Mapping[str, object] | None = None,
+        bounds: list[float] | None = None,
+        max_size: int = 160,
+        max_scale: int = 20,
+        attribute_keys: list[str] | None = None,
+    ) -> Instrument: ...
+    def record(
+        self, amount: object, attributes: Mapping[str, object] | None = None, span_context: object | None = None
+    ) -> bool: ...
+    def observe(self, observations: list[tuple[object, Mapping[str, object] | None]]) -> None: ...

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Optional
 
+from pitviper import signals
 from pitviper.settings import Resolved, Setting, count, flag, names, one_of, pairs, ratio, resolve, text, url
 
 _COMPRESSIONS = ("auto", "none", "gzip", "zstd")
@@ -36,7 +37,7 @@ SETTINGS = (
         "http://127.0.0.1:4318",
         url,
         "PITVIPER_ENDPOINT OTEL_EXPORTER_OTLP_ENDPOINT",
-        "Base URL of the OTLP/HTTP receiver; /v1/traces is added.",
+        "Base URL of the OTLP/HTTP receiver; /v1/traces, /v1/metrics and /v1/logs are added.",
     ),
     Setting(
         "traces_endpoint",
@@ -126,6 +127,7 @@ SETTINGS = (
     ),
     Setting("event_count_limit", 128, count, "OTEL_SPAN_EVENT_COUNT_LIMIT", "Events of a span."),
     Setting("link_count_limit", 128, count, "OTEL_SPAN_LINK_COUNT_LIMIT", "Links of a span."),
+    *signals.SETTINGS,
 )
 
 

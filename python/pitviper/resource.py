@@ -23,10 +23,11 @@ def resource_attributes(config: Config) -> "dict[str, object]":
     process id and the instance id are added natively, because a fork changes them."""
     import platform
 
-    from pitviper._native import __version__
+    from pitviper._native import __version__, machine_attributes
 
     command = command_line()
     attributes: dict[str, object] = {
+        **machine_attributes(),
         "host.name": platform.node(),
         "os.type": sys.platform,
         "process.runtime.name": sys.implementation.name,

@@ -4,8 +4,10 @@ import gzip
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 _KINDS = ("?", "internal", "server", "client", "producer", "consumer")
@@ -20,8 +22,8 @@ class Span:
         self.trace_id: str = span.trace_id.hex()
         self.span_id: str = span.span_id.hex()
         self.parent: str = span.parent_span_id.hex()
-        self.attributes = {pair.key: _value(pair.value) for pair in span.attributes}
-        self.events = [(event.name, {p.key: _value(p.value) for p in event.attributes}) for event in span.events]
+        self.attributes = _attributes(span.attributes)
+        self.events = [(event.name, _attributes(event.attributes)) for event in span.events]
         self.links = [link.span_id.hex() for link in span.links]
         self.status = ("unset", "ok", "error")[span.status.code]
         self.status_message: str = span.status.message
@@ -31,12 +33,57 @@ class Span:
         self.scope = scope
 
 
+class Log:
+    """A log record that arrived."""
+
+    def __init__(self, record: Any, resource: "dict[str, Any]", scope: Any) -> None:
+        self.body = _value(record.body)
+        self.severity: int = record.severity_number
+        self.severity_text: str = record.severity_text
+        self.event_name: str = record.event_name
+        self.attributes = _attributes(record.attributes)
+        self.trace_id: str = record.trace_id.hex()
+        self.span_id: str = record.span_id.hex()
+        self.flags: int = record.flags
+        self.time_ns: int = record.time_unix_nano
+        self.observed_ns: int = record.observed_time_unix_nano
+        self.resource = resource
+        self.scope: str = scope.name
+        self.scope_version: str = scope.version
+
+
+class Point:
+    """A metric point that arrived."""
+
+    def __init__(self, metric: Any, point: Any, resource: "dict[str, Any]", scope: Any) -> None:
+        self.name: str = metric.name
+        self.unit: str = metric.unit
+        self.description: str = metric.description
+        self.kind: str = metric.WhichOneof("data")
+        data = getattr(metric, self.kind)
+        self.temporality = ("unspecified", "delta", "cumulative")[getattr(data, "aggregation_temporality", 0)]
+        self.is_monotonic: bool = getattr(data, "is_monotonic", False)
+        #: The whole point as it lay on the wire.
+        self.point = point
+        self.value = getattr(point, point.WhichOneof("value")) if self.kind in ("gauge", "sum") else None
+        self.attributes = _attributes(point.attributes)
+        self.start_ns: int = point.start_time_unix_nano
+        self.time_ns: int = point.time_unix_nano
+        self.resource = resource
+        self.scope: str = scope.name
+        self.scope_version: str = scope.version
+
+
+def _attributes(pairs: Any) -> "dict[str, Any]":
+    return {pair.key: _value(pair.value) for pair in pairs}
+
+
 def _value(value: Any) -> Any:
     which = value.WhichOneof("value")
     if which == "array_value":
         return [_value(item) for item in value.array_value.values]
     if which == "kvlist_value":
-        return {pair.key: _value(pair.value) for pair in value.kvlist_value.values}
+        return _attributes(value.kvlist_value.values)
     return getattr(value, which) if which else None
 
 
@@ -45,9 +92,14 @@ class Sink:
 
     def __init__(self) -> None:
         self.spans: list[Span] = []
+        self.logs: list[Log] = []
+        self.points: list[Point] = []
+        #: Headers of the requests with spans, and of all requests by path.
         self.requests: list[dict[str, str]] = []
-        #: Statuses to answer with before answering 200.
+        self.by_path: dict[str, list[dict[str, str]]] = {}
+        #: Statuses to answer with before answering 200: to requests with spans, and by path.
         self.refusals: list[int] = []
+        self.refusals_by_path: dict[str, list[int]] = {}
         self._changed = threading.Condition()
         sink = self
 
@@ -58,9 +110,10 @@ class Sink:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 if self.headers.get("content-encoding") == "gzip":
                     body = gzip.decompress(body)
-                status = sink.refusals.pop(0) if sink.refusals else 200
+                refusals = sink.refusals_by_path.get(self.path) or (sink.refusals if _is_traces(self.path) else [])
+                status = refusals.pop(0) if refusals else 200
                 if status == 200:
-                    sink.keep(body, {key.lower(): value for key, value in self.headers.items()})
+                    sink.keep(self.path, body, {key.lower(): value for key, value in self.headers.items()})
                 self.send_response(status)
                 self.send_header("content-length", "0")
                 self.end_headers()
@@ -73,32 +126,59 @@ class Sink:
         self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
-    def keep(self, body: bytes, headers: "dict[str, str]") -> None:
+    def keep(self, path: str, body: bytes, headers: "dict[str, str]") -> None:
         """Takes one request."""
-        request = ExportTraceServiceRequest.FromString(body)
         with self._changed:
-            self.requests.append(headers)
-            for resource_spans in request.resource_spans:
-                resource = {pair.key: _value(pair.value) for pair in resource_spans.resource.attributes}
-                for scope_spans in resource_spans.scope_spans:
-                    self.spans += [Span(span, resource, scope_spans.scope.name) for span in scope_spans.spans]
+            self.by_path.setdefault(path, []).append(headers)
+            if path.endswith("/v1/logs"):
+                for group in ExportLogsServiceRequest.FromString(body).resource_logs:
+                    resource = _attributes(group.resource.attributes)
+                    for scoped in group.scope_logs:
+                        self.logs += [Log(record, resource, scoped.scope) for record in scoped.log_records]
+            elif path.endswith("/v1/metrics"):
+                for group in ExportMetricsServiceRequest.FromString(body).resource_metrics:
+                    resource = _attributes(group.resource.attributes)
+                    for scoped in group.scope_metrics:
+                        for metric in scoped.metrics:
+                            points = getattr(metric, metric.WhichOneof("data")).data_points
+                            self.points += [Point(metric, point, resource, scoped.scope) for point in points]
+            else:
+                self.requests.append(headers)
+                for group in ExportTraceServiceRequest.FromString(body).resource_spans:
+                    resource = _attributes(group.resource.attributes)
+                    for scoped in group.scope_spans:
+                        self.spans += [Span(span, resource, scoped.scope.name) for span in scoped.spans]
             self._changed.notify_all()
 
     def wait_for(self, count: int, timeout: float = 10.0) -> "list[Span]":
         """The spans, once there are that many."""
+        self.wait_until(
+            lambda: len(self.spans) >= count,
+            lambda: f"of {count} spans arrived {[s.name for s in self.spans]}",
+            timeout,
+        )
+        return list(self.spans)
+
+    def wait_until(
+        self, arrived: "Callable[[], bool]", complaint: "Callable[[], str]" = lambda: "", timeout: float = 10.0
+    ) -> None:
+        """Waits until what arrived is enough."""
         until = time.monotonic() + timeout
         with self._changed:
-            while len(self.spans) < count:
+            while not arrived():
                 rest = until - time.monotonic()
                 if rest <= 0:
-                    raise AssertionError(f"{len(self.spans)} of {count} spans arrived: {[s.name for s in self.spans]}")
+                    raise AssertionError(complaint())
                 self._changed.wait(rest)
-            return list(self.spans)
 
     def close(self) -> None:
         """Stops listening."""
         self._server.shutdown()
         self._server.server_close()
+
+
+def _is_traces(path: str) -> bool:
+    return not path.endswith(("/v1/logs", "/v1/metrics"))
 
 
 def tree(spans: "list[Span]", attributes: "tuple[str, ...]" = (), parent: Optional[str] = None) -> "list[Any]":

@@ -2,17 +2,20 @@
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use pitviper_model::{Resource, Scope, Value};
 
-use crate::config::Config;
+use crate::config::{Config, Signals};
+use crate::host::Host;
 use crate::propagation::{SAMPLED, SpanContext};
-use crate::queue::{Offer, Queue, State};
+use crate::queue::{Offer, Queue, SIGNALS, Signal, State, set_forking};
+use crate::runtime::{Identity, Runtime};
+use crate::scopes::Scopes;
 use crate::span::{Parent, Span, SpanOptions};
-use crate::{exporter, id, sampler};
+use crate::{exporter, id, metrics, sampler};
 
 /// Most instrumentation scopes; later ones are reported as the first.
 const MAX_SCOPES: usize = 256;
@@ -34,41 +37,100 @@ pub struct Stats {
     pub dropped_rejected: u64,
     /// Spans that ended after the shutdown, or that it left no time for.
     pub dropped_shutdown: u64,
+    /// Spans that ended in a thread that was about to fork.
+    pub dropped_forking: u64,
     /// Spans that wait or are on their way.
     pub pending: u64,
     /// Attributes whose key or value could not be represented.
     pub invalid_attributes: u64,
     /// Requests that were sent again.
     pub retries: u64,
+    /// What became of log records.
+    pub logs: Outcomes,
+    /// What became of metric points.
+    pub metrics: Outcomes,
+    /// Measurements that could not be taken: negative where values only grow, or no number.
+    pub invalid_measurements: u64,
+    /// Measurements beyond the bound of an instrument's series; they are in its last one.
+    pub overflowed_measurements: u64,
+    /// Instruments beyond their bound, which measure nothing.
+    pub refused_instruments: u64,
+}
+
+/// What became of the items of a signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Outcomes {
+    /// A receiver confirmed them.
+    pub exported: u64,
+    /// The queue was full.
+    pub dropped_queue_full: u64,
+    /// No receiver took them.
+    pub dropped_export_failed: u64,
+    /// A receiver refused them as invalid.
+    pub dropped_rejected: u64,
+    /// They came after the shutdown, or it left no time for them.
+    pub dropped_shutdown: u64,
+    /// They came in a thread that was about to fork.
+    pub dropped_forking: u64,
+    /// They wait or are on their way.
+    pub pending: u64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct SignalCounters {
+    pub(crate) exported: AtomicU64,
+    pub(crate) queue_full: AtomicU64,
+    pub(crate) export_failed: AtomicU64,
+    pub(crate) rejected: AtomicU64,
+    pub(crate) shutdown: AtomicU64,
+    pub(crate) forking: AtomicU64,
+}
+
+impl SignalCounters {
+    fn outcomes(&self, pending: usize) -> Outcomes {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Outcomes {
+            exported: read(&self.exported),
+            dropped_queue_full: read(&self.queue_full),
+            dropped_export_failed: read(&self.export_failed),
+            dropped_rejected: read(&self.rejected),
+            dropped_shutdown: read(&self.shutdown),
+            dropped_forking: read(&self.forking),
+            pending: pending as u64,
+        }
+    }
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) started: AtomicU64,
-    pub(crate) exported: AtomicU64,
     pub(crate) sampled_out: AtomicU64,
-    pub(crate) queue_full: AtomicU64,
-    pub(crate) export_failed: AtomicU64,
-    pub(crate) rejected: AtomicU64,
-    pub(crate) shutdown: AtomicU64,
     pub(crate) invalid_attributes: AtomicU64,
     pub(crate) retries: AtomicU64,
+    signals: [SignalCounters; SIGNALS],
 }
 
 impl Counters {
+    /// Those of one signal.
+    pub(crate) fn of(&self, signal: Signal) -> &SignalCounters {
+        &self.signals[signal as usize]
+    }
+
     fn reset(&self) {
-        for counter in [
-            &self.started,
-            &self.exported,
-            &self.sampled_out,
-            &self.queue_full,
-            &self.export_failed,
-            &self.rejected,
-            &self.shutdown,
-            &self.invalid_attributes,
-            &self.retries,
-        ] {
+        for counter in [&self.started, &self.sampled_out, &self.invalid_attributes, &self.retries] {
             counter.store(0, Ordering::Relaxed);
+        }
+        for signal in &self.signals {
+            for counter in [
+                &signal.exported,
+                &signal.queue_full,
+                &signal.export_failed,
+                &signal.rejected,
+                &signal.shutdown,
+                &signal.forking,
+            ] {
+                counter.store(0, Ordering::Relaxed);
+            }
         }
     }
 }
@@ -82,15 +144,6 @@ pub(crate) struct AtomicLimits {
     value_length: AtomicUsize,
 }
 
-/// What the exporter thread needs from the host, which this crate cannot do itself.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Host {
-    /// Runs first in the exporter thread: blocks signals, so that the application's threads get them.
-    pub(crate) thread_start: fn(),
-    /// Shows a warning to whoever reads the process's standard error.
-    pub(crate) warn: fn(&str),
-}
-
 /// The agent of a process. There is one for the life of the process, so it is never freed.
 #[derive(Debug)]
 pub struct Agent {
@@ -100,17 +153,29 @@ pub struct Agent {
     threshold: AtomicU64,
     pub(crate) limits: AtomicLimits,
     scopes: Mutex<Vec<Arc<Scope>>>,
-    instance: Mutex<String>,
+    instance: Mutex<Identity>,
     pub(crate) queue: Queue,
     pub(crate) counters: Counters,
     pub(crate) host: Host,
+    /// Scopes of log records; spans have their own.
+    pub(crate) log_scopes: Scopes,
+    pub(crate) registry: metrics::Registry,
+    pub(crate) runtime: Runtime,
+    /// Somebody reads observable instruments, and asks for a collection each time.
+    pub(crate) observed: AtomicBool,
+    pub(crate) metrics_enabled: AtomicBool,
+    pub(crate) logs_enabled: AtomicBool,
+    /// The [`ExemplarFilter`](crate::ExemplarFilter) as a number.
+    pub(crate) exemplars: AtomicU8,
 }
 
 /// Every lock of the agent, held by the thread that forks: the child has no other thread that could
 /// release one. Whoever adds a lock adds it here.
 struct Held {
     queue: MutexGuard<'static, State>,
-    instance: MutexGuard<'static, String>,
+    instance: MutexGuard<'static, Identity>,
+    metrics: MutexGuard<'static, metrics::State>,
+    _log_scopes: MutexGuard<'static, crate::scopes::State>,
     _scopes: MutexGuard<'static, Vec<Arc<Scope>>>,
     _config: MutexGuard<'static, Arc<Config>>,
 }
@@ -120,10 +185,10 @@ thread_local! {
 }
 
 impl Agent {
-    /// Makes an agent that lives as long as the process. `thread_start` runs first in the exporter
-    /// thread, `warn` shows a line to the operator; both must be callable from any thread.
+    /// Makes an agent that lives as long as the process.
     #[must_use]
-    pub fn leak(config: Config, thread_start: fn(), warn: fn(&str)) -> &'static Self {
+    pub fn leak(config: Config, host: Host) -> &'static Self {
+        let registry = metrics::Registry::default();
         let agent = Box::leak(Box::new(Self {
             config: Mutex::new(Arc::new(Config::default())),
             enabled: AtomicBool::new(false),
@@ -131,17 +196,25 @@ impl Agent {
             threshold: AtomicU64::new(u64::MAX),
             limits: AtomicLimits::default(),
             scopes: Mutex::new(vec![Arc::new(Scope { name: "pitviper".to_owned(), ..Scope::default() })]),
-            instance: Mutex::new(new_instance_id()),
+            instance: Mutex::new(Identity::new(new_instance_id())),
             queue: Queue::new(),
             counters: Counters::default(),
-            host: Host { thread_start, warn },
+            host,
+            log_scopes: Scopes::default(),
+            runtime: Runtime::new(&registry),
+            registry,
+            observed: AtomicBool::new(false),
+            metrics_enabled: AtomicBool::new(false),
+            logs_enabled: AtomicBool::new(false),
+            exemplars: AtomicU8::new(0),
         }));
         agent.configure(config);
         agent
     }
 
-    /// Takes new settings; spans already queued go to the new address.
-    pub fn configure(&self, config: Config) {
+    /// Takes new settings but for those of [`Agent::configure_signals`]; spans already queued go to
+    /// the new address.
+    pub fn configure(&self, mut config: Config) {
         let limits = config.limits;
         self.limits.attributes.store(limits.attributes, Ordering::Relaxed);
         self.limits.events.store(limits.events, Ordering::Relaxed);
@@ -149,11 +222,32 @@ impl Agent {
         self.limits.value_length.store(limits.attribute_value_length.unwrap_or(usize::MAX), Ordering::Relaxed);
         self.parent_based.store(config.sampler.parent_based, Ordering::Relaxed);
         self.threshold.store(config.sampler.threshold(), Ordering::Relaxed);
-        self.queue.max_spans.store(config.max_queue_spans, Ordering::Relaxed);
-        self.queue.max_batch_spans.store(config.max_batch_spans, Ordering::Relaxed);
-        self.queue.delay_ms.store(config.schedule_delay_ms, Ordering::Relaxed);
+        self.bound(Signal::Spans, config.max_queue_spans, config.max_batch_spans, config.schedule_delay_ms);
         self.enabled.store(config.enabled, Ordering::Relaxed);
-        *lock(&self.config) = Arc::new(config);
+        let mut current = lock(&self.config);
+        config.signals = current.signals.clone();
+        *current = Arc::new(config);
+        drop(current);
+        self.queue.follow_settings();
+    }
+
+    /// Takes new settings of metrics and logs.
+    pub fn configure_signals(&self, signals: Signals) {
+        self.bound(Signal::Logs, signals.max_queue_logs, signals.max_batch_logs, signals.logs_delay_ms);
+        self.metrics_enabled.store(signals.metrics_enabled, Ordering::Relaxed);
+        self.logs_enabled.store(signals.logs_enabled, Ordering::Relaxed);
+        self.exemplars.store(signals.exemplars as u8, Ordering::Relaxed);
+        self.runtime.configure(signals.metrics_enabled && signals.runtime_metrics);
+        let mut current = lock(&self.config);
+        *current = Arc::new(Config { signals, ..Config::clone(&current) });
+        drop(current);
+        self.queue.follow_settings();
+    }
+
+    fn bound(&self, signal: Signal, max_items: usize, max_batch: usize, delay_ms: u64) {
+        self.queue.max_items[signal as usize].store(max_items, Ordering::Relaxed);
+        self.queue.max_batch[signal as usize].store(max_batch, Ordering::Relaxed);
+        self.queue.delay_ms[signal as usize].store(delay_ms, Ordering::Relaxed);
     }
 
     /// The settings in force.
@@ -193,12 +287,29 @@ impl Agent {
         lock(&self.scopes).clone()
     }
 
-    /// The resource all spans of this process share.
+    /// The scopes that batches of a signal are numbered by.
+    pub(crate) fn scopes_of(&self, signal: Signal) -> Vec<Arc<Scope>> {
+        match signal {
+            Signal::Spans => self.scopes(),
+            Signal::Logs => self.log_scopes.all(),
+            Signal::Metrics => self.registry.scopes(),
+        }
+    }
+
+    /// The resource that all telemetry of this process shares.
     pub(crate) fn resource(&self) -> Resource {
         let mut attributes = self.config().resource.clone();
-        attributes.set("service.instance.id", lock(&self.instance).clone());
-        attributes.set("process.pid", Value::Int(i64::from(std::process::id())));
+        lock(&self.instance).describe(&mut attributes);
         Resource { attributes, dropped_attributes_count: 0 }
+    }
+
+    /// Says what this process is to the server it works for: `kind` is such as `gunicorn`, `name` the
+    /// worker's number or name. It goes out with what is sent from now on, and a forked child begins
+    /// without.
+    pub fn set_worker(&self, kind: &str, name: &str) {
+        if !crate::queue::is_forking() {
+            lock(&self.instance).worker = Some((kind.to_owned(), name.to_owned()));
+        }
     }
 
     /// Starts a span. It is recorded if the agent is enabled and the sampler keeps its trace.
@@ -232,15 +343,27 @@ impl Agent {
 
     #[inline]
     pub(crate) fn finish(&'static self, scope: u16, encode: impl FnOnce(&mut Vec<u8>)) {
-        match self.queue.offer(usize::from(scope), encode) {
-            Offer::Queued => {}
-            Offer::QueuedFirst => exporter::start(self),
-            Offer::Full => {
-                self.counters.queue_full.fetch_add(1, Ordering::Relaxed);
-            }
-            Offer::Closing => {
-                self.counters.shutdown.fetch_add(1, Ordering::Relaxed);
-            }
+        self.offer(Signal::Spans, usize::from(scope), encode);
+    }
+
+    #[inline]
+    pub(crate) fn offer(&'static self, signal: Signal, scope: usize, encode: impl FnOnce(&mut Vec<u8>)) {
+        let counters = self.counters.of(signal);
+        let dropped = match self.queue.offer(signal, scope, encode) {
+            Offer::Queued => return,
+            Offer::QueuedFirst => return exporter::start(self),
+            Offer::Full => &counters.queue_full,
+            Offer::Closing => &counters.shutdown,
+            Offer::Forking => &counters.forking,
+        };
+        dropped.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Starts the exporter for what does not lie in the queue until it is collected.
+    #[inline]
+    pub(crate) fn need_exporter(&'static self) {
+        if self.queue.needs_exporter() {
+            exporter::start(self);
         }
     }
 
@@ -263,35 +386,45 @@ impl Agent {
         if text.len() <= limit { text } else { &text[..text.floor_char_boundary(limit)] }
     }
 
-    /// Sends all that waits; whether a receiver settled it within `timeout`.
+    /// Collects metrics and sends all that waits; whether a receiver settled it within `timeout`.
     pub fn flush(&self, timeout: Duration) -> bool {
-        self.queue.flush(timeout, false)
+        self.queue.flush(timeout, false, self.metrics_enabled.load(Ordering::Relaxed))
     }
 
     /// Takes no more spans, sends what waits, and counts as dropped what `timeout` left no time
     /// for; whether everything was sent.
     pub fn shutdown(&self, timeout: Duration) -> bool {
-        let sent = self.queue.flush(timeout, true);
-        let left = self.queue.discard() as u64;
-        self.counters.shutdown.fetch_add(left, Ordering::Relaxed);
+        let sent = self.queue.flush(timeout, true, self.metrics_enabled.load(Ordering::Relaxed));
+        for (signal, left) in Signal::ALL.into_iter().zip(self.queue.discard()) {
+            self.counters.of(signal).shutdown.fetch_add(left as u64, Ordering::Relaxed);
+        }
         sent
     }
 
-    /// What became of spans so far.
+    /// What became of spans, logs and metrics so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let pending = self.queue.pending();
+        let outcomes = |signal: Signal| self.counters.of(signal).outcomes(pending[signal as usize]);
+        let spans = outcomes(Signal::Spans);
         Stats {
             started: read(&self.counters.started),
-            exported: read(&self.counters.exported),
+            exported: spans.exported,
             sampled_out: read(&self.counters.sampled_out),
-            dropped_queue_full: read(&self.counters.queue_full),
-            dropped_export_failed: read(&self.counters.export_failed),
-            dropped_rejected: read(&self.counters.rejected),
-            dropped_shutdown: read(&self.counters.shutdown),
-            pending: self.queue.pending() as u64,
+            dropped_queue_full: spans.dropped_queue_full,
+            dropped_export_failed: spans.dropped_export_failed,
+            dropped_rejected: spans.dropped_rejected,
+            dropped_shutdown: spans.dropped_shutdown,
+            dropped_forking: spans.dropped_forking,
+            pending: spans.pending,
             invalid_attributes: read(&self.counters.invalid_attributes),
             retries: read(&self.counters.retries),
+            logs: outcomes(Signal::Logs),
+            metrics: outcomes(Signal::Metrics),
+            invalid_measurements: read(&self.registry.invalid),
+            overflowed_measurements: read(&self.registry.overflowed),
+            refused_instruments: read(&self.registry.refused_instruments),
         }
     }
 
@@ -303,13 +436,18 @@ impl Agent {
         let config = lock(&self.config);
         let scopes = lock(&self.scopes);
         let instance = lock(&self.instance);
-        let held = Held { queue: self.queue.hold(), instance, _scopes: scopes, _config: config };
+        let metrics = self.registry.hold();
+        let log_scopes = self.log_scopes.hold();
+        let queue = self.queue.hold();
+        let held = Held { queue, instance, metrics, _log_scopes: log_scopes, _scopes: scopes, _config: config };
         FORKING.with(|slot| *slot.borrow_mut() = Some(held));
+        set_forking(true);
     }
 
     /// To be called after a fork in the parent.
     pub fn after_fork_in_parent(&self) {
         FORKING.with(|slot| slot.borrow_mut().take());
+        set_forking(false);
     }
 
     /// To be called after a fork in the child: what waits belongs to the parent, which sends it;
@@ -317,12 +455,15 @@ impl Agent {
     pub fn after_fork_in_child(&self) {
         id::next_generation();
         self.counters.reset();
+        self.runtime.reset_in_child();
         FORKING.with(|slot| {
             if let Some(mut held) = slot.borrow_mut().take() {
-                held.queue.reset_in_child();
-                *held.instance = new_instance_id();
+                self.queue.reset_in_child(&mut held.queue);
+                self.registry.reset_in_child(&mut held.metrics);
+                *held.instance = Identity::new(new_instance_id());
             }
         });
+        set_forking(false);
     }
 }
 
@@ -350,6 +491,6 @@ fn new_instance_id() -> String {
     out
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

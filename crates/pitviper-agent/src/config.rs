@@ -2,6 +2,7 @@
 
 use pitviper_model::Attributes;
 
+use crate::queue::Signal;
 use crate::sampler::Sampler;
 
 /// How request bodies are compressed.
@@ -51,6 +52,116 @@ impl Default for Limits {
     }
 }
 
+/// Which temporality sums and histograms are reported with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TemporalityPreference {
+    /// All cumulative.
+    #[default]
+    Cumulative,
+    /// Delta, but for what goes up and down.
+    Delta,
+    /// Delta for what is measured as it happens, cumulative for what is observed.
+    LowMemory,
+}
+
+impl TemporalityPreference {
+    /// The preference of OpenTelemetry's name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "cumulative" => Some(Self::Cumulative),
+            "delta" => Some(Self::Delta),
+            "lowmemory" => Some(Self::LowMemory),
+            _ => None,
+        }
+    }
+}
+
+/// Which measurements become exemplars.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[repr(u8)]
+pub enum ExemplarFilter {
+    /// None.
+    AlwaysOff = 0,
+    /// Those made in a sampled span.
+    #[default]
+    TraceBased = 1,
+    /// All.
+    AlwaysOn = 2,
+}
+
+impl ExemplarFilter {
+    pub(crate) fn from_number(number: u8) -> Self {
+        match number {
+            0 => Self::AlwaysOff,
+            2 => Self::AlwaysOn,
+            _ => Self::TraceBased,
+        }
+    }
+
+    /// The filter of OpenTelemetry's name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "always_off" => Some(Self::AlwaysOff),
+            "trace_based" => Some(Self::TraceBased),
+            "always_on" => Some(Self::AlwaysOn),
+            _ => None,
+        }
+    }
+}
+
+/// What concerns metrics and logs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Signals {
+    /// Whether metrics are collected at all.
+    pub metrics_enabled: bool,
+    /// Whether the agent measures the process it is in.
+    pub runtime_metrics: bool,
+    /// URL that metrics are posted to, `/v1/metrics` included.
+    pub metrics_url: String,
+    /// Headers sent with metrics.
+    pub metrics_headers: Vec<(String, String)>,
+    /// How often metrics are collected, in milliseconds.
+    pub metrics_interval_ms: u64,
+    /// What sums and histograms count from.
+    pub temporality: TemporalityPreference,
+    /// Which measurements become exemplars.
+    pub exemplars: ExemplarFilter,
+    /// Whether log records are taken at all.
+    pub logs_enabled: bool,
+    /// URL that logs are posted to, `/v1/logs` included.
+    pub logs_url: String,
+    /// Headers sent with logs.
+    pub logs_headers: Vec<(String, String)>,
+    /// How long log records may wait for company, in milliseconds.
+    pub logs_delay_ms: u64,
+    /// Log records that may wait. Beyond it new ones are dropped and counted.
+    pub max_queue_logs: usize,
+    /// Log records in one request.
+    pub max_batch_logs: usize,
+}
+
+impl Default for Signals {
+    fn default() -> Self {
+        Self {
+            metrics_enabled: false,
+            runtime_metrics: false,
+            metrics_url: "http://127.0.0.1:4318/v1/metrics".to_owned(),
+            metrics_headers: Vec::new(),
+            metrics_interval_ms: 10_000,
+            temporality: TemporalityPreference::default(),
+            exemplars: ExemplarFilter::default(),
+            logs_enabled: false,
+            logs_url: "http://127.0.0.1:4318/v1/logs".to_owned(),
+            logs_headers: Vec::new(),
+            logs_delay_ms: 1_000,
+            max_queue_logs: 16_384,
+            max_batch_logs: 2_048,
+        }
+    }
+}
+
 /// Everything the agent is told.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
@@ -78,6 +189,28 @@ pub struct Config {
     pub max_queue_spans: usize,
     /// Spans in one request.
     pub max_batch_spans: usize,
+    /// Metrics and logs.
+    pub signals: Signals,
+}
+
+impl Config {
+    /// URL that a signal is posted to.
+    pub(crate) fn url(&self, signal: Signal) -> &str {
+        match signal {
+            Signal::Spans => &self.traces_url,
+            Signal::Logs => &self.signals.logs_url,
+            Signal::Metrics => &self.signals.metrics_url,
+        }
+    }
+
+    /// Headers that a signal is sent with.
+    pub(crate) fn headers(&self, signal: Signal) -> &[(String, String)] {
+        match signal {
+            Signal::Spans => &self.headers,
+            Signal::Logs => &self.signals.logs_headers,
+            Signal::Metrics => &self.signals.metrics_headers,
+        }
+    }
 }
 
 impl Default for Config {
@@ -94,6 +227,7 @@ impl Default for Config {
             timeout_ms: 10_000,
             max_queue_spans: 16_384,
             max_batch_spans: 2_048,
+            signals: Signals::default(),
         }
     }
 }

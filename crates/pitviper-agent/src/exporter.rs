@@ -1,4 +1,8 @@
-//! The exporter thread: takes batches, wraps and sends them, and counts what became of each span.
+//! The exporter thread: takes batches, wraps and sends them, counts what became of each item, and
+//! collects metrics when their time has come.
+//!
+//! A receiver may take spans and no logs. So each signal has its own request under way, and one that
+//! has to be sent again holds up nothing but its own signal.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -10,14 +14,15 @@ use pitviper_wire::encode::{append_resource_spans, append_scope_spans};
 use crate::agent::Agent;
 use crate::config::Config;
 use crate::id;
-use crate::queue::Batch;
+use crate::queue::{Batch, Pause, SIGNALS, Signal, Work};
+use crate::runtime::Sampler;
 use crate::transport::{Answer, Transport};
 
 /// First pause between attempts; each further one is twice as long, less a random part.
 const FIRST_BACKOFF: Duration = Duration::from_millis(250);
 /// Longest pause between attempts.
 const MAX_BACKOFF: Duration = Duration::from_secs(15);
-/// How long one batch is tried before its spans are dropped. While it lasts, newer spans queue up
+/// How long one batch is tried before its items are dropped. While it lasts, newer ones queue up
 /// to the queue's bound.
 const MAX_RETRY: Duration = Duration::from_secs(300);
 /// At most one warning about an unreachable or refusing receiver in this time.
@@ -29,40 +34,103 @@ pub(crate) fn start(agent: &'static Agent) {
         (agent.host.thread_start)();
         Exporter::new(agent).run();
     });
-    if started.is_err() {
-        let lost = agent.queue.discard() as u64;
-        agent.counters.export_failed.fetch_add(lost, Ordering::Relaxed);
-        agent.queue.hold().has_exporter = false;
+    match started {
+        Ok(_) => (agent.host.exporter_started)(),
+        Err(_) => {
+            for (signal, lost) in Signal::ALL.into_iter().zip(agent.queue.discard()) {
+                agent.counters.of(signal).export_failed.fetch_add(lost as u64, Ordering::Relaxed);
+            }
+            agent.queue.no_exporter();
+        }
     }
+}
+
+/// A request that waits to be sent again.
+struct Attempt {
+    body: Vec<u8>,
+    items: usize,
+    began: Instant,
+    backoff: Duration,
+    pause: Pause,
 }
 
 struct Exporter {
     agent: &'static Agent,
     config: Arc<Config>,
     transport: Transport,
+    attempts: [Option<Attempt>; SIGNALS],
+    /// When metrics were collected last.
+    collected: Instant,
+    /// What reads the process; made when metrics of it are wanted.
+    sampler: Option<Sampler>,
     last_warning: Option<Instant>,
 }
 
 impl Exporter {
     fn new(agent: &'static Agent) -> Self {
         let config = agent.config();
-        Self { agent, transport: Transport::new(&config), config, last_warning: None }
+        Self {
+            agent,
+            transport: Transport::new(&config),
+            config,
+            attempts: Default::default(),
+            collected: Instant::now(),
+            // At once, so that the first collection has something to compare with.
+            sampler: agent.measures_runtime().then(|| Sampler::new(agent)),
+            last_warning: None,
+        }
     }
 
     fn run(mut self) {
-        while let Some(batch) = self.agent.queue.take() {
-            let spans = batch.spans;
-            // A panic costs this batch and the connection it may have left half used, not the
-            // thread: nobody would start another.
-            let sent = catch_unwind(AssertUnwindSafe(|| {
-                self.follow_settings();
-                self.send(batch);
-            }));
-            if sent.is_err() {
-                self.agent.counters.export_failed.fetch_add(spans as u64, Ordering::Relaxed);
-                self.transport = Transport::new(&self.config);
+        let mut last = Signal::Metrics;
+        loop {
+            self.follow_settings();
+            let pauses = self.attempts.each_ref().map(|attempt| attempt.as_ref().map(|attempt| attempt.pause));
+            match self.agent.queue.take(&pauses, self.collect_at(), last) {
+                Work::Done => return,
+                Work::Follow => {}
+                Work::Collect => {
+                    self.collected = Instant::now();
+                    // A panic costs this collection, not the thread: nobody would start another.
+                    let _ = catch_unwind(AssertUnwindSafe(|| self.agent.collect_metrics(&mut self.sampler)));
+                    self.agent.queue.collected();
+                }
+                Work::Send(signal, batch) => {
+                    last = signal;
+                    let items = batch.items;
+                    self.guarded(signal, items, |own| own.send(signal, batch));
+                }
+                Work::Retry(signal, last_attempt) => {
+                    last = signal;
+                    if let Some(attempt) = self.attempts[signal as usize].take() {
+                        let items = attempt.items;
+                        self.guarded(signal, items, |own| own.attempt(signal, attempt, last_attempt));
+                    }
+                }
             }
-            self.agent.queue.settle(spans);
+        }
+    }
+
+    /// When metrics are to be collected next; `None` while they are off. Whoever reads observable
+    /// instruments asks for it when they are read, and then this is only for when nobody does.
+    fn collect_at(&self) -> Option<Instant> {
+        let settings = &self.config.signals;
+        let patience = if self.agent.observed.load(Ordering::Relaxed) { 2 } else { 1 };
+        settings
+            .metrics_enabled
+            .then(|| self.collected + Duration::from_millis(settings.metrics_interval_ms) * patience)
+    }
+
+    /// Runs one step that settles its items or leaves them as an attempt. A panic costs the items and
+    /// the connection it may have left half used.
+    fn guarded(&mut self, signal: Signal, items: usize, step: impl FnOnce(&mut Self)) {
+        if catch_unwind(AssertUnwindSafe(|| step(self))).is_err() {
+            self.agent.counters.of(signal).export_failed.fetch_add(items as u64, Ordering::Relaxed);
+            self.transport = Transport::new(&self.config);
+            self.attempts[signal as usize] = None;
+        }
+        if self.attempts[signal as usize].is_none() {
+            self.agent.queue.settle(signal, items);
         }
     }
 
@@ -74,69 +142,80 @@ impl Exporter {
         }
     }
 
-    fn send(&mut self, batch: Batch) {
-        let spans = batch.spans as u64;
-        let counters = &self.agent.counters;
-        let Ok(body) = self.transport.compress(self.wrap(batch)) else {
-            counters.export_failed.fetch_add(spans, Ordering::Relaxed);
+    fn send(&mut self, signal: Signal, batch: Batch) {
+        let items = batch.items;
+        let body = self.wrap(signal, batch);
+        let Ok(body) = self.transport.compress(signal, body) else {
+            self.agent.counters.of(signal).export_failed.fetch_add(items as u64, Ordering::Relaxed);
             return;
         };
-        let began = Instant::now();
-        let mut backoff = FIRST_BACKOFF;
-        let mut last_attempt = false;
-        loop {
-            match self.transport.post(&body) {
-                Answer::Accepted { rejected } => {
-                    let rejected = rejected.min(spans);
-                    counters.rejected.fetch_add(rejected, Ordering::Relaxed);
-                    counters.exported.fetch_add(spans - rejected, Ordering::Relaxed);
-                    return;
+        let now = Instant::now();
+        let pause = Pause { until: now, until_flush: false, flushes: 0 };
+        self.attempt(signal, Attempt { body, items, began: now, backoff: FIRST_BACKOFF, pause }, false);
+    }
+
+    fn attempt(&mut self, signal: Signal, mut attempt: Attempt, last: bool) {
+        let counters = self.agent.counters.of(signal);
+        let items = attempt.items as u64;
+        // A flush that comes while the request is under way wants the next one at once.
+        let flushes = self.agent.queue.flushes();
+        match self.transport.post(signal, &attempt.body) {
+            Answer::Accepted { rejected } => {
+                let rejected = rejected.min(items);
+                counters.rejected.fetch_add(rejected, Ordering::Relaxed);
+                counters.exported.fetch_add(items - rejected, Ordering::Relaxed);
+            }
+            Answer::Refused { status, why } => {
+                // Many receivers take traces alone, which is no mistake; what is lost is counted.
+                if signal == Signal::Spans || status != Some(404) {
+                    self.warn(signal, &why, "are dropped");
                 }
-                Answer::Refused { why } => {
-                    self.warn(&why, "spans are dropped");
-                    counters.export_failed.fetch_add(spans, Ordering::Relaxed);
-                    return;
-                }
-                Answer::TryAgain { after, why } => {
-                    self.warn(&why, "spans wait in memory and are sent when it answers");
-                    if last_attempt {
-                        counters.shutdown.fetch_add(spans, Ordering::Relaxed);
-                        return;
-                    }
+                counters.export_failed.fetch_add(items, Ordering::Relaxed);
+            }
+            Answer::TryAgain { after, why } => {
+                self.warn(signal, &why, "wait in memory and are sent when it answers");
+                if last {
+                    counters.shutdown.fetch_add(items, Ordering::Relaxed);
+                } else if attempt.began.elapsed() > MAX_RETRY {
+                    counters.export_failed.fetch_add(items, Ordering::Relaxed);
+                } else {
+                    self.agent.counters.retries.fetch_add(1, Ordering::Relaxed);
                     // A pause the receiver asked for is its own; ours ends when someone cannot wait.
-                    last_attempt = self.agent.queue.pause(after.unwrap_or_else(|| jittered(backoff)), after.is_none());
-                    if began.elapsed() > MAX_RETRY {
-                        counters.export_failed.fetch_add(spans, Ordering::Relaxed);
-                        return;
-                    }
-                    backoff = (backoff * 2).min(MAX_BACKOFF);
-                    counters.retries.fetch_add(1, Ordering::Relaxed);
+                    attempt.pause = Pause {
+                        until: Instant::now() + after.unwrap_or_else(|| jittered(attempt.backoff)),
+                        until_flush: after.is_none(),
+                        flushes,
+                    };
+                    attempt.backoff = (attempt.backoff * 2).min(MAX_BACKOFF);
+                    self.attempts[signal as usize] = Some(attempt);
                 }
             }
         }
     }
 
-    /// Builds the `ExportTraceServiceRequest` around the encoded spans.
-    fn wrap(&self, batch: Batch) -> Vec<u8> {
-        let scopes = self.agent.scopes();
-        let mut scope_spans = Vec::with_capacity(batch.bytes + 256);
-        for (scope, spans) in scopes.iter().zip(&batch.scopes) {
-            if !spans.is_empty() {
-                append_scope_spans(&mut scope_spans, scope, spans);
+    /// Builds the request around the encoded items. Those of spans, logs and metrics have the same
+    /// shape: resource, scope, items.
+    fn wrap(&self, signal: Signal, batch: Batch) -> Vec<u8> {
+        let scopes = self.agent.scopes_of(signal);
+        let mut scoped = Vec::with_capacity(batch.bytes + 256);
+        for (scope, items) in scopes.iter().zip(&batch.scopes) {
+            if !items.is_empty() {
+                append_scope_spans(&mut scoped, scope, items);
             }
         }
-        let mut body = Vec::with_capacity(scope_spans.len() + 2048);
-        append_resource_spans(&mut body, &self.agent.resource(), &scope_spans);
+        let mut body = Vec::with_capacity(scoped.len() + 2048);
+        append_resource_spans(&mut body, &self.agent.resource(), &scoped);
         body
     }
 
-    fn warn(&mut self, why: &str, consequence: &str) {
+    fn warn(&mut self, signal: Signal, why: &str, consequence: &str) {
         if self.last_warning.is_some_and(|last| last.elapsed() < WARN_EVERY) {
             return;
         }
         self.last_warning = Some(Instant::now());
-        let url = without_credentials(&self.config.traces_url);
-        (self.agent.host.warn)(&format!("pitviper: no export to {url} ({why}); {consequence}"));
+        let url = without_credentials(self.config.url(signal));
+        let items = signal.items();
+        (self.agent.host.warn)(&format!("pitviper: no export to {url} ({why}); {items} {consequence}"));
     }
 }
 

@@ -3,7 +3,8 @@
 //! [`Agent`] is the one object: it starts [`Span`]s, decides on sampling, queues what is finished
 //! and runs the exporter thread. The path of a span: [`Agent::start`] draws ids and asks the
 //! [`Sampler`]; attributes are encoded into the span's own buffer as they are set; [`Span::end`]
-//! appends the span's bytes to the queue; the exporter wraps, compresses and posts them.
+//! appends the span's bytes to the queue; the exporter wraps, compresses and posts them. Log records
+//! take the same way; measurements add up in a registry that the exporter collects from.
 //!
 //! Invariants:
 //! - No thread before the first finished span, none inherited by a forked child.
@@ -15,17 +16,28 @@
 mod agent;
 mod config;
 mod exporter;
+mod host;
 mod id;
+mod logs;
+mod metrics;
 mod propagation;
 mod queue;
+mod runtime;
 mod sampler;
+mod scopes;
 mod span;
 pub mod sql;
 mod transport;
 
-pub use agent::{Agent, Stats};
-pub use config::{Compression, Config, Limits};
-pub use pitviper_wire::encode::Scalar;
+pub use agent::{Agent, Outcomes, Stats};
+pub use config::{Compression, Config, ExemplarFilter, Limits, Signals, TemporalityPreference};
+pub use host::{Host, Usage};
+pub use logs::{LogRecord, MAX_ATTRIBUTES as MAX_LOG_ATTRIBUTES};
+pub use metrics::{
+    Aggregation, InstrumentId, InstrumentKind, InstrumentOptions, MAX_ATTRIBUTES as MAX_SERIES_ATTRIBUTES, TracePoint,
+};
+pub use pitviper_wire::encode::{AttributeList, Body, Scalar};
 pub use propagation::{SpanContext, format_traceparent, parse_trace_context};
+pub use runtime::{Distribution, GENERATIONS, GenerationStats, installed_distributions, machine_attributes};
 pub use sampler::Sampler;
 pub use span::{Parent, Span, SpanOptions};

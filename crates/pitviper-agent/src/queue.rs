@@ -1,49 +1,92 @@
-//! The bounded queue between the application's threads and the exporter.
+//! The bounded queue between the application's threads and the exporter, with a lane for each signal.
 //!
-//! Finished spans lie in it as bytes, already encoded, one buffer a scope. There is one lock, taken
-//! for the time of copying one span. It is the standard library's: a futex word and nothing else,
+//! What is finished lies in it as bytes, already encoded, one buffer a scope. There is one lock, taken
+//! for the time of copying one item. It is the standard library's: a futex word and nothing else,
 //! so that a fork while it is held (see [`Queue::hold`]) leaves the child a lock it can release.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-
-/// Bytes that may wait, whatever the number of spans. Beyond it new spans are dropped and counted.
-pub(crate) const MAX_QUEUE_BYTES: usize = 32 * 1024 * 1024;
 
 /// Bytes at which a batch is closed, well below what receivers accept in one request.
 const MAX_BATCH_BYTES: usize = 4 * 1024 * 1024;
 
-/// Spans on their way out, grouped by scope.
+/// What is sent, each kind to an address of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Signal {
+    Spans = 0,
+    Logs = 1,
+    Metrics = 2,
+}
+
+/// How many signals there are.
+pub(crate) const SIGNALS: usize = 3;
+
+impl Signal {
+    pub(crate) const ALL: [Self; SIGNALS] = [Self::Spans, Self::Logs, Self::Metrics];
+
+    /// What its items are called.
+    pub(crate) const fn items(self) -> &'static str {
+        match self {
+            Self::Spans => "spans",
+            Self::Logs => "logs",
+            Self::Metrics => "metrics",
+        }
+    }
+
+    /// Bytes that may wait, whatever the number of items. Beyond it new ones are dropped and counted.
+    const fn max_bytes(self) -> usize {
+        match self {
+            Self::Spans => 32 * 1024 * 1024,
+            Self::Logs | Self::Metrics => 16 * 1024 * 1024,
+        }
+    }
+}
+
+/// Items on their way out, grouped by scope.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
-    /// By scope number: entries of `ScopeSpans.spans`.
+    /// By scope number: entries of `ScopeSpans.spans` or what stands in their place.
     pub(crate) scopes: Vec<Vec<u8>>,
-    pub(crate) spans: usize,
+    pub(crate) items: usize,
     pub(crate) bytes: usize,
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct State {
+struct Lane {
     open: Batch,
     closed: VecDeque<Batch>,
-    /// Spans and bytes in `open` and `closed`.
-    spans: usize,
+    /// Items and bytes in `open` and `closed`.
+    items: usize,
     bytes: usize,
-    /// Spans the exporter has taken and not settled.
+    /// Items the exporter has taken and not settled.
     in_flight: usize,
+    /// Since when the exporter knows of something in `open`.
+    open_since: Option<Instant>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    lanes: [Lane; SIGNALS],
     /// Someone waits: send at once.
     flush: bool,
     /// How often someone asked for a flush. A pause between attempts ends when it grows.
     flushes: u64,
-    /// No more spans are taken.
-    pub(crate) closing: bool,
+    /// Metrics are to be collected now, not when their time has come.
+    collect: bool,
+    /// The exporter is collecting metrics.
+    collecting: bool,
+    /// The settings have changed.
+    follow: bool,
+    /// No more items are taken.
+    closing: bool,
     /// An exporter thread runs in this process.
     pub(crate) has_exporter: bool,
 }
 
-/// What became of a span that was offered.
+/// What became of an item that was offered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Offer {
     Queued,
@@ -51,6 +94,32 @@ pub(crate) enum Offer {
     QueuedFirst,
     Full,
     Closing,
+    /// This thread is in the middle of a fork, and holds the lock.
+    Forking,
+}
+
+/// A request that is to be sent again.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pause {
+    pub(crate) until: Instant,
+    /// Whether it ends when someone asks for a flush.
+    pub(crate) until_flush: bool,
+    /// [`Queue::flushes`] when it began.
+    pub(crate) flushes: u64,
+}
+
+/// What the exporter is to do next.
+#[derive(Debug)]
+pub(crate) enum Work {
+    Send(Signal, Batch),
+    /// The pause of this signal's request is over; whether this is the last attempt.
+    Retry(Signal, bool),
+    /// Metrics are to be collected.
+    Collect,
+    /// There are new settings.
+    Follow,
+    /// Nothing any more: the queue is closing and empty.
+    Done,
 }
 
 #[derive(Debug)]
@@ -60,9 +129,26 @@ pub(crate) struct Queue {
     work: Condvar,
     /// Wakes those who wait for the queue to be empty.
     settled: Condvar,
-    pub(crate) max_spans: AtomicUsize,
-    pub(crate) max_batch_spans: AtomicUsize,
-    pub(crate) delay_ms: AtomicU64,
+    /// Mirror of [`State::has_exporter`] that is read without the lock.
+    exporting: AtomicBool,
+    pub(crate) max_items: [AtomicUsize; SIGNALS],
+    pub(crate) max_batch: [AtomicUsize; SIGNALS],
+    pub(crate) delay_ms: [AtomicU64; SIGNALS],
+}
+
+thread_local! {
+    static FORKING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread is in the middle of a fork. Locks it holds meanwhile must not be asked for.
+#[inline]
+pub(crate) fn is_forking() -> bool {
+    FORKING.with(Cell::get)
+}
+
+/// Says whether this thread is in the middle of a fork.
+pub(crate) fn set_forking(forking: bool) {
+    FORKING.with(|cell| cell.set(forking));
 }
 
 impl Queue {
@@ -71,9 +157,10 @@ impl Queue {
             state: Mutex::default(),
             work: Condvar::new(),
             settled: Condvar::new(),
-            max_spans: AtomicUsize::new(0),
-            max_batch_spans: AtomicUsize::new(0),
-            delay_ms: AtomicU64::new(0),
+            exporting: AtomicBool::new(false),
+            max_items: Default::default(),
+            max_batch: Default::default(),
+            delay_ms: Default::default(),
         }
     }
 
@@ -87,35 +174,39 @@ impl Queue {
         self.lock()
     }
 
-    /// Appends one span of the scope, written by `encode`.
-    pub(crate) fn offer(&self, scope: usize, encode: impl FnOnce(&mut Vec<u8>)) -> Offer {
+    /// Appends one item of the scope, written by `encode`.
+    pub(crate) fn offer(&self, signal: Signal, scope: usize, encode: impl FnOnce(&mut Vec<u8>)) -> Offer {
+        if is_forking() {
+            return Offer::Forking;
+        }
         let mut state = self.lock();
         if state.closing {
             return Offer::Closing;
         }
-        if state.spans >= self.max_spans.load(Ordering::Relaxed) || state.bytes >= MAX_QUEUE_BYTES {
+        let lane = &mut state.lanes[signal as usize];
+        if lane.items >= self.max_items[signal as usize].load(Ordering::Relaxed) || lane.bytes >= signal.max_bytes() {
             return Offer::Full;
         }
-        if state.open.scopes.len() <= scope {
-            state.open.scopes.resize_with(scope + 1, Vec::new);
+        if lane.open.scopes.len() <= scope {
+            lane.open.scopes.resize_with(scope + 1, Vec::new);
         }
-        let buffer = &mut state.open.scopes[scope];
+        let buffer = &mut lane.open.scopes[scope];
         let before = buffer.len();
         encode(buffer);
         let grown = buffer.len() - before;
-        state.open.bytes += grown;
-        state.open.spans += 1;
-        state.bytes += grown;
-        state.spans += 1;
-        let full_batch =
-            state.open.spans >= self.max_batch_spans.load(Ordering::Relaxed) || state.open.bytes >= MAX_BATCH_BYTES;
+        lane.open.bytes += grown;
+        lane.open.items += 1;
+        lane.bytes += grown;
+        lane.items += 1;
+        let full_batch = lane.open.items >= self.max_batch[signal as usize].load(Ordering::Relaxed)
+            || lane.open.bytes >= MAX_BATCH_BYTES;
         if full_batch {
-            let batch = std::mem::take(&mut state.open);
-            state.closed.push_back(batch);
+            let batch = std::mem::take(&mut lane.open);
+            lane.open_since = None;
+            lane.closed.push_back(batch);
         }
-        let wake = full_batch || state.spans == 1;
-        let first = !state.has_exporter;
-        state.has_exporter = true;
+        let wake = full_batch || lane.items == 1;
+        let first = self.claim_exporter(&mut state);
         drop(state);
         if wake {
             self.work.notify_one();
@@ -123,74 +214,164 @@ impl Queue {
         if first { Offer::QueuedFirst } else { Offer::Queued }
     }
 
-    /// Waits for a batch that is due; `None` when the queue is closing and empty.
-    pub(crate) fn take(&self) -> Option<Batch> {
+    /// Appends a batch that is whole; whether there was room.
+    pub(crate) fn offer_batch(&self, signal: Signal, batch: Batch) -> bool {
         let mut state = self.lock();
-        let mut oldest_since: Option<Instant> = None;
+        let lane = &mut state.lanes[signal as usize];
+        if lane.bytes >= signal.max_bytes() {
+            return false;
+        }
+        lane.bytes += batch.bytes;
+        lane.items += batch.items;
+        lane.closed.push_back(batch);
+        true
+    }
+
+    fn claim_exporter(&self, state: &mut State) -> bool {
+        let first = !state.has_exporter;
+        if first {
+            state.has_exporter = true;
+            self.exporting.store(true, Ordering::Relaxed);
+        }
+        first
+    }
+
+    /// Whether the caller is to start the exporter thread, because nobody has: metrics do not lie in
+    /// the queue until they are collected.
+    #[inline]
+    pub(crate) fn needs_exporter(&self) -> bool {
+        if self.exporting.load(Ordering::Relaxed) || is_forking() {
+            return false;
+        }
+        let mut state = self.lock();
+        !state.closing && self.claim_exporter(&mut state)
+    }
+
+    /// Says that there is no exporter thread after all.
+    pub(crate) fn no_exporter(&self) {
+        self.lock().has_exporter = false;
+        self.exporting.store(false, Ordering::Relaxed);
+    }
+
+    /// Waits for something to do. `pauses` has the requests that are to be sent again: while there is
+    /// one, nothing more of its signal is handed out. `last` is the signal that was served last; the
+    /// others come before it.
+    pub(crate) fn take(&self, pauses: &[Option<Pause>; SIGNALS], collect_at: Option<Instant>, last: Signal) -> Work {
+        let mut state = self.lock();
         loop {
-            if let Some(batch) = state.closed.pop_front() {
-                return Some(Self::hand_out(&mut state, batch));
+            let now = Instant::now();
+            let mut wake_at: Option<Instant> = None;
+            let mut sooner = |at: Instant| wake_at = Some(wake_at.map_or(at, |other: Instant| other.min(at)));
+            if std::mem::take(&mut state.follow) {
+                return Work::Follow;
             }
-            if state.spans == 0 {
+            let asked = std::mem::take(&mut state.collect);
+            match collect_at {
+                Some(at) if asked || at <= now => {
+                    state.collecting = true;
+                    return Work::Collect;
+                }
+                Some(at) => sooner(at),
+                // Metrics are off; whoever asked for them waits for the rest alone.
+                None if asked => self.tell_if_settled(&mut state),
+                None => {}
+            }
+            let urgent = state.flush || state.closing;
+            for turn in 1..=SIGNALS {
+                let index = (last as usize + turn) % SIGNALS;
+                let signal = Signal::ALL[index];
+                if let Some(pause) = &pauses[index] {
+                    let flushed = pause.until_flush && state.flushes != pause.flushes;
+                    if state.closing || flushed || pause.until <= now {
+                        return Work::Retry(signal, state.closing);
+                    }
+                    sooner(pause.until);
+                    continue;
+                }
+                let lane = &mut state.lanes[index];
+                if let Some(batch) = lane.closed.pop_front() {
+                    return Work::Send(signal, lane.hand_out(batch));
+                }
+                if lane.open.items == 0 {
+                    continue;
+                }
+                let delay = Duration::from_millis(self.delay_ms[index].load(Ordering::Relaxed));
+                let due = *lane.open_since.get_or_insert(now) + delay;
+                if urgent || due <= now {
+                    let batch = std::mem::take(&mut lane.open);
+                    lane.open_since = None;
+                    return Work::Send(signal, lane.hand_out(batch));
+                }
+                sooner(due);
+            }
+            if state.is_empty() && pauses.iter().all(Option::is_none) {
                 state.flush = false;
                 if state.closing {
-                    return None;
+                    // Nobody is to wait for a collection that no thread will make.
+                    state.has_exporter = false;
+                    return Work::Done;
                 }
-                oldest_since = None;
-                state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
-                continue;
             }
-            let since = *oldest_since.get_or_insert_with(Instant::now);
-            let delay = Duration::from_millis(self.delay_ms.load(Ordering::Relaxed));
-            let rest = delay.saturating_sub(since.elapsed());
-            if state.flush || state.closing || rest.is_zero() {
-                let batch = std::mem::take(&mut state.open);
-                return Some(Self::hand_out(&mut state, batch));
-            }
-            state = self.work.wait_timeout(state, rest).unwrap_or_else(PoisonError::into_inner).0;
+            state = match wake_at {
+                Some(at) => self.work.wait_timeout(state, at - now).unwrap_or_else(PoisonError::into_inner).0,
+                None => self.work.wait(state).unwrap_or_else(PoisonError::into_inner),
+            };
         }
     }
 
-    fn hand_out(state: &mut State, batch: Batch) -> Batch {
-        state.spans -= batch.spans;
-        state.bytes -= batch.bytes;
-        state.in_flight += batch.spans;
-        batch
+    /// The exporter is done with that many items, one way or the other.
+    pub(crate) fn settle(&self, signal: Signal, items: usize) {
+        let mut state = self.lock();
+        state.lanes[signal as usize].in_flight -= items;
+        self.tell_if_settled(&mut state);
     }
 
-    /// The exporter is done with that many spans, one way or the other.
-    pub(crate) fn settle(&self, spans: usize) {
+    /// The exporter has collected metrics; what there was lies in the queue.
+    pub(crate) fn collected(&self) {
         let mut state = self.lock();
-        state.in_flight -= spans;
-        if state.in_flight == 0 && state.spans == 0 {
+        state.collecting = false;
+        self.tell_if_settled(&mut state);
+    }
+
+    fn tell_if_settled(&self, state: &mut State) {
+        if state.is_settled() {
             state.flush = false;
             self.settled.notify_all();
         }
     }
 
-    /// Waits up to `delay` unless the queue is closing or, with `until_flush`, someone asks for a
-    /// flush meanwhile; whether it is closing. For the pause between attempts.
-    pub(crate) fn pause(&self, delay: Duration, until_flush: bool) -> bool {
-        let mut state = self.lock();
-        let until = Instant::now() + delay;
-        let flushes = state.flushes;
-        while !(state.closing || until_flush && state.flushes != flushes) {
-            let rest = until.saturating_duration_since(Instant::now());
-            if rest.is_zero() {
-                break;
-            }
-            state = self.work.wait_timeout(state, rest).unwrap_or_else(PoisonError::into_inner).0;
-        }
-        state.closing
+    /// How often someone asked for a flush so far.
+    pub(crate) fn flushes(&self) -> u64 {
+        self.lock().flushes
     }
 
-    /// Asks for everything to be sent now and waits; whether all was settled in time.
-    pub(crate) fn flush(&self, timeout: Duration, close: bool) -> bool {
+    /// Tells the exporter, if there is one, that there are new settings.
+    pub(crate) fn follow_settings(&self) {
+        self.lock().follow = true;
+        self.work.notify_all();
+    }
+
+    /// Has metrics collected now. It does not wait for it.
+    pub(crate) fn collect_now(&self) {
+        if !is_forking() {
+            self.lock().collect = true;
+            self.work.notify_all();
+        }
+    }
+
+    /// Asks for everything to be sent now and waits; whether all was settled in time. With `collect`,
+    /// metrics are collected before.
+    pub(crate) fn flush(&self, timeout: Duration, close: bool, collect: bool) -> bool {
+        if is_forking() {
+            return false;
+        }
         let until = Instant::now() + timeout;
         let mut state = self.lock();
         state.closing |= close;
         state.flushes += 1;
-        while state.spans > 0 || state.in_flight > 0 {
+        // Without an exporter nothing was ever recorded, and nobody would collect.
+        state.collect |= collect && state.has_exporter;
+        while !state.is_settled() {
             state.flush = true;
             self.work.notify_all();
             let rest = until.saturating_duration_since(Instant::now());
@@ -203,31 +384,61 @@ impl Queue {
         true
     }
 
-    /// Throws away what waits; how many spans that were.
-    pub(crate) fn discard(&self) -> usize {
+    /// Throws away what waits; how many items that were, by signal.
+    pub(crate) fn discard(&self) -> [usize; SIGNALS] {
         self.lock().discard()
     }
 
-    /// Spans that wait or are on their way.
-    pub(crate) fn pending(&self) -> usize {
+    /// Items that wait or are on their way, by signal.
+    pub(crate) fn pending(&self) -> [usize; SIGNALS] {
         let state = self.lock();
-        state.spans + state.in_flight
+        Signal::ALL.map(|signal| {
+            let lane = &state.lanes[signal as usize];
+            lane.items + lane.in_flight
+        })
+    }
+
+    /// Makes the state that of a process just forked: what waits belongs to the parent.
+    pub(crate) fn reset_in_child(&self, state: &mut State) {
+        state.discard();
+        state.follow = false;
+        for lane in &mut state.lanes {
+            lane.in_flight = 0;
+        }
+        state.flush = false;
+        state.collect = false;
+        state.collecting = false;
+        state.has_exporter = false;
+        self.exporting.store(false, Ordering::Relaxed);
+    }
+}
+
+impl Lane {
+    fn hand_out(&mut self, batch: Batch) -> Batch {
+        self.items -= batch.items;
+        self.bytes -= batch.bytes;
+        self.in_flight += batch.items;
+        batch
     }
 }
 
 impl State {
-    fn discard(&mut self) -> usize {
-        self.open = Batch::default();
-        self.closed.clear();
-        self.bytes = 0;
-        std::mem::take(&mut self.spans)
+    fn is_empty(&self) -> bool {
+        self.lanes.iter().all(|lane| lane.items == 0)
     }
 
-    /// Makes the state that of a process just forked: what waits belongs to the parent.
-    pub(crate) fn reset_in_child(&mut self) {
-        self.discard();
-        self.in_flight = 0;
-        self.flush = false;
-        self.has_exporter = false;
+    fn is_settled(&self) -> bool {
+        self.is_empty() && !self.collect && !self.collecting && self.lanes.iter().all(|lane| lane.in_flight == 0)
+    }
+
+    fn discard(&mut self) -> [usize; SIGNALS] {
+        Signal::ALL.map(|signal| {
+            let lane = &mut self.lanes[signal as usize];
+            lane.open = Batch::default();
+            lane.open_since = None;
+            lane.closed.clear();
+            lane.bytes = 0;
+            std::mem::take(&mut lane.items)
+        })
     }
 }

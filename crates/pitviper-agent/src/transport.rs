@@ -1,12 +1,13 @@
-//! One request to a receiver, and what its answer means for the spans in it.
+//! One request to a receiver, and what its answer means for the items in it.
 
 use std::io::Write as _;
 use std::time::Duration;
 
 use flate2::write::GzEncoder;
-use pitviper_wire::encode::rejected_spans;
+use pitviper_wire::encode::rejected_items;
 
 use crate::config::{Compression, Config};
+use crate::queue::{SIGNALS, Signal};
 
 /// Longest answer that is read, in bytes.
 const MAX_RESPONSE_BYTES: u64 = 64 * 1024;
@@ -18,17 +19,23 @@ const ZSTD_LEVEL: i32 = 1;
 /// What became of a request.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// Kept, but for that many spans the receiver found invalid.
+    /// Kept, but for that many items the receiver found invalid.
     Accepted { rejected: u64 },
     /// Not now; perhaps after this pause.
     TryAgain { after: Option<Duration>, why: String },
     /// Never.
-    Refused { why: String },
+    Refused { status: Option<u16>, why: String },
 }
 
-/// A connection to one receiver, kept open between requests.
+/// Connections to the receivers of all signals, kept open between requests.
 #[derive(Debug)]
 pub(crate) struct Transport {
+    targets: [Target; SIGNALS],
+}
+
+/// Where one signal goes.
+#[derive(Debug)]
+struct Target {
     http: ureq::Agent,
     url: String,
     headers: Vec<(String, String)>,
@@ -37,31 +44,25 @@ pub(crate) struct Transport {
 
 impl Transport {
     pub(crate) fn new(config: &Config) -> Self {
-        let is_loopback = is_loopback(&config.traces_url);
-        let mut builder = ureq::Agent::config_builder()
-            .timeout_global(Some(Duration::from_millis(config.timeout_ms)))
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .user_agent(concat!("pitviper/", env!("CARGO_PKG_VERSION")));
-        if is_loopback {
-            builder = builder.proxy(None);
-        }
-        let compression = match config.compression {
-            Compression::Auto if is_loopback => Compression::None,
-            Compression::Auto => Compression::Gzip,
-            chosen => chosen,
-        };
-        Self {
-            http: builder.build().into(),
-            url: config.traces_url.clone(),
-            headers: config.headers.clone(),
-            compression,
-        }
+        // Signals that go to one place share its connection.
+        let mut agents: [Option<ureq::Agent>; 2] = [None, None];
+        let targets = Signal::ALL.map(|signal| {
+            let url = config.url(signal);
+            let is_loopback = is_loopback(url);
+            let http = agents[usize::from(is_loopback)].get_or_insert_with(|| http_agent(config, is_loopback)).clone();
+            let compression = match config.compression {
+                Compression::Auto if is_loopback => Compression::None,
+                Compression::Auto => Compression::Gzip,
+                chosen => chosen,
+            };
+            Target { http, url: url.to_owned(), headers: config.headers(signal).to_vec(), compression }
+        });
+        Self { targets }
     }
 
-    /// Compresses a body as this receiver gets it.
-    pub(crate) fn compress(&self, body: Vec<u8>) -> std::io::Result<Vec<u8>> {
-        match self.compression {
+    /// Compresses a body as the receiver of this signal gets it.
+    pub(crate) fn compress(&self, signal: Signal, body: Vec<u8>) -> std::io::Result<Vec<u8>> {
+        match self.targets[signal as usize].compression {
             Compression::None | Compression::Auto => Ok(body),
             Compression::Gzip => {
                 let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), flate2::Compression::fast());
@@ -73,14 +74,15 @@ impl Transport {
     }
 
     /// Posts a body that [`Transport::compress`] made.
-    pub(crate) fn post(&self, body: &[u8]) -> Answer {
-        let mut request = self.http.post(&self.url).header("content-type", "application/x-protobuf");
-        match self.compression {
+    pub(crate) fn post(&self, signal: Signal, body: &[u8]) -> Answer {
+        let target = &self.targets[signal as usize];
+        let mut request = target.http.post(&target.url).header("content-type", "application/x-protobuf");
+        match target.compression {
             Compression::Gzip => request = request.header("content-encoding", "gzip"),
             Compression::Zstd => request = request.header("content-encoding", "zstd"),
             Compression::None | Compression::Auto => {}
         }
-        for (name, value) in &self.headers {
+        for (name, value) in &target.headers {
             request = request.header(name, value);
         }
         let mut response = match request.send(body) {
@@ -97,18 +99,32 @@ impl Transport {
         // Read in any case: a connection with an unread answer cannot be used again.
         let answer = response.body_mut().with_config().limit(MAX_RESPONSE_BYTES).read_to_vec();
         match status {
-            200..=299 => Answer::Accepted { rejected: answer.map_or(0, |bytes| rejected_spans(&bytes)) },
+            200..=299 => Answer::Accepted { rejected: answer.map_or(0, |bytes| rejected_items(&bytes)) },
             429 | 502 | 503 | 504 => Answer::TryAgain { after: retry_after, why: format!("status {status}") },
-            _ => Answer::Refused { why: format!("status {status}") },
+            _ => Answer::Refused { status: Some(status), why: format!("status {status}") },
         }
     }
+}
+
+fn http_agent(config: &Config, is_loopback: bool) -> ureq::Agent {
+    let mut builder = ureq::Agent::config_builder()
+        .timeout_global(Some(Duration::from_millis(config.timeout_ms)))
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .user_agent(concat!("pitviper/", env!("CARGO_PKG_VERSION")));
+    if is_loopback {
+        builder = builder.proxy(None);
+    }
+    builder.build().into()
 }
 
 fn from_error(error: &ureq::Error) -> Answer {
     let why = error.to_string();
     match error {
         // The address itself is wrong, and trying again would not mend it.
-        ureq::Error::BadUri(_) | ureq::Error::Http(_) | ureq::Error::InvalidProxyUrl => Answer::Refused { why },
+        ureq::Error::BadUri(_) | ureq::Error::Http(_) | ureq::Error::InvalidProxyUrl => {
+            Answer::Refused { status: None, why }
+        }
         _ => Answer::TryAgain { after: None, why },
     }
 }

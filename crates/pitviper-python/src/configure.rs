@@ -77,6 +77,7 @@ pub(crate) fn configure(
         timeout_ms,
         max_queue_spans: max_queue_spans.max(1),
         max_batch_spans: max_batch_spans.max(1),
+        ..Config::default()
     });
     register_fork_hooks(py)
 }

@@ -62,14 +62,14 @@ pub(crate) fn type_name(kind: &Bound<'_, PyType>) -> String {
     }
 }
 
-fn message(exception: &Bound<'_, PyAny>) -> String {
+pub(crate) fn message(exception: &Bound<'_, PyAny>) -> String {
     // An exception whose __str__ fails is the application's; it must not fail here as well.
     let mut text = exception.str().map(|text| text.to_string_lossy().into_owned()).unwrap_or_default();
     text.truncate(text.floor_char_boundary(MAX_MESSAGE_BYTES));
     text
 }
 
-fn stack_trace(exception: &Bound<'_, PyAny>) -> Option<String> {
+pub(crate) fn stack_trace(exception: &Bound<'_, PyAny>) -> Option<String> {
     let py = exception.py();
     let format = FORMAT_EXCEPTION
         .get_or_try_init(py, || PyResult::Ok(py.import("traceback")?.getattr("format_exception")?.unbind()))

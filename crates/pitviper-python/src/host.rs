@@ -1,5 +1,40 @@
 //! What the agent core cannot do without unsafe code.
-#![expect(unsafe_code, reason = "signal masks and writing to a file descriptor are C calls")]
+#![expect(unsafe_code, reason = "signal masks, resource usage and writing to a file descriptor are C calls")]
+
+use pitviper_agent::{Host, Usage};
+
+/// What the agent core is given.
+pub(crate) fn host() -> Host {
+    // SAFETY: sysconf reads a number and touches no memory of ours.
+    let (ticks, page) = unsafe { (libc::sysconf(libc::_SC_CLK_TCK), libc::sysconf(libc::_SC_PAGESIZE)) };
+    Host {
+        thread_start: block_signals,
+        exporter_started: crate::companion::start,
+        warn,
+        usage,
+        clock_ticks: u64::try_from(ticks).unwrap_or(100),
+        page_size: u64::try_from(page).unwrap_or(4_096),
+    }
+}
+
+/// What the process has used, in all its threads together.
+fn usage() -> Option<Usage> {
+    // SAFETY: `usage` is a plain C structure that getrusage fills before it is read, and only if it
+    // succeeds.
+    let usage = unsafe {
+        let mut usage = std::mem::zeroed::<libc::rusage>();
+        (libc::getrusage(libc::RUSAGE_SELF, &raw mut usage) == 0).then_some(usage)?
+    };
+    let nanos = |time: libc::timeval| time.tv_sec as u64 * 1_000_000_000 + time.tv_usec as u64 * 1_000;
+    Some(Usage {
+        user_ns: nanos(usage.ru_utime),
+        system_ns: nanos(usage.ru_stime),
+        minor_faults: usage.ru_minflt as u64,
+        major_faults: usage.ru_majflt as u64,
+        voluntary_switches: usage.ru_nvcsw as u64,
+        involuntary_switches: usage.ru_nivcsw as u64,
+    })
+}
 
 /// Blocks all signals in the calling thread, so that the application's own threads get them.
 pub(crate) fn block_signals() {

@@ -7,13 +7,18 @@
 //! - The GIL is released while anything waits.
 //! - Unsafe code is confined to [`context`] and [`host`].
 
+mod companion;
 mod configure;
 mod context;
 mod convert;
 mod exception;
 mod host;
+mod logs;
+mod metrics;
+mod process;
 mod runtime;
 mod shield;
+mod signals;
 mod span;
 mod span_context;
 mod statements;
@@ -26,12 +31,22 @@ mod _native {
     use pyo3::prelude::*;
 
     #[pymodule_export]
+    use crate::companion::{companion_wanted, set_companion_hook};
+    #[pymodule_export]
     use crate::configure::configure;
+    #[pymodule_export]
+    use crate::logs::{emit_log, emit_record};
+    #[pymodule_export]
+    use crate::metrics::Instrument;
+    #[pymodule_export]
+    use crate::process::{gc_event, machine_attributes, record_event_loop_lag, seed_gc, set_worker};
     #[pymodule_export]
     use crate::runtime::{
         after_fork_child, after_fork_parent, before_fork, extract, flush, inject, inject_into, now, set_scope_version,
         shutdown, stats,
     };
+    #[pymodule_export]
+    use crate::signals::configure_signals;
     #[pymodule_export]
     use crate::span::{Span, activate, current_span, deactivate, finish_leaf, start_as_current_span, start_span};
     #[pymodule_export]

@@ -10,13 +10,13 @@ use pyo3::types::PyDict;
 use crate::shield::shield;
 use crate::span::carried;
 use crate::span_context::SpanContext;
-use crate::{convert, host};
+use crate::{companion, convert, host};
 
 static AGENT: OnceLock<&'static Agent> = OnceLock::new();
 
 /// The agent. Until it is configured it records nothing.
 pub(crate) fn agent() -> &'static Agent {
-    AGENT.get_or_init(|| Agent::leak(Config { enabled: false, ..Config::default() }, host::block_signals, host::warn))
+    AGENT.get_or_init(|| Agent::leak(Config { enabled: false, ..Config::default() }, host::host()))
 }
 
 /// The `traceparent` header for a call made by the current span, or None.
@@ -74,10 +74,15 @@ pub(crate) fn flush(py: Python<'_>, timeout_ms: u64) -> bool {
 #[pyfunction]
 #[pyo3(signature = (timeout_ms = 5_000))]
 pub(crate) fn shutdown(py: Python<'_>, timeout_ms: u64) -> bool {
-    py.detach(|| shield(false, || agent().shutdown(Duration::from_millis(timeout_ms))))
+    py.detach(|| {
+        shield(false, || {
+            companion::stop();
+            agent().shutdown(Duration::from_millis(timeout_ms))
+        })
+    })
 }
 
-/// What became of the spans of this process so far.
+/// What became of the spans, log records and metric points of this process so far.
 #[pyfunction]
 pub(crate) fn stats(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let stats = agent().stats();
@@ -90,11 +95,28 @@ pub(crate) fn stats(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         ("dropped_export_failed", stats.dropped_export_failed),
         ("dropped_rejected", stats.dropped_rejected),
         ("dropped_shutdown", stats.dropped_shutdown),
+        ("dropped_forking", stats.dropped_forking),
         ("pending", stats.pending),
         ("invalid_attributes", stats.invalid_attributes),
         ("retries", stats.retries),
+        ("metrics_invalid", stats.invalid_measurements),
+        ("metrics_overflowed", stats.overflowed_measurements),
+        ("metrics_refused_instruments", stats.refused_instruments),
     ] {
         dict.set_item(name, value)?;
+    }
+    for (signal, outcomes) in [("logs", stats.logs), ("metrics", stats.metrics)] {
+        for (name, value) in [
+            ("exported", outcomes.exported),
+            ("dropped_queue_full", outcomes.dropped_queue_full),
+            ("dropped_export_failed", outcomes.dropped_export_failed),
+            ("dropped_rejected", outcomes.dropped_rejected),
+            ("dropped_shutdown", outcomes.dropped_shutdown),
+            ("dropped_forking", outcomes.dropped_forking),
+            ("pending", outcomes.pending),
+        ] {
+            dict.set_item(format!("{signal}_{name}"), value)?;
+        }
     }
     Ok(dict)
 }

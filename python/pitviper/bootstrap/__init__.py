@@ -5,7 +5,7 @@ import os
 import sys
 from typing import Any, Optional
 
-from pitviper import _native
+from pitviper import _native, runtime, signals
 from pitviper._guard import internal_error, say
 from pitviper.config import Config, load
 from pitviper.resource import resource_attributes
@@ -57,8 +57,10 @@ def init(**settings: Any) -> None:
         link_count_limit=config["link_count_limit"],
         enabled=config["enabled"],
     )
+    signals.configure(config)
     first = _config is None
     _config = config
+    runtime.start(config)
     if first and config["enabled"]:
         atexit.register(_at_exit)
         _instrument(config)
@@ -72,6 +74,8 @@ def _instrument(config: Config) -> None:
         engine.when_imported("multiprocessing.util", _flush_in_multiprocessing_children)
         if "TRACEPARENT" in os.environ and "subprocess" not in config["integrations_disabled"]:
             _continue_trace()
+        engine.when_imported("opentelemetry.metrics", _offer_meter_provider)
+        engine.when_imported("opentelemetry._logs", _offer_logger_provider)
     except Exception as error:
         internal_error(error)
 
@@ -91,7 +95,7 @@ def current_config() -> Optional[Config]:
 
 
 def flush(timeout: float = 5.0) -> bool:
-    """Sends all finished spans now.
+    """Sends all finished spans and log records now, and collects and sends metrics.
 
     Args:
         timeout: How long to wait, in seconds.
@@ -99,11 +103,12 @@ def flush(timeout: float = 5.0) -> bool:
     Returns:
         Whether a server took them in time.
     """
+    runtime.observe()
     return _native.flush(int(timeout * 1000))
 
 
 def shutdown(timeout: float = 5.0) -> bool:
-    """Sends all finished spans and records no more.
+    """Sends all finished spans, log records and metrics, and records no more.
 
     Args:
         timeout: How long to wait, in seconds. What it leaves no time for is dropped and counted.
@@ -111,11 +116,25 @@ def shutdown(timeout: float = 5.0) -> bool:
     Returns:
         Whether everything was sent.
     """
+    runtime.observe()
     return _native.shutdown(int(timeout * 1000))
 
 
 def _at_exit() -> None:
+    runtime.observe()
     _native.shutdown(EXIT_TIMEOUT_MS)
+
+
+def _offer_meter_provider() -> None:
+    from pitviper.opentelemetry import metrics
+
+    metrics.offer()
+
+
+def _offer_logger_provider() -> None:
+    from pitviper.opentelemetry import logs
+
+    logs.offer()
 
 
 def _flush_in_multiprocessing_children() -> None:

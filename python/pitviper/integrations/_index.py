@@ -12,6 +12,7 @@ MODULES: "dict[str, tuple[str, ...]]" = {
         "django.template.base",
         "django.core.cache",
     ),
+    "event_loop": ("asyncio.base_events",),
     "fastapi": ("fastapi.routing", "fastapi.telemetry._asgi"),
     "flask": ("flask.app",),
     "futures": ("concurrent.futures.thread", "concurrent.futures.process"),
@@ -20,6 +21,7 @@ MODULES: "dict[str, tuple[str, ...]]" = {
     "httpx": ("httpx._client",),
     "hypercorn": ("hypercorn.app_wrappers",),
     "jinja2": ("jinja2.environment",),
+    "log_export": ("logging",),
     "multiprocessing": ("multiprocessing.process", "multiprocessing.pool"),
     "psycopg": ("psycopg",),
     "psycopg2": ("psycopg2",),
@@ -31,5 +33,6 @@ MODULES: "dict[str, tuple[str, ...]]" = {
     "threading": ("threading",),
     "urllib3": ("urllib3.connectionpool",),
     "uvicorn": ("uvicorn.config",),
+    "uvloop": ("uvloop",),
     "wsgi": (),
 }

@@ -29,7 +29,7 @@ const KVLIST: u8 = 6;
 const BYTES: u8 = 7;
 const VALUES: u8 = 1;
 
-fn put_scalar(out: &mut Vec<u8>, value: Scalar<'_>) {
+pub(super) fn put_scalar(out: &mut Vec<u8>, value: Scalar<'_>) {
     match value {
         // Fields of a oneof are written even when they hold the default.
         Scalar::Str(text) => put_bytes(out, STRING, text.as_bytes()),
@@ -42,7 +42,7 @@ fn put_scalar(out: &mut Vec<u8>, value: Scalar<'_>) {
     }
 }
 
-fn put_value(out: &mut Vec<u8>, value: &Value) {
+pub(super) fn put_value(out: &mut Vec<u8>, value: &Value) {
     match value {
         Value::String(text) => put_scalar(out, Scalar::Str(text)),
         Value::Bool(flag) => put_scalar(out, Scalar::Bool(*flag)),
@@ -165,15 +165,108 @@ impl AttributeList {
         self.bytes.capacity()
     }
 
+    /// The encoded attributes, for [`append_attribute_fields`] and as the key of a series. Lists with the
+    /// same attributes have the same bytes once they are [sorted](Self::sort).
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Brings the attributes into the order of their keys.
+    pub fn sort(&mut self) {
+        if self.count < 2 {
+            return;
+        }
+        let mut entries: Vec<_> = entries(&self.bytes).collect();
+        if entries.is_sorted_by_key(|entry| entry.key) {
+            return;
+        }
+        entries.sort_unstable_by_key(|entry| entry.key);
+        self.bytes = entries.into_iter().flat_map(|entry| entry.whole).copied().collect();
+    }
+
+    /// The attributes whose keys are among `keys`, and the others.
+    #[must_use]
+    pub fn split(&self, keys: &[String]) -> (Self, Self) {
+        let (mut kept, mut others) = (Self::default(), Self::default());
+        for entry in entries(&self.bytes) {
+            let list = if keys.iter().any(|key| key.as_bytes() == entry.key) { &mut kept } else { &mut others };
+            list.bytes.extend_from_slice(entry.whole);
+            list.count += 1;
+        }
+        (kept, others)
+    }
+
     /// Appends the attributes as field `field` of another message, and how many were dropped.
     pub(super) fn append_as(&self, out: &mut Vec<u8>, field: u8, dropped_field: u8) {
-        let mut at = 0;
-        while at < self.bytes.len() {
-            let (length, content) = read_varint(&self.bytes, at + 1);
-            let end = content + length as usize;
-            put_bytes(out, field, &self.bytes[content..end]);
-            at = end;
-        }
+        append_attribute_fields(out, field, &self.bytes);
         put_uint(out, dropped_field, u64::from(self.dropped));
+    }
+}
+
+/// One encoded attribute of a list.
+struct Entry<'a> {
+    key: &'a [u8],
+    /// With its tag and length.
+    whole: &'a [u8],
+    /// Without them.
+    message: &'a [u8],
+}
+
+fn entries(bytes: &[u8]) -> impl Iterator<Item = Entry<'_>> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let begin = at;
+        if begin >= bytes.len() {
+            return None;
+        }
+        let (length, content) = read_varint(bytes, begin + 1);
+        at = content + length as usize;
+        let (key_length, key_at) = read_varint(bytes, content + 1);
+        Some(Entry {
+            key: bytes.get(key_at..key_at + key_length as usize)?,
+            whole: bytes.get(begin..at)?,
+            message: bytes.get(content..at)?,
+        })
+    })
+}
+
+/// Appends attributes as [`AttributeList::as_bytes`] gives them, as field `field` (at most 15).
+pub fn append_attribute_fields(out: &mut Vec<u8>, field: u8, attributes: &[u8]) {
+    if field == AttributeList::FIELD {
+        out.extend_from_slice(attributes);
+        return;
+    }
+    for entry in entries(attributes) {
+        put_bytes(out, field, entry.message);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(pairs: &[(&str, i64)]) -> AttributeList {
+        let mut list = AttributeList::default();
+        for (key, number) in pairs {
+            list.set(key, Scalar::Int(*number), 100);
+        }
+        list
+    }
+
+    #[test]
+    fn the_order_of_setting_does_not_matter_once_sorted() {
+        let (mut one, mut two) = (list(&[("b", 2), ("a", 1), ("ab", 3)]), list(&[("ab", 3), ("b", 2), ("a", 1)]));
+        one.sort();
+        two.sort();
+        assert_eq!(one.as_bytes(), two.as_bytes());
+        assert_eq!(one.as_bytes(), list(&[("a", 1), ("ab", 3), ("b", 2)]).as_bytes());
+    }
+
+    #[test]
+    fn a_list_splits_by_key() {
+        let (kept, others) = list(&[("a", 1), ("b", 2), ("c", 3)]).split(&["c".into(), "a".into(), "z".into()]);
+        assert_eq!(kept.as_bytes(), list(&[("a", 1), ("c", 3)]).as_bytes());
+        assert_eq!((kept.count(), others.as_bytes()), (2, list(&[("b", 2)]).as_bytes()));
     }
 }

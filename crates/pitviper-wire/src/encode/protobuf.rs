@@ -59,6 +59,18 @@ pub(super) fn put_fixed64(out: &mut Vec<u8>, field: u8, value: u64) {
     out.extend_from_slice(&value.to_le_bytes());
 }
 
+#[inline]
+pub(super) fn put_fixed32(out: &mut Vec<u8>, field: u8, value: u32) {
+    out.push(tag(field, FIXED32));
+    out.extend_from_slice(&value.to_le_bytes());
+}
+
+/// Appends a signed varint, small in either direction.
+#[inline]
+pub(super) fn put_sint(out: &mut Vec<u8>, field: u8, value: i32) {
+    put_uint(out, field, u64::from((value << 1 ^ value >> 31) as u32));
+}
+
 /// `flags` is field 16, the only one beyond fifteen with a fixed width.
 #[inline]
 pub(super) fn put_flags(out: &mut Vec<u8>, flags: u32) {

@@ -2,6 +2,7 @@
 
 from typing import Any, Callable
 
+from pitviper import _native
 from pitviper._guard import internal_error
 from pitviper.integrations.asgi.patches import traced as traced_asgi
 from pitviper.integrations.wsgi.patches import traced as traced_wsgi
@@ -20,6 +21,7 @@ def load_wsgi(original: Callable[..., Any]) -> Callable[..., Any]:
     def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
         result = original(self, *args, **kwargs)
         try:
+            _native.set_worker("gunicorn", str(self.age))
             kinds = {kind.__name__ for kind in type(self).__mro__ if kind.__module__.startswith("gunicorn.workers.")}
             if callable(getattr(self, "wsgi", None)):
                 if kinds & _WSGI_WORKERS:

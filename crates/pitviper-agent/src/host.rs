@@ -1,0 +1,35 @@
+//! What the agent needs from whoever it is part of, and cannot do itself without unsafe code.
+
+/// What the process has used so far, all its threads together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// CPU time in user mode, in nanoseconds.
+    pub user_ns: u64,
+    /// CPU time in the kernel, in nanoseconds.
+    pub system_ns: u64,
+    /// Page faults that needed no reading.
+    pub minor_faults: u64,
+    /// Page faults that needed reading.
+    pub major_faults: u64,
+    /// Context switches because a thread had to wait.
+    pub voluntary_switches: u64,
+    /// Context switches because another thread was to run.
+    pub involuntary_switches: u64,
+}
+
+/// Functions of the host. All may be called from any thread, and must return soon.
+#[derive(Debug, Clone, Copy)]
+pub struct Host {
+    /// Runs first in the exporter thread: blocks signals, so that the application's threads get them.
+    pub thread_start: fn(),
+    /// Runs in the thread whose first span, log record or measurement started the exporter.
+    pub exporter_started: fn(),
+    /// Shows a warning to whoever reads the process's standard error.
+    pub warn: fn(&str),
+    /// What the process has used; `None` where that cannot be known.
+    pub usage: fn() -> Option<Usage>,
+    /// Clock ticks in a second, as `/proc` counts them.
+    pub clock_ticks: u64,
+    /// Bytes in a page of memory.
+    pub page_size: u64,
+}

@@ -1,0 +1,182 @@
+//! A thread beside the exporter for what cannot do without the interpreter: it measures how long the
+//! interpreter lock takes to get, runs the callbacks of observable instruments, and looks once at which
+//! modules are loaded. The exporter itself never takes the lock.
+//!
+//! It is a thread of the system's own and not one of Python's, so that libraries which replace Python's
+//! threads have no part in it. It starts with the exporter, when it has something to do.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Mutex, TryLockError};
+use std::thread::Thread;
+use std::time::{Duration, Instant};
+
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+
+use crate::host;
+use crate::runtime::agent;
+use crate::shield::shield;
+
+/// How often the interpreter lock is asked for, at least: between this and half as long again, so that
+/// it does not run in step with what it measures.
+const LEAST_PAUSE: Duration = Duration::from_millis(800);
+const PAUSE_SPREAD_MS: u64 = 400;
+/// How long the end of the process waits for a callback that is under way.
+const STOP_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The process it runs in; zero for none. A forked child inherits the number, which is not its own.
+static RUNNING_IN: AtomicU32 = AtomicU32::new(0);
+static STOP: AtomicBool = AtomicBool::new(false);
+static THREAD: Mutex<Option<Thread>> = Mutex::new(None);
+static HOOK: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+/// There are observable instruments.
+static OBSERVING: AtomicBool = AtomicBool::new(false);
+/// Distributions are to be reported.
+static LIBRARIES: AtomicBool = AtomicBool::new(false);
+/// An exporter runs, in this process or in one it was forked from.
+static EXPORTING_IN: AtomicU32 = AtomicU32::new(0);
+
+/// Sets what is called with the interpreter: with "start" once, with "observe" to run the callbacks of
+/// observable instruments, with "libraries" for a list of folders and one of modules.
+#[pyfunction]
+pub(crate) fn set_companion_hook(py: Python<'_>, hook: Py<PyAny>) {
+    let _ = HOOK.set(py, hook);
+}
+
+/// Says what there is to do beside runtime metrics.
+#[pyfunction]
+#[pyo3(signature = (*, observing = None, libraries = None))]
+pub(crate) fn companion_wanted(observing: Option<bool>, libraries: Option<bool>) {
+    shield((), || {
+        if let Some(observing) = observing {
+            OBSERVING.store(observing, Ordering::Relaxed);
+            agent().set_observed(observing);
+        }
+        if let Some(libraries) = libraries {
+            LIBRARIES.store(libraries, Ordering::Relaxed);
+        }
+        if EXPORTING_IN.load(Ordering::Relaxed) == std::process::id() {
+            start_if_wanted();
+        }
+    });
+}
+
+/// Starts the thread if there is something to do. Called when the exporter has started, possibly with
+/// locks held: it does nothing but that.
+pub(crate) fn start() {
+    EXPORTING_IN.store(std::process::id(), Ordering::Relaxed);
+    shield((), start_if_wanted);
+}
+
+fn is_wanted() -> bool {
+    agent().measures_runtime() || OBSERVING.load(Ordering::Relaxed) || LIBRARIES.load(Ordering::Relaxed)
+}
+
+fn start_if_wanted() {
+    let own = std::process::id();
+    if !is_wanted() || STOP.load(Ordering::Relaxed) || RUNNING_IN.swap(own, Ordering::SeqCst) == own {
+        return;
+    }
+    let spawned = std::thread::Builder::new().name("pitviper-runtime".to_owned()).spawn(move || {
+        host::block_signals();
+        shield((), run);
+        let _ = RUNNING_IN.compare_exchange(own, 0, Ordering::SeqCst, Ordering::SeqCst);
+    });
+    match spawned {
+        Ok(handle) => set_thread(Some(handle.thread().clone())),
+        Err(_) => RUNNING_IN.store(0, Ordering::SeqCst),
+    }
+}
+
+/// A lock that another thread held during a fork stays locked in the child; then the thread is simply
+/// not woken early.
+fn set_thread(thread: Option<Thread>) {
+    match THREAD.try_lock() {
+        Ok(mut slot) => *slot = thread,
+        Err(TryLockError::Poisoned(slot)) => *slot.into_inner() = thread,
+        Err(TryLockError::WouldBlock) => {}
+    }
+}
+
+/// Ends the thread, and waits for what it is doing. To be called without the interpreter lock.
+pub(crate) fn stop() {
+    STOP.store(true, Ordering::SeqCst);
+    let own = std::process::id();
+    if RUNNING_IN.load(Ordering::SeqCst) != own {
+        return;
+    }
+    if let Ok(slot) = THREAD.try_lock()
+        && let Some(thread) = &*slot
+    {
+        thread.unpark();
+    }
+    let began = Instant::now();
+    while RUNNING_IN.load(Ordering::SeqCst) == own && began.elapsed() < STOP_TIMEOUT {
+        std::thread::sleep(Duration::from_micros(200));
+    }
+}
+
+fn call<'py>(py: Python<'py>, what: &str) -> Option<Bound<'py, PyAny>> {
+    HOOK.get(py)?.bind(py).call1((what,)).ok()
+}
+
+/// The folders of the import path and the top names of the loaded modules.
+type Snapshot = (Vec<PathBuf>, HashSet<String>);
+
+fn run() {
+    let began = Instant::now();
+    let mut observed = began;
+    let has_gil = Python::try_attach(|py| {
+        call(py, "start");
+        has_gil(py)
+    });
+    let Some(has_gil) = has_gil else { return };
+    let mut spread = u64::from(std::process::id());
+    while is_wanted() {
+        let interval = Duration::from_millis(agent().config().signals.metrics_interval_ms.max(1));
+        spread = spread.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let mut pause = LEAST_PAUSE + Duration::from_millis((spread >> 33) % PAUSE_SPREAD_MS);
+        if OBSERVING.load(Ordering::Relaxed) {
+            pause = pause.min(interval.saturating_sub(observed.elapsed()));
+        }
+        if LIBRARIES.load(Ordering::Relaxed) {
+            pause = pause.min(interval.saturating_sub(began.elapsed()));
+        }
+        std::thread::park_timeout(pause);
+        if STOP.load(Ordering::SeqCst) {
+            return;
+        }
+        let observes = OBSERVING.load(Ordering::Relaxed) && observed.elapsed() >= interval;
+        let reports = LIBRARIES.load(Ordering::Relaxed) && began.elapsed() >= interval;
+        let asked = Instant::now();
+        let snapshot = Python::try_attach(|py| {
+            if has_gil {
+                agent().gil_waited(asked.elapsed());
+            }
+            if observes {
+                call(py, "observe");
+            }
+            reports.then(|| call(py, "libraries")?.extract::<Snapshot>().ok()).flatten()
+        });
+        // The interpreter is at its end.
+        let Some(snapshot) = snapshot else { return };
+        if observes {
+            observed = Instant::now();
+            agent().collect_now();
+        }
+        if reports {
+            // Once, whatever became of it.
+            LIBRARIES.store(false, Ordering::Relaxed);
+            if let Some((folders, modules)) = snapshot {
+                agent().report_libraries(&folders, &modules);
+            }
+        }
+    }
+}
+
+fn has_gil(py: Python<'_>) -> bool {
+    let asked = py.import("sys").and_then(|sys| sys.call_method0("_is_gil_enabled")?.extract());
+    asked.unwrap_or(true)
+}

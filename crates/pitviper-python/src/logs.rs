@@ -1,0 +1,272 @@
+//! Log records of Python's `logging`, and of OpenTelemetry's loggers.
+
+use std::cell::Cell;
+
+use pitviper_agent::{AttributeList, Body, LogRecord, MAX_LOG_ATTRIBUTES, Scalar, TracePoint};
+use pitviper_model::{Scope, SpanId, TraceId};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString, PyTuple};
+
+use crate::metrics::{fill, put, to_trace_point, trace_point};
+use crate::runtime::agent;
+use crate::shield::shield;
+use crate::{convert, exception};
+
+/// Longest text of a record, in bytes; of a longer one the beginning is kept.
+const MAX_TEXT_BYTES: usize = 64 * 1024;
+
+/// What every record of `logging` has. All else came from the application.
+const OWN_FIELDS: [&str; 24] = [
+    "args",
+    "asctime",
+    "created",
+    "exc_info",
+    "exc_text",
+    "filename",
+    "funcName",
+    "levelname",
+    "levelno",
+    "lineno",
+    "message",
+    "module",
+    "msecs",
+    "msg",
+    "name",
+    "pathname",
+    "process",
+    "processName",
+    "relativeCreated",
+    "stack_info",
+    "taskName",
+    "thread",
+    "threadName",
+    "color_message",
+];
+/// What integrations add to records for text formats; a record that is exported has it anyway.
+const CORRELATION_FIELDS: [&str; 13] = [
+    "trace_id",
+    "span_id",
+    "trace_flags",
+    "trace_sampled",
+    "otelTraceID",
+    "otelSpanID",
+    "otelTraceSampled",
+    "otelServiceName",
+    "dd.trace_id",
+    "dd.span_id",
+    "dd.service",
+    "dd.env",
+    "dd.version",
+];
+
+thread_local! {
+    /// A record is being read in this thread. Reading runs the application's code, which may log: what it
+    /// logs meanwhile is not exported, or it might go on for ever.
+    static READING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Ends the reading, also when it fails.
+struct Reading;
+
+impl Reading {
+    fn begin() -> Option<Self> {
+        READING.with(|reading| !reading.replace(true)).then(|| Self)
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        READING.with(|reading| reading.set(false));
+    }
+}
+
+/// Exports a `logging.LogRecord`, unless one is being read in this thread. Raises nothing, whatever the
+/// record holds.
+#[pyfunction]
+pub(crate) fn emit_record(py: Python<'_>, record: &Bound<'_, PyAny>) {
+    shield((), || {
+        if agent().takes_logs()
+            && let Some(_reading) = Reading::begin()
+        {
+            // A record that cannot be read is the application's; it has been shown by its own handlers.
+            let _ = export(py, record);
+        }
+    });
+}
+
+fn export(py: Python<'_>, record: &Bound<'_, PyAny>) -> PyResult<()> {
+    let fields = record.getattr("__dict__")?.cast_into::<PyDict>()?;
+    let field = |name: &str| fields.get_item(name).ok().flatten().filter(|value| !value.is_none());
+    let mut attributes = AttributeList::default();
+    let text = message(record, &field)?;
+    let (text, cut) = shortened(&text);
+    if cut {
+        attributes.set("pitviper.log.truncated", Scalar::Bool(true), MAX_LOG_ATTRIBUTES);
+    }
+    for (key, name) in [
+        ("code.file.path", "pathname"),
+        ("code.function.name", "funcName"),
+        ("code.line.number", "lineno"),
+        ("thread.id", "thread"),
+        ("thread.name", "threadName"),
+    ] {
+        if let Some(value) = field(name) {
+            put(&mut attributes, PyString::intern(py, key).as_any(), &value, MAX_LOG_ATTRIBUTES);
+        }
+    }
+    let exception = field("exc_info").and_then(|info| info.cast_into::<PyTuple>().ok()?.get_item(1).ok());
+    if let Some(exception) = exception.filter(|exception| !exception.is_none()) {
+        describe_exception(&mut attributes, &exception);
+    }
+    if let Some(stack) = field("stack_info") {
+        let stack = convert::to_text(&stack);
+        attributes.set("code.stacktrace", Scalar::Str(shortened(&stack).0), MAX_LOG_ATTRIBUTES);
+    }
+    for (key, value) in &fields {
+        let is_known = key
+            .cast::<PyString>()
+            .ok()
+            .and_then(|key| key.to_str().ok())
+            .is_none_or(|key| OWN_FIELDS.contains(&key) || CORRELATION_FIELDS.contains(&key));
+        if !is_known {
+            put(&mut attributes, &key, &value, MAX_LOG_ATTRIBUTES);
+        }
+    }
+    let name = field("name");
+    let level = field("levelname");
+    let created: f64 = field("created").and_then(|created| created.extract().ok()).unwrap_or_default();
+    let number = field("levelno").and_then(|level| level.extract().ok()).unwrap_or_default();
+    let trace = trace_point(py);
+    agent().log(
+        &name.as_ref().map(|name| convert::to_text(name)).unwrap_or_default(),
+        &LogRecord {
+            time_unix_nano: (created * 1e9) as u64,
+            severity_number: severity(number),
+            severity_text: &level.as_ref().map(|level| convert::to_text(level)).unwrap_or_default(),
+            body: Body::Text(text),
+            ..in_trace(trace)
+        },
+        &attributes,
+    );
+    Ok(())
+}
+
+fn in_trace(trace: Option<TracePoint>) -> LogRecord<'static> {
+    let Some(trace) = trace else { return LogRecord::default() };
+    LogRecord {
+        trace_id: trace.trace_id,
+        span_id: trace.span_id,
+        flags: u32::from(trace.sampled),
+        ..LogRecord::default()
+    }
+}
+
+/// The text of a record, as its handlers will show it.
+fn message<'py>(record: &Bound<'py, PyAny>, field: &impl Fn(&str) -> Option<Bound<'py, PyAny>>) -> PyResult<String> {
+    let is_empty = |args: &Bound<'py, PyAny>| args.cast::<PyTuple>().is_ok_and(|args| args.is_empty());
+    if field("args").is_none_or(|args| is_empty(&args))
+        && let Some(message) = field("msg")
+        && let Ok(text) = message.cast_exact::<PyString>()
+    {
+        return Ok(text.to_string_lossy().into_owned());
+    }
+    match record.call_method0("getMessage") {
+        Ok(text) => Ok(convert::to_text(&text).into_owned()),
+        // Arguments that do not fit the format: the handlers complain about it, and the format says most.
+        Err(_) => Ok(field("msg").map(|message| convert::to_text(&message).into_owned()).unwrap_or_default()),
+    }
+}
+
+fn shortened(text: &str) -> (&str, bool) {
+    let end = text.floor_char_boundary(MAX_TEXT_BYTES);
+    (&text[..end], end < text.len())
+}
+
+fn describe_exception(attributes: &mut AttributeList, raised: &Bound<'_, PyAny>) {
+    let mut set = |key: &str, text: &str| attributes.set(key, Scalar::Str(text), MAX_LOG_ATTRIBUTES);
+    set("exception.type", &exception::type_name(&raised.get_type()));
+    set("exception.message", &exception::message(raised));
+    if let Some(trace) = exception::stack_trace(raised) {
+        set("exception.stacktrace", &trace);
+    }
+}
+
+/// OpenTelemetry's number for a level of `logging`: debug is 5, info 9, warning 13, error 17, critical 21;
+/// levels a little above one of these come a little after it.
+fn severity(level: i64) -> u8 {
+    match level {
+        i64::MIN..=0 => 0,
+        1..=9 => 1,
+        10.. => {
+            let group = (level / 10 - 1).min(4);
+            let step = if level >= 60 { 3 } else { (level % 10).min(3) };
+            (5 + group * 4 + step) as u8
+        }
+    }
+}
+
+/// Exports a record of an OpenTelemetry logger. `span_context` is where it was written, if not in the
+/// current span; times are nanoseconds since the Unix epoch.
+#[pyfunction]
+#[pyo3(signature = (
+    *,
+    body = None,
+    timestamp = None,
+    observed_timestamp = None,
+    severity_number = 0,
+    severity_text = None,
+    attributes = None,
+    event_name = None,
+    exception = None,
+    span_context = None,
+    scope_name = "",
+    scope_version = "",
+    scope_attributes = None,
+))]
+#[expect(clippy::too_many_arguments, reason = "what a log record has")]
+pub(crate) fn emit_log(
+    py: Python<'_>,
+    body: Option<&Bound<'_, PyAny>>,
+    timestamp: Option<&Bound<'_, PyAny>>,
+    observed_timestamp: Option<&Bound<'_, PyAny>>,
+    severity_number: u8,
+    severity_text: Option<&Bound<'_, PyAny>>,
+    attributes: Option<&Bound<'_, PyAny>>,
+    event_name: Option<&Bound<'_, PyAny>>,
+    exception: Option<&Bound<'_, PyAny>>,
+    span_context: Option<&Bound<'_, PyAny>>,
+    scope_name: &str,
+    scope_version: &str,
+    scope_attributes: Option<&Bound<'_, PyAny>>,
+) {
+    shield((), || {
+        let Some(_reading) = Reading::begin().filter(|_| agent().takes_logs()) else { return };
+        let mut list = AttributeList::default();
+        // What the caller says of the exception counts more than what is found out.
+        if let Some(exception) = exception {
+            describe_exception(&mut list, exception);
+        }
+        fill(&mut list, attributes, MAX_LOG_ATTRIBUTES);
+        let value = body.and_then(|body| convert::to_value(body, 0));
+        let trace = span_context.map_or_else(|| trace_point(py), to_trace_point);
+        let scope = Scope {
+            name: scope_name.to_owned(),
+            version: scope_version.to_owned(),
+            attributes: convert::to_attributes(scope_attributes),
+        };
+        let text = |value: Option<&Bound<'_, PyAny>>| value.map(|value| convert::to_text(value).into_owned());
+        agent().log_in(
+            &scope,
+            &LogRecord {
+                time_unix_nano: convert::to_time(timestamp).unwrap_or_default(),
+                observed_time_unix_nano: convert::to_time(observed_timestamp).unwrap_or_default(),
+                severity_number: severity_number.min(24),
+                severity_text: &text(severity_text).unwrap_or_default(),
+                body: value.as_ref().map_or(Body::None, Body::Value),
+                event_name: &text(event_name).unwrap_or_default(),
+                ..in_trace(trace.filter(|trace| trace.trace_id != TraceId::INVALID && trace.span_id != SpanId::INVALID))
+            },
+            &list,
+        );
+    });
+}

@@ -1,0 +1,200 @@
+//! `Instrument`: one stream of measurements, as Python sees it.
+
+use std::cell::RefCell;
+
+use pitviper_agent::{
+    Aggregation, AttributeList, InstrumentId, InstrumentKind, InstrumentOptions, MAX_SERIES_ATTRIBUTES, Scalar,
+    TracePoint,
+};
+use pitviper_model::{Number, Scope, SpanId, TraceId};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyMapping, PyString};
+
+use crate::convert;
+use crate::runtime::agent;
+use crate::shield::shield;
+use crate::span::current;
+
+thread_local! {
+    /// Reused, so that a measurement allocates nothing.
+    static ATTRIBUTES: RefCell<AttributeList> = RefCell::default();
+}
+
+/// Where the current span is in its trace.
+pub(crate) fn trace_point(py: Python<'_>) -> Option<TracePoint> {
+    let context = current(py)?.get().get_context();
+    Some(TracePoint { trace_id: context.trace_id, span_id: context.span_id, sampled: context.is_sampled() })
+}
+
+/// A stream of measurements. Misuse does nothing and raises nothing.
+#[pyclass(frozen, module = "pitviper._native")]
+pub(crate) struct Instrument {
+    id: InstrumentId,
+}
+
+#[pymethods]
+impl Instrument {
+    /// `bounds` are for the aggregation `histogram`, `max_size` and `max_scale` for `exponential`.
+    #[new]
+    #[pyo3(signature = (
+        name,
+        kind,
+        aggregation,
+        unit = "",
+        description = "",
+        scope_name = "",
+        scope_version = "",
+        scope_attributes = None,
+        bounds = None,
+        max_size = 160,
+        max_scale = 20,
+        attribute_keys = None,
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "what describes an instrument")]
+    fn new(
+        name: &str,
+        kind: &str,
+        aggregation: &str,
+        unit: &str,
+        description: &str,
+        scope_name: &str,
+        scope_version: &str,
+        scope_attributes: Option<&Bound<'_, PyAny>>,
+        bounds: Option<Vec<f64>>,
+        max_size: usize,
+        max_scale: i32,
+        attribute_keys: Option<Vec<String>>,
+    ) -> PyResult<Self> {
+        let unknown = |what: &str, given: &str| PyValueError::new_err(format!("unknown {what} {given:?}"));
+        let kind = InstrumentKind::parse(kind).ok_or_else(|| unknown("kind", kind))?;
+        let aggregation = match aggregation {
+            "sum" => Aggregation::Sum,
+            "last_value" => Aggregation::LastValue,
+            "histogram" => Aggregation::Histogram { bounds: bounds.unwrap_or_default() },
+            "exponential" => Aggregation::Exponential { max_size, max_scale },
+            other => return Err(unknown("aggregation", other)),
+        };
+        if let Aggregation::Histogram { bounds } = &aggregation
+            && !(bounds.iter().all(|bound| bound.is_finite()) && bounds.is_sorted_by(|one, other| one < other))
+        {
+            return Err(PyValueError::new_err("bounds of a histogram have to be finite and to grow"));
+        }
+        let scope = Scope {
+            name: scope_name.to_owned(),
+            version: scope_version.to_owned(),
+            attributes: convert::to_attributes(scope_attributes),
+        };
+        let options = InstrumentOptions {
+            scope: &scope,
+            name,
+            unit,
+            description,
+            kind,
+            aggregation,
+            attribute_keys: attribute_keys.as_deref(),
+        };
+        Ok(Self { id: agent().instrument(&options) })
+    }
+
+    /// Takes one measurement; whether it counts. `span_context` is where it was made, if not in the
+    /// current span.
+    #[pyo3(signature = (amount, attributes = None, span_context = None))]
+    fn record(
+        &self,
+        py: Python<'_>,
+        amount: &Bound<'_, PyAny>,
+        attributes: Option<&Bound<'_, PyAny>>,
+        span_context: Option<&Bound<'_, PyAny>>,
+    ) -> bool {
+        shield(false, || {
+            let Some(value) = to_number(amount) else { return false };
+            let trace = || span_context.map_or_else(|| trace_point(py), to_trace_point);
+            // Taken, not borrowed: converting a value may run Python code that measures something.
+            let mut list = ATTRIBUTES.with(RefCell::take);
+            fill(&mut list, attributes, MAX_SERIES_ATTRIBUTES);
+            let counts = agent().record(self.id, value, &mut list, trace);
+            list.clear();
+            ATTRIBUTES.with(|slot| slot.replace(list));
+            counts
+        })
+    }
+
+    /// Takes all that was observed now: pairs of value and attributes.
+    fn observe(&self, observations: Vec<(Bound<'_, PyAny>, Option<Bound<'_, PyAny>>)>) {
+        shield((), || {
+            let points = observations.iter().filter_map(|(value, attributes)| {
+                let mut list = AttributeList::default();
+                fill(&mut list, attributes.as_ref(), MAX_SERIES_ATTRIBUTES);
+                Some((to_number(value)?, list))
+            });
+            agent().observe(self.id, points.collect());
+        });
+    }
+}
+
+fn to_number(value: &Bound<'_, PyAny>) -> Option<Number> {
+    // An integer beyond 64 bits counts as a float; numpy's numbers have `__index__` or `__float__`.
+    if !value.is_instance_of::<PyFloat>()
+        && let Ok(number) = value.extract::<i64>()
+    {
+        return Some(Number::Int(number));
+    }
+    value.extract::<f64>().ok().map(Number::Double)
+}
+
+pub(crate) fn to_trace_point(context: &Bound<'_, PyAny>) -> Option<TracePoint> {
+    let trace_id: u128 = context.getattr("trace_id").ok()?.extract().ok()?;
+    let span_id: u64 = context.getattr("span_id").ok()?.extract().ok()?;
+    let flags: u32 = context.getattr("trace_flags").ok()?.extract().ok()?;
+    Some(TracePoint {
+        trace_id: TraceId(trace_id.to_be_bytes()),
+        span_id: SpanId(span_id.to_be_bytes()),
+        sampled: flags & 1 == 1,
+    })
+}
+
+/// Fills a list from an optional mapping. What has no representation is left out and counted in it.
+pub(crate) fn fill(list: &mut AttributeList, mapping: Option<&Bound<'_, PyAny>>, limit: u32) {
+    let Some(mapping) = mapping else { return };
+    if let Ok(dict) = mapping.cast::<PyDict>() {
+        for (key, value) in dict {
+            put(list, &key, &value, limit);
+        }
+    } else if let Ok(items) =
+        mapping.cast::<PyMapping>().map_err(|_| ()).and_then(|mapping| mapping.items().map_err(|_| ()))
+    {
+        for pair in items {
+            if let Ok((key, value)) = pair.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>() {
+                put(list, &key, &value, limit);
+            }
+        }
+    }
+}
+
+/// Sets one attribute from Python objects.
+pub(crate) fn put(list: &mut AttributeList, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>, limit: u32) {
+    let Some(key) = key.cast::<PyString>().ok().and_then(|key| key.to_str().ok()).filter(|key| !key.is_empty()) else {
+        list.drop_one();
+        return;
+    };
+    // The usual types first, and without a copy.
+    if let Ok(text) = value.cast_exact::<PyString>()
+        && let Ok(text) = text.to_str()
+    {
+        list.set(key, Scalar::Str(text), limit);
+    } else if let Ok(flag) = value.cast_exact::<PyBool>() {
+        list.set(key, Scalar::Bool(flag.is_true()), limit);
+    } else if let Ok(number) = value.cast_exact::<PyInt>()
+        && let Ok(number) = number.extract()
+    {
+        list.set(key, Scalar::Int(number), limit);
+    } else if let Ok(number) = value.cast_exact::<PyFloat>() {
+        list.set(key, Scalar::Double(number.value()), limit);
+    } else if !value.is_none() {
+        match convert::to_value(value, 0) {
+            Some(value) => list.set_value(key, &value, limit),
+            None => list.drop_one(),
+        }
+    }
+}

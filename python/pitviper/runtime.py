@@ -1,0 +1,129 @@
+"""What the agent measures of the process it is in, as far as only Python knows it.
+
+CPU, memory and the like are read natively. Here are the watchers of garbage collection and event loops,
+what kind of worker this process is, and the callbacks of observable instruments.
+"""
+
+import gc
+import sys
+from typing import Any, Callable, Optional
+
+from pitviper import _native
+from pitviper._guard import internal_error
+from pitviper.config import Config
+from pitviper.signals import reports_libraries
+
+#: How often an event loop is asked how late it is, in seconds.
+LAG_PERIOD = 1.0
+
+#: What runs the callbacks of one observable instrument.
+_observers: "list[Callable[[], None]]" = []
+_measures = False
+
+
+def start(config: Config) -> None:
+    """Follows the settings. Starts no thread: that comes with the first span, log record or measurement."""
+    global _measures
+    _measures = bool(config["enabled"] and config["metrics_enabled"] and config["runtime_metrics"])
+    _native.set_companion_hook(_companion)
+    _native.companion_wanted(libraries=reports_libraries(config))
+    is_watched = _native.gc_event in gc.callbacks
+    if _measures and not is_watched:
+        _native.seed_gc(gc.get_stats())
+        gc.callbacks.append(_native.gc_event)
+    elif is_watched and not _measures:
+        gc.callbacks.remove(_native.gc_event)
+
+
+def add_observer(observer: Callable[[], None]) -> None:
+    """Has a function called whenever metrics are collected."""
+    _observers.append(observer)
+    _native.companion_wanted(observing=True)
+
+
+def remove_observer(observer: Callable[[], None]) -> None:
+    """Has a function called no more."""
+    if observer in _observers:
+        _observers.remove(observer)
+    _native.companion_wanted(observing=bool(_observers))
+
+
+def observe() -> None:
+    """Calls all observers now."""
+    for observer in list(_observers):
+        try:
+            observer()
+        except Exception as error:
+            internal_error(error)
+
+
+def _companion(what: str) -> Any:
+    """Called by the native companion thread."""
+    try:
+        if what == "start":
+            worker = worker_identity()
+            if worker is not None:
+                _native.set_worker(*worker)
+        elif what == "observe":
+            observe()
+        elif what == "libraries":
+            folders = [path for path in list(sys.path) if isinstance(path, str) and path]  # pyright: ignore[reportUnnecessaryIsInstance]
+            return folders, {name.partition(".")[0] for name in list(sys.modules)}
+    except Exception as error:
+        internal_error(error)
+    return None
+
+
+def worker_identity() -> "Optional[tuple[str, str]]":
+    """The server this process works for and its number or name there, as far as that can be told without
+    importing anything; None for a process of its own. gunicorn's workers say it themselves."""
+    modules = sys.modules
+    uwsgi: Any = modules.get("uwsgi")
+    if uwsgi is not None:
+        number = uwsgi.worker_id()
+        if number:
+            return "uwsgi", str(number)
+        mule = uwsgi.mule_id()
+        return ("uwsgi", f"mule {mule}") if mule else None
+    # billiard is what celery's prefork pool runs on.
+    for module, kind in (("billiard.process", "celery"), ("multiprocessing.process", "multiprocessing")):
+        process: Any = getattr(modules.get(module), "current_process", None)
+        name = process().name if process is not None else "MainProcess"
+        if name != "MainProcess":
+            return kind, name
+    return None
+
+
+class LagWatch:
+    """Asks a running event loop once a second how late it is, by a timer and without a task."""
+
+    __slots__ = ("_context", "_due", "_handle", "_loop")
+
+    def __init__(self, loop: Any) -> None:
+        from contextvars import Context
+
+        self._loop = loop
+        # An empty context: that of the caller would keep its span alive.
+        self._context = Context()
+        self._due: float = loop.time() + LAG_PERIOD
+        self._handle: Any = loop.call_at(self._due, self._tick, context=self._context)
+
+    def _tick(self) -> None:
+        try:
+            now = self._loop.time()
+            _native.record_event_loop_lag(now - self._due)
+            self._due = now + LAG_PERIOD
+            self._handle = self._loop.call_at(self._due, self._tick, context=self._context)
+        except Exception as error:
+            internal_error(error)
+
+    def stop(self) -> None:
+        """Takes the timer away."""
+        self._handle.cancel()
+
+
+def watch_loop(loop: Any) -> Optional[LagWatch]:
+    """Begins to watch a loop that is about to run; None when it is not to be."""
+    if not _measures or loop.is_closed() or loop.is_running():
+        return None
+    return LagWatch(loop)
