@@ -26,8 +26,7 @@ pub struct StageStats {
     pub flush_backlog_rows: u64,
     /// How long merges took, with their rests.
     pub merge: DurationCounts,
-    /// Segments of the merge under way, or of the one that failed and is tried again; zero when there is
-    /// nothing to merge.
+    /// Segments that wait to be merged, those of the merge under way among them.
     pub merge_backlog_segments: u64,
     /// Memory of what is kept of segments that queries have used, in bytes.
     pub cache_bytes: u64,

@@ -19,7 +19,7 @@ pub(super) struct Stages {
     pub(super) flushed_rows: AtomicU64,
     /// How long merges took, with their rests.
     pub(super) merge: Durations,
-    /// Segments of the merge under way, or of the one that failed and is tried again.
+    /// Segments that wait to be merged, those of the merge under way among them.
     pub(super) merge_backlog: AtomicU64,
 }
 

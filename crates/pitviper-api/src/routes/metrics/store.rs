@@ -109,7 +109,7 @@ fn write_stages(stages: &StageStats, stats: &StoreStats, out: &mut Exposition) {
         ),
         (
             "pitviper_store_merge_backlog_segments",
-            "Segments of the merge under way, or of the one that is tried again",
+            "Segments that wait to be merged, those of the merge under way among them",
             stages.merge_backlog_segments as f64,
         ),
         ("pitviper_store_cache_bytes", "Memory of segments that are kept open, in bytes", stages.cache_bytes as f64),

@@ -42,6 +42,8 @@ const RETRY_FIRST: Duration = Duration::from_secs(5);
 const RETRY_LONGEST: Duration = Duration::from_secs(600);
 /// While writes come in, upkeep rests this long for each unit of time it works.
 const REST_WHILE_BUSY: u32 = 1;
+/// With more files than this to merge it does not rest: what waits slows every question.
+const BACKLOG_WITHOUT_REST: u64 = 48;
 
 /// Names of counters in the manifest.
 const SPANS_EXPIRED_BY_AGE: &str = "spans_expired_by_age";
@@ -180,9 +182,9 @@ fn work(context: &UpkeepContext, eagerness: Eagerness) -> Result<(), StoreError>
         let snapshot = context.flush.tiers.snapshot();
         let rows = snapshot.segments.iter().map(|segment| &segment.row);
         let planned = plan::merge(rows, now_ns, &context.roll_up, eagerness);
-        let backlog = planned.as_ref().map_or(0, Vec::len) as u64;
-        context.flush.stages.merge_backlog.store(backlog, Ordering::Relaxed);
-        let Some(inputs) = planned else {
+        let waiting = planned.as_ref().map_or(0, |merge| merge.waiting) as u64;
+        context.flush.stages.merge_backlog.store(waiting, Ordering::Relaxed);
+        let Some(plan::Merge { inputs, .. }) = planned else {
             if thin::thin_next(context, now_ns, eagerness, &mut tried)? {
                 continue;
             }
@@ -346,7 +348,8 @@ impl<'a> Pace<'a> {
             return Err(StoreError::Closed);
         }
         let now = self.context.durable_sequence.load(Ordering::Relaxed);
-        if now != self.seen {
+        let backlog = self.context.flush.stages.merge_backlog.load(Ordering::Relaxed);
+        if now != self.seen && backlog <= BACKLOG_WITHOUT_REST {
             std::thread::sleep(self.began.elapsed() * REST_WHILE_BUSY);
         }
         (self.seen, self.began) = (now, Instant::now());

@@ -48,42 +48,73 @@ fn part_ns(segment: &SegmentRow) -> i64 {
     }
 }
 
-/// The files to merge into one, if any: all of one table and part of time, and all thinned or none. One alone when its metrics have
-/// become old enough for wider buckets.
+/// A merge that is due.
+#[derive(Debug)]
+pub(super) struct Merge<'a> {
+    pub(super) inputs: Vec<&'a SegmentRow>,
+    /// How many files could be merged by now, these among them.
+    pub(super) waiting: usize,
+}
+
+/// The files to merge into one, if any: all of one table and part of time, and all thinned or none. One alone
+/// when its metrics have become old enough for wider buckets.
 pub(super) fn merge<'a>(
     segments: impl Iterator<Item = &'a SegmentRow> + Clone,
     now_ns: i64,
     roll_up: &RollUp,
     eagerness: Eagerness,
-) -> Option<Vec<&'a SegmentRow>> {
+) -> Option<Merge<'a>> {
     let is_too_fine = |segment: &&SegmentRow| {
         segment.table == Table::SpanMetrics && segment.bucket_ns < roll_up.width(segment.latest_ns(now_ns), now_ns)
     };
-    let mut parts: BTreeMap<(&str, bool, i64, i64), Vec<&SegmentRow>> = BTreeMap::new();
+    let mut parts: BTreeMap<(bool, i64, i64, &str), Vec<&SegmentRow>> = BTreeMap::new();
     for segment in segments.clone().filter(|segment| segment.rows < max_rows(segment.table)) {
         let width = part_ns(segment);
         let part = segment.latest_ns(now_ns).div_euclid(width);
-        parts.entry((segment.table.as_str(), segment.thinned, width, part)).or_default().push(segment);
+        parts.entry((segment.thinned, width, part, segment.table.as_str())).or_default().push(segment);
     }
-    // New ones first: they are many and small, and most questions are about them.
-    let mergeable = parts.into_iter().rev().find_map(|((_, _, width, part), segments)| {
+    let mut waiting = 0;
+    let mut best: Option<Vec<&SegmentRow>> = None;
+    for ((_, width, part, _), segments) in parts {
         let is_past = now_ns.saturating_sub(SETTLE_NS) >= (part + 1).saturating_mul(width);
         let leftovers = match eagerness {
             Eagerness::Everything => 2,
             Eagerness::AsNeeded if is_past => FAN_IN_OF_PAST,
             Eagerness::AsNeeded => usize::MAX,
         };
-        of_one_level(&segments).or_else(|| take(segments, leftovers))
-    });
-    mergeable.or_else(|| segments.clone().find(is_too_fine).map(|segment| vec![segment]))
+        let mut due = by_level(&segments);
+        if due.is_empty() {
+            due.extend(take(segments.clone(), leftovers).map(|inputs| (segments.len(), inputs)));
+        }
+        for (count, inputs) in due {
+            waiting += count;
+            if best.as_deref().is_none_or(|best| saves_more(&inputs, best)) {
+                best = Some(inputs);
+            }
+        }
+    }
+    match best {
+        Some(inputs) => Some(Merge { inputs, waiting }),
+        None => segments.clone().find(is_too_fine).map(|segment| Merge { inputs: vec![segment], waiting: 1 }),
+    }
 }
 
-fn of_one_level<'a>(segments: &[&'a SegmentRow]) -> Option<Vec<&'a SegmentRow>> {
+/// Whether merging these leaves fewer files for each row it rewrites than merging the others, or as few. So
+/// a backlog shrinks as fast as it can, and what is large is merged when nothing small waits.
+fn saves_more(these: &[&SegmentRow], others: &[&SegmentRow]) -> bool {
+    let saved = |inputs: &[&SegmentRow]| inputs.len().saturating_sub(1) as u128;
+    let rows = |inputs: &[&SegmentRow]| inputs.iter().map(|segment| u128::from(segment.rows)).sum::<u128>();
+    saved(these) * rows(others) >= saved(others) * rows(these)
+}
+
+/// For each level of which there are enough, how many there are, and those to merge.
+fn by_level<'a>(segments: &[&'a SegmentRow]) -> Vec<(usize, Vec<&'a SegmentRow>)> {
     let mut levels: BTreeMap<u32, Vec<&SegmentRow>> = BTreeMap::new();
     for segment in segments {
         levels.entry(segment.level).or_default().push(segment);
     }
-    levels.into_values().find_map(|segments| take(segments, FAN_IN))
+    let due = |segments: Vec<&'a SegmentRow>| Some((segments.len(), take(segments, FAN_IN)?));
+    levels.into_values().filter_map(due).collect()
 }
 
 /// The smallest that fit into one segment, when there are that many.
@@ -240,8 +271,8 @@ mod tests {
     }
 
     fn planned(segments: &[SegmentRow], now_ns: i64, eagerness: Eagerness) -> Vec<u64> {
-        let merged = merge(segments.iter(), now_ns, &RollUp::default(), eagerness).unwrap_or_default();
-        merged.iter().map(|segment| segment.min_sequence).collect()
+        let merged = merge(segments.iter(), now_ns, &RollUp::default(), eagerness).map(|merge| merge.inputs);
+        merged.unwrap_or_default().iter().map(|segment| segment.min_sequence).collect()
     }
 
     #[test]
@@ -252,6 +283,18 @@ mod tests {
         assert_eq!(planned(&segments, 0, Eagerness::AsNeeded), Vec::<u64>::new());
         segments.push(segment(9, 0, 10, 6));
         assert_eq!(planned(&segments, 0, Eagerness::AsNeeded), [0, 1, 2, 3, 4, 5, 6, 9]);
+    }
+
+    #[test]
+    fn what_saves_most_files_comes_first() {
+        let mut segments: Vec<_> = (0..8).map(|number| segment(number, 1, 80, 5)).collect();
+        segments.extend((8..17).map(|number| segment(number, 0, 10, 5)));
+        segments.extend((17..25).map(|number| segment(number, 0, 5, 2 * DAY_NS)));
+        let waiting = merge(segments.iter(), 0, &RollUp::default(), Eagerness::AsNeeded).map(|merge| merge.waiting);
+        assert_eq!(waiting, Some(25));
+        assert_eq!(planned(&segments, 0, Eagerness::AsNeeded), (17..25).collect::<Vec<_>>());
+        segments.retain(|segment| segment.min_sequence < 17);
+        assert_eq!(planned(&segments, 0, Eagerness::AsNeeded), (8..17).collect::<Vec<_>>());
     }
 
     #[test]
@@ -313,7 +356,8 @@ mod tests {
         let fine = SegmentRow { table: Table::SpanMetrics, bucket_ns: METRIC_BUCKET_NS, ..segment(1, 0, 10, 0) };
         let wide = SegmentRow { bucket_ns: 6 * METRIC_BUCKET_NS, ..fine.clone() };
         let planned = |segment: &SegmentRow, now_s: i64| {
-            merge([segment].into_iter(), now_s * 1_000_000_000, &roll_up, Eagerness::AsNeeded).map(|plan| plan.len())
+            merge([segment].into_iter(), now_s * 1_000_000_000, &roll_up, Eagerness::AsNeeded)
+                .map(|merge| merge.inputs.len())
         };
         assert_eq!((planned(&fine, 99), planned(&fine, 100), planned(&wide, 100)), (None, Some(1), None));
         assert_eq!(planned(&wide, 1_000_000), Some(1));
@@ -325,7 +369,7 @@ mod tests {
         // Whatever comes in, planning again and again comes to an end, and rewrites little.
         let mut segments: Vec<_> = (0..500).map(|number| segment(number, 0, 100_000, number as i64)).collect();
         let mut rewritten = 0;
-        while let Some(inputs) = merge(segments.iter(), 0, &RollUp::default(), Eagerness::AsNeeded) {
+        while let Some(Merge { inputs, .. }) = merge(segments.iter(), 0, &RollUp::default(), Eagerness::AsNeeded) {
             let files: Vec<String> = inputs.iter().map(|input| input.file.clone()).collect();
             let level = inputs.iter().map(|input| input.level).max().unwrap() + 1;
             let rows = inputs.iter().map(|input| input.rows).sum();
