@@ -1,8 +1,8 @@
 //! Sums of metrics: a file beside a merged segment of them, so that a question about days need not
 //! read every ten seconds.
 //!
-//! A segment's rows are added up in a few [`Level`]s: without names by the minute, by ten minutes and by
-//! the hour; with names by the hour. They hold nothing that the segment does not:
+//! A segment's rows are added up in a few [`Level`]s: without names by ten seconds, the minute, ten minutes,
+//! the hour and the day; with names by the hour and the day. They hold nothing that the segment does not:
 //! what a question counts is the same whether it reads rows or sums, and a damaged or missing file
 //! costs time only. Nothing of it stays in memory but its directory: a chunk, the sums of one level,
 //! service and part of time, is small and quickly unpacked.
@@ -25,7 +25,7 @@ use arrow::record_batch::RecordBatch;
 use rustc_hash::FxHashMap;
 use zstd::bulk::Decompressor;
 
-use crate::schema::{Counted, SpanMetricsRows, abridge};
+use crate::schema::{Counted, METRIC_BUCKET_NS, SpanMetricsRows, abridge};
 use crate::store::Red;
 
 const MAGIC: &[u8; 4] = b"PVM1";
@@ -40,29 +40,50 @@ const FIRST_INDEX: i16 = 425;
 /// Buckets of a level that lie in one chunk.
 const PART_BUCKETS: i64 = 120;
 
-/// How a segment's rows are added up.
+/// How a segment's rows are added up. The numbers are those in directories.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
 pub(super) enum Level {
     /// Without names, by the minute.
-    ServicesByMinute,
+    ServicesByMinute = 0,
     /// Without names, by ten minutes.
-    ServicesByTenMinutes,
+    ServicesByTenMinutes = 1,
     /// Without names, by the hour.
-    ServicesByHour,
+    ServicesByHour = 2,
     /// With names, by the hour.
-    NamesByHour,
+    NamesByHour = 3,
+    /// Without names, by ten seconds, as the rows of what is new.
+    ServicesByTenSeconds = 4,
+    /// Without names, by the day.
+    ServicesByDay = 5,
+    /// With names, by the day.
+    NamesByDay = 6,
 }
 
 impl Level {
-    const ALL: [Self; 4] =
-        [Self::ServicesByMinute, Self::ServicesByTenMinutes, Self::ServicesByHour, Self::NamesByHour];
+    /// Without names, the narrowest buckets first.
+    const SERVICES: [Self; 5] = [
+        Self::ServicesByTenSeconds,
+        Self::ServicesByMinute,
+        Self::ServicesByTenMinutes,
+        Self::ServicesByHour,
+        Self::ServicesByDay,
+    ];
+    /// With names, the narrowest buckets first.
+    const NAMES: [Self; 2] = [Self::NamesByHour, Self::NamesByDay];
+
+    fn from_number(number: u64) -> Option<Self> {
+        Self::SERVICES.into_iter().chain(Self::NAMES).find(|level| *level as u64 == number)
+    }
 
     /// The width of its buckets in nanoseconds.
     pub(super) fn width_ns(self) -> i64 {
         match self {
+            Self::ServicesByTenSeconds => METRIC_BUCKET_NS,
             Self::ServicesByMinute => MINUTE_NS,
             Self::ServicesByTenMinutes => 10 * MINUTE_NS,
             Self::ServicesByHour | Self::NamesByHour => HOUR_NS,
+            Self::ServicesByDay | Self::NamesByDay => 24 * HOUR_NS,
         }
     }
 }
@@ -165,7 +186,7 @@ impl SumsBuilder {
                         is_root: rows.is_root(row),
                     };
                     let nameless = SumKey { name: String::new(), ..named.clone() };
-                    [self.place(Level::ServicesByMinute, nameless), self.place(Level::NamesByHour, named)]
+                    [self.place(Level::SERVICES[0], nameless), self.place(Level::NAMES[0], named)]
                 }
             };
             last = Some((row, places));
@@ -192,17 +213,8 @@ impl SumsBuilder {
         service.rows = self.rows - service.first_row;
         self.places.clear();
         let mut all = std::mem::take(&mut self.series);
-        let mut finer: Vec<usize> = (0..all.len()).filter(|&at| all[at].level == Level::ServicesByMinute).collect();
-        for level in [Level::ServicesByTenMinutes, Level::ServicesByHour] {
-            let first = all.len();
-            for at in std::mem::take(&mut finer) {
-                let mut sums = BTreeMap::<i64, Red>::new();
-                for (start, red) in &all[at].sums {
-                    sums.entry(floor(*start, level.width_ns())).or_default().merge(red);
-                }
-                all.push(Series { level, key: all[at].key.clone(), sums });
-            }
-            finer = (first..all.len()).collect();
+        for levels in [&Level::SERVICES[..], &Level::NAMES] {
+            add_up(&mut all, levels);
         }
         // Buckets narrower than those of the rows would say the same twice.
         all.retain(|series| series.level.width_ns() >= self.bucket_ns);
@@ -263,6 +275,22 @@ impl SumsBuilder {
         file.write_all(&out)?;
         file.sync_all()?;
         Ok(out.len() as u64)
+    }
+}
+
+/// Appends the sums of the wider levels to those of the first.
+fn add_up(all: &mut Vec<Series>, levels: &[Level]) {
+    let mut finer: Vec<usize> = (0..all.len()).filter(|&at| all[at].level == levels[0]).collect();
+    for &level in &levels[1..] {
+        let first = all.len();
+        for at in finer {
+            let mut sums = BTreeMap::<i64, Red>::new();
+            for (start, red) in &all[at].sums {
+                sums.entry(floor(*start, level.width_ns())).or_default().merge(red);
+            }
+            all.push(Series { level, key: all[at].key.clone(), sums });
+        }
+        finer = (first..all.len()).collect();
     }
 }
 
@@ -380,12 +408,8 @@ impl Sums {
     /// The levels there are, with names or without, the widest buckets first.
     pub(super) fn levels(&self, with_names: bool) -> Vec<Level> {
         let is_there = |level: &Level| self.services.iter().any(|s| s.chunks.iter().any(|chunk| chunk.level == *level));
-        Level::ALL
-            .into_iter()
-            .rev()
-            .filter(|level| (*level == Level::NamesByHour) == with_names)
-            .filter(is_there)
-            .collect()
+        let levels = if with_names { &Level::NAMES[..] } else { &Level::SERVICES };
+        levels.iter().rev().copied().filter(is_there).collect()
     }
 
     /// Reads the chunks of a level, of one service or all, of whose first and last bucket `is_wanted`
@@ -479,7 +503,7 @@ fn read_directory(mut bytes: &[u8]) -> Option<(u64, Vec<Service>)> {
         let (first_row, rows, count) = (get(bytes)?, get(bytes)?, get(bytes)?);
         let mut chunks = Vec::new();
         for _ in 0..count {
-            let level = *Level::ALL.get(usize::try_from(get(bytes)?).ok()?)?;
+            let level = Level::from_number(get(bytes)?)?;
             let starts = (unzigzag(get(bytes)?), unzigzag(get(bytes)?));
             let (offset, length) = (get(bytes)?, get(bytes)?);
             chunks.push(Chunk { level, starts, offset, length, crc: u32::try_from(get(bytes)?).ok()? });
@@ -613,9 +637,13 @@ mod tests {
             hits.0.into_iter().map(|((name, minute), hits)| (name, minute, hits)).collect::<Vec<_>>()
         };
         let of = |name: &str, minute: i64, hits: u64| (name.to_owned(), minute, hits);
-        assert_eq!(hits(Level::ServicesByMinute), [of("", 0, 1), of("", 9, 42), of("", 61, 9)]);
+        for level in [Level::ServicesByTenSeconds, Level::ServicesByMinute] {
+            assert_eq!(hits(level), [of("", 0, 1), of("", 9, 42), of("", 61, 9)]);
+        }
         assert_eq!(hits(Level::ServicesByTenMinutes), [of("", 0, 43), of("", 60, 9)]);
         assert_eq!(hits(Level::ServicesByHour), [of("", 0, 43), of("", 60, 9)]);
         assert_eq!(hits(Level::NamesByHour), [of("x", 0, 3), of("x", 60, 9), of("y", 0, 40)]);
+        assert_eq!(hits(Level::ServicesByDay), [of("", 0, 52)]);
+        assert_eq!(hits(Level::NamesByDay), [of("x", 0, 12), of("y", 0, 40)]);
     }
 }
