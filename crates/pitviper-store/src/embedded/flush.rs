@@ -22,7 +22,7 @@ use super::hot::{FlushPolicy, HotBatch, Tiers};
 use super::manifest::{Manifest, Table};
 use super::segment::Segment;
 use super::segment_cache::SegmentCache;
-use super::segment_write::{SegmentPlace, sorted, write_rows};
+use super::segment_write::{SegmentPlace, sorted, write_in_order, write_rows};
 use super::stages::Stages;
 use super::wal::Wal;
 use crate::schema::{
@@ -169,13 +169,15 @@ fn flush_batches(context: &FlushContext, batches: &[Arc<HotBatch>]) -> Result<()
         rows.set(Table::Resources, resources);
     }
     for (table, rows) in rows.iter() {
-        let in_order = match table.description().same_key {
-            SameKey::Kept => sorted(table, rows)?,
-            SameKey::AddedUp => sum_metrics(rows),
-            SameKey::Seen(period_ns) => fold_seen(table, period_ns, &sorted(table, rows)?)
-                .map_err(|error| StoreError::Engine(format!("putting rows together: {error}")))?,
-        };
-        written.push(write_rows(place, table, &in_order)?);
+        written.push(match table.description().same_key {
+            SameKey::Kept => write_in_order(place, table, rows)?,
+            SameKey::AddedUp => write_rows(place, table, &sum_metrics(rows))?,
+            SameKey::Seen(period_ns) => {
+                let joined = fold_seen(table, period_ns, &sorted(table, rows)?)
+                    .map_err(|error| StoreError::Engine(format!("putting rows together: {error}")))?;
+                write_rows(place, table, &joined)?
+            }
+        });
     }
     let now_ns = context.clock.wall_ns();
     written.iter_mut().for_each(|row| row.written_ns = now_ns);

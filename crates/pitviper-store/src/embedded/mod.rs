@@ -30,6 +30,7 @@ mod open_segment;
 mod page_file;
 mod page_index;
 mod prune;
+mod read_ahead;
 mod resources;
 mod scan;
 mod search;
@@ -139,11 +140,11 @@ pub struct EmbeddedConfig {
 
 impl EmbeddedConfig {
     /// Default of [`EmbeddedConfig::hot_bytes_limit`].
-    pub const DEFAULT_HOT_BYTES_LIMIT: usize = 512 * 1024 * 1024;
+    pub const DEFAULT_HOT_BYTES_LIMIT: usize = 256 * 1024 * 1024;
     /// Default of [`EmbeddedConfig::flush_after_ms`].
     pub const DEFAULT_FLUSH_AFTER_MS: u64 = 60_000;
     /// Default of [`EmbeddedConfig::flush_rows`].
-    pub const DEFAULT_FLUSH_ROWS: usize = 250_000;
+    pub const DEFAULT_FLUSH_ROWS: usize = 131_072;
 
     /// The defaults for this directory.
     #[must_use]

@@ -264,16 +264,20 @@ impl OpenSegment {
 
 /// Rows of a segment's file, batch by batch, with trace ids where it has numbers.
 pub(super) struct SegmentStream {
-    pub(super) reader: ParquetRecordBatchReader,
-    pub(super) ids: IdColumn,
+    reader: ParquetRecordBatchReader,
+    ids: IdColumn,
 }
 
 impl SegmentStream {
+    pub(super) fn with(reader: ParquetRecordBatchReader, ids: IdColumn) -> Self {
+        Self { reader, ids }
+    }
+
     /// # Errors
     /// When the file numbers traces and the list beside it cannot be read.
     pub(super) fn new(segment: &Path, reader: ParquetRecordBatchReader) -> std::io::Result<Self> {
         let list = list_of(segment, reader.schema().as_ref())?;
-        Ok(Self { reader, ids: IdColumn::new(list.as_ref()) })
+        Ok(Self::with(reader, IdColumn::new(list.as_ref())))
     }
 }
 

@@ -3,6 +3,8 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::num::NonZeroU64;
+use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, Length};
+use rustix::fs::{Advice, fadvise};
 
 /// What questions have read of segments.
 #[derive(Debug, Default)]
@@ -41,6 +44,13 @@ impl PageFile {
 
     pub(super) fn counts(&self) -> &ReadCounts {
         &self.counts
+    }
+
+    /// Has the system begin to fetch a piece of the file.
+    pub(super) fn fetch(&self, piece: Range<u64>) {
+        let length = NonZeroU64::new(piece.end.saturating_sub(piece.start));
+        // Reading works without it, only slower.
+        let _ = fadvise(&self.file, piece.start, length, Advice::WillNeed);
     }
 }
 

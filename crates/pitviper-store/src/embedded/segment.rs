@@ -20,19 +20,24 @@ use rustc_hash::FxHashSet;
 
 use super::io_error;
 use super::manifest::{SegmentRow, Table};
-use super::metric_sums::{self};
+use super::metric_sums;
 use super::open_segment::{IdColumn, OpenSegment, READ_BATCH_ROWS, SegmentStream, list_of};
 use super::page_file::PageFile;
 use super::page_index::Kind;
 use super::prune::{Lookup, Rows, intersect};
+use super::read_ahead::read_ahead;
 use super::resources::Summary;
 use super::segment_cache::SegmentCache;
-use super::trace_ids::{self};
+use super::trace_ids;
 use super::wanted::Wanted;
 use crate::store::{StoreError, TimeRange};
 
 /// From so many rows on, a segment is read by two threads.
 const ROWS_FOR_TWO: u64 = 131_072;
+
+/// Columns, and which of their rows are wanted.
+pub(super) type RowTest =
+    (&'static [&'static str], Box<dyn FnMut(RecordBatch) -> Result<BooleanArray, ArrowError> + Send>);
 
 /// A segment on disk.
 #[derive(Debug)]
@@ -180,6 +185,9 @@ impl Segment {
         if wanted.is_empty() {
             return Ok(Vec::new());
         }
+        if let Some(rows) = &rows {
+            read_ahead(&open, rows, &open.projection(columns));
+        }
         let wanted = Arc::new(wanted);
         let read = |rows: Option<&Rows>| {
             let wanted = Arc::clone(&wanted);
@@ -251,7 +259,7 @@ impl Segment {
             builder = builder.with_row_filter(RowFilter::new(vec![Box::new(predicate)]));
         }
         let reader = builder.build().map_err(|error| self.error(&error))?;
-        Ok(SegmentStream { reader, ids: IdColumn::new(open.trace_ids.as_ref()) })
+        Ok(SegmentStream::with(reader, open.id_column()))
     }
 
     /// Those of the rows, all of one row group, that lie in pages of a text column whose bytes pass the
@@ -311,11 +319,8 @@ fn halves(rows: &Rows) -> (Rows, Rows) {
     }
     (first, second)
 }
+
 /// All that may lie beside a segment's file, and goes where it goes.
 pub(super) fn beside(segment: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     Kind::ALL.map(|kind| kind.path(segment)).into_iter().chain([trace_ids::path(segment), metric_sums::path(segment)])
 }
-
-/// Columns, and which of their rows are wanted.
-pub(super) type RowTest =
-    (&'static [&'static str], Box<dyn FnMut(RecordBatch) -> Result<BooleanArray, ArrowError> + Send>);

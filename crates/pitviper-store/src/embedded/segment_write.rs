@@ -42,6 +42,9 @@ const ZSTD_LEVEL_OF_NEW: i32 = 1;
 const ZSTD_LEVEL_OF_OLD: i32 = 3;
 /// From this merge level on segments count as old.
 const OLD_FROM_LEVEL: u32 = 2;
+/// Rows that are put in order at once.
+const ORDERED_ROWS: usize = 32_768;
+
 /// Where segments are written, and what their names say of them.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SegmentPlace<'a> {
@@ -109,9 +112,9 @@ impl<'a> SegmentWriter<'a> {
             sums.add(rows).map_err(io_error(|| format!("adding up {}", self.temporary.display())))?;
         }
         let rows = match &mut self.trace_ids {
-            Some(trace_ids) => &trace_ids.number(rows, self.table.segment_schema()).map_err(|error| {
-                io_error(|| format!("writing the segment {}", self.temporary.display()))(std::io::Error::other(error))
-            })?,
+            Some(trace_ids) => &trace_ids
+                .number(rows, self.table.segment_schema())
+                .map_err(|error| self.error(std::io::Error::other(error)))?,
             None => rows,
         };
         self.writer.write(rows).map_err(|error| self.error(std::io::Error::other(error)))
@@ -129,30 +132,19 @@ impl<'a> SegmentWriter<'a> {
         let target = self.place.dir.join(&self.file);
         let mut index_bytes = 0;
         if let Some(indexes) = self.indexes.take() {
-            let written = indexes.write(&self.temporary).and_then(|bytes| {
-                for kind in Kind::ALL {
-                    std::fs::rename(kind.path(&self.temporary), kind.path(&target))?;
-                }
-                Ok(bytes)
-            });
-            index_bytes =
-                written.map_err(io_error(|| format!("writing the indexes of {}", self.temporary.display())))?;
+            index_bytes += self.write_beside(
+                &target,
+                &[&|path| Kind::Traces.path(path), &|path| Kind::Attributes.path(path)],
+                |path| indexes.write(path),
+            )?;
         }
         if let Some(trace_ids) = self.trace_ids.take() {
-            let list = trace_ids::path(&self.temporary);
-            let written = trace_ids.write(&list).and_then(|bytes| {
-                std::fs::rename(&list, trace_ids::path(&target))?;
-                Ok(bytes)
-            });
-            index_bytes += written.map_err(io_error(|| format!("writing {}", list.display())))?;
+            index_bytes +=
+                self.write_beside(&target, &[&trace_ids::path], |path| trace_ids.write(&trace_ids::path(path)))?;
         }
         if let Some(sums) = self.sums.take() {
-            let temporary = metric_sums::path(&self.temporary);
-            let written = sums.write(&temporary).and_then(|bytes| {
-                std::fs::rename(&temporary, metric_sums::path(&target))?;
-                Ok(bytes)
-            });
-            index_bytes += written.map_err(io_error(|| format!("writing {}", temporary.display())))?;
+            index_bytes +=
+                self.write_beside(&target, &[&metric_sums::path], |path| sums.write(&metric_sums::path(path)))?;
         }
         std::fs::rename(&self.temporary, &target)
             .and_then(|()| sync_dir(self.place.dir))
@@ -176,6 +168,18 @@ impl<'a> SegmentWriter<'a> {
         })
     }
 
+    /// Writes files beside the segment and moves them to where it will be; their size in bytes.
+    fn write_beside(
+        &self,
+        target: &Path,
+        files: &[&dyn Fn(&Path) -> PathBuf],
+        write: impl FnOnce(&Path) -> std::io::Result<u64>,
+    ) -> Result<u64, StoreError> {
+        let move_there = |file: &&dyn Fn(&Path) -> PathBuf| std::fs::rename(file(&self.temporary), file(target));
+        let bytes = write(&self.temporary).and_then(|bytes| files.iter().try_for_each(move_there).map(|()| bytes));
+        bytes.map_err(io_error(|| format!("writing what lies beside {}", self.temporary.display())))
+    }
+
     /// Gives up what was written.
     pub(super) fn discard(self) {
         if let Err(error) = std::fs::remove_file(&self.temporary) {
@@ -195,13 +199,36 @@ pub(super) fn write_rows(place: SegmentPlace<'_>, table: Table, rows: &RecordBat
     writer.finish()
 }
 
+/// Writes rows as one segment, in the table's order. They are put in order piece by piece, so that memory
+/// holds them once.
+pub(super) fn write_in_order(
+    place: SegmentPlace<'_>,
+    table: Table,
+    rows: &RecordBatch,
+) -> Result<SegmentRow, StoreError> {
+    let order = order_of(table, rows)?;
+    let mut writer = SegmentWriter::create(place, table)?;
+    for from in (0..order.len()).step_by(ORDERED_ROWS) {
+        writer.write(&take(rows, &order.slice(from, ORDERED_ROWS.min(order.len() - from)))?)?;
+    }
+    writer.finish()
+}
+
 /// The rows in the table's order.
 pub(super) fn sorted(table: Table, rows: &RecordBatch) -> Result<RecordBatch, StoreError> {
+    take(rows, &order_of(table, rows)?)
+}
+
+fn order_of(table: Table, rows: &RecordBatch) -> Result<UInt32Array, StoreError> {
     let order = match table {
         Table::Spans => span_order(rows),
         _ => row_order(rows, table.description().order),
     };
-    order.and_then(|order| take_record_batch(rows, &order)).map_err(|error| StoreError::Engine(error.to_string()))
+    order.map_err(|error| StoreError::Engine(error.to_string()))
+}
+
+fn take(rows: &RecordBatch, order: &UInt32Array) -> Result<RecordBatch, StoreError> {
+    take_record_batch(rows, order).map_err(|error| StoreError::Engine(error.to_string()))
 }
 
 fn add_services(services: &mut BTreeSet<String>, rows: &RecordBatch) {

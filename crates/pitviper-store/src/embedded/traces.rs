@@ -236,7 +236,12 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_trace_is_read_from_its_own_pages_alone() {
         let dir = tempfile::tempdir().unwrap();
-        let config = EmbeddedConfig { durability: Durability::Buffered, ..EmbeddedConfig::new(dir.path()) };
+        let config = EmbeddedConfig {
+            durability: Durability::Buffered,
+            // Only when it is told to, however slow the machine is.
+            flush_after_ms: 3_600_000,
+            ..EmbeddedConfig::new(dir.path())
+        };
         let store = EmbeddedStore::open(config).await.unwrap();
         for segment in 0..SEGMENTS {
             add_segment(&store, segment).await;
