@@ -81,11 +81,12 @@ pub(crate) async fn load(store: &Arc<dyn Store>, plan: Plan) -> anyhow::Result<L
                 tokio::time::sleep(TELL_EVERY).await;
                 let stats = store.stats();
                 eprintln!(
-                    "{:>4.0} s  {:>11} spans  {:>4} segments  {:>4} merges",
+                    "{:>4.0} s  {:>11} spans  {:>4} segments  {:>4} merges  {:>5.0} MB at most",
                     began.elapsed().as_secs_f64(),
                     stored.load(Ordering::Relaxed),
                     stats.segments,
-                    stats.merges
+                    stats.merges,
+                    crate::peak_mb().unwrap_or_default()
                 );
             }
         }

@@ -1,8 +1,8 @@
-//! Measures the embedded store at size: `pitviper-bench-store [MILLIONS_OF_SPANS] [DIRECTORY]`.
+//! Measures the embedded store at size: `pitviper-bench-store [MILLIONS_OF_SPANS] [DIRECTORY] [QUESTIONS]`.
 //!
 //! Loads generated spans through ingest, with every request durable, asks the questions people ask,
 //! and prints what it all took. Given a directory, the data stays there, and a second run asks
-//! without loading.
+//! without loading: everything, or the `traces`, `metrics`, `searches` or `views`.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "its output is its purpose")]
 
@@ -21,6 +21,10 @@ use pitviper_store::embedded::{EmbeddedConfig, EmbeddedStore, RollUp};
 use crate::generate::{Plan, SERVICES};
 use crate::questions::{Data, Timed};
 
+/// The server's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const DEFAULT_MILLIONS: u64 = 20;
 /// Spans a second on average; the data covers as much time as that takes.
 const RATE: u64 = 250;
@@ -30,6 +34,7 @@ async fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let millions = arguments.next().map_or(Ok(DEFAULT_MILLIONS), |text| text.parse())?;
     let given = arguments.next().map(PathBuf::from);
+    let only = arguments.next();
     let directory = given.clone().unwrap_or_else(|| std::env::temp_dir().join("pitviper-bench-store"));
     let spans = millions * 1_000_000;
     let plan = plan(&directory, spans)?;
@@ -42,7 +47,7 @@ async fn main() -> anyhow::Result<()> {
     let data = Data { plan, traces: load::traces_of(plan) };
     drop_caches();
     let store = open(&directory).await?;
-    let timed = questions::ask(store.as_ref(), &data).await?;
+    let timed = questions::ask(store.as_ref(), &data, only.as_deref()).await?;
     tell(&timed);
     println!("\nPeak memory while asking, in a process of its own or after loading: {:.0} MB.", peak_mb()?);
     store.close().await?;
@@ -118,6 +123,7 @@ async fn fill(directory: &Path, plan: Plan) -> anyhow::Result<()> {
 fn before_merging(question: &'static str) -> &'static str {
     match question {
         "a trace by its id" => "before the last merges: a trace by its id",
+        "the same traces again" => "before the last merges: the same traces again",
         "an unknown trace" => "before the last merges: an unknown trace",
         _ => "before the last merges: a trace of 50,000 spans",
     }
@@ -139,7 +145,7 @@ fn drop_caches() {
 }
 
 /// The most memory the process ever had, in MB.
-fn peak_mb() -> anyhow::Result<f64> {
+pub(crate) fn peak_mb() -> anyhow::Result<f64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find(|line| line.starts_with("VmHWM")).context("no VmHWM")?;
     Ok(line.split_whitespace().nth(1).context("no figure")?.parse::<f64>()? / 1024.0)
