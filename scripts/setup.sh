@@ -26,6 +26,9 @@ command -v mariadbd >/dev/null || packages+=(mariadb-server)
 command -v redis-server >/dev/null || packages+=(redis-server)
 command -v rabbitmq-server >/dev/null || packages+=(rabbitmq-server)
 command -v memcached >/dev/null || packages+=(memcached)
+# What drivers without wheels of their own are compiled against.
+[ -e /usr/include/mariadb/mysql.h ] || packages+=(libmariadb-dev pkg-config)
+[ -e /usr/include/libmemcached/memcached.h ] || packages+=(libmemcached-dev zlib1g-dev)
 if [ ${#packages[@]} -gt 0 ]; then
     echo "setup: installing ${packages[*]}"
     if [ "$(id -u)" -ne 0 ]; then

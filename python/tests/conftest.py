@@ -14,11 +14,7 @@ import pitviper
 from pitviper import _native
 
 #: The servers that tests ask for by fixture.
-pytest_plugins = (
-    "services.http",
-    "services.postgresql",
-    "services.redis",
-)
+pytest_plugins = ("services.http", "services.mariadb", "services.postgresql", "services.redis")
 
 
 @pytest.fixture

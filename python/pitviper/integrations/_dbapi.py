@@ -318,12 +318,12 @@ def _as_text(statement: Any, owner: Any) -> Any:
 
 def status_of(error: BaseException) -> Optional[str]:
     """The database's own code for an error: an SQLSTATE, a number of MySQL's, a name of SQLite's."""
-    for name in ("sqlstate", "pgcode", "sqlite_errorname"):
-        code = getattr(error, name, None)
-        if isinstance(code, str):
-            return code
     if error.args and isinstance(error.args[0], int):
         for base in type(error).__mro__:
             if base.__name__ == "MySQLError":
                 return str(error.args[0])
+    for name in ("sqlstate", "pgcode", "sqlite_errorname"):
+        code = getattr(error, name, None)
+        if isinstance(code, str):
+            return code
     return None

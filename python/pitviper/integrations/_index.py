@@ -2,6 +2,7 @@
 
 MODULES: "dict[str, tuple[str, ...]]" = {
     "aiohttp_client": ("aiohttp.client", "aiohttp.connector", "aiohttp.client_reqrep"),
+    "aiomysql": ("aiomysql.cursors", "aiomysql.connection"),
     "asgi": (),
     "asyncpg": ("asyncpg.protocol.protocol", "asyncpg.connection", "asyncpg.connect_utils"),
     "django": (
@@ -23,9 +24,12 @@ MODULES: "dict[str, tuple[str, ...]]" = {
     "jinja2": ("jinja2.environment",),
     "log_export": ("logging",),
     "multiprocessing": ("multiprocessing.process", "multiprocessing.pool"),
+    "mysqldb": ("MySQLdb.cursors", "MySQLdb.connections"),
     "psycopg": ("psycopg",),
     "psycopg2": ("psycopg2",),
+    "pymysql": ("pymysql.cursors", "pymysql.connections"),
     "queue": ("queue",),
+    "redis": ("redis.client", "redis.cluster", "redis.asyncio.client", "redis.asyncio.cluster"),
     "requests": ("requests.sessions",),
     "sqlite3": ("sqlite3", "sqlite3.dbapi2"),
     "starlette": ("starlette.applications", "starlette.routing", "starlette.endpoints", "starlette.background"),
