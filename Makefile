@@ -34,6 +34,7 @@ lint: setup ## Formatting, lints, types, and the arrows between rooms
 	@bash scripts/section.sh "ruff format" $(TOOLS)/ruff format --check python tests scripts examples bench
 	@bash scripts/section.sh "pyright" $(TOOLS)/pyright
 	@bash scripts/section.sh "generated files" $(TOOLS)/python python/tools/generate.py --check
+	@bash scripts/section.sh "API types" npm --prefix ui run --silent types:check
 	@bash scripts/section.sh "oxlint" npm --prefix ui run --silent lint
 	@bash scripts/section.sh "clippy" cargo clippy --release --locked --workspace --all-targets --quiet -- -D warnings
 

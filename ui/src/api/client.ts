@@ -14,11 +14,14 @@ import type {
   TraceRow,
 } from './types';
 
+/** What is known of a failure: all that the server says, or that there was no server to say it. */
+export type FailedAnswer = Pick<Problem, 'title' | 'status'> & Partial<Problem>;
+
 /** An answer that is no success: an RFC 9457 problem, or no answer at all. */
 export class ApiError extends Error {
-  readonly problem: Problem;
+  readonly problem: FailedAnswer;
 
-  constructor(problem: Problem) {
+  constructor(problem: FailedAnswer) {
     super(problem.detail ?? problem.title);
     this.problem = problem;
   }
@@ -45,9 +48,9 @@ async function ask<T>(path: string, signal: AbortSignal | undefined, body?: unkn
     throw new ApiError({ title: 'The server does not answer', status: 0, detail: 'Is pitviper-server running?' });
   }
   if (response.ok) return (await response.json()) as Answer<T>;
-  const fallback: Problem = { title: `The server answered ${response.status}`, status: response.status };
+  const fallback: FailedAnswer = { title: `The server answered ${response.status}`, status: response.status };
   const problem = await response.json().catch(() => fallback);
-  throw new ApiError({ ...fallback, ...(problem as Problem) });
+  throw new ApiError({ ...fallback, ...(problem as FailedAnswer) });
 }
 
 const absent = new Set<string>();
