@@ -56,8 +56,49 @@ const trace = createRoute({
   component: lazyRouteComponent(() => import('./pages/trace/page'), 'TracePage'),
 });
 
+export interface ExploreState {
+  query?: string | undefined;
+  metric?: string | undefined;
+  agg?: string | undefined;
+  /** Fields to split by, with commas between them. */
+  split?: string | undefined;
+  step?: string | undefined;
+  top?: string | undefined;
+  /** What the legend is sorted by, with `-` in front when the greatest comes first. */
+  sort?: string | undefined;
+  /** Keys of the series that are not drawn. */
+  hide?: string[] | undefined;
+}
+
+const explore = createRoute({
+  getParentRoute: () => root,
+  path: '/explore',
+  validateSearch: (values: Record<string, unknown>): ExploreState => ({
+    query: text(values['query']),
+    metric: text(values['metric']),
+    agg: text(values['agg']),
+    split: text(values['split']),
+    step: text(values['step']),
+    top: text(values['top']),
+    sort: text(values['sort']),
+    hide: Array.isArray(values['hide']) ? values['hide'].map(String) : undefined,
+  }),
+  component: lazyRouteComponent(() => import('./pages/explore/page'), 'ExplorePage'),
+});
+
+export interface SqlState {
+  q?: string | undefined;
+}
+
+const sql = createRoute({
+  getParentRoute: () => root,
+  path: '/sql',
+  validateSearch: (values: Record<string, unknown>): SqlState => ({ q: text(values['q']) }),
+  component: lazyRouteComponent(() => import('./pages/sql/page'), 'SqlPage'),
+});
+
 export const router = createRouter({
-  routeTree: root.addChildren([services, service, search, trace]),
+  routeTree: root.addChildren([services, service, search, trace, explore, sql]),
   defaultPreload: 'intent',
   scrollRestoration: true,
 });

@@ -16,11 +16,14 @@ const KEYS: [string, string][] = [
   ['/', 'search or filter'],
   ['⌘K', 'go to a service, a page, or a trace by its id'],
   ['g s   g t', 'services, traces'],
+  ['g e   g q', 'explore, SQL'],
   ['j k Enter', 'down, up, open'],
   ['z', 'twice the time range'],
   ['t', 'dark, light, system'],
   ['Search: Ctrl Space', 'what can be written here; Tab takes it'],
   ['Search: Alt Enter', 'mend the mistake as proposed'],
+  ['Heatmap: ↑ ↓ ← →', 'walk; with Shift select, Enter searches there'],
+  ['SQL: Ctrl Enter', 'run the statement; Escape stops it'],
   ['Trace: ↑ ↓ ← →', 'walk, collapse, expand'],
   ['Trace: + − 0', 'zoom in, out, all'],
   ['Trace: c  e  f', 'critical path, next error, find'],
@@ -70,6 +73,8 @@ export function Shell() {
       after = event.key === 'g' ? 'g' : '';
       if (combination === 'gs') void navigate({ to: '/' });
       else if (combination === 'gt') void navigate({ to: '/search' });
+      else if (combination === 'ge') void navigate({ to: '/explore' });
+      else if (combination === 'gq') void navigate({ to: '/sql' });
       else if (event.key === '?') setDialog('keys');
       else if (event.key === 'z') setRange(zoomOut(range, Date.now()));
       else if (event.key === 't') chooseTheme(THEMES[(THEMES.indexOf(storedTheme()) + 1) % THEMES.length] ?? 'system');
@@ -119,6 +124,12 @@ export function Shell() {
         <Link to="/search" activeOptions={{ includeSearch: false }} {...within('/traces/')}>
           Traces
         </Link>
+        <Link to="/explore" activeOptions={{ includeSearch: false }}>
+          Explore
+        </Link>
+        <Link to="/sql" activeOptions={{ includeSearch: false }}>
+          SQL
+        </Link>
       </nav>
       <main>
         <Outlet />
@@ -147,6 +158,8 @@ function Palette({ onClose }: { onClose: () => void }) {
     ...(id ? [{ label: `Trace ${id}`, go: () => void navigate({ to: '/traces/$traceId', params: { traceId: id.toLowerCase() } }) }] : []),
     { label: 'Services', go: () => void navigate({ to: '/' }) },
     { label: 'Traces', go: () => void navigate({ to: '/search' }) },
+    { label: 'Explore', go: () => void navigate({ to: '/explore' }) },
+    { label: 'SQL', go: () => void navigate({ to: '/sql' }) },
     ...(services.data?.data ?? []).map((service) => ({
       label: service.name,
       go: () => void navigate({ to: '/services/$service', params: { service: service.name } }),

@@ -1,8 +1,14 @@
 // The one way to the server.
 
-import type { Analysis, Completion, Facets } from '../lib/query/types';
 import type {
+  AggregateAnswer,
+  AggregateRequest,
+  Analysis,
   Answer,
+  Completion,
+  Facets,
+  Heatmap,
+  HeatmapRequest,
   Operation,
   Problem,
   SeriesAnswer,
@@ -10,6 +16,9 @@ import type {
   ServerMeta,
   Service,
   SpanDetails,
+  SqlAnswer,
+  SqlRequest,
+  SqlViews,
   TraceColumns,
   TraceRow,
 } from './types';
@@ -32,12 +41,12 @@ export interface Range {
   to: string;
 }
 
-async function ask<T>(path: string, signal: AbortSignal | undefined, body?: unknown): Promise<Answer<T>> {
-  const options: RequestInit = { headers: { accept: 'application/json' } };
+async function send(path: string, accept: string, signal: AbortSignal | undefined, body?: unknown): Promise<Response> {
+  const options: RequestInit = { headers: { accept } };
   if (signal) options.signal = signal;
   if (body !== undefined) {
     options.method = 'POST';
-    options.headers = { accept: 'application/json', 'content-type': 'application/json' };
+    options.headers = { accept, 'content-type': 'application/json' };
     options.body = JSON.stringify(body);
   }
   let response: Response;
@@ -47,11 +56,14 @@ async function ask<T>(path: string, signal: AbortSignal | undefined, body?: unkn
     if (signal?.aborted) throw error;
     throw new ApiError({ title: 'The server does not answer', status: 0, detail: 'Is pitviper-server running?' });
   }
-  if (response.ok) return (await response.json()) as Answer<T>;
+  if (response.ok) return response;
   const fallback: FailedAnswer = { title: `The server answered ${response.status}`, status: response.status };
   const problem = await response.json().catch(() => fallback);
   throw new ApiError({ ...fallback, ...(problem as FailedAnswer) });
 }
+
+const ask = async <T>(path: string, signal: AbortSignal | undefined, body?: unknown): Promise<Answer<T>> =>
+  (await send(path, 'application/json', signal, body)).json() as Promise<Answer<T>>;
 
 const absent = new Set<string>();
 
@@ -83,6 +95,17 @@ export const api = {
 
   traces: (search: { query: string; order: string; limit: number; cursor?: string } & Range, signal?: AbortSignal) =>
     ask<TraceRow[]>('spans/search', signal, { ...search, mode: 'traces' }),
+
+  heatmap: (wanted: HeatmapRequest, signal?: AbortSignal) => ask<Heatmap>('heatmap', signal, wanted),
+
+  aggregate: (wanted: AggregateRequest, signal?: AbortSignal) => ask<AggregateAnswer>('aggregate', signal, wanted),
+
+  sqlViews: (signal?: AbortSignal) => ask<SqlViews>('sql/views', signal),
+
+  sql: (statement: SqlRequest, signal?: AbortSignal) => ask<SqlAnswer>('sql', signal, statement),
+
+  /** The rows as a file; without those that an answer leaves out. */
+  sqlCsv: async (statement: SqlRequest, signal?: AbortSignal): Promise<Blob> => (await send('sql', 'text/csv', signal, statement)).blob(),
 
   parse: (text: string, signal?: AbortSignal) => askIfKnown<Analysis>('query/parse', '', signal, { query: text }),
 

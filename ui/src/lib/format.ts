@@ -58,6 +58,12 @@ export function percent(value: number | null | undefined): string {
   return `${significant(value * 100)} %`;
 }
 
+/** A moment beside others: without the day when that is today's. */
+export function momentOf(us: number, now: number): string {
+  const text = moment(us);
+  return text.startsWith(moment(now * 1000).slice(0, 10)) ? text.slice(11) : text;
+}
+
 /** A moment, in microseconds since the epoch, to the millisecond. */
 export function moment(us: number): string {
   const date = new Date(us / 1000);

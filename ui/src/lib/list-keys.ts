@@ -8,7 +8,7 @@ export function useListKeys(length: number, open: (index: number) => void): numb
   useEffect(() => {
     const onKey = (event: KeyboardEvent) => {
       const target = event.target;
-      if (event.metaKey || event.ctrlKey || (target instanceof HTMLElement && target.matches('input, select, button, a, textarea'))) return;
+      if (event.metaKey || event.ctrlKey || (target instanceof HTMLElement && target.matches('input, select, button, a, textarea, [role=application]'))) return;
       if (event.key === 'j' || event.key === 'ArrowDown') setSelected((now) => Math.min(now + 1, length - 1));
       else if (event.key === 'k' || event.key === 'ArrowUp') setSelected((now) => Math.max(now - 1, 0));
       else if (event.key === 'Enter' && selected >= 0) open(selected);

@@ -59,3 +59,14 @@ export function zoomOut(range: TimeRange, now: number): TimeRange {
   const half = (end - start) / 2;
   return { from: iso(start - half), to: iso(Math.min(now, end + half)) };
 }
+
+/** Times of day, with seconds when the ticks are that close, with the day where it begins. */
+export function clock(seconds: number[]): string[] {
+  const close = (seconds[1] ?? 0) - (seconds[0] ?? 0) < 60;
+  return seconds.map((second) => {
+    const date = new Date(second * 1000);
+    const midnight = date.getHours() === 0 && date.getMinutes() === 0 && date.getSeconds() === 0;
+    if (midnight) return date.toLocaleDateString([], { month: 'short', day: 'numeric' });
+    return date.toTimeString().slice(0, close ? 8 : 5);
+  });
+}

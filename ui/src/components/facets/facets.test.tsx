@@ -3,17 +3,15 @@ import { type Root, createRoot } from 'react-dom/client';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 
 import { termOf } from '../../lib/query/edit';
-import type { Facet, Facets } from '../../lib/query/types';
+import type { Facets } from '../../lib/query/types';
 import { FacetList } from './facets';
 
 const toggled = vi.fn();
 let root: Root;
 
-const facet = (key: string, values: Record<string, number>): Facet => ({
+const facet = (key: string, values: Record<string, number>) => ({
   key,
   type: 'string',
-  source: 'reserved',
-  count: 2_000,
   share: 1,
   distinct: Object.keys(values).length,
   exact: false,
@@ -24,7 +22,7 @@ const SERVICE = facet('service', { flaskr: 90, billing: 45 });
 const NAME = facet('name', { 'GET /': 50 });
 
 function show(facets: Partial<Facets> | null, query = '', scope = 'a'): void {
-  const all = facets && { sampled: true, sample: 2_000, spans: null, keys: [SERVICE, NAME], ...facets };
+  const all = facets && { sampled: true, sample: 2_000, keys: [SERVICE, NAME], ...facets };
   act(() => root.render(<FacetList facets={all} failed={false} scope={scope} query={query} onToggle={toggled} />));
 }
 

@@ -6,8 +6,6 @@ import { steady } from './order';
 const facet = (key: string, ...values: string[]): Facet => ({
   key,
   type: 'string',
-  source: 'span',
-  count: 100,
   share: 1,
   distinct: values.length,
   exact: false,

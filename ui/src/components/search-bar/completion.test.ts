@@ -6,7 +6,7 @@ const completed = (query: string, cursor: number, replace: [number, number], ...
   query,
   cursor,
   replace,
-  items: inserts.map((insert) => ({ insert, kind: insert.endsWith(':') ? 'key' : 'value', detail: '' })),
+  items: inserts.map((insert) => ({ insert, kind: insert.endsWith(':') ? 'key' : 'value' })),
 });
 const inserts = (completion: ReturnType<typeof narrow>) => completion?.items.map((item) => item.insert);
 

@@ -57,7 +57,7 @@ afterEach(() => {
   wanted.mockReset();
 });
 
-const KEYS: Completed = { query: 'a s', cursor: 3, replace: [2, 3], items: [{ insert: 'service:', kind: 'key', detail: '7 values' }, { insert: 'status:', kind: 'key', detail: '' }] };
+const KEYS: Completed = { query: 'a s', cursor: 3, replace: [2, 3], items: [{ insert: 'service:', kind: 'key', detail: '7 values' }, { insert: 'status:', kind: 'key' }] };
 
 test('the list is asked for, walked and taken from, and says so to assistive technology', () => {
   show('a s', { completed: KEYS });

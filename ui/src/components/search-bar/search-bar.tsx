@@ -34,11 +34,13 @@ interface Props {
   onCursor: (cursor: number | null) => void;
   history: string[];
   placeholder: string;
+  /** What the field is called. */
+  label?: string;
   /** What else stands in the row. */
   children: ReactNode;
 }
 
-export function SearchBar({ text, onText, onRun, onEdit, ran, analysis, completed, onCursor, history, placeholder, children }: Props) {
+export function SearchBar({ text, onText, onRun, onEdit, ran, analysis, completed, onCursor, history, placeholder, label = 'Search traces', children }: Props) {
   const id = useId();
   const [listId, noteId] = [`${id}list`, `${id}note`];
   const field = useRef<HTMLTextAreaElement>(null);
@@ -151,7 +153,7 @@ export function SearchBar({ text, onText, onRun, onEdit, ran, analysis, complete
                 value={text}
                 placeholder={placeholder}
                 role="combobox"
-                aria-label="Search traces"
+                aria-label={label}
                 aria-autocomplete="list"
                 aria-haspopup="listbox"
                 aria-expanded={isListed}

@@ -21,8 +21,13 @@ function isPlain(text: string): boolean {
 
 export const quote = (text: string): string => (isPlain(text) ? text : `"${text.replace(/["\\]/g, '\\$&')}"`);
 
+const keyOf = (key: string): string => (isPlain(key.replace(/^@/, '')) ? key : quote(key));
+
 /** `key:value`, as it is written in a query. */
-export const termOf = (key: string, value: string): string => `${isPlain(key.replace(/^@/, '')) ? key : quote(key)}:${quote(value)}`;
+export const termOf = (key: string, value: string): string => `${keyOf(key)}:${quote(value)}`;
+
+/** What asks for all that do not have the key. */
+export const without = (key: string): string => `-${keyOf(key)}:*`;
 
 /** The query without a part of it. */
 export function remove(text: string, { from, to }: Range): string {
@@ -53,7 +58,7 @@ export function negate(text: string, { from, to }: Range): string {
 }
 
 /** Whether there is such an operator outside of all parentheses. */
-function hasAtTop(text: string, tokens: Token[], operator: RegExp): boolean {
+export function hasAtTop(text: string, tokens: Token[], operator: RegExp): boolean {
   let depth = 0;
   return tokens.some((token) => {
     const written = text.slice(token.from, token.to);
@@ -63,7 +68,7 @@ function hasAtTop(text: string, tokens: Token[], operator: RegExp): boolean {
 }
 
 /** The condition that found what is shown: the last one in braces, or all before the functions. */
-function lastCondition(text: string, tokens: Token[]): Range {
+export function lastCondition(text: string, tokens: Token[]): Range {
   const pipe = tokens.findIndex((token) => token.kind === 'pipe');
   const spans = pipe < 0 ? tokens : tokens.slice(0, pipe);
   const last = spans.at(-1);

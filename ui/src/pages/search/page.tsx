@@ -7,19 +7,23 @@ import { useEffect, useState } from 'react';
 import { ApiError, type Range, api } from '../../api/client';
 import type { Answer, TraceRow } from '../../api/types';
 import { FacetList } from '../../components/facets/facets';
+import type { Narrowing } from '../../components/heatmap/scene';
 import { SearchBar } from '../../components/search-bar/search-bar';
 import { Empty, Skeleton } from '../../components/states';
+import { durationTerm, withDuration } from '../../lib/query/duration';
 import { toggle } from '../../lib/query/edit';
 import { recent, remember } from '../../lib/query/history';
 import { tokenize } from '../../lib/query/tokens';
 import { useTitle } from '../../lib/title';
 import { rangeOf } from '../../router';
+import { Latency } from '../latency';
 import { Problem } from '../loaded';
+import { SampleNote } from '../sample';
 import { Further } from './further';
 import { Help } from './help';
 import { traceAt, traceIdIn } from './links';
 import { Results } from './results';
-import { useAnalysis, useCompletion } from './use-query-help';
+import { useAnalysis, useCompletion } from '../use-query-help';
 
 const ORDERS: [string, string][] = [
   ['-start', 'newest first'],
@@ -61,6 +65,13 @@ export function SearchPage() {
     find(text);
   };
 
+  const narrow = ({ time, duration }: Narrowing) => {
+    const next = duration ? withDuration(query, durationTerm(duration.fromNs, duration.toNs)) : query;
+    setTyped(next);
+    const times = time ? { from: String(time.fromUs), to: String(time.toUs) } : {};
+    void navigate({ to: '/search', search: (before) => ({ ...before, ...times, query: next || undefined }) });
+  };
+
   return (
     <div className="page fill" data-testid="search-page">
       <h1 className="visually-hidden">Traces</h1>
@@ -92,6 +103,16 @@ export function SearchPage() {
       <div className="found">
         {facets.isShown && <FacetList facets={facets.data} failed={facets.failed} scope={facets.scope} query={typed} onToggle={(term, wanted) => edit(toggle(typed, term, wanted))} />}
         <div className="found-rows">
+          <Latency
+            query={query}
+            range={range}
+            height={136}
+            freshness={freshness(query)}
+            countable={freshness(query) === 'live'}
+            onNarrow={narrow}
+            explore={{ query: query || undefined, metric: 'duration', agg: 'p95' }}
+          />
+          <SampleNote range={range} also="Searches find what is kept; rates and percentiles of services count all." />
           <Found found={found} query={query} order={order} />
         </div>
       </div>

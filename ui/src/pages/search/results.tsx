@@ -5,7 +5,7 @@ import { useVirtualizer } from '@tanstack/react-virtual';
 import { type ReactNode, useEffect, useRef } from 'react';
 
 import type { TraceRow } from '../../api/types';
-import { duration, moment } from '../../lib/format';
+import { duration, moment, momentOf } from '../../lib/format';
 import { useListKeys } from '../../lib/list-keys';
 import { followsItsLink } from '../../lib/row-link';
 import { colorIndex, serviceColor } from '../../lib/theme';
@@ -39,12 +39,13 @@ export function Results({ rows, pageOf, more, children }: Props) {
   useEffect(() => {
     if (more && last >= rows.length - 20) more();
   }, [last, rows.length, more]);
+  const now = Date.now();
   const longest = Math.max(...rows.map((row) => row.dur_ns), 1);
   const above = items[0]?.start ?? 0;
   const below = virtual.getTotalSize() - (items[items.length - 1]?.end ?? 0);
 
   return (
-    <div ref={scroller} style={{ overflow: 'auto', height: '100%' }}>
+    <div ref={scroller} className="found-table">
       <table aria-label="Traces" aria-rowcount={rows.length}>
         <thead>
           <tr>
@@ -64,7 +65,9 @@ export function Results({ rows, pageOf, more, children }: Props) {
             if (!row) return null;
             return (
               <tr key={row.trace_id} aria-selected={index === selected} {...followsItsLink}>
-                <td className="muted">{moment(row.t0_us)}</td>
+                <td className="muted" title={moment(row.t0_us)}>
+                  {momentOf(row.t0_us, now)}
+                </td>
                 <td className="wide" title={row.root ? `${row.root.name}\n${row.root.service}` : row.trace_id}>
                   <span className="named">
                     <Link {...pageOf(row)}>{row.root ? row.root.name : `trace ${row.trace_id.slice(0, 8)}…`}</Link>

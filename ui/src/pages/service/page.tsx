@@ -4,21 +4,25 @@ import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { Link, linkOptions, useNavigate, useParams, useSearch } from '@tanstack/react-router';
 import { useMemo } from 'react';
 
-import { api } from '../../api/client';
+import { type Range, api } from '../../api/client';
 import type { Operation, SeriesAnswer, SeriesQuery } from '../../api/types';
 import { Chart, type Line } from '../../components/chart';
-import { Loaded } from '../loaded';
+import type { Narrowing } from '../../components/heatmap/scene';
 import { FailedCell } from '../../components/failed-cell';
 import { SortHeader } from '../../components/sort-header';
 import { Sparkline } from '../../components/sparkline';
 import { Empty, NoMatch } from '../../components/states';
 import { count, duration, percent, rate } from '../../lib/format';
+import { durationTerm, withDuration } from '../../lib/query/duration';
 import { useListKeys } from '../../lib/list-keys';
 import { followsItsLink } from '../../lib/row-link';
 import { termOf } from '../../lib/query/edit';
 import { type SortedRows, useSortedRows } from '../../lib/sorted-rows';
 import { useTitle } from '../../lib/title';
 import { rangeOf } from '../../router';
+import { Latency } from '../latency';
+import { Loaded } from '../loaded';
+import { SampleNote } from '../sample';
 
 const QUERIES: SeriesQuery[] = [
   { metric: 'response_time', agg: 'p50' },
@@ -67,9 +71,23 @@ export function ServicePage() {
       <Loaded answer={series} heights={[226]}>
         {(data) => <Charts answer={data} />}
       </Loaded>
+      <SampleNote range={range} />
+      <ServiceLatency service={service} range={range} />
       <Operations service={service} range={range} />
     </div>
   );
+}
+
+/** Requests of the service by start and duration; a box with durations leads to their traces. */
+function ServiceLatency({ service, range }: { service: string; range: Range }) {
+  const navigate = useNavigate();
+  const query = `${termOf('service', service)} is:entry`;
+  const narrow = ({ time, duration: lengths }: Narrowing) => {
+    const times = time ? { from: String(time.fromUs), to: String(time.toUs) } : {};
+    if (lengths) void navigate({ to: '/search', search: { ...range, ...times, query: withDuration(query, durationTerm(lengths.fromNs, lengths.toNs)), order: undefined } });
+    else void navigate({ to: '.', search: (before) => ({ ...before, ...times }) });
+  };
+  return <Latency query={query} of="requests" range={range} height={180} freshness="live" onNarrow={narrow} explore={{ query, metric: 'duration', agg: 'p95', split: 'name' }} />;
 }
 
 const tracesOf = (service: string, row: Operation) =>
@@ -96,7 +114,7 @@ function Charts({ answer }: { answer: SeriesAnswer }) {
   );
 }
 
-function Operations({ service, range }: { service: string; range: { from: string; to: string } }) {
+function Operations({ service, range }: { service: string; range: Range }) {
   const answer = useQuery({
     queryKey: ['live', 'operations', service, range],
     queryFn: ({ signal }) => api.operations(service, range, signal),

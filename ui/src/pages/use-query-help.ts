@@ -4,10 +4,10 @@
 import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { useMemo } from 'react';
 
-import { type Range, api } from '../../api/client';
-import type { Completed } from '../../components/search-bar/completion';
-import type { Analysis } from '../../lib/query/types';
-import { useSettled } from '../../lib/settled';
+import { type Range, api } from '../api/client';
+import type { Completed } from '../components/search-bar/completion';
+import type { Analysis } from '../lib/query/types';
+import { useSettled } from '../lib/settled';
 
 const SETTLED_MS = 120;
 /** Which values there are changes with what arrives. */

@@ -1,0 +1,21 @@
+// What the server says of the time up to which traces are a sample, for pages that list or count spans.
+
+import { useQuery } from '@tanstack/react-query';
+
+import { type Range, api } from '../api/client';
+import { Sampled, reachesSample } from '../components/sampled';
+
+/** It moves on once a day. */
+const STALE_MS = 300_000;
+
+function useSampledThrough(): number | null | undefined {
+  const meta = useQuery({ queryKey: ['meta'], queryFn: ({ signal }) => api.meta(signal), staleTime: STALE_MS });
+  return meta.data?.data.sampled_through_us;
+}
+
+/** Whether spans of the range are a sample in part. */
+export const useIsSampled = (range: Range): boolean => reachesSample(useSampledThrough(), range.from, Date.now());
+
+export function SampleNote({ range, also }: { range: Range; also?: string }) {
+  return <Sampled throughUs={useSampledThrough()} from={range.from} {...(also ? { also } : {})} />;
+}
