@@ -2,6 +2,7 @@
 
 import json
 import sys
+import urllib.parse
 import urllib.request
 from pathlib import Path
 
@@ -18,6 +19,15 @@ CHROMIUM_FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+
+
+#: What the picture of the SQL page asks.
+STATEMENT = """SELECT name, count(*) AS hits, count(*) FILTER (WHERE is_error) AS failed,
+       round(percentile_cont(0.95) WITHIN GROUP (ORDER BY duration_ns) / 1e6, 1) AS p95_ms
+FROM spans
+WHERE service = 'flaskr' AND is_entry
+GROUP BY name
+ORDER BY p95_ms DESC"""
 
 
 def slowest_create(base: str) -> str:
@@ -38,6 +48,8 @@ def main() -> int:
         "services": "/?from=now-15m&to=now",
         "service": "/services/flaskr?from=now-15m&to=now",
         "search": "/search?query=service%3Aflaskr&from=now-15m&to=now",
+        "explore": "/explore?query=service%3Aflaskr%20is%3Aentry&metric=duration&agg=p95&split=name&top=5&from=now-15m&to=now",
+        "sql": "/sql?from=now-15m&to=now&q=" + urllib.parse.quote(STATEMENT),
         "trace": f"/traces/{trace}",
     }
     with sync_playwright() as playwright:

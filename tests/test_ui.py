@@ -1,16 +1,23 @@
 """The pages, in a real browser, on real data."""
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import ConsoleMessage, Page, expect, sync_playwright
 
 from conftest import House, Server, eventually
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 from screenshots import CHROMIUM_FLAGS
+
+
+def is_trouble(message: ConsoleMessage) -> bool:
+    """Whether a message of the console is an error; the browser reports refused statements there too."""
+    is_refused = message.location["url"].endswith("/api/v1/sql") and "status of 400" in message.text
+    return message.type == "error" and not is_refused
 
 
 @pytest.fixture
@@ -22,7 +29,7 @@ def page() -> "Iterator[Page]":
         opened = browser.new_page(viewport={"width": 1360, "height": 800})
         opened.set_default_timeout(20_000)
         opened.on("pageerror", lambda error: troubles.append(str(error)))
-        opened.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
+        opened.on("console", lambda message: troubles.append(message.text) if is_trouble(message) else None)
         opened.on(
             "request",
             lambda request: (
@@ -152,6 +159,133 @@ def test_a_query_is_written_with_help(page: Page, house: House) -> None:
     expect(box).to_have_value("-is:root -service:flaskr")
 
 
+def test_a_box_in_the_heatmap_narrows_the_search(page: Page, house: House) -> None:
+    house.load(40)
+    page.wait_for_timeout(1_500)
+    page.goto(f"{house.server.url}/search?query=service%3Aflaskr&from=now-15m&to=now")
+    heatmap = page.get_by_test_id("heatmap")
+    expect(heatmap).to_be_visible()
+    box = page.get_by_role("combobox", name="Search traces")
+    found = house.server.get("heatmap", {"query": "service:flaskr", "from": "now-15m"})["total"]
+    expect(page.get_by_role("region", name="Latency")).to_contain_text(f"{found} spans")
+
+    heatmap.focus()
+    page.keyboard.press("ArrowUp")
+    cell = heatmap.get_by_role("status")
+    expect(cell).to_contain_text(" spans")
+    spans = int(cell.inner_text().split(", ")[2].split()[0])
+    page.keyboard.press("Enter")
+    expect(box).to_have_value(re.compile(r"^service:flaskr duration:\[\S+ TO \S+\]$"))
+    narrowed = page.url
+    assert "from=now-15m" not in narrowed
+    # A cell has a time and durations; the figures of both are rounded outwards by a little.
+    again = int(page.get_by_role("region", name="Latency").get_by_role("status").first.inner_text().split()[0])
+    assert again >= 0.9 * spans
+    page.go_back()
+    expect(box).to_have_value("service:flaskr")
+
+    place = heatmap.bounding_box()
+    assert place is not None
+    page.mouse.move(place["x"] + place["width"] * 0.5, place["y"] + 40)
+    page.mouse.down()
+    page.mouse.move(place["x"] + place["width"] - 12, place["y"] + 42, steps=5)
+    page.mouse.up()
+    page.wait_for_url(lambda url: "now-15m" not in url)
+    expect(box).to_have_value("service:flaskr")
+    expect(page.get_by_role("table", name="Traces")).to_contain_text("flaskr")
+
+
+def test_the_slow_requests_of_a_service_are_a_drag_away(page: Page, house: House) -> None:
+    house.load(40)
+    page.wait_for_timeout(1_500)
+    page.goto(f"{house.server.url}/services/flaskr?from=now-15m&to=now")
+    heatmap = page.get_by_test_id("heatmap")
+    heatmap.scroll_into_view_if_needed()
+    expect(page.get_by_role("region", name="Latency")).to_contain_text("requests")
+    place = heatmap.bounding_box()
+    assert place is not None
+    x = place["x"] + place["width"] * 0.6
+    page.mouse.move(x, place["y"] + 60)
+    page.mouse.down()
+    page.mouse.move(x + 2, place["y"] + 2, steps=5)
+    page.mouse.up()
+    box = page.get_by_role("combobox", name="Search traces")
+    expect(box).to_have_value(re.compile(r"^service:flaskr is:entry duration:>=\S+$"))
+    assert "from=now-15m" in page.url
+
+
+def test_figures_are_explored(page: Page, house: House) -> None:
+    house.load(40)
+    page.wait_for_timeout(1_500)
+    page.goto(f"{house.server.url}/search?query=service%3Aflaskr&from=now-15m&to=now")
+    page.get_by_role("link", name="Explore this").click()
+    expect(page.get_by_test_id("explore-page")).to_be_visible()
+    expect(page.get_by_role("combobox", name="Which spans")).to_have_value("service:flaskr")
+    expect(page.get_by_role("heading", name="Duration, p95")).to_be_visible()
+
+    split = page.get_by_role("combobox", name="Split by a field")
+    split.fill("name")
+    split.press("Enter")
+    series = page.get_by_role("table", name="Series")
+    expect(series.get_by_role("link", name="POST /create")).to_be_visible()
+    page.get_by_role("combobox", name="Metric").select_option("count")
+    expect(page.get_by_role("combobox", name="Aggregation")).to_be_hidden()
+    expect(page.get_by_role("heading", name="Count by name")).to_be_visible()
+    counted = house.server.get(
+        "aggregate", {"query": "service:flaskr", "metric": "count", "split": ["name"], "from": "now-15m"}
+    )
+    first = counted["series"][0]
+    expect(series.get_by_role("row").nth(1)).to_contain_text(first["labels"]["name"])
+    expect(series.get_by_role("row").nth(1)).to_contain_text(str(first["n"]))
+
+    series.get_by_role("button", name="name").click()
+    series.get_by_role("checkbox", name="Show POST /create").uncheck()
+    page.reload()
+    expect(series.get_by_role("checkbox", name="Show POST /create")).not_to_be_checked()
+    names = series.locator("tbody td.value").all_inner_texts()
+    assert names == sorted(names)
+    series.get_by_role("button", name="Only POST /create").click()
+    expect(series.get_by_role("checkbox", checked=True)).to_have_count(1)
+    expect(page.locator(".exemplar").first).to_be_visible()
+    page.locator(".exemplar").first.click()
+    expect(page.get_by_test_id("trace-page")).to_be_visible()
+    page.go_back()
+    series.get_by_role("link", name="POST /create").click()
+    expect(page.get_by_role("combobox", name="Search traces")).to_have_value('service:flaskr name:"POST /create"')
+
+
+def test_statements_are_run(page: Page, house: House) -> None:
+    house.load(20)
+    page.wait_for_timeout(1_500)
+    page.goto(house.server.url)
+    page.get_by_role("heading", name="Services").click()
+    page.keyboard.press("g")
+    page.keyboard.press("q")
+    page.get_by_role("button", name="The slowest request of each operation").click()
+    rows = page.get_by_role("table", name="Result")
+    expect(rows.get_by_role("row", name="POST /create")).to_be_visible()
+
+    statement = page.get_by_role("textbox", name="Statement")
+    statement.fill("SELECT nme, count(*) AS hits\nFROM spans GROUP BY name")
+    statement.press("Control+Enter")
+    expect(page.get_by_text("Line 1, column 8: there is no column `nme`")).to_be_visible()
+    expect(statement).to_have_attribute("aria-invalid", "true")
+    page.get_by_role("button", name="Write name").click()
+    statement.press("Control+Enter")
+    expect(rows.get_by_role("columnheader", name="hits")).to_be_visible()
+    counted = house.server.get("sql", {"query": "SELECT count(DISTINCT name) FROM spans"})["rows"][0][0]
+    expect(page.get_by_text(f"{counted} rows in")).to_be_visible()
+
+    with page.expect_download() as download:
+        page.get_by_role("button", name="CSV").click()
+    lines = Path(download.value.path()).read_text().splitlines()
+    assert lines[0] == "name,hits" and len(lines) == counted + 1
+    page.get_by_role("complementary", name="Views").get_by_role("button", name="trace_id text").first.click()
+    expect(statement).to_have_value(re.compile("trace_id"))
+    page.reload()
+    expect(rows.get_by_role("columnheader", name="hits")).to_be_visible()
+
+
 def test_keys_and_themes(page: Page, house: House) -> None:
     house.visitor()
     page.wait_for_timeout(1_500)
@@ -192,6 +326,9 @@ def test_pages_are_accessible(page: Page, house: House, theme: str) -> None:
         ("/", page.get_by_role("table", name="Services"), "flaskr"),
         ("/services/flaskr", page.get_by_role("table", name="Operations"), "POST /create"),
         ("/search?query=service%3Aflaskr", page.get_by_role("table", name="Traces"), "POST /create"),
+        ("/explore?query=service%3Aflaskr&split=name", page.get_by_role("table", name="Series"), "POST /create"),
+        ("/sql", page.get_by_role("region", name="Examples"), "The slowest operations"),
+        ("/sql?q=SELECT%20*%20FROM%20spans", page.get_by_role("table", name="Result"), "POST /create"),
         (f"/traces/{created}", page.get_by_role("treegrid", name="Spans"), "INSERT post"),
         (f"/traces/{failed}", page.get_by_role("treegrid", name="Spans"), "GET /broken"),
     ):

@@ -39,6 +39,8 @@ export interface Mark {
 const paint = (color: string | number): string => (typeof color === 'number' ? serviceColor(color) : token(color));
 
 const NONE: Mark[] = [];
+/** Pixels between two times of the axis, which may have seconds. */
+const TICK_SPACE = 76;
 const sync = uPlot.sync('pitviper');
 
 export function Chart({ times, lines, format, onZoom, label, marks = NONE, note, className = 'chart' }: Props) {
@@ -77,7 +79,7 @@ export function Chart({ times, lines, format, onZoom, label, marks = NONE, note,
           select: { show: true, left: 0, top: 0, width: 0, height: 0 },
           scales: { x: { time: true }, y: { range: (_, min, max) => [Math.min(0, min * 1.1), max > 0 ? max * 1.1 : 1] } },
           axes: [
-            { ...axis, size: 30, values: (_, seconds) => clock(seconds) },
+            { ...axis, size: 30, space: TICK_SPACE, values: (_, seconds) => clock(seconds) },
             { ...axis, size: 66, values: (_, values) => values.map((value) => (value === 0 ? '0' : format(value))) },
           ],
           series: [

@@ -111,49 +111,51 @@ function Legend({ view, rows, hidden, format, onChange }: LegendProps) {
   };
   const [groups, others] = [rows.filter((row) => !row.isOther), rows.filter((row) => row.isOther)];
   return (
-    <table aria-label="Series" className="series">
-      <thead>
-        <tr>
-          <th aria-label="Shown" />
-          {view.split.length === 0 && <th>Series</th>}
-          {view.split.map((field) => (
-            <SortHeader key={field} column={field} {...head} numeric={false}>
-              {field}
+    <div className="series-scroll">
+      <table aria-label="Series" className="series">
+        <thead>
+          <tr>
+            <th aria-label="Shown" />
+            {view.split.length === 0 && <th>Series</th>}
+            {view.split.map((field) => (
+              <SortHeader key={field} column={field} {...head} numeric={false}>
+                {field}
+              </SortHeader>
+            ))}
+            <SortHeader column="total" {...head}>
+              Over all
             </SortHeader>
-          ))}
-          <SortHeader column="total" {...head}>
-            Over all
-          </SortHeader>
-          <SortHeader column="n" {...head}>
-            Values
-          </SortHeader>
-          <th>Traces</th>
-        </tr>
-      </thead>
-      <tbody>
-        {[...sorted(groups, view.sort), ...others].map((row) => (
-          <tr key={row.key} className={hidden.has(row.key) ? 'is-hidden' : undefined} onDoubleClick={() => only(row.key)}>
-            <td className="swatch">
-              <label title="Click hides or shows it, a double click on the row shows nothing else">
-                <input type="checkbox" checked={!hidden.has(row.key)} onChange={() => toggle(row.key)} aria-label={`Show ${row.key}`} />
-                <i style={{ background: css(row.color) }} />
-              </label>
-            </td>
-            <Names row={row} view={view} />
-            <td className="num">{format(row.series.total ?? null)}</td>
-            <td className={`num ${row.series.n < 20 ? 'muted' : ''}`}>{count(row.series.n)}</td>
-            <td>
-              <Exemplars series={row.series} view={view} format={format} />
-              {rows.length > 1 && (
-                <button type="button" className="only" onClick={() => only(row.key)} aria-label={`Only ${row.key}`}>
-                  only
-                </button>
-              )}
-            </td>
+            <SortHeader column="n" {...head}>
+              Values
+            </SortHeader>
+            <th>Traces</th>
           </tr>
-        ))}
-      </tbody>
-    </table>
+        </thead>
+        <tbody>
+          {[...sorted(groups, view.sort), ...others].map((row) => (
+            <tr key={row.key} className={hidden.has(row.key) ? 'is-hidden' : undefined} onDoubleClick={() => only(row.key)}>
+              <td className="swatch">
+                <label title="Click hides or shows it, a double click on the row shows nothing else">
+                  <input type="checkbox" checked={!hidden.has(row.key)} onChange={() => toggle(row.key)} aria-label={`Show ${row.key}`} />
+                  <i style={{ background: css(row.color) }} />
+                </label>
+              </td>
+              <Names row={row} view={view} />
+              <td className="num">{format(row.series.total ?? null)}</td>
+              <td className={`num ${row.series.n < 20 ? 'muted' : ''}`}>{count(row.series.n)}</td>
+              <td>
+                <Exemplars series={row.series} view={view} format={format} />
+                {rows.length > 1 && (
+                  <button type="button" className="only" onClick={() => only(row.key)} aria-label={`Only ${row.key}`}>
+                    only
+                  </button>
+                )}
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
   );
 }
 

@@ -19,7 +19,7 @@ test('what is counted is asked for without an aggregation', () => {
   expect(titleOf(view)).toBe('Failure rate by service, @odd key');
 });
 
-test('attributes that are numbers go by their names', () => expect(titleOf(viewOf({ metric: '@amount', agg: 'slowest:10%' }))).toBe('Amount, slowest 10 %'));
+test('attributes that are numbers go by their names', () => expect(titleOf(viewOf({ metric: '@amount', agg: 'slowest:10%' }))).toBe('amount, slowest 10 %'));
 
 test('a series leads to its spans', () => {
   const group = series({ service: 'shop', 'user role': 'head of', plan: null });

@@ -85,10 +85,11 @@ export function number(value: number | null | undefined): string {
 
 /** What the view shows, in words. */
 export function titleOf({ metric, agg, split }: View): string {
-  const named = METRICS.find(([id]) => id === metric)?.[1] ?? metric.replace(/^@/, '');
+  const known = METRICS.find(([id]) => id === metric)?.[1];
+  // An attribute is called what it is called.
+  const named = known ? known.charAt(0).toUpperCase() + known.slice(1) : metric.replace(/^@/, '');
   const by = isCounted(metric) ? '' : `, ${AGGREGATIONS.find(([id]) => id === agg)?.[1] ?? agg}`;
-  const text = `${named}${by}${split.length > 0 ? ` by ${split.join(', ')}` : ''}`;
-  return text.charAt(0).toUpperCase() + text.slice(1);
+  return `${named}${by}${split.length > 0 ? ` by ${split.join(', ')}` : ''}`;
 }
 
 /** What tells a series from the others. */

@@ -167,7 +167,7 @@ function Told({ answer: { data, meta } }: { answer: Answer<SqlAnswer> }) {
   const rows = `${data.rows.length.toLocaleString('en')} ${data.rows.length === 1 ? 'row' : 'rows'}`;
   return (
     <span className="muted" role="status">
-      {rows} in {meta.elapsed_ms} ms, {count(meta.scanned ?? 0)} stored rows looked at
+      {rows} in {meta.elapsed_ms} ms{meta.scanned ? `, ${count(meta.scanned)} stored rows looked at` : ''}
     </span>
   );
 }
