@@ -96,9 +96,11 @@ export function Shell() {
 
   return (
     <div className="shell">
-      <Link to="/" className="brand">
-        <img src="/icon.svg" alt="" /> Pitviper
-      </Link>
+      <nav className="start" aria-label="Start">
+        <Link to="/" className="brand">
+          <img src="/icon.svg" alt="" /> Pitviper
+        </Link>
+      </nav>
       <header className="topbar">
         <button type="button" className="muted" onClick={() => setDialog('palette')}>
           Go to … <kbd>⌘K</kbd>

@@ -52,8 +52,11 @@ export function Heatmap({ scene, height, onNarrow }: Props) {
     const context = canvas.current?.getContext('2d', { alpha: false });
     if (!canvas.current || !context || width === 0) return;
     const ratio = window.devicePixelRatio || 1;
-    canvas.current.width = Math.round(width * ratio);
-    canvas.current.height = Math.round(height * ratio);
+    const [across, down] = [Math.round(width * ratio), Math.round(height * ratio)];
+    if (canvas.current.width !== across || canvas.current.height !== down) {
+      canvas.current.width = across;
+      canvas.current.height = down;
+    }
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     paintHeatmap(context, { width, height }, scene, { region: marked, cursor: walked }, colors);
   });

@@ -115,7 +115,9 @@ function Legend({ view, rows, hidden, format, onChange }: LegendProps) {
       <table aria-label="Series" className="series">
         <thead>
           <tr>
-            <th aria-label="Shown" />
+            <th>
+                <span className="visually-hidden">Shown</span>
+              </th>
             {view.split.length === 0 && <th>Series</th>}
             {view.split.map((field) => (
               <SortHeader key={field} column={field} {...head} numeric={false}>

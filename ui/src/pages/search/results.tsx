@@ -52,7 +52,9 @@ export function Results({ rows, pageOf, more, children }: Props) {
             <th>Started</th>
             <th>Request</th>
             <th className="num">Duration</th>
-            <th className="extra" aria-label="Duration, relative" />
+            <th className="extra">
+              <span className="visually-hidden">Duration, relative</span>
+            </th>
             <th className="num">Spans</th>
             <th className="num">Failed</th>
             <th className="less">Where the time went</th>

@@ -160,7 +160,9 @@ function OperationsTable({ service, total, table }: { service: string; total: nu
             <SortHeader column="hits" {...head}>
               Count
             </SortHeader>
-            <th className="extra" aria-label="Count over time" />
+            <th className="extra">
+              <span className="visually-hidden">Count over time</span>
+            </th>
             <SortHeader column="total" {...head}>
               Total time
             </SortHeader>

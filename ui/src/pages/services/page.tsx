@@ -88,18 +88,24 @@ function Services({ all, table }: { all: Service[]; table: SortedRows<Service, k
             <SortHeader column="rate" {...head}>
               Requests
             </SortHeader>
-            <th className="extra" aria-label="Requests over time" />
+            <th className="extra">
+              <span className="visually-hidden">Requests over time</span>
+            </th>
             <SortHeader column="failures" {...head}>
               Failed
             </SortHeader>
-            <th className="extra" aria-label="Failures over time" />
+            <th className="extra">
+              <span className="visually-hidden">Failures over time</span>
+            </th>
             <SortHeader column="p50" {...head}>
               Median
             </SortHeader>
             <SortHeader column="p95" {...head}>
               p95
             </SortHeader>
-            <th className="extra" aria-label="p95 over time" />
+            <th className="extra">
+              <span className="visually-hidden">p95 over time</span>
+            </th>
             <SortHeader column="impact" {...head} numeric={false}>
               Impact
             </SortHeader>
