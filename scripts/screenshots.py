@@ -48,7 +48,7 @@ def main() -> int:
         "services": "/?from=now-15m&to=now",
         "service": "/services/flaskr?from=now-15m&to=now",
         "search": "/search?query=service%3Aflaskr&from=now-15m&to=now",
-        "explore": "/explore?query=service%3Aflaskr%20is%3Aentry&metric=duration&agg=p95&split=name&top=5&from=now-15m&to=now",
+        "explore": "/explore?query=service%3Aflaskr&metric=response_time&agg=p95&split=name&top=5&from=now-15m&to=now",
         "sql": "/sql?from=now-15m&to=now&q=" + urllib.parse.quote(STATEMENT),
         "trace": f"/traces/{trace}",
     }

@@ -40,7 +40,7 @@ const paint = (color: string | number): string => (typeof color === 'number' ? s
 
 const NONE: Mark[] = [];
 /** Pixels between two times of the axis, which may have seconds. */
-const TICK_SPACE = 76;
+const TICK_SPACE = 60;
 const sync = uPlot.sync('pitviper');
 
 export function Chart({ times, lines, format, onZoom, label, marks = NONE, note, className = 'chart' }: Props) {
