@@ -386,6 +386,17 @@ impl Sums {
         Ok(Self { file, services })
     }
 
+    /// Reads all of it.
+    ///
+    /// # Errors
+    /// When a part of it is damaged.
+    pub(super) fn verify(&self) -> io::Result<()> {
+        for chunk in self.services.iter().flat_map(|service| &service.chunks) {
+            read_part(&self.file, chunk.offset, chunk.length, chunk.crc)?;
+        }
+        Ok(())
+    }
+
     /// Memory of the directory, in bytes.
     pub(super) fn memory_size(&self) -> usize {
         let chunks: usize = self.services.iter().map(|service| service.chunks.capacity()).sum();

@@ -88,8 +88,7 @@ impl<'a> SegmentWriter<'a> {
         };
         let writer = create().map_err(io_error(|| format!("writing the segment {}", temporary.display())))?;
         let indexes = table.description().indexed.then(|| IndexBuilders::new(PAGE_ROWS));
-        // What was not merged yet is small, and soon gone.
-        let sums = (table == Table::SpanMetrics && place.level > 0).then(|| SumsBuilder::new(place.bucket_ns));
+        let sums = has_sums(table, place.level).then(|| SumsBuilder::new(place.bucket_ns));
         let (rows, starts, services) = (0, None, BTreeSet::new());
         let trace_ids = table.description().numbers_traces.then(TraceIdsBuilder::default);
         Ok(Self { place, table, file, temporary, writer, indexes, trace_ids, sums, rows, starts, services })
@@ -190,6 +189,11 @@ impl<'a> SegmentWriter<'a> {
     fn error(&self, error: std::io::Error) -> StoreError {
         io_error(|| format!("writing the segment {}", self.temporary.display()))(error)
     }
+}
+
+/// Whether the sums of its rows lie beside a segment. What was not merged yet is small, and soon gone.
+pub(super) fn has_sums(table: Table, level: u32) -> bool {
+    table == Table::SpanMetrics && level > 0
 }
 
 /// Writes rows that are already in the table's order as one segment.

@@ -141,6 +141,31 @@ async fn indexes_are_made_anew_as_they_were() {
 }
 
 #[tokio::test]
+async fn sums_are_made_anew_as_they_were() {
+    let scratch = tempfile::tempdir().unwrap();
+    let store = open(scratch.path()).await;
+    for number in 0..4 {
+        store.append(write(number)).await.unwrap();
+        store.flush().await.unwrap();
+    }
+    store.compact().await.unwrap();
+    store.close().await.unwrap();
+    let path = files(scratch.path(), "segments", "sums").remove(0);
+    let whole = fs::read(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    finds_and_mends(scratch.path(), Severity::Warning, "the sums are missing");
+    assert_eq!(fs::read(&path).unwrap(), whole);
+    for at in [0, whole.len() / 2, whole.len() - 1] {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 0x10;
+        fs::write(&path, damaged).unwrap();
+        finds_and_mends(scratch.path(), Severity::Warning, "the sums cannot be used");
+        assert_eq!(fs::read(&path).unwrap(), whole, "byte {at}");
+    }
+    assert_holds(open(scratch.path()).await.as_ref(), 0..4).await;
+}
+
+#[tokio::test]
 async fn an_index_of_other_rows_is_damage() {
     let (scratch, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     filled(scratch.path()).await;

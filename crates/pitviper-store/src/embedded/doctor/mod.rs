@@ -15,6 +15,7 @@ mod log;
 mod report;
 mod segments;
 mod sidecars;
+mod sums;
 
 use std::fs::File;
 use std::io::{self, ErrorKind};

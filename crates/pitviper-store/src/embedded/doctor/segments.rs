@@ -14,7 +14,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use rustc_hash::FxHashSet;
 
 use super::report::{Diagnosis, Severity};
-use super::{Patient, lost, sidecars};
+use super::{Patient, lost, sidecars, sums};
 use crate::embedded::manifest::{Manifest, SegmentRow};
 use crate::embedded::segment::beside;
 use crate::embedded::trace_ids::{self, TraceIds};
@@ -53,7 +53,8 @@ pub(super) fn examine(
     match read(&path, row, patient.deep) {
         Ok(facts) => {
             let row = compare(patient, manifest, row, &facts, diagnosis)?;
-            sidecars::examine(patient, manifest, &row, diagnosis)
+            sidecars::examine(patient, manifest, &row, diagnosis)?;
+            sums::examine(patient, manifest, &row, diagnosis)
         }
         Err(_) if patient.is_in_use && is_forgotten(manifest, row)? => {
             // Merged or expired since the list was read.
