@@ -19,9 +19,9 @@ use crate::questions::survey::{Survey, Surveyed};
 use crate::store::{Order, StoreError};
 
 /// Pages that are looked at even when those before have enough spans.
-const PAGES_AT_LEAST: usize = 64;
+const PAGES_AT_LEAST: usize = 48;
 /// Pages of segments whose attributes are read, at most.
-const MAX_PAGES: usize = 72;
+const MAX_PAGES: usize = 48;
 
 /// Which fields the newest matching spans have.
 pub(super) fn survey(snapshot: &Snapshot, question: &Survey, interrupt: &Interrupt) -> Result<Surveyed, StoreError> {

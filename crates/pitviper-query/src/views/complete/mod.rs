@@ -38,7 +38,7 @@ const TRIAL_TIME: Duration = Duration::from_millis(500);
 const LOOK_FOR_LETTERS: usize = 2;
 
 /// How long more spans are looked for once there are any: a keystroke waits for it.
-const LOOK_FOR_TIME: Duration = Duration::from_millis(25);
+const LOOK_FOR_TIME: Duration = Duration::from_millis(12);
 
 /// Behind a condition in the cache: only the sample was counted. No query ends so.
 const SAMPLE_ONLY: &str = " |";
