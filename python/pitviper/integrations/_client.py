@@ -68,9 +68,9 @@ def start(method: str, url: str, host: Optional[str], port: Optional[int], scope
     return begin(name, attributes, scope)
 
 
-def begin(name: str, attributes: "dict[str, object]", scope: str) -> _native.Span:
+def begin(name: str, attributes: "dict[str, object]", scope: str, kind: int = _CLIENT) -> _native.Span:
     """Starts the span of a call that hides those below it, and makes it current; :func:`end` ends it."""
-    span = _native.start_as_current_span(name, _CLIENT, attributes, None, None, None, scope)
+    span = _native.start_as_current_span(name, kind, attributes, None, None, None, scope)
     _under_way.add(span.span_id)
     return span
 
@@ -93,6 +93,17 @@ def inject(headers: "MutableMapping[str, Any]") -> None:
         _native.inject_into(headers)
     except Exception as error:
         internal_error(error)
+
+
+def context_of(span: _native.Span) -> "dict[str, str]":
+    """The headers that carry a span which is not the current one."""
+    headers: dict[str, str] = {}
+    token = _native.activate(span)
+    try:
+        _native.inject_into(headers)
+    finally:
+        _native.deactivate(token)
+    return headers
 
 
 def answered(span: _native.Span, status: Any) -> None:

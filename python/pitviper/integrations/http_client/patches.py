@@ -79,14 +79,8 @@ def endheaders(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _put_context(connection: Any, span: _native.Span) -> None:
-    headers: dict[str, str] = {}
-    token = _native.activate(span)
-    try:
-        _native.inject_into(headers)
-    finally:
-        _native.deactivate(token)
     present = {line.partition(b":")[0].lower() for line in connection._buffer}
-    for name, value in headers.items():
+    for name, value in _client.context_of(span).items():
         if name.encode() not in present:
             connection.putheader(name, value)
 

@@ -1,0 +1,52 @@
+"""Wraps the making of records, and of lines from them."""
+
+from typing import Any, Callable
+
+from pitviper._guard import internal_error
+from pitviper.bootstrap import current_config
+from pitviper.instrument import option
+from pitviper.integrations._log import NONE, ids
+from pitviper.integrations.logging import INTEGRATION
+
+
+def make_record(original: Callable[..., Any]) -> Callable[..., Any]:
+    """``Logger.makeRecord``; after the application's ``extra``, which must not name what is there before."""
+
+    def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
+        record = original(self, *args, **kwargs)
+        try:
+            _mark(record.__dict__)
+        except Exception as error:
+            internal_error(error)
+        return record
+
+    return wrapper
+
+
+def _mark(record: "dict[str, Any]") -> None:
+    config = current_config()
+    trace_id, span_id, sampled = ids() or (NONE, NONE, False)
+    record.setdefault("trace_id", trace_id)
+    record.setdefault("span_id", span_id)
+    record.setdefault("otelTraceID", trace_id)
+    record.setdefault("otelSpanID", span_id)
+    record.setdefault("otelTraceSampled", sampled)
+    record.setdefault("otelServiceName", "" if config is None else config["service"])
+
+
+def format_message(original: Callable[..., Any]) -> Callable[..., Any]:
+    """``Formatter.formatMessage``: a line without the exception that may follow."""
+    if not option(INTEGRATION, "append"):
+        return original
+
+    def wrapper(self: Any, record: Any) -> Any:
+        line = original(self, record)
+        try:
+            trace_id = record.__dict__.get("otelTraceID", NONE)
+            if trace_id != NONE and isinstance(line, str) and trace_id not in line:
+                return f"{line} trace_id={trace_id} span_id={record.otelSpanID}"
+        except Exception as error:
+            internal_error(error)
+        return line
+
+    return wrapper
