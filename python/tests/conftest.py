@@ -14,7 +14,13 @@ import pitviper
 from pitviper import _native
 
 #: The servers that tests ask for by fixture.
-pytest_plugins = ("services.http", "services.mariadb", "services.postgresql", "services.redis")
+pytest_plugins = (
+    "services.aws",
+    "services.http",
+    "services.mariadb",
+    "services.postgresql",
+    "services.redis",
+)
 
 
 @pytest.fixture

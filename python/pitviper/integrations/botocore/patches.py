@@ -1,6 +1,6 @@
 """Wraps the one method through which clients call operations."""
 
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, cast
 from urllib.parse import urlsplit
 
 from pitviper import _native
@@ -81,9 +81,10 @@ def _failed(span: _native.Span, failure: BaseException) -> None:
     try:
         response = getattr(failure, "response", None)
         if isinstance(response, dict):
-            answer: dict[str, Any] = response
+            answer: Any = cast(Any, response)
             _answered(span, answer)
-            code = (answer.get("Error") or {}).get("Code")
+            about: Any = answer.get("Error") or {}
+            code = about.get("Code")
             if code:
                 # botocore's exceptions are many, and all are ClientError; the code tells them apart.
                 span.record_exception(failure)

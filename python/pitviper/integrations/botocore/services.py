@@ -107,7 +107,7 @@ def with_trace(service: str, operation: str, given: Any) -> Any:
 def _marked(message: Any, headers: "dict[str, str]") -> Any:
     if not isinstance(message, dict):
         return message
-    own = cast(Parameters, message).get("MessageAttributes") or {}
+    own: Any = cast(Parameters, message).get("MessageAttributes") or {}
     added = {name: {"DataType": "String", "StringValue": value} for name, value in headers.items()}
     if not isinstance(own, dict):
         return cast(Any, message)
@@ -123,9 +123,10 @@ def senders(operation: str, response: Any) -> "list[_native.SpanContext]":
         return []
     found: list[_native.SpanContext] = []
     for message in (response.get("Messages") or ())[:_MAX_LINKS]:
-        attributes = message.get("MessageAttributes") or {}
-        traceparent = (attributes.get(_TRACEPARENT) or {}).get("StringValue")
-        context = _native.extract(traceparent, (attributes.get(_TRACESTATE) or {}).get("StringValue"))
+        attributes: Any = message.get("MessageAttributes") or {}
+        parent: Any = attributes.get(_TRACEPARENT) or {}
+        state: Any = attributes.get(_TRACESTATE) or {}
+        context = _native.extract(parent.get("StringValue"), state.get("StringValue"))
         if context is not None:
             found.append(context)
     return found

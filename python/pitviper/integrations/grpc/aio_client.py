@@ -1,17 +1,16 @@
 """The interceptors of asyncio's channels: one for each kind of call, as grpc.aio wants it."""
 
-# pyright: reportUntypedBaseClass=false, reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportMissingImports=false, reportMissingModuleSource=false, reportUnknownParameterType=false
-# pyright: reportUnknownArgumentType=false
+# pyright: reportUntypedBaseClass=false
 
+import sys
 from typing import Any, Callable, Optional
-
-from grpc import aio
 
 from pitviper import _native
 from pitviper._guard import internal_error
 from pitviper.integrations import _client
 from pitviper.integrations.grpc import calls
+
+aio: Any = sys.modules["grpc.aio"]
 
 
 def interceptors(target: Any) -> "list[Any]":

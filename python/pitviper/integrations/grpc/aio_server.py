@@ -1,17 +1,16 @@
 """The interceptor of asyncio's servers."""
 
-# pyright: reportUntypedBaseClass=false, reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportMissingImports=false, reportMissingModuleSource=false, reportUnknownParameterType=false
-# pyright: reportUnknownArgumentType=false
+# pyright: reportUntypedBaseClass=false
 
 import inspect
+import sys
 from typing import Any, Callable
-
-from grpc import aio
 
 from pitviper import _native
 from pitviper._guard import internal_error
 from pitviper.integrations.grpc import server
+
+aio: Any = sys.modules["grpc.aio"]
 
 
 class Interceptor(aio.ServerInterceptor):

@@ -1,17 +1,16 @@
 """The interceptor of channels."""
 
-# pyright: reportUntypedBaseClass=false, reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportMissingImports=false, reportMissingModuleSource=false, reportUnknownParameterType=false
-# pyright: reportUnknownArgumentType=false
+# pyright: reportUntypedBaseClass=false
 
+import sys
 from typing import Any, Callable, Optional
-
-import grpc
 
 from pitviper import _native
 from pitviper._guard import internal_error
 from pitviper.integrations import _client
 from pitviper.integrations.grpc import calls
+
+grpc: Any = sys.modules["grpc"]
 
 
 class _Details(grpc.ClientCallDetails):

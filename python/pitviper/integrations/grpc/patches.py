@@ -1,5 +1,6 @@
 """Wraps the functions that make channels and servers: each gets an interceptor of ours, outermost."""
 
+import sys
 from typing import Any, Callable
 
 from pitviper._guard import internal_error
@@ -11,11 +12,9 @@ def channel(original: Callable[..., Any]) -> Callable[..., Any]:
     def wrapper(target: Any, *args: Any, **kwargs: Any) -> Any:
         made = original(target, *args, **kwargs)
         try:
-            import grpc
-
             from pitviper.integrations.grpc.client import Interceptor
 
-            return grpc.intercept_channel(made, Interceptor(target))
+            return sys.modules["grpc"].intercept_channel(made, Interceptor(target))
         except Exception as error:
             internal_error(error)
             return made

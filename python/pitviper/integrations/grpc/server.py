@@ -1,16 +1,15 @@
 """The interceptor of servers, and how a handler is called within a span."""
 
-# pyright: reportUntypedBaseClass=false, reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportMissingImports=false, reportMissingModuleSource=false, reportUnknownParameterType=false
-# pyright: reportUnknownArgumentType=false
+# pyright: reportUntypedBaseClass=false
 
+import sys
 from typing import Any, Callable, Optional
-
-import grpc
 
 from pitviper import _native
 from pitviper._guard import internal_error
 from pitviper.integrations.grpc import calls
+
+grpc: Any = sys.modules["grpc"]
 
 Wrap = Callable[[Callable[..., Any], str], Callable[..., Any]]
 
