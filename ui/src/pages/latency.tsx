@@ -120,7 +120,7 @@ function Scale({ data }: { data: HeatmapData }) {
 
 function Remarks({ answer: { data, meta }, isSampled }: { answer: Answer<HeatmapData>; isSampled: boolean }) {
   const instant = data.zeros.reduce((sum, zeros) => sum + zeros, 0);
-  const sample = isSampled && meta.source === 'spans' ? ['What is older than the sample’s time is counted from the sample.'] : [];
+  const sample = isSampled && meta.source === 'spans' ? ['Older time, as the note on samples says, is counted from the sample.'] : [];
   const remarks = [...meta.warnings, ...sample, ...(instant > 0 ? [`${count(instant)} took no time and have no cell.`] : [])];
   return remarks.length > 0 && <div className="heat-note">{remarks.join(' ')}</div>;
 }

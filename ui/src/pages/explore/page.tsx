@@ -124,7 +124,7 @@ function remarks({ data, meta }: Answer<AggregateAnswer>, isSampled: boolean): s
   const source = meta.source === 'metrics' ? 'From the metrics, which count every span.' : `From ${count(meta.scanned ?? 0)} spans that were read.`;
   return [
     source,
-    ...(meta.source === 'spans' && isSampled ? ['Of old time these are the kept sample.'] : []),
+    ...(meta.source === 'spans' && isSampled ? ['What lies before the time named above is of the kept sample.'] : []),
     ...(meta.relative_error ? [`Percentiles are off by at most ${(100 * meta.relative_error).toFixed(1)} %.`] : []),
     ...(data.other ? [`The ${data.series.length} greatest of ${data.groups_left_out ? 'more than ' : ''}${count(data.groups)} groups are shown, the others together.`] : []),
     ...meta.warnings.map((warning) => `${warning.charAt(0).toUpperCase()}${warning.slice(1)}.`),
