@@ -2,6 +2,7 @@
 
 MODULES: "dict[str, tuple[str, ...]]" = {
     "aiohttp_client": ("aiohttp.client", "aiohttp.connector", "aiohttp.client_reqrep"),
+    "aiohttp_server": ("aiohttp.web_protocol", "aiohttp.web_urldispatcher"),
     "aiomysql": ("aiomysql.cursors", "aiomysql.connection"),
     "asgi": (),
     "asyncpg": ("asyncpg.protocol.protocol", "asyncpg.connection", "asyncpg.connect_utils"),
@@ -40,6 +41,7 @@ MODULES: "dict[str, tuple[str, ...]]" = {
     "structlog": ("structlog._base",),
     "subprocess": ("subprocess",),
     "threading": ("threading",),
+    "tornado": ("tornado.web", "tornado.routing"),
     "urllib3": ("urllib3.connectionpool",),
     "uvicorn": ("uvicorn.config",),
     "uvloop": ("uvloop",),

@@ -18,8 +18,8 @@ INTERNAL = 1
 _ERROR = 2
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"))
 
-#: Exceptions that say the client went away, which is no failure of the server.
-_DISCONNECTS = frozenset(("ClientDisconnect", "ClientDisconnected", "WebSocketDisconnect", "ConnectionResetError"))
+#: What servers and frameworks raise when the client went away, which is no failure of the server.
+_DISCONNECTS = frozenset(("ClientDisconnect", "ClientDisconnected", "WebSocketDisconnect"))
 
 #: The longest time a request is believed to have waited before the server, in seconds.
 _MAX_QUEUE_S = 3_600.0
@@ -35,7 +35,18 @@ class ServerRequest:
     Frameworks find it in the environ or scope. None of its methods raises.
     """
 
-    __slots__ = ("_failed", "_recorded", "_suspect", "ended", "method", "prefix", "span", "status")
+    __slots__ = (
+        "_failed",
+        "_recorded",
+        "_suspect",
+        "client_left",
+        "ended",
+        "method",
+        "prefix",
+        "route",
+        "span",
+        "status",
+    )
 
     def __init__(self, span: _native.Span, method: str, prefix: str = "") -> None:
         self.span = span
@@ -43,9 +54,13 @@ class ServerRequest:
         self.method = method
         #: What routes of the application begin with: where the server, or an application around it, mounted it.
         self.prefix = prefix
+        #: Its route, once a framework told it.
+        self.route = ""
         #: The status of the response; 0 before there is one.
         self.status = 0
         self.ended = False
+        #: Whether sending failed because the client went away: errors of connections are then about that.
+        self.client_left = False
         self._failed = False
         self._recorded: Optional[BaseException] = None
         self._suspect: Optional[BaseException] = None
@@ -53,6 +68,7 @@ class ServerRequest:
     def matched(self, route: str) -> None:
         """Names the request by its route: the template of its path, prefix included."""
         try:
+            self.route = route
             self.span.update_name(f"{self.method} {route}")
             self.span.set_attribute("http.route", route)
         except Exception as error:
@@ -86,6 +102,8 @@ class ServerRequest:
         span of the request has it. That the client went away, or the server stops, is no failure."""
         try:
             if not isinstance(error, Exception) or type(error).__name__ in _DISCONNECTS:
+                return
+            if self.client_left and isinstance(error, OSError):
                 return
             self._failed = True
             if self._recorded is not error:

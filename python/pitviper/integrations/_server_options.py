@@ -7,6 +7,14 @@ from collections.abc import Mapping
 from pitviper._guard import say
 from pitviper.settings import Setting, count, flag, names, resolve
 
+#: The keys of what every request's span has, for the reference.
+ATTRIBUTES = (
+    "http.request.method http.request.method_original url.scheme url.path url.query http.route "
+    "http.response.status_code server.address server.port client.address user_agent.original "
+    "network.protocol.version http.server.queue_time_ms http.request.header.{name} "
+    "http.response.header.{name} error.type"
+)
+
 OPTIONS = (
     Setting(
         "request_headers",

@@ -11,14 +11,7 @@ Nothing is patched by this integration alone; an application of your own is wrap
 """
 
 from pitviper.instrument import Integration, SpanShape
-from pitviper.integrations._server_options import OPTIONS
-
-_REQUEST = (
-    "http.request.method http.request.method_original url.scheme url.path url.query http.route "
-    "http.response.status_code server.address server.port client.address user_agent.original "
-    "network.protocol.version http.server.queue_time_ms http.request.header.{name} "
-    "http.response.header.{name} error.type"
-)
+from pitviper.integrations._server_options import ATTRIBUTES, OPTIONS
 
 INTEGRATION = Integration(
     "asgi",
@@ -27,14 +20,14 @@ INTEGRATION = Integration(
         SpanShape(
             "{method} {route}",
             "server",
-            _REQUEST,
+            ATTRIBUTES,
             "from the call of the application to the last part of the response; `{method}` while no framework "
             "told the route",
         ),
         SpanShape(
             "WEBSOCKET {route}",
             "server",
-            _REQUEST
+            ATTRIBUTES
             + " network.protocol.name websocket.close_code websocket.messages_received websocket.messages_sent",
             "from the handshake to the end of the connection; the status is 101 once it was accepted",
         ),

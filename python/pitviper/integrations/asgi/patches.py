@@ -160,7 +160,12 @@ class _Response:
                     _capture_response(self._request, message)
         except Exception as error:
             internal_error(error)
-        await self._send(message)
+        try:
+            await self._send(message)
+        except OSError:
+            # ASGI 2.4: the client went away.
+            self._request.client_left = True
+            raise
         if kind != "http.response.start":
             try:
                 if self._is_last(kind, message):
@@ -217,7 +222,12 @@ class _WebSocket:
             self._note(message)
         except Exception as error:
             internal_error(error)
-        await self._send(message)
+        try:
+            await self._send(message)
+        except OSError:
+            # ASGI 2.4: the client went away.
+            self._request.client_left = True
+            raise
 
     def _note(self, message: Message) -> None:
         kind = message["type"]

@@ -6,7 +6,7 @@ an application of your own is wrapped with ``pitviper.integrations.wsgi.patches.
 """
 
 from pitviper.instrument import Integration, SpanShape
-from pitviper.integrations._server_options import OPTIONS
+from pitviper.integrations._server_options import ATTRIBUTES, OPTIONS
 
 INTEGRATION = Integration(
     "wsgi",
@@ -15,10 +15,7 @@ INTEGRATION = Integration(
         SpanShape(
             "{method} {route}",
             "server",
-            "http.request.method http.request.method_original url.scheme url.path url.query http.route "
-            "http.response.status_code server.address server.port client.address user_agent.original "
-            "network.protocol.version http.server.queue_time_ms http.request.header.{name} "
-            "http.response.header.{name} error.type",
+            ATTRIBUTES,
             "from the call of the application to the close of the response; `{method}` while no framework "
             "told the route",
         ),
