@@ -2,6 +2,7 @@
 
 import os
 import sys
+from importlib.util import find_spec
 from typing import Optional
 
 from pitviper import config as configuration
@@ -62,6 +63,11 @@ def _off(integration: Integration, config: configuration.Config) -> Optional[str
         return f"disabled by {config.resolved['integrations_disabled'].source}"
     if integration.distribution is not None and engine.installed_version(integration.distribution) is None:
         return f"{integration.distribution} is not installed"
+    if integration.distribution is None and integration.patches:
+        # Of the standard library, or a library that several distributions bring.
+        package = integration.patches[0].module.partition(".")[0]
+        if find_spec(package) is None:
+            return f"{package} is not installed"
     return engine.unsuitable(integration)
 
 

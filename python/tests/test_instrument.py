@@ -13,7 +13,7 @@ import pytest
 import requests
 import urllib3
 
-from pitviper.instrument import engine
+from pitviper.instrument import Integration, Patch, engine
 from pitviper.integrations.wsgi.patches import traced
 
 NAMES = ("__name__", "__qualname__", "__doc__", "__module__")
@@ -101,7 +101,7 @@ def half_a_library(tmp_path):
 def test_half_an_integration_is_none(run, half_a_library):
     source = """
 import jinja2.environment
-from pitviper.instrument import engine
+from pitviper.instrument import Integration, Patch, engine
 print(jinja2.environment.Template().render(), hasattr(jinja2.environment.Template.render, "__wrapped__"))
 print(engine.states()["jinja2"])
 """
@@ -165,6 +165,13 @@ def test_info_shows_what_would_fail(sink, half_a_library):
     assert status == 1
     assert states["jinja2"].startswith("failed: AttributeError: jinja2.environment has no ")
     assert states["urllib3"].startswith("on: urllib3 ")
+
+
+def test_a_module_may_be_missing_if_its_patches_are_optional():
+    optional = Patch("http.absent:function", "absent", optional=True)
+    assert engine.trial(Integration("sqlite3", patches=(Patch("sqlite3:connect", "connect"), optional))) is None
+    needed = Patch("http.absent:function", "connect")
+    assert "No module named" in str(engine.trial(Integration("sqlite3", patches=(needed,))))
 
 
 def test_info_shows_versions_that_are_too_old(sink, tmp_path):

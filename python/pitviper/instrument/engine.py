@@ -8,6 +8,7 @@ import functools
 import importlib
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -127,13 +128,16 @@ def trial(integration: Integration) -> Optional[str]:
     """
     try:
         missing: set[str] = set()
-        for patch in integration.patches:
-            try:
-                importlib.import_module(patch.module)
-            except ModuleNotFoundError:
-                if not patch.optional:
-                    raise
-                missing.add(patch.module)
+        with warnings.catch_warnings():
+            # What a library says of itself when it is imported is for those who use it.
+            warnings.simplefilter("ignore")
+            for patch in integration.patches:
+                try:
+                    importlib.import_module(patch.module)
+                except ModuleNotFoundError:
+                    if not patch.optional:
+                        raise
+                    missing.add(patch.module)
         factories = importlib.import_module(f"pitviper.integrations.{integration.name}.patches")
         for patch in integration.patches:
             if patch.module in missing:

@@ -7,6 +7,7 @@ MODULES: "dict[str, tuple[str, ...]]" = {
     "asgi": (),
     "asyncpg": ("asyncpg.protocol.protocol", "asyncpg.connection", "asyncpg.connect_utils"),
     "botocore": ("botocore.client",),
+    "bottle": ("bottle",),
     "django": (
         "django.core.handlers.wsgi",
         "django.core.handlers.asgi",
@@ -16,6 +17,7 @@ MODULES: "dict[str, tuple[str, ...]]" = {
         "django.core.cache",
     ),
     "event_loop": ("asyncio.base_events",),
+    "falcon": ("falcon.app", "falcon.asgi.app"),
     "fastapi": ("fastapi.routing", "fastapi.telemetry._asgi"),
     "flask": ("flask.app",),
     "futures": ("concurrent.futures.thread", "concurrent.futures.process"),
@@ -33,6 +35,7 @@ MODULES: "dict[str, tuple[str, ...]]" = {
     "psycopg": ("psycopg",),
     "psycopg2": ("psycopg2",),
     "pymysql": ("pymysql.cursors", "pymysql.connections"),
+    "pyramid": ("pyramid.router",),
     "queue": ("queue",),
     "redis": ("redis.client", "redis.cluster", "redis.asyncio.client", "redis.asyncio.cluster"),
     "requests": ("requests.sessions",),

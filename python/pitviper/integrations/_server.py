@@ -101,9 +101,7 @@ class ServerRequest:
         """Marks the request as failed with an exception that nobody handled, and records it, unless another
         span of the request has it. That the client went away, or the server stops, is no failure."""
         try:
-            if not isinstance(error, Exception) or type(error).__name__ in _DISCONNECTS:
-                return
-            if self.client_left and isinstance(error, OSError):
+            if not self._is_failure(error):
                 return
             self._failed = True
             if self._recorded is not error:
@@ -113,6 +111,19 @@ class ServerRequest:
             self.span.set_status(_ERROR, f"{type(error).__name__}: {error}")
         except Exception as failure:
             internal_error(failure)
+
+    def escaped(self, error: BaseException) -> None:
+        """Marks the request as failed with an exception that left the application: servers answer 500 to that,
+        if nothing was answered before."""
+        if self.status == 0 and self._is_failure(error):
+            self._failed = True
+            self.answered(500)
+        self.fail(error)
+
+    def _is_failure(self, error: BaseException) -> bool:
+        if not isinstance(error, Exception) or type(error).__name__ in _DISCONNECTS:
+            return False
+        return not (self.client_left and isinstance(error, OSError))
 
     def suspect(self, error: BaseException) -> None:
         """Remembers an exception that the framework turns into an answer: the cause, if that is a 5xx."""

@@ -58,7 +58,10 @@ async def handle(application: Application, scope: Scope, receive: Receive, send:
     except BaseException as error:
         if isinstance(error, CancelledError):
             request.span.add_event("cancelled")
-        request.fail(error)
+        if kind == "http":
+            request.escaped(error)
+        else:
+            request.fail(error)
         raise
     finally:
         scope.pop(REQUEST, None)

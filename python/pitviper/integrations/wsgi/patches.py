@@ -60,7 +60,7 @@ def handle(application: Application, environ: Environ, start_response: StartResp
     try:
         body = application(environ, traced_start_response)
     except BaseException as error:
-        request.fail(error)
+        request.escaped(error)
         request.end()
         raise
     finally:
