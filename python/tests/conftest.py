@@ -73,3 +73,30 @@ def run(sink: Sink, tmp_path: Path) -> "Callable[..., subprocess.CompletedProces
         )
 
     return start
+
+
+@pytest.fixture
+def made(agent: "Callable[[], list[Any]]") -> "Iterator[Callable[..., Any]]":
+    """Makes a provider of OpenTelemetry's API and the memory its spans end up in."""
+    # Loading its API changes how spans are shown, so only tests of it do.
+    from pitviper.opentelemetry import InMemorySpanExporter, SimpleSpanProcessor, TracerProvider
+
+    providers: list[Any] = []
+
+    def make(**arguments: Any) -> Any:
+        provider = TracerProvider(shutdown_on_exit=False, **arguments)
+        memory = InMemorySpanExporter()
+        provider.add_span_processor(SimpleSpanProcessor(memory))
+        providers.append(provider)
+        return provider, memory
+
+    yield make
+    for provider in providers:
+        provider.shutdown()
+
+
+@pytest.fixture
+def otel(made: "Callable[..., Any]") -> Any:
+    """A tracer and the memory of its provider."""
+    provider, memory = made()
+    return provider.get_tracer("shop", "1.2"), memory

@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use pitviper_model::{Resource, Scope, Value};
+use pitviper_model::{Attributes, Resource, Scope, TraceId, Value};
 
-use crate::config::{Config, Signals};
+use crate::config::{Config, Limits, Signals};
 use crate::host::Host;
-use crate::propagation::{SAMPLED, SpanContext};
+use crate::propagation::{RANDOM, SAMPLED, SpanContext};
 use crate::queue::{Offer, Queue, SIGNALS, Signal, State, set_forking};
 use crate::runtime::{Identity, Runtime};
+use crate::sampler::Sampler;
 use crate::scopes::Scopes;
 use crate::span::{Parent, Span, SpanOptions};
 use crate::{exporter, id, metrics, sampler};
@@ -138,10 +139,71 @@ impl Counters {
 /// Limits in a form the hot path reads without a lock.
 #[derive(Debug, Default)]
 pub(crate) struct AtomicLimits {
-    pub(crate) attributes: AtomicU32,
-    pub(crate) events: AtomicU32,
-    pub(crate) links: AtomicU32,
+    attributes: AtomicU32,
+    event_attributes: AtomicU32,
+    link_attributes: AtomicU32,
     value_length: AtomicUsize,
+    detail_value_length: AtomicUsize,
+    events: AtomicU32,
+    links: AtomicU32,
+}
+
+impl AtomicLimits {
+    fn store(&self, limits: Limits) {
+        self.attributes.store(limits.attributes, Ordering::Relaxed);
+        self.event_attributes.store(limits.event_attributes, Ordering::Relaxed);
+        self.link_attributes.store(limits.link_attributes, Ordering::Relaxed);
+        self.value_length.store(limits.value_length, Ordering::Relaxed);
+        self.detail_value_length.store(limits.detail_value_length, Ordering::Relaxed);
+        self.events.store(limits.events, Ordering::Relaxed);
+        self.links.store(limits.links, Ordering::Relaxed);
+    }
+}
+
+/// The bounds of one span: its own, or the agent's, of which each is read when it is needed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds<'a> {
+    pub(crate) own: Option<&'a Limits>,
+    pub(crate) common: &'a AtomicLimits,
+}
+
+macro_rules! bounds {
+    ($($name:ident: $kind:ty),*) => {
+        impl Bounds<'_> {
+            $(#[inline]
+            pub(crate) fn $name(self) -> $kind {
+                self.own.map_or_else(|| self.common.$name.load(Ordering::Relaxed), |own| own.$name)
+            })*
+        }
+    };
+}
+
+bounds!(
+    attributes: u32,
+    event_attributes: u32,
+    link_attributes: u32,
+    value_length: usize,
+    detail_value_length: usize,
+    events: u32,
+    links: u32
+);
+
+/// Who made a span: the instrumentation scope, and the resource when it is not the agent's own.
+#[derive(Debug, Clone)]
+pub(crate) struct Origin {
+    pub(crate) scope: Arc<Scope>,
+    pub(crate) resource: Option<Arc<Attributes>>,
+}
+
+impl Origin {
+    fn named(name: &str, version: &str) -> Self {
+        let (name, version) = (name.to_owned(), version.to_owned());
+        Self { scope: Arc::new(Scope { name, version, ..Scope::default() }), resource: None }
+    }
+
+    fn is_own(&self, name: &str) -> bool {
+        self.scope.name == name && self.resource.is_none() && self.scope.attributes.0.is_empty()
+    }
 }
 
 /// The agent of a process. There is one for the life of the process, so it is never freed.
@@ -152,7 +214,7 @@ pub struct Agent {
     parent_based: AtomicBool,
     threshold: AtomicU64,
     pub(crate) limits: AtomicLimits,
-    scopes: Mutex<Vec<Arc<Scope>>>,
+    origins: Mutex<Vec<Origin>>,
     instance: Mutex<Identity>,
     pub(crate) queue: Queue,
     pub(crate) counters: Counters,
@@ -176,7 +238,7 @@ struct Held {
     instance: MutexGuard<'static, Identity>,
     metrics: MutexGuard<'static, metrics::State>,
     _log_scopes: MutexGuard<'static, crate::scopes::State>,
-    _scopes: MutexGuard<'static, Vec<Arc<Scope>>>,
+    _origins: MutexGuard<'static, Vec<Origin>>,
     _config: MutexGuard<'static, Arc<Config>>,
 }
 
@@ -195,7 +257,7 @@ impl Agent {
             parent_based: AtomicBool::new(true),
             threshold: AtomicU64::new(u64::MAX),
             limits: AtomicLimits::default(),
-            scopes: Mutex::new(vec![Arc::new(Scope { name: "pitviper".to_owned(), ..Scope::default() })]),
+            origins: Mutex::new(vec![Origin::named("pitviper", "")]),
             instance: Mutex::new(Identity::new(new_instance_id())),
             queue: Queue::new(),
             counters: Counters::default(),
@@ -215,11 +277,7 @@ impl Agent {
     /// Takes new settings but for those of [`Agent::configure_signals`]; spans already queued go to
     /// the new address.
     pub fn configure(&self, mut config: Config) {
-        let limits = config.limits;
-        self.limits.attributes.store(limits.attributes, Ordering::Relaxed);
-        self.limits.events.store(limits.events, Ordering::Relaxed);
-        self.limits.links.store(limits.links, Ordering::Relaxed);
-        self.limits.value_length.store(limits.attribute_value_length.unwrap_or(usize::MAX), Ordering::Relaxed);
+        self.limits.store(config.limits);
         self.parent_based.store(config.sampler.parent_based, Ordering::Relaxed);
         self.threshold.store(config.sampler.threshold(), Ordering::Relaxed);
         self.bound(Signal::Spans, config.max_queue_spans, config.max_batch_spans, config.schedule_delay_ms);
@@ -262,44 +320,60 @@ impl Agent {
         if name.is_empty() {
             return 0;
         }
-        let mut scopes = lock(&self.scopes);
-        if let Some(found) = scopes.iter().position(|scope| scope.name == name) {
+        let mut origins = lock(&self.origins);
+        if let Some(found) = origins.iter().position(|origin| origin.is_own(name)) {
             return found as u16;
         }
-        if scopes.len() >= MAX_SCOPES {
-            return 0;
+        add(&mut origins, Origin::named(name, ""))
+    }
+
+    /// The number of a scope that a tracer of the application's names, with the resource its provider
+    /// was given, if any.
+    #[must_use]
+    pub fn scope_of_tracer(&self, scope: Scope, resource: Option<Arc<Attributes>>) -> u16 {
+        let mut origins = lock(&self.origins);
+        let same = |origin: &Origin| *origin.scope == scope && origin.resource == resource;
+        match origins.iter().position(same) {
+            Some(found) => found as u16,
+            None => add(&mut origins, Origin { scope: Arc::new(scope), resource }),
         }
-        scopes.push(Arc::new(Scope { name: name.to_owned(), ..Scope::default() }));
-        (scopes.len() - 1) as u16
+    }
+
+    /// The name and version behind a scope's number.
+    #[must_use]
+    pub fn scope_at(&self, scope: u16) -> Arc<Scope> {
+        Arc::clone(&lock(&self.origins)[usize::from(scope)].scope)
     }
 
     /// Says which version of the instrumented library stands behind a scope. It goes out with the
     /// batches that are sent from now on.
     pub fn set_scope_version(&self, name: &str, version: &str) {
         let index = usize::from(self.scope(name));
-        let mut scopes = lock(&self.scopes);
-        if scopes[index].name == name {
-            scopes[index] = Arc::new(Scope { name: name.to_owned(), version: version.to_owned(), ..Scope::default() });
+        let mut origins = lock(&self.origins);
+        if origins[index].scope.name == name {
+            origins[index] = Origin::named(name, version);
         }
     }
 
-    pub(crate) fn scopes(&self) -> Vec<Arc<Scope>> {
-        lock(&self.scopes).clone()
-    }
-
-    /// The scopes that batches of a signal are numbered by.
-    pub(crate) fn scopes_of(&self, signal: Signal) -> Vec<Arc<Scope>> {
+    /// Who made the items that batches of a signal are numbered by.
+    pub(crate) fn origins_of(&self, signal: Signal) -> Vec<Origin> {
+        let own = |scope| Origin { scope, resource: None };
         match signal {
-            Signal::Spans => self.scopes(),
-            Signal::Logs => self.log_scopes.all(),
-            Signal::Metrics => self.registry.scopes(),
+            Signal::Spans => lock(&self.origins).clone(),
+            Signal::Logs => self.log_scopes.all().into_iter().map(own).collect(),
+            Signal::Metrics => self.registry.scopes().into_iter().map(own).collect(),
         }
     }
 
-    /// The resource that all telemetry of this process shares.
-    pub(crate) fn resource(&self) -> Resource {
-        let mut attributes = self.config().resource.clone();
+    /// The resource that telemetry goes out with: the process's, or one that was given in its stead.
+    pub(crate) fn resource(&self, given: Option<&Attributes>) -> Resource {
+        let mut attributes = given.cloned().unwrap_or_else(|| self.config().resource.clone());
+        let named = given.and_then(|given| given.get("service.instance.id")).cloned();
         lock(&self.instance).describe(&mut attributes);
+        // What the application calls its instance stays.
+        if let Some(named) = named {
+            attributes.set("service.instance.id", named);
+        }
         Resource { attributes, dropped_attributes_count: 0 }
     }
 
@@ -318,27 +392,50 @@ impl Agent {
     pub fn start(&'static self, options: &SpanOptions<'_>) -> Span {
         let (trace_id, trace_state, random) = match options.parent {
             Parent::Root => (id::trace_id(), None, true),
-            Parent::Context(parent) => (parent.trace_id, parent.trace_state.clone(), false),
+            Parent::Context(parent) => (parent.trace_id, parent.trace_state.clone(), parent.flags & RANDOM != 0),
         };
-        let threshold = self.threshold.load(Ordering::Relaxed);
-        let sampled = match options.parent {
-            Parent::Context(parent) if self.parent_based.load(Ordering::Relaxed) => parent.is_sampled(),
-            _ => sampler::keeps(threshold, trace_id),
-        };
-        let recorded = sampled && self.enabled.load(Ordering::Relaxed);
+        let recorded = self.samples(None, options.parent, trace_id) && self.enabled.load(Ordering::Relaxed);
+        let flags = if random { RANDOM } else { 0 } | if recorded { SAMPLED } else { 0 };
+        let context = SpanContext { trace_id, span_id: id::span_id(), flags, is_remote: false, trace_state };
+        self.begin(options, context, recorded, recorded)
+    }
+
+    /// Starts a span about which everything has been decided: its ids, whether it is recorded, and
+    /// whether it is exported when it ends.
+    #[must_use]
+    #[inline]
+    pub fn begin(
+        &'static self,
+        options: &SpanOptions<'_>,
+        context: SpanContext,
+        recorded: bool,
+        exported: bool,
+    ) -> Span {
         self.counters.started.fetch_add(1, Ordering::Relaxed);
-        if !recorded {
+        if !exported {
             self.counters.sampled_out.fetch_add(1, Ordering::Relaxed);
         }
-        // W3C level 2: the trace id of our own roots is random in all bits.
-        const RANDOM: u8 = 2;
-        let inherited = match options.parent {
-            Parent::Context(parent) => parent.flags & RANDOM,
-            Parent::Root => 0,
+        Span::new(self, options, context, recorded, exported)
+    }
+
+    /// Whether a sampler, by default the agent's, keeps a trace.
+    #[must_use]
+    #[inline]
+    pub fn samples(&self, sampler: Option<Sampler>, parent: Parent<'_>, trace_id: TraceId) -> bool {
+        let (parent_based, threshold) = match sampler {
+            Some(sampler) => (sampler.parent_based, sampler.threshold()),
+            None => (self.parent_based.load(Ordering::Relaxed), self.threshold.load(Ordering::Relaxed)),
         };
-        let flags = if random { RANDOM } else { inherited } | if recorded { SAMPLED } else { 0 };
-        let context = SpanContext { trace_id, span_id: id::span_id(), flags, is_remote: false, trace_state };
-        Span::new(self, options, context, recorded)
+        match parent {
+            Parent::Context(parent) if parent_based => parent.is_sampled(),
+            _ => sampler::keeps(threshold, trace_id),
+        }
+    }
+
+    /// Whether spans are exported at all.
+    #[must_use]
+    pub fn is_enabled(&self) -> bool {
+        self.enabled.load(Ordering::Relaxed)
     }
 
     #[inline]
@@ -369,21 +466,6 @@ impl Agent {
 
     pub(crate) fn count_invalid_attribute(&self) {
         self.counters.invalid_attributes.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Cuts all texts and bytes in the value to the value length limit, when there is one.
-    pub(crate) fn shorten(&self, value: &mut Value) {
-        let limit = self.limits.value_length.load(Ordering::Relaxed);
-        if limit < usize::MAX {
-            shorten(value, limit);
-        }
-    }
-
-    /// The text, cut to the value length limit at a character.
-    #[inline]
-    pub(crate) fn cut<'t>(&self, text: &'t str) -> &'t str {
-        let limit = self.limits.value_length.load(Ordering::Relaxed);
-        if text.len() <= limit { text } else { &text[..text.floor_char_boundary(limit)] }
     }
 
     /// Collects metrics and sends all that waits; whether a receiver settled it within `timeout`.
@@ -434,12 +516,12 @@ impl Agent {
         // No code of ours holds two of these at a time, so their order is free. The queue comes
         // last: it is the one that busy threads wait for.
         let config = lock(&self.config);
-        let scopes = lock(&self.scopes);
+        let origins = lock(&self.origins);
         let instance = lock(&self.instance);
         let metrics = self.registry.hold();
         let log_scopes = self.log_scopes.hold();
         let queue = self.queue.hold();
-        let held = Held { queue, instance, metrics, _log_scopes: log_scopes, _scopes: scopes, _config: config };
+        let held = Held { queue, instance, metrics, _log_scopes: log_scopes, _origins: origins, _config: config };
         FORKING.with(|slot| *slot.borrow_mut() = Some(held));
         set_forking(true);
     }
@@ -467,9 +549,31 @@ impl Agent {
     }
 }
 
-fn shorten(value: &mut Value, limit: usize) {
+fn add(origins: &mut Vec<Origin>, origin: Origin) -> u16 {
+    if origins.len() >= MAX_SCOPES {
+        return 0;
+    }
+    origins.push(origin);
+    (origins.len() - 1) as u16
+}
+
+/// The text, cut to a length in characters.
+#[inline]
+pub(crate) fn cut(text: &str, limit: usize) -> &str {
+    // As many bytes are at least as many characters.
+    if text.len() <= limit {
+        return text;
+    }
+    text.char_indices().nth(limit).map_or(text, |(end, _)| &text[..end])
+}
+
+/// Cuts all texts and bytes in the value to a length.
+pub(crate) fn shorten(value: &mut Value, limit: usize) {
+    if limit == usize::MAX {
+        return;
+    }
     match value {
-        Value::String(text) => text.truncate(text.floor_char_boundary(limit)),
+        Value::String(text) => text.truncate(cut(text, limit).len()),
         Value::Bytes(bytes) => bytes.truncate(limit),
         Value::Array(items) => items.iter_mut().for_each(|item| shorten(item, limit)),
         Value::Map(pairs) => pairs.0.iter_mut().for_each(|(_, item)| shorten(item, limit)),

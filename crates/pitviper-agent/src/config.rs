@@ -33,13 +33,20 @@ impl Compression {
     }
 }
 
-/// Bounds on what one span may hold.
+/// Bounds on what one span may hold. Lengths are those of a text in characters, of bytes in bytes;
+/// `usize::MAX` for no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Attributes of a span or event.
+    /// Attributes of a span.
     pub attributes: u32,
-    /// Length of a text value in bytes, cut at a character; `None` for no limit.
-    pub attribute_value_length: Option<usize>,
+    /// Attributes of an event.
+    pub event_attributes: u32,
+    /// Attributes of a link.
+    pub link_attributes: u32,
+    /// Length of a value of a span's attribute.
+    pub value_length: usize,
+    /// Length of a value of an event's or a link's attribute, and of the status's description.
+    pub detail_value_length: usize,
     /// Events of a span.
     pub events: u32,
     /// Links of a span.
@@ -48,7 +55,15 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { attributes: 128, attribute_value_length: None, events: 128, links: 128 }
+        Self {
+            attributes: 128,
+            event_attributes: 128,
+            link_attributes: 128,
+            value_length: usize::MAX,
+            detail_value_length: usize::MAX,
+            events: 128,
+            links: 128,
+        }
     }
 }
 

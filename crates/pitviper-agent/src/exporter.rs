@@ -196,15 +196,23 @@ impl Exporter {
     /// Builds the request around the encoded items. Those of spans, logs and metrics have the same
     /// shape: resource, scope, items.
     fn wrap(&self, signal: Signal, batch: Batch) -> Vec<u8> {
-        let scopes = self.agent.scopes_of(signal);
-        let mut scoped = Vec::with_capacity(batch.bytes + 256);
-        for (scope, items) in scopes.iter().zip(&batch.scopes) {
-            if !items.is_empty() {
-                append_scope_spans(&mut scoped, scope, items);
+        let origins = self.agent.origins_of(signal);
+        let mut body = Vec::with_capacity(batch.bytes + 2048);
+        let mut done = vec![false; batch.scopes.len()];
+        for first in 0..batch.scopes.len() {
+            if done[first] || batch.scopes[first].is_empty() {
+                continue;
             }
+            let resource = &origins[first].resource;
+            let mut scope_spans = Vec::with_capacity(batch.bytes + 256);
+            for index in first..batch.scopes.len() {
+                if !batch.scopes[index].is_empty() && origins[index].resource == *resource {
+                    done[index] = true;
+                    append_scope_spans(&mut scope_spans, &origins[index].scope, &batch.scopes[index]);
+                }
+            }
+            append_resource_spans(&mut body, &self.agent.resource(resource.as_deref()), &scope_spans);
         }
-        let mut body = Vec::with_capacity(scoped.len() + 2048);
-        append_resource_spans(&mut body, &self.agent.resource(), &scoped);
         body
     }
 

@@ -89,12 +89,14 @@ fn nonzero(state: &mut [u64; 4]) -> u64 {
 }
 
 /// A new span id.
-pub(crate) fn span_id() -> SpanId {
+#[must_use]
+pub fn span_id() -> SpanId {
     SpanId(with_state(nonzero).to_be_bytes())
 }
 
 /// A new trace id. All of its bits are random, as W3C's random-trace-id flag promises.
-pub(crate) fn trace_id() -> TraceId {
+#[must_use]
+pub fn trace_id() -> TraceId {
     with_state(|state| {
         let mut bytes = [0; 16];
         bytes[..8].copy_from_slice(&nonzero(state).to_be_bytes());

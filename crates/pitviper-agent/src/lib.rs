@@ -32,11 +32,12 @@ mod transport;
 pub use agent::{Agent, Outcomes, Stats};
 pub use config::{Compression, Config, ExemplarFilter, Limits, Signals, TemporalityPreference};
 pub use host::{Host, Usage};
+pub use id::{span_id, trace_id};
 pub use logs::{LogRecord, MAX_ATTRIBUTES as MAX_LOG_ATTRIBUTES};
 pub use metrics::{
     Aggregation, InstrumentId, InstrumentKind, InstrumentOptions, MAX_ATTRIBUTES as MAX_SERIES_ATTRIBUTES, TracePoint,
 };
-pub use pitviper_wire::encode::{AttributeList, Body, Scalar};
+pub use pitviper_wire::encode::{AttributeList, Body, Scalar, SpanEncoder};
 pub use propagation::{SpanContext, format_traceparent, parse_trace_context};
 pub use runtime::{Distribution, GENERATIONS, GenerationStats, installed_distributions, machine_attributes};
 pub use sampler::Sampler;

@@ -6,8 +6,8 @@ use pitviper_model::{SpanId, TraceId};
 
 /// The flag that says the trace is recorded.
 pub(crate) const SAMPLED: u8 = 1;
-/// The flag that says the trace id's low bits are random (level 2).
-const RANDOM: u8 = 2;
+/// The flag that says the trace id's low bits are random (level 2), as those of our own roots are.
+pub(crate) const RANDOM: u8 = 2;
 
 /// Longest `tracestate` that is passed on, in bytes. The specification asks for at least 512.
 const MAX_TRACE_STATE_BYTES: usize = 512;

@@ -1,13 +1,13 @@
 //! A span under way.
 
 use std::cell::RefCell;
-use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime};
 
 use pitviper_model::{Attributes, Link, SpanId, SpanKind, StatusCode, Value};
 use pitviper_wire::encode::{AttributeList, Scalar, SpanEncoder, SpanHead};
 
-use crate::agent::Agent;
+use crate::agent::{Agent, Bounds, cut, shorten};
+use crate::config::Limits;
 use crate::id;
 use crate::propagation::SpanContext;
 
@@ -71,6 +71,8 @@ pub struct SpanOptions<'a> {
     pub start_time_unix_nano: Option<u64>,
     /// The instrumentation scope, from [`Agent::scope`].
     pub scope: u16,
+    /// Bounds that hold instead of the agent's.
+    pub limits: Option<Limits>,
 }
 
 /// A span under way. Dropped without [`Span::end`], it ends there and then.
@@ -80,6 +82,7 @@ pub struct Span {
     context: SpanContext,
     parent_span_id: SpanId,
     parent_is_remote: bool,
+    parent_flags: u8,
     kind: SpanKind,
     name: String,
     scope: u16,
@@ -88,23 +91,38 @@ pub struct Span {
     started: Option<Instant>,
     status: StatusCode,
     status_message: String,
+    /// When it ended; zero while it runs.
+    end_time_unix_nano: u64,
     /// `None` once it ended, and when it is not recorded.
     encoder: Option<Box<SpanEncoder>>,
+    /// The same after the end, so that the span can still be read.
+    finished: Option<Box<SpanEncoder>>,
+    /// Whether it goes to the exporter when it ends.
+    exported: bool,
+    /// Bounds that hold instead of the agent's.
+    limits: Option<Box<Limits>>,
     /// The process it was started in. A forked child has a copy, and only the parent may send it.
     generation: u64,
 }
 
 impl Span {
-    pub(crate) fn new(agent: &'static Agent, options: &SpanOptions<'_>, context: SpanContext, recorded: bool) -> Self {
-        let (parent_span_id, parent_is_remote) = match options.parent {
-            Parent::Root => (SpanId::INVALID, false),
-            Parent::Context(parent) => (parent.span_id, parent.is_remote),
+    pub(crate) fn new(
+        agent: &'static Agent,
+        options: &SpanOptions<'_>,
+        context: SpanContext,
+        recorded: bool,
+        exported: bool,
+    ) -> Self {
+        let (parent_span_id, parent_is_remote, parent_flags) = match options.parent {
+            Parent::Root => (SpanId::INVALID, false, 0),
+            Parent::Context(parent) => (parent.span_id, parent.is_remote, parent.flags),
         };
         Self {
             agent,
             context,
             parent_span_id,
             parent_is_remote,
+            parent_flags,
             kind: options.kind,
             name: if recorded { options.name.to_owned() } else { String::new() },
             scope: options.scope,
@@ -112,9 +130,20 @@ impl Span {
             started: options.start_time_unix_nano.is_none().then(Instant::now),
             status: StatusCode::Unset,
             status_message: String::new(),
+            end_time_unix_nano: 0,
             encoder: recorded.then(take_encoder),
+            finished: None,
+            exported,
+            limits: options.limits.map(Box::new),
             generation: id::generation(),
         }
+    }
+
+    /// What writes it, with its bounds, while what is set still counts.
+    #[inline]
+    fn writer(&mut self) -> Option<(&mut SpanEncoder, Bounds<'_>)> {
+        let bounds = Bounds { own: self.limits.as_deref(), common: &self.agent.limits };
+        self.encoder.as_deref_mut().map(|encoder| (encoder, bounds))
     }
 
     /// What it tells others of itself.
@@ -127,6 +156,48 @@ impl Span {
     #[must_use]
     pub fn parent_span_id(&self) -> SpanId {
         self.parent_span_id
+    }
+
+    /// The context of the span it is part of; `None` for a root.
+    #[must_use]
+    pub fn parent(&self) -> Option<SpanContext> {
+        self.parent_span_id.is_valid().then(|| SpanContext {
+            trace_id: self.context.trace_id,
+            span_id: self.parent_span_id,
+            flags: self.parent_flags,
+            is_remote: self.parent_is_remote,
+            trace_state: self.context.trace_state.clone(),
+        })
+    }
+
+    /// The number of its instrumentation scope.
+    #[must_use]
+    pub fn scope(&self) -> u16 {
+        self.scope
+    }
+
+    /// When it began, in nanoseconds since the Unix epoch.
+    #[must_use]
+    pub fn start_time_unix_nano(&self) -> u64 {
+        self.start_time_unix_nano
+    }
+
+    /// When it ended, in nanoseconds since the Unix epoch; `None` while it runs.
+    #[must_use]
+    pub fn end_time_unix_nano(&self) -> Option<u64> {
+        (self.end_time_unix_nano != 0).then_some(self.end_time_unix_nano)
+    }
+
+    /// Its status and the description of an error.
+    #[must_use]
+    pub fn status(&self) -> (StatusCode, &str) {
+        (self.status, &self.status_message)
+    }
+
+    /// Its attributes, events and links, written as OTLP; `None` when it is not recorded.
+    #[must_use]
+    pub fn content(&self) -> Option<&SpanEncoder> {
+        self.encoder.as_deref().or(self.finished.as_deref())
     }
 
     /// Its name; empty when it is not recorded.
@@ -150,42 +221,56 @@ impl Span {
     /// Sets an attribute. The last value of a key counts; an empty key is ignored.
     #[inline]
     pub fn set_attribute(&mut self, key: &str, value: Scalar<'_>) {
-        if let Some(encoder) = &mut self.encoder {
-            put_scalar(&mut encoder.attributes, self.agent, key, value);
+        let agent = self.agent;
+        let Some((encoder, bounds)) = self.writer() else { return };
+        if key.is_empty() {
+            agent.count_invalid_attribute();
+            return;
         }
+        let value = match value {
+            Scalar::Str(text) => Scalar::Str(cut(text, bounds.value_length())),
+            other => other,
+        };
+        encoder.attributes.set(key, value, bounds.attributes());
     }
 
     /// Sets an attribute to a value of any shape.
     pub fn set_value(&mut self, key: &str, value: Value) {
-        if let Some(encoder) = &mut self.encoder {
-            put_value(&mut encoder.attributes, self.agent, key, value);
+        let agent = self.agent;
+        if let Some((encoder, bounds)) = self.writer() {
+            put(&mut encoder.attributes, agent, key, value, bounds.attributes(), bounds.value_length());
         }
     }
 
     /// Counts an attribute whose value could not be represented.
     pub fn drop_attribute(&mut self) {
-        if let Some(encoder) = &mut self.encoder {
+        let agent = self.agent;
+        if let Some((encoder, _)) = self.writer() {
             encoder.attributes.drop_one();
-            self.agent.count_invalid_attribute();
+            agent.count_invalid_attribute();
         }
     }
 
     /// Adds an event, at `time_unix_nano` or now.
     pub fn add_event(&mut self, name: &str, time_unix_nano: Option<u64>, attributes: Attributes) {
-        let Some(encoder) = &mut self.encoder else { return };
+        let agent = self.agent;
+        let Some((encoder, bounds)) = self.writer() else { return };
         let mut list = AttributeList::default();
         for (key, value) in attributes.0 {
-            put_value(&mut list, self.agent, &key, value);
+            put(&mut list, agent, &key, value, bounds.event_attributes(), bounds.detail_value_length());
         }
         let time = time_unix_nano.unwrap_or_else(now_unix_nano);
-        encoder.add_event(name, time, &list, self.agent.limits.events.load(Ordering::Relaxed));
+        encoder.add_event(name, time, &list, bounds.events());
     }
 
     /// Links another span as a cause.
     pub fn add_link(&mut self, mut link: Link) {
-        if let Some(encoder) = &mut self.encoder {
-            link.attributes.0.iter_mut().for_each(|(_, value)| self.agent.shorten(value));
-            encoder.add_link(&link, self.agent.limits.links.load(Ordering::Relaxed));
+        if let Some((encoder, bounds)) = self.writer() {
+            let kept = link.attributes.0.len().min(bounds.link_attributes() as usize);
+            link.dropped_attributes_count += (link.attributes.0.len() - kept) as u32;
+            link.attributes.0.truncate(kept);
+            link.attributes.0.iter_mut().for_each(|(_, value)| shorten(value, bounds.detail_value_length()));
+            encoder.add_link(&link, bounds.links());
         }
     }
 
@@ -205,19 +290,22 @@ impl Span {
         self.status = code;
         self.status_message.clear();
         if code == StatusCode::Error {
-            self.status_message.push_str(self.agent.cut(message));
+            let limit = Bounds { own: self.limits.as_deref(), common: &self.agent.limits }.detail_value_length();
+            self.status_message.push_str(cut(message, limit));
         }
     }
 
-    /// Ends it, at `end_time_unix_nano` or now. Only the first end counts.
-    pub fn end(&mut self, end_time_unix_nano: Option<u64>) {
-        let Some(encoder) = self.encoder.take() else { return };
-        if self.generation == id::generation() {
-            let end = end_time_unix_nano.unwrap_or_else(|| match self.started {
-                // The wall clock may be set while the span runs; its duration must not change.
-                Some(started) => self.start_time_unix_nano + started.elapsed().as_nanos() as u64,
-                None => now_unix_nano().max(self.start_time_unix_nano),
-            });
+    /// Ends it, at `end_time_unix_nano` or now. Only the first end counts; whether this
+    /// was it, of a span that is recorded.
+    pub fn end(&mut self, end_time_unix_nano: Option<u64>) -> bool {
+        let Some(encoder) = self.encoder.take() else { return false };
+        let end = end_time_unix_nano.unwrap_or_else(|| match self.started {
+            // The wall clock may be set while the span runs; its duration must not change.
+            Some(started) => self.start_time_unix_nano + started.elapsed().as_nanos() as u64,
+            None => now_unix_nano().max(self.start_time_unix_nano),
+        });
+        self.end_time_unix_nano = end.max(1);
+        if self.exported && self.generation == id::generation() {
             let remote = if self.parent_is_remote { IS_REMOTE } else { 0 };
             let head = SpanHead {
                 trace_id: self.context.trace_id,
@@ -232,34 +320,27 @@ impl Span {
                 encoder.append_span(out, &head, &self.name, end, self.status, &self.status_message);
             });
         }
-        return_encoder(encoder);
+        self.finished = Some(encoder);
+        true
     }
 }
 
 impl Drop for Span {
     fn drop(&mut self) {
-        self.end(None);
+        if self.encoder.is_some() {
+            self.end(None);
+        }
+        if let Some(encoder) = self.finished.take() {
+            return_encoder(encoder);
+        }
     }
 }
 
-#[inline]
-fn put_scalar(list: &mut AttributeList, agent: &Agent, key: &str, value: Scalar<'_>) {
+fn put(list: &mut AttributeList, agent: &Agent, key: &str, mut value: Value, count_limit: u32, length_limit: usize) {
     if key.is_empty() {
         agent.count_invalid_attribute();
         return;
     }
-    let value = match value {
-        Scalar::Str(text) => Scalar::Str(agent.cut(text)),
-        other => other,
-    };
-    list.set(key, value, agent.limits.attributes.load(Ordering::Relaxed));
-}
-
-fn put_value(list: &mut AttributeList, agent: &Agent, key: &str, mut value: Value) {
-    if key.is_empty() {
-        agent.count_invalid_attribute();
-        return;
-    }
-    agent.shorten(&mut value);
-    list.set_value(key, &value, agent.limits.attributes.load(Ordering::Relaxed));
+    shorten(&mut value, length_limit);
+    list.set_value(key, &value, count_limit);
 }

@@ -20,44 +20,71 @@ fn variable(py: Python<'_>) -> Option<&Bound<'_, PyAny>> {
     made.ok().map(|variable| variable.bind(py))
 }
 
-/// What the variable holds in the calling context; `None` when it is not set or holds None.
+/// What a variable holds in the calling context; `None` when it was never set and has no default, and
+/// for what is no variable.
 #[inline]
-pub(crate) fn get(py: Python<'_>) -> Option<Bound<'_, PyAny>> {
-    let variable = variable(py)?;
+pub(crate) fn get_from<'py>(variable: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
     let mut value = std::ptr::null_mut();
-    // SAFETY: `variable` is a ContextVar; the call writes a new reference or null to `value`, and
-    // null is all that from_owned_ptr_or_opt has to be told apart.
-    let value = unsafe {
+    // SAFETY: the call checks that `variable` is a ContextVar and writes a new reference or null to
+    // `value`, and null is all that from_owned_ptr_or_opt has to be told apart.
+    unsafe {
         if ffi::PyContextVar_Get(variable.as_ptr(), std::ptr::null_mut(), &raw mut value) != 0 {
             ffi::PyErr_Clear();
             return None;
         }
-        Bound::from_owned_ptr_or_opt(py, value)?
-    };
-    (!value.is_none()).then_some(value)
+        Bound::from_owned_ptr_or_opt(variable.py(), value)
+    }
 }
 
-/// Sets the variable in the calling context; the token undoes it, see [`reset`].
+/// Sets a variable in the calling context; the token undoes it, see [`reset_in`].
+#[inline]
+pub(crate) fn set_in<'py>(variable: &Bound<'py, PyAny>, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: both are live objects for the duration of the call, which checks that `variable` is a
+    // ContextVar and returns a new reference or null with an exception set.
+    unsafe { Bound::from_owned_ptr_or_err(variable.py(), ffi::PyContextVar_Set(variable.as_ptr(), value.as_ptr())) }
+}
+
+/// Sets a variable back to what it was before the [`set_in`] that returned the token. Fails in any other
+/// context than that one, and for anything but a token of that variable.
+#[inline]
+pub(crate) fn reset_in(variable: &Bound<'_, PyAny>, token: &Bound<'_, PyAny>) -> PyResult<()> {
+    // SAFETY: both are live objects for the duration of the call, which checks their types and sets an
+    // exception if it refuses.
+    let refused = unsafe { ffi::PyContextVar_Reset(variable.as_ptr(), token.as_ptr()) != 0 };
+    if refused { Err(PyErr::fetch(variable.py())) } else { Ok(()) }
+}
+
+/// What is set as current, None included; `None` when nothing ever was.
+#[inline]
+pub(crate) fn get_raw(py: Python<'_>) -> Option<Bound<'_, PyAny>> {
+    get_from(variable(py)?)
+}
+
+/// What is current in the calling context; `None` when it is not set or holds None.
+#[inline]
+pub(crate) fn get(py: Python<'_>) -> Option<Bound<'_, PyAny>> {
+    get_raw(py).filter(|value| !value.is_none())
+}
+
+/// Sets what is current in the calling context; the token undoes it, see [`reset`].
 #[inline]
 pub(crate) fn set<'py>(py: Python<'py>, value: Option<&Bound<'py, PyAny>>) -> Option<Bound<'py, PyAny>> {
     let variable = variable(py)?;
-    let none = py.None();
-    let value = value.map_or(none.as_ptr(), Bound::as_ptr);
-    // SAFETY: both are live objects for the duration of the call, which returns a new reference or
-    // null with an exception set, which from_owned_ptr_or_err takes away.
-    unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContextVar_Set(variable.as_ptr(), value)).ok() }
+    match value {
+        Some(value) => set_in(variable, value).ok(),
+        None => set_in(variable, py.None().bind(py)).ok(),
+    }
 }
 
-/// Sets the variable back to what it was before the [`set`] that returned the token. In any other
-/// context than that one, and for anything but a token, it does nothing.
+/// Undoes a [`set`]. Fails in any other context than that one, and for anything but its token.
+#[inline]
+pub(crate) fn try_reset(py: Python<'_>, token: &Bound<'_, PyAny>) -> PyResult<()> {
+    variable(py).map_or(Ok(()), |variable| reset_in(variable, token))
+}
+
+/// Undoes a [`set`]; in any other context than that one, and for anything but its token, it does nothing.
 #[inline]
 pub(crate) fn reset(py: Python<'_>, token: &Bound<'_, PyAny>) {
-    let Some(variable) = variable(py) else { return };
-    // SAFETY: both are live objects for the duration of the call, which checks the token's type,
-    // its variable and its context, and sets an exception if it refuses.
-    unsafe {
-        if ffi::PyContextVar_Reset(variable.as_ptr(), token.as_ptr()) != 0 {
-            ffi::PyErr_Clear();
-        }
-    }
+    // The error is taken away with the result.
+    let _ = try_reset(py, token);
 }

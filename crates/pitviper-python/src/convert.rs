@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use crate::faces;
 use pitviper_agent::Span;
 use pitviper_model::{Attributes, SpanKind, Value};
 use pyo3::prelude::*;
@@ -117,6 +118,31 @@ pub(crate) fn to_value(value: &Bound<'_, PyAny>, depth: usize) -> Option<Value> 
     Some(Value::Array(items.filter_map(|item| to_value(&item.ok()?, depth + 1)).collect()))
 }
 
+/// A value as Python's: lists become tuples.
+fn from_value<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
+    Ok(match value {
+        Value::String(text) => PyString::new(py, text).into_any(),
+        Value::Bool(flag) => PyBool::new(py, *flag).to_owned().into_any(),
+        Value::Int(number) => number.into_pyobject(py)?.into_any(),
+        Value::Double(number) => PyFloat::new(py, *number).into_any(),
+        Value::Bytes(bytes) => PyBytes::new(py, bytes).into_any(),
+        Value::Array(items) => {
+            let items = items.iter().map(|item| from_value(py, item)).collect::<PyResult<Vec<_>>>()?;
+            PyTuple::new(py, items)?.into_any()
+        }
+        Value::Map(attributes) => to_dict(py, attributes)?.into_any(),
+    })
+}
+
+/// Attributes as a dictionary.
+pub(crate) fn to_dict<'py>(py: Python<'py>, attributes: &Attributes) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    for (key, value) in attributes.iter() {
+        dict.set_item(key, from_value(py, value)?)?;
+    }
+    Ok(dict)
+}
+
 /// A text, whatever was given: lone surrogates, which have no UTF-8 form, are replaced, bytes are
 /// read as UTF-8, None is empty, and other objects are shown as `str` shows them.
 #[inline]
@@ -141,6 +167,9 @@ pub(crate) fn to_time(value: Option<&Bound<'_, PyAny>>) -> Option<u64> {
 
 /// A span kind: OTLP's number, or OpenTelemetry's enum, whose values are one less.
 pub(crate) fn to_kind(kind: &Bound<'_, PyAny>) -> SpanKind {
+    if let Some(number) = faces::get(kind.py()).and_then(|faces| faces.kind_number(kind)) {
+        return SpanKind::from_otlp(number);
+    }
     if let Ok(number) = kind.extract::<i32>() {
         return SpanKind::from_otlp(number);
     }

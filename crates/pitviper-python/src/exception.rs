@@ -14,13 +14,22 @@ const MAX_MESSAGE_BYTES: usize = 4 * 1024;
 
 static FORMAT_EXCEPTION: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
+/// What an exception's event says about leaving the span's block.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Escaped {
+    /// Only that it did, if it did.
+    Shown(bool),
+    /// Either way, as a text: what OpenTelemetry's SDK writes.
+    Said(bool),
+}
+
 /// Adds the event `exception`.
 pub(crate) fn record(
     span: &mut Span,
     exception: &Bound<'_, PyAny>,
     more: Attributes,
     time: Option<u64>,
-    escaped: bool,
+    escaped: Escaped,
 ) {
     if !span.is_recording() {
         return;
@@ -31,8 +40,10 @@ pub(crate) fn record(
     if let Some(trace) = stack_trace(exception) {
         attributes.set("exception.stacktrace", trace);
     }
-    if escaped {
-        attributes.set("exception.escaped", Value::Bool(true));
+    match escaped {
+        Escaped::Shown(false) => {}
+        Escaped::Shown(true) => attributes.set("exception.escaped", Value::Bool(true)),
+        Escaped::Said(escaped) => attributes.set("exception.escaped", if escaped { "True" } else { "False" }),
     }
     for (key, value) in more.0 {
         attributes.set(key, value);
@@ -46,11 +57,16 @@ pub(crate) fn leave_with(span: &mut Span, exception: &Bound<'_, PyAny>) {
     if !span.is_recording() || !exception.is_instance_of::<PyException>() {
         return;
     }
-    record(span, exception, Attributes::default(), None, true);
+    record(span, exception, Attributes::default(), None, Escaped::Shown(true));
     let kind = exception.get_type();
     span.set_attribute("error.type", pitviper_agent::Scalar::Str(&type_name(&kind)));
-    let name = kind.name().map(|name| name.to_string()).unwrap_or_default();
-    span.set_status(StatusCode::Error, &format!("{name}: {}", message(exception)));
+    span.set_status(StatusCode::Error, &description(exception));
+}
+
+/// What a status says of an exception.
+pub(crate) fn description(exception: &Bound<'_, PyAny>) -> String {
+    let name = exception.get_type().name().map(|name| name.to_string()).unwrap_or_default();
+    format!("{name}: {}", message(exception))
 }
 
 /// The qualified name of the type, without the module for built-in ones.

@@ -12,16 +12,22 @@ mod configure;
 mod context;
 mod convert;
 mod exception;
+mod faces;
+mod foreign;
 mod host;
 mod logs;
 mod metrics;
+mod pipeline;
 mod process;
 mod runtime;
+mod runtime_context;
 mod shield;
 mod signals;
 mod span;
 mod span_context;
+mod start;
 mod statements;
+mod tracer;
 
 use pyo3::prelude::*;
 
@@ -35,9 +41,15 @@ mod _native {
     #[pymodule_export]
     use crate::configure::configure;
     #[pymodule_export]
+    use crate::faces::bind_opentelemetry;
+    #[pymodule_export]
+    use crate::foreign::export_span;
+    #[pymodule_export]
     use crate::logs::{emit_log, emit_record};
     #[pymodule_export]
     use crate::metrics::Instrument;
+    #[pymodule_export]
+    use crate::pipeline::{Pipeline, set_own_pipeline};
     #[pymodule_export]
     use crate::process::{gc_event, machine_attributes, record_event_loop_lag, seed_gc, set_worker};
     #[pymodule_export]
@@ -46,13 +58,19 @@ mod _native {
         shutdown, stats,
     };
     #[pymodule_export]
+    use crate::runtime_context::RuntimeContext;
+    #[pymodule_export]
     use crate::signals::configure_signals;
     #[pymodule_export]
-    use crate::span::{Span, activate, current_span, deactivate, finish_leaf, start_as_current_span, start_span};
+    use crate::span::Span;
     #[pymodule_export]
     use crate::span_context::SpanContext;
     #[pymodule_export]
+    use crate::start::{activate, current_span, deactivate, finish_leaf, start_as_current_span, start_span};
+    #[pymodule_export]
     use crate::statements::{Statements, describe_statement};
+    #[pymodule_export]
+    use crate::tracer::{SpanBlock, Tracer};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -14,7 +14,7 @@ use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyMapping, PyString};
 use crate::convert;
 use crate::runtime::agent;
 use crate::shield::shield;
-use crate::span::current;
+use crate::start::current_context;
 
 thread_local! {
     /// Reused, so that a measurement allocates nothing.
@@ -23,7 +23,7 @@ thread_local! {
 
 /// Where the current span is in its trace.
 pub(crate) fn trace_point(py: Python<'_>) -> Option<TracePoint> {
-    let context = current(py)?.get().get_context();
+    let context = current_context(py)?;
     Some(TracePoint { trace_id: context.trace_id, span_id: context.span_id, sampled: context.is_sampled() })
 }
 

@@ -8,8 +8,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::shield::shield;
-use crate::span::carried;
 use crate::span_context::SpanContext;
+use crate::start::current_context;
 use crate::{companion, convert, host};
 
 static AGENT: OnceLock<&'static Agent> = OnceLock::new();
@@ -22,14 +22,14 @@ pub(crate) fn agent() -> &'static Agent {
 /// The `traceparent` header for a call made by the current span, or None.
 #[pyfunction]
 pub(crate) fn inject(py: Python<'_>) -> Option<String> {
-    shield(None, || Some(format_traceparent(&carried(py)?)))
+    shield(None, || Some(format_traceparent(&current_context(py)?)))
 }
 
 /// Sets `traceparent` and, when there is one, `tracestate` in a mapping of headers.
 #[pyfunction]
 pub(crate) fn inject_into(py: Python<'_>, headers: &Bound<'_, PyAny>) {
     shield((), || {
-        let Some(context) = carried(py) else { return };
+        let Some(context) = current_context(py) else { return };
         // A mapping that refuses is the application's choice.
         let _ = headers.set_item("traceparent", format_traceparent(&context));
         if let Some(state) = &context.trace_state {

@@ -1,17 +1,21 @@
-//! `Span`, as Python sees it, and the functions that start one.
+//! `Span`, as Python sees it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
-use pitviper_agent::{Parent, SpanOptions};
-use pitviper_model::{Link, SpanKind, StatusCode};
+use pitviper_model::{Attributes, Event, Link, StatusCode};
+use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
-use pyo3::types::{PyAny, PyTuple};
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyAny, PyDict, PyMappingProxy};
 
+use crate::exception::Escaped;
+use crate::pipeline::Pipeline;
 use crate::runtime::agent;
 use crate::shield::shield;
-use crate::span_context::SpanContext;
-use crate::{context, convert, exception};
+use crate::span_context::{LINK_IS_REMOTE, SpanContext, link_of};
+use crate::tracer::Tracer;
+use crate::{context, convert, exception, faces};
 
 /// A span under way. Using it after its end, from several threads, or with values that have no
 /// representation does nothing and raises nothing.
@@ -20,34 +24,60 @@ pub(crate) struct Span {
     span: Mutex<pitviper_agent::Span>,
     /// A copy outside the lock: others need it while the span is being changed.
     context: pitviper_agent::SpanContext,
+    /// The same as OpenTelemetry's class, once someone asked for it.
+    shown_context: PyOnceLock<Py<PyAny>>,
     /// Whether it made itself current, and what was current before. The lock is held for no longer
     /// than a move.
     displaced: Mutex<Option<Option<Py<PyAny>>>>,
     /// When it ended, if that happened while someone was changing it; who changes it then ends it.
     end_requested: AtomicU64,
+    maker: Maker,
 }
+
+/// Who made a span.
+pub(crate) enum Maker {
+    /// An integration, or the application through the agent's own API.
+    Agent,
+    /// The same, while a provider's pipeline gets those spans too.
+    Pipeline(Py<Pipeline>),
+    /// The same, where the application asked for no instrumentation; what is below it is not wanted either.
+    Suppressed,
+    /// A tracer of OpenTelemetry's API, which has its own rules for `with`.
+    Tracer { tracer: Py<Tracer>, record_exception: bool, set_status_on_exception: bool },
+}
+
+/// An event's name, time, attributes, and how many of those were dropped.
+type ReadEvent<'py> = (String, u64, Bound<'py, PyDict>, u32);
+/// A link's context, attributes, and how many of those were dropped.
+type ReadLink<'py> = (Py<PyAny>, Bound<'py, PyDict>, u32);
 
 /// [`Span::end_requested`] of a span nobody asked to end.
 const NOT_REQUESTED: u64 = 0;
 
 impl Span {
-    pub(crate) fn get_context(&self) -> pitviper_agent::SpanContext {
-        self.context.clone()
-    }
-
-    fn make(span: pitviper_agent::Span) -> Self {
+    pub(crate) fn make(span: pitviper_agent::Span, maker: Maker) -> Self {
         let context = span.context().clone();
         Self {
             span: Mutex::new(span),
             context,
+            shown_context: PyOnceLock::new(),
             displaced: Mutex::new(None),
             end_requested: AtomicU64::new(NOT_REQUESTED),
+            maker,
         }
+    }
+
+    pub(crate) fn core_context(&self) -> &pitviper_agent::SpanContext {
+        &self.context
+    }
+
+    pub(crate) fn is_suppressed(&self) -> bool {
+        matches!(self.maker, Maker::Suppressed)
     }
 
     /// The span, unless it is in use: by another thread, or by this one further up the stack (an
     /// attribute whose `__str__` touches the span). Waiting could deadlock, so the call is void.
-    fn lock(&self) -> Option<MutexGuard<'_, pitviper_agent::Span>> {
+    pub(crate) fn lock(&self) -> Option<MutexGuard<'_, pitviper_agent::Span>> {
         match self.span.try_lock() {
             Ok(span) => Some(span),
             Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
@@ -55,37 +85,23 @@ impl Span {
         }
     }
 
-    fn change(&self, change: impl FnOnce(&mut pitviper_agent::Span)) {
-        shield((), || {
-            if let Some(mut span) = self.lock() {
-                change(&mut span);
-                drop(span);
-                self.end_if_requested();
-            }
-        });
+    /// Reads the span; the default when it is in use.
+    pub(crate) fn peek<T: Default>(&self, read: impl FnOnce(&pitviper_agent::Span) -> T) -> T {
+        self.lock().map(|span| read(&span)).unwrap_or_default()
     }
 
-    /// Ends the span, now or, if it is in use, as soon as it no longer is.
-    fn finish(&self, end_time: Option<u64>) {
-        if let Some(mut span) = self.lock() {
-            span.end(end_time);
-            return;
-        }
-        self.end_requested.store(end_time.unwrap_or_else(crate::runtime::now).max(1), Ordering::SeqCst);
-        // Who held it may have let go before the request was there to be seen.
-        self.end_if_requested();
-    }
-
-    fn end_if_requested(&self) {
-        if self.end_requested.load(Ordering::SeqCst) != NOT_REQUESTED
-            && let Some(mut span) = self.lock()
-        {
-            span.end(Some(self.end_requested.load(Ordering::SeqCst)));
-        }
+    /// The pipeline whose processors are to hear of this span.
+    pub(crate) fn watcher<'a, 'py>(&'a self, py: Python<'py>) -> Option<&'a Bound<'py, Pipeline>> {
+        let pipeline = match &self.maker {
+            Maker::Agent | Maker::Suppressed => return None,
+            Maker::Pipeline(pipeline) => pipeline.bind(py),
+            Maker::Tracer { tracer, .. } => tracer.get().pipeline.bind(py),
+        };
+        pipeline.get().is_watched().then_some(pipeline)
     }
 
     /// Whether it was recorded and has ended.
-    fn has_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         self.context.is_sampled()
             && match self.lock() {
                 Some(span) => !span.is_recording(),
@@ -98,8 +114,52 @@ impl Span {
     }
 }
 
+pub(crate) fn change(slf: &Bound<'_, Span>, change: impl FnOnce(&mut pitviper_agent::Span)) {
+    shield((), || {
+        if let Some(mut span) = slf.get().lock() {
+            change(&mut span);
+            drop(span);
+            end_if_requested(slf);
+        }
+    });
+}
+
+/// Ends the span, now or, if it is in use, as soon as it no longer is.
+fn finish(slf: &Bound<'_, Span>, end_time: Option<u64>) {
+    let this = slf.get();
+    let watcher = this.watcher(slf.py()).filter(|_| this.is_recording());
+    if let Some(pipeline) = watcher {
+        pipeline.get().tell("on_ending", slf);
+    }
+    let Some(mut span) = this.lock() else {
+        this.end_requested.store(end_time.unwrap_or_else(crate::runtime::now).max(1), Ordering::SeqCst);
+        // Who held it may have let go before the request was there to be seen.
+        end_if_requested(slf);
+        return;
+    };
+    let ended = span.end(end_time);
+    drop(span);
+    if let Some(pipeline) = watcher.filter(|_| ended) {
+        pipeline.get().tell("on_end", slf);
+    }
+}
+
+fn end_if_requested(slf: &Bound<'_, Span>) {
+    let this = slf.get();
+    let requested = this.end_requested.load(Ordering::SeqCst);
+    if requested == NOT_REQUESTED {
+        return;
+    }
+    let Some(mut span) = this.lock() else { return };
+    let ended = span.end(Some(requested));
+    drop(span);
+    if let Some(pipeline) = this.watcher(slf.py()).filter(|_| ended) {
+        pipeline.get().tell("on_end", slf);
+    }
+}
+
 /// Makes a span current and remembers what was.
-fn enter(slf: &Bound<'_, Span>) {
+pub(crate) fn enter(slf: &Bound<'_, Span>) {
     let before = context::get(slf.py()).map(Bound::unbind);
     let mut displaced = slf.get().displaced();
     if displaced.is_none() {
@@ -110,9 +170,9 @@ fn enter(slf: &Bound<'_, Span>) {
 }
 
 /// Ends a span, and makes current again what was, if the span still is.
-fn leave(slf: &Bound<'_, Span>, end_time: Option<u64>) {
+pub(crate) fn leave(slf: &Bound<'_, Span>, end_time: Option<u64>) {
     let py = slf.py();
-    slf.get().finish(end_time);
+    finish(slf, end_time);
     let displaced = slf.get().displaced().take();
     if let Some(displaced) = displaced
         && context::get(py).is_some_and(|current| current.is(slf))
@@ -121,27 +181,41 @@ fn leave(slf: &Bound<'_, Span>, end_time: Option<u64>) {
     }
 }
 
+/// Notes an exception that left the block of a span.
+pub(crate) fn note_exception(slf: &Bound<'_, Span>, exc: &Bound<'_, PyAny>, record: bool, set_status: bool) {
+    if exc.is_instance_of::<PyException>() {
+        change(slf, |span| {
+            if record {
+                exception::record(span, exc, Attributes::default(), None, Escaped::Said(false));
+            }
+            if set_status {
+                span.set_status(StatusCode::Error, &exception::description(exc));
+            }
+        });
+    }
+}
+
 #[pymethods]
 impl Span {
     /// Sets an attribute; the last value of a key counts.
-    fn set_attribute(&self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) {
-        self.change(|span| convert::set_attribute(span, key, value));
+    fn set_attribute(slf: &Bound<'_, Self>, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) {
+        change(slf, |span| convert::set_attribute(span, key, value));
     }
 
     /// Sets attributes from a mapping.
-    fn set_attributes(&self, attributes: &Bound<'_, PyAny>) {
-        self.change(|span| convert::set_attributes(span, attributes));
+    fn set_attributes(slf: &Bound<'_, Self>, attributes: &Bound<'_, PyAny>) {
+        change(slf, |span| convert::set_attributes(span, attributes));
     }
 
     /// Adds an event, now or at `timestamp` nanoseconds since the Unix epoch.
     #[pyo3(signature = (name, attributes = None, timestamp = None))]
     fn add_event(
-        &self,
+        slf: &Bound<'_, Self>,
         name: &Bound<'_, PyAny>,
         attributes: Option<&Bound<'_, PyAny>>,
         timestamp: Option<&Bound<'_, PyAny>>,
     ) {
-        self.change(|span| {
+        change(slf, |span| {
             if span.is_recording() {
                 span.add_event(
                     &convert::to_text(name),
@@ -154,10 +228,10 @@ impl Span {
 
     /// Links another span, given by its context, as a cause.
     #[pyo3(signature = (context, attributes = None))]
-    fn add_link(&self, context: &Bound<'_, PyAny>, attributes: Option<&Bound<'_, PyAny>>) {
-        self.change(|span| {
-            if let Some(context) = context_of(context) {
-                span.add_link(link(&context, attributes));
+    fn add_link(slf: &Bound<'_, Self>, context: &Bound<'_, PyAny>, attributes: Option<&Bound<'_, PyAny>>) {
+        change(slf, |span| {
+            if let Some(link) = link_of(context, attributes) {
+                span.add_link(link);
             }
         });
     }
@@ -165,14 +239,16 @@ impl Span {
     /// Adds an event that describes an exception. The status stays as it is.
     #[pyo3(signature = (exception, attributes = None, timestamp = None, escaped = None))]
     fn record_exception(
-        &self,
+        slf: &Bound<'_, Self>,
         exception: &Bound<'_, PyAny>,
         attributes: Option<&Bound<'_, PyAny>>,
         timestamp: Option<&Bound<'_, PyAny>>,
         escaped: Option<&Bound<'_, PyAny>>,
     ) {
-        self.change(|span| {
+        let by_tracer = matches!(slf.get().maker, Maker::Tracer { .. });
+        change(slf, |span| {
             let escaped = escaped.is_some_and(|flag| flag.is_truthy().unwrap_or(false));
+            let escaped = if by_tracer { Escaped::Said(escaped) } else { Escaped::Shown(escaped) };
             let time = convert::to_time(timestamp);
             exception::record(span, exception, convert::to_attributes(attributes), time, escaped);
         });
@@ -180,17 +256,18 @@ impl Span {
 
     /// Says whether the operation succeeded: 0 unset, 1 ok, 2 error, or OpenTelemetry's status.
     #[pyo3(signature = (code, description = None))]
-    fn set_status(&self, code: &Bound<'_, PyAny>, description: Option<&Bound<'_, PyAny>>) {
-        self.change(|span| {
+    fn set_status(slf: &Bound<'_, Self>, code: &Bound<'_, PyAny>, description: Option<&Bound<'_, PyAny>>) {
+        change(slf, |span| {
             let (code, own_description) = status_of(code);
-            let description = description.map(convert::to_text);
-            span.set_status(code, &description.or(own_description.map(Into::into)).unwrap_or_default());
+            let description =
+                own_description.unwrap_or_else(|| description.map(convert::to_text).unwrap_or_default().into());
+            span.set_status(code, &description);
         });
     }
 
     /// Gives the span another name.
-    fn update_name(&self, name: &Bound<'_, PyAny>) {
-        self.change(|span| span.update_name(&convert::to_text(name)));
+    fn update_name(slf: &Bound<'_, Self>, name: &Bound<'_, PyAny>) {
+        change(slf, |span| span.update_name(&convert::to_text(name)));
     }
 
     /// Ends the span, now or at `end_time` nanoseconds since the Unix epoch. Only the first end
@@ -210,24 +287,35 @@ impl Span {
         self.has_ended()
     }
 
-    /// The span's context.
-    fn get_span_context(&self) -> SpanContext {
-        SpanContext(self.context.clone())
+    /// The span's context: OpenTelemetry's class once its API is loaded, before that our own.
+    fn get_span_context(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        let (py, this) = (slf.py(), slf.get());
+        let Some(faces) = faces::get(py) else {
+            return Ok(Bound::new(py, SpanContext(this.context.clone()))?.into_any().unbind());
+        };
+        let shown =
+            this.shown_context.get_or_try_init(py, || faces.show_context(py, &this.context).map(Bound::unbind))?;
+        Ok(shown.clone_ref(py))
     }
 
     #[getter]
-    fn context(&self) -> SpanContext {
-        SpanContext(self.context.clone())
+    fn context(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        Self::get_span_context(slf)
     }
 
     #[getter]
     fn name(&self) -> String {
-        self.lock().map(|span| span.name().to_owned()).unwrap_or_default()
+        self.peek(|span| span.name().to_owned())
     }
 
+    /// OTLP's number, or OpenTelemetry's enum once its API is loaded.
     #[getter]
-    fn kind(&self) -> i32 {
-        self.lock().map_or(SpanKind::Internal, |span| span.kind()) as i32
+    fn kind(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let number = self.peek(|span| span.kind()) as i32;
+        match faces::get(py).and_then(|faces| faces.show_kind(py, number)) {
+            Some(kind) => Ok(kind),
+            None => Ok(number.into_pyobject(py)?.into_any().unbind()),
+        }
     }
 
     #[getter]
@@ -241,7 +329,10 @@ impl Span {
     }
 
     fn __enter__<'py>(slf: &Bound<'py, Self>) -> Bound<'py, Self> {
-        shield((), || enter(slf));
+        // OpenTelemetry's `with span` ends the span, and makes nothing current.
+        if !matches!(slf.get().maker, Maker::Tracer { .. }) {
+            shield((), || enter(slf));
+        }
         slf.clone()
     }
 
@@ -253,10 +344,141 @@ impl Span {
         _traceback: &Bound<'_, PyAny>,
     ) -> bool {
         if !exc.is_none() {
-            slf.get().change(|span| exception::leave_with(span, exc));
+            match slf.get().maker {
+                Maker::Tracer { record_exception, set_status_on_exception, .. } => change(slf, |span| {
+                    if record_exception {
+                        exception::record(span, exc, Attributes::default(), None, Escaped::Said(true));
+                    }
+                    if set_status_on_exception {
+                        span.set_status(StatusCode::Error, &exception::description(exc));
+                    }
+                }),
+                _ => change(slf, |span| exception::leave_with(span, exc)),
+            }
         }
         shield((), || leave(slf, None));
         false
+    }
+
+    // What is there to read, for processors, exporters and instrumentations.
+
+    /// The attributes so far.
+    #[getter]
+    fn attributes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyMappingProxy>> {
+        let attributes = self.peek(|span| span.content().map(|content| content.attributes.read()).unwrap_or_default());
+        let dict = convert::to_dict(py, &attributes)?;
+        Ok(PyMappingProxy::new(py, dict.as_mapping()))
+    }
+
+    /// When it began, in nanoseconds since the Unix epoch.
+    #[getter]
+    fn start_time(&self) -> u64 {
+        self.peek(pitviper_agent::Span::start_time_unix_nano)
+    }
+
+    /// When it ended, in nanoseconds since the Unix epoch; None while it runs.
+    #[getter]
+    fn end_time(&self) -> Option<u64> {
+        self.peek(pitviper_agent::Span::end_time_unix_nano)
+    }
+
+    #[getter]
+    fn dropped_attributes(&self) -> u32 {
+        self.peek(|span| span.content().map_or(0, |content| content.dropped().0))
+    }
+
+    #[getter]
+    fn dropped_events(&self) -> u32 {
+        self.peek(|span| span.content().map_or(0, |content| content.dropped().1))
+    }
+
+    #[getter]
+    fn dropped_links(&self) -> u32 {
+        self.peek(|span| span.content().map_or(0, |content| content.dropped().2))
+    }
+
+    /// The context of its parent; None for a root.
+    #[getter]
+    fn parent(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        let Some(parent) = self.peek(pitviper_agent::Span::parent) else { return Ok(None) };
+        show_context(py, parent).map(Some)
+    }
+
+    #[getter]
+    fn status<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        faces::read(slf, "status")
+    }
+
+    #[getter]
+    fn events<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        faces::read(slf, "events")
+    }
+
+    #[getter]
+    fn links<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        faces::read(slf, "links")
+    }
+
+    #[getter]
+    fn resource<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        faces::read(slf, "resource")
+    }
+
+    #[getter]
+    fn instrumentation_scope<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        faces::read(slf, "instrumentation_scope")
+    }
+
+    #[getter]
+    fn instrumentation_info<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        faces::read(slf, "instrumentation_scope")
+    }
+
+    /// A function that gives the span as JSON, in the layout of OpenTelemetry's SDK.
+    #[getter]
+    fn to_json<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        faces::read(slf, "to_json")
+    }
+
+    /// The status as its code and description, for `pitviper.opentelemetry`.
+    fn read_status(&self) -> (u8, String) {
+        self.peek(|span| (span.status().0 as u8, span.status().1.to_owned()))
+    }
+
+    /// The events as tuples of name, time, attributes and how many of those were dropped.
+    fn read_events<'py>(&self, py: Python<'py>) -> PyResult<Vec<ReadEvent<'py>>> {
+        let events = self.peek(|span| span.content().map(|content| content.read_events()).unwrap_or_default());
+        let show = |event: Event| {
+            let attributes = convert::to_dict(py, &event.attributes)?;
+            Ok((event.name, event.time_unix_nano, attributes, event.dropped_attributes_count))
+        };
+        events.into_iter().map(show).collect()
+    }
+
+    /// The links as tuples of context, attributes and how many of those were dropped.
+    fn read_links<'py>(&self, py: Python<'py>) -> PyResult<Vec<ReadLink<'py>>> {
+        let links = self.peek(|span| span.content().map(|content| content.read_links()).unwrap_or_default());
+        let show = |link: Link| {
+            let context = pitviper_agent::SpanContext {
+                trace_id: link.trace_id,
+                span_id: link.span_id,
+                flags: link.flags as u8,
+                is_remote: link.flags & LINK_IS_REMOTE != 0,
+                trace_state: (!link.trace_state.is_empty()).then(|| link.trace_state.as_str().into()),
+            };
+            Ok((show_context(py, context)?, convert::to_dict(py, &link.attributes)?, link.dropped_attributes_count))
+        };
+        links.into_iter().map(show).collect()
+    }
+
+    /// The tracer that made it, or None; and the name and version of its scope.
+    fn read_maker(&self, py: Python<'_>) -> (Option<Py<Tracer>>, String, String) {
+        let tracer = match &self.maker {
+            Maker::Tracer { tracer, .. } => Some(tracer.clone_ref(py)),
+            _ => None,
+        };
+        let scope = agent().scope_at(self.peek(pitviper_agent::Span::scope));
+        (tracer, scope.name.clone(), scope.version.clone())
     }
 
     fn __repr__(&self) -> String {
@@ -277,214 +499,10 @@ fn status_of(code: &Bound<'_, PyAny>) -> (StatusCode, Option<String>) {
     (number.map_or(StatusCode::Unset, StatusCode::from_otlp), None)
 }
 
-/// The context of a span, or a context itself; `None` for anything else.
-fn context_of(object: &Bound<'_, PyAny>) -> Option<pitviper_agent::SpanContext> {
-    if let Ok(span) = object.cast::<Span>() {
-        return Some(span.get().context.clone());
+/// A span context as OpenTelemetry's class, or as our own while that is not loaded.
+fn show_context(py: Python<'_>, context: pitviper_agent::SpanContext) -> PyResult<Py<PyAny>> {
+    match faces::get(py) {
+        Some(faces) => faces.show_context(py, &context).map(Bound::unbind),
+        None => Ok(Bound::new(py, SpanContext(context))?.into_any().unbind()),
     }
-    if let Ok(context) = object.cast::<SpanContext>() {
-        return Some(context.get().0.clone());
-    }
-    // OpenTelemetry's own SpanContext.
-    let number = |name: &str| object.getattr(name);
-    Some(pitviper_agent::SpanContext {
-        trace_id: pitviper_model::TraceId(number("trace_id").ok()?.extract::<u128>().ok()?.to_be_bytes()),
-        span_id: pitviper_model::SpanId(number("span_id").ok()?.extract::<u64>().ok()?.to_be_bytes()),
-        flags: number("trace_flags").and_then(|flags| flags.extract()).unwrap_or(0),
-        is_remote: number("is_remote").and_then(|flag| flag.extract()).unwrap_or(false),
-        trace_state: None,
-    })
-}
-
-fn link(context: &pitviper_agent::SpanContext, attributes: Option<&Bound<'_, PyAny>>) -> Link {
-    Link {
-        trace_id: context.trace_id,
-        span_id: context.span_id,
-        trace_state: context.trace_state.as_deref().unwrap_or_default().to_owned(),
-        attributes: convert::to_attributes(attributes),
-        flags: u32::from(context.flags),
-        ..Link::default()
-    }
-}
-
-/// The span that is current in the calling context.
-pub(crate) fn current(py: Python<'_>) -> Option<Bound<'_, Span>> {
-    context::get(py)?.cast_into::<Span>().ok()
-}
-
-/// What a call made in this context takes along: the current span's context, or the one that another
-/// process handed over.
-pub(crate) fn carried(py: Python<'_>) -> Option<pitviper_agent::SpanContext> {
-    let current = context::get(py)?;
-    match current.cast::<Span>() {
-        Ok(span) => Some(span.get().get_context()),
-        Err(_) => Some(current.cast::<SpanContext>().ok()?.get().0.clone()),
-    }
-}
-
-/// How a span begins, as Python says it.
-struct Start<'a, 'py> {
-    name: &'a Bound<'py, PyAny>,
-    kind: SpanKind,
-    parent: Option<&'a Bound<'py, PyAny>>,
-    start_time: Option<u64>,
-    scope: Option<&'a Bound<'py, PyAny>>,
-}
-
-fn start(py: Python<'_>, start: &Start<'_, '_>) -> pitviper_agent::Span {
-    let agent = agent();
-    let name = convert::to_text(start.name);
-    let scope = start.scope.map_or(0, |scope| agent.scope(&convert::to_text(scope)));
-    let begin = |parent: Parent<'_>| {
-        agent.start(&SpanOptions {
-            name: &name,
-            kind: start.kind,
-            parent,
-            start_time_unix_nano: start.start_time,
-            scope,
-        })
-    };
-    if let Some(given) = start.parent.filter(|parent| !parent.is_none()).and_then(context_of) {
-        return begin(Parent::Context(&given));
-    }
-    start_below_current(py, start.kind, begin)
-}
-
-/// Starts a span below what is current in the calling context, if that can have children.
-pub(crate) fn start_below_current(
-    py: Python<'_>,
-    kind: SpanKind,
-    begin: impl Fn(Parent<'_>) -> pitviper_agent::Span,
-) -> pitviper_agent::Span {
-    let Some(current) = context::get(py) else { return begin(Parent::Root) };
-    if let Ok(current) = current.cast::<Span>() {
-        let current = current.get();
-        if !current.has_ended() {
-            return begin(Parent::Context(&current.context));
-        }
-        // Work that outlived what began it is a trace of its own: a request's trace must not grow for
-        // as long as a task lives that it started.
-        let mut span = begin(Parent::Root);
-        span.add_link(link(&current.context, None));
-        return span;
-    }
-    match current.cast::<SpanContext>() {
-        // What another process handed over is about the process; a request it serves later is not part of it.
-        Ok(handed) if !matches!(kind, SpanKind::Server | SpanKind::Consumer) => begin(Parent::Context(&handed.get().0)),
-        _ => begin(Parent::Root),
-    }
-}
-
-/// Starts a span that is not current. Without `parent` it is a child of the current span, or linked to
-/// it when that has ended.
-#[pyfunction]
-#[pyo3(signature = (name, kind = None, attributes = None, parent = None, start_time = None, links = None, scope = None))]
-#[expect(clippy::too_many_arguments, reason = "the signature is OpenTelemetry's")]
-pub(crate) fn start_span<'py>(
-    py: Python<'py>,
-    name: &Bound<'py, PyAny>,
-    kind: Option<&Bound<'py, PyAny>>,
-    attributes: Option<&Bound<'py, PyAny>>,
-    parent: Option<&Bound<'py, PyAny>>,
-    start_time: Option<&Bound<'py, PyAny>>,
-    links: Option<&Bound<'py, PyAny>>,
-    scope: Option<&Bound<'py, PyAny>>,
-) -> PyResult<Bound<'py, Span>> {
-    let kind = kind.map_or(SpanKind::Internal, convert::to_kind);
-    let mut span = start(py, &Start { name, kind, parent, start_time: convert::to_time(start_time), scope });
-    if span.is_recording() {
-        // A panic in here costs attributes; without a span there would be nothing to return.
-        shield((), || {
-            if let Some(attributes) = attributes {
-                convert::set_attributes(&mut span, attributes);
-            }
-            for link in links.and_then(|links| links.try_iter().ok()).into_iter().flatten().flatten() {
-                add_given_link(&mut span, &link);
-            }
-        });
-    }
-    Bound::new(py, Span::make(span))
-}
-
-/// A link given at the start: a context, a (context, attributes) pair, or OpenTelemetry's `Link`.
-fn add_given_link(span: &mut pitviper_agent::Span, given: &Bound<'_, PyAny>) {
-    let (context, attributes) = match given.cast::<PyTuple>() {
-        Ok(pair) => (pair.get_item(0).ok(), pair.get_item(1).ok()),
-        Err(_) => match given.getattr("context") {
-            Ok(context) => (Some(context), given.getattr("attributes").ok()),
-            Err(_) => (Some(given.clone()), None),
-        },
-    };
-    if let Some(context) = context.as_ref().and_then(context_of) {
-        span.add_link(link(&context, attributes.as_ref()));
-    }
-}
-
-/// Starts a span and makes it current until it ends.
-#[pyfunction]
-#[pyo3(signature = (name, kind = None, attributes = None, parent = None, start_time = None, links = None, scope = None))]
-#[expect(clippy::too_many_arguments, reason = "the signature is OpenTelemetry's")]
-pub(crate) fn start_as_current_span<'py>(
-    py: Python<'py>,
-    name: &Bound<'py, PyAny>,
-    kind: Option<&Bound<'py, PyAny>>,
-    attributes: Option<&Bound<'py, PyAny>>,
-    parent: Option<&Bound<'py, PyAny>>,
-    start_time: Option<&Bound<'py, PyAny>>,
-    links: Option<&Bound<'py, PyAny>>,
-    scope: Option<&Bound<'py, PyAny>>,
-) -> PyResult<Bound<'py, Span>> {
-    let span = start_span(py, name, kind, attributes, parent, start_time, links, scope)?;
-    shield((), || enter(&span));
-    Ok(span)
-}
-
-/// Records a finished child of the current span: what began at `start_time` and ends now. For leaf
-/// operations such as one statement, which cost a single call that way.
-#[pyfunction]
-#[pyo3(signature = (name, kind, start_time, attributes = None, exc = None, scope = None))]
-pub(crate) fn finish_leaf(
-    py: Python<'_>,
-    name: &Bound<'_, PyAny>,
-    kind: i32,
-    start_time: u64,
-    attributes: Option<&Bound<'_, PyAny>>,
-    exc: Option<&Bound<'_, PyAny>>,
-    scope: Option<&Bound<'_, PyAny>>,
-) {
-    shield((), || {
-        let kind = SpanKind::from_otlp(kind);
-        let mut span = start(py, &Start { name, kind, parent: None, start_time: Some(start_time), scope });
-        if !span.is_recording() {
-            return;
-        }
-        if let Some(attributes) = attributes {
-            convert::set_attributes(&mut span, attributes);
-        }
-        if let Some(exc) = exc.filter(|exc| !exc.is_none()) {
-            exception::leave_with(&mut span, exc);
-        }
-        span.end(None);
-    });
-}
-
-/// The span that is current in the calling context, or None.
-#[pyfunction]
-pub(crate) fn current_span(py: Python<'_>) -> Option<Bound<'_, Span>> {
-    shield(None, || current(py))
-}
-
-/// Makes a span current without starting or ending anything, or the context of one in another process,
-/// or with None nothing; returns what `deactivate` needs.
-#[pyfunction]
-pub(crate) fn activate<'py>(py: Python<'py>, span: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
-    shield(None, || context::set(py, Some(span).filter(|span| !span.is_none())))
-}
-
-/// Makes current again what was before `activate`, unless it is called in another context than
-/// that: a generator or a response body may be closed elsewhere than it was running.
-#[pyfunction]
-#[pyo3(signature = (token))]
-pub(crate) fn deactivate(py: Python<'_>, token: &Bound<'_, PyAny>) {
-    shield((), || context::reset(py, token));
 }

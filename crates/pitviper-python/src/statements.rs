@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use pitviper_agent::Scalar;
-use pitviper_agent::sql::{self, Dialect, Outcome};
+use pitviper_agent::sql::{self, Dialect};
 use pitviper_model::SpanKind;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -12,8 +12,8 @@ use pyo3::types::{PyAny, PyString};
 
 use crate::runtime::agent;
 use crate::shield::shield;
-use crate::span::start_below_current;
-use crate::{convert, exception};
+use crate::start::Leaf;
+use crate::{convert, pipeline};
 
 /// Makes the spans of the statements that go to one database.
 #[pyclass(frozen, module = "pitviper._native")]
@@ -49,16 +49,27 @@ impl Statements {
     ) {
         shield((), || {
             let (text, hash) = text_of(statement);
-            let mut span = start_below_current(py, SpanKind::Client, |parent| {
-                self.0.start(agent(), &text, hash, &Outcome { parent, start_time_unix_nano: start_time, batch })
-            });
-            if let Some(exc) = exc.filter(|exc| !exc.is_none()) {
-                if let Some(status) = status.filter(|status| !status.is_none()) {
+            // Only a sampler of the application's would ask for the name before the span is recorded.
+            let name = if pipeline::is_own() {
+                PyString::new(py, &self.0.describe(&text, hash).summary)
+            } else {
+                PyString::new(py, "")
+            };
+            let leaf = Leaf {
+                name: name.as_any(),
+                kind: SpanKind::Client,
+                start_time,
+                scope: self.0.scope(),
+                attributes: None,
+                exc,
+            };
+            leaf.record(py, |span| {
+                self.0.fill(span, &text, hash, batch);
+                let failed = exc.is_some_and(|exc| !exc.is_none());
+                if let Some(status) = status.filter(|status| failed && !status.is_none()) {
                     span.set_attribute("db.response.status_code", Scalar::Str(&convert::to_text(status)));
                 }
-                exception::leave_with(&mut span, exc);
-            }
-            span.end(None);
+            });
         });
     }
 

@@ -14,6 +14,9 @@ from pitviper.resource import resource_attributes
 EXIT_TIMEOUT_MS = 3_000
 
 _config: Optional[Config] = None
+#: Whether init() was called.
+_started = False
+_serves_opentelemetry = False
 #: Complaints that were shown; an application that calls init() again has seen them.
 _said: "set[str]" = set()
 
@@ -33,6 +36,27 @@ def init(**settings: Any) -> None:
         ValueError: A value given here makes no sense. Variables that cannot be followed are named on
             standard error, and do not count.
     """
+    global _started
+    config = _configure(settings)
+    first = not _started
+    _started = True
+    if first and config["enabled"]:
+        _instrument(config)
+
+
+def ensure_configured() -> None:
+    """Reads the settings unless that has happened, and instruments nothing: for an application that uses
+    the agent's API alone."""
+    if _config is None:
+        _configure({})
+
+
+def is_started() -> bool:
+    """Whether :func:`init` has been called."""
+    return _started
+
+
+def _configure(settings: "dict[str, Any]") -> Config:
     global _config
     config = load(os.environ, settings)
     for problem in config.problems:
@@ -52,7 +76,10 @@ def init(**settings: Any) -> None:
         max_queue_spans=config["max_queue_spans"],
         max_batch_spans=config["max_batch_spans"],
         attribute_count_limit=config["attribute_count_limit"],
+        event_attribute_count_limit=config["event_attribute_count_limit"],
+        link_attribute_count_limit=config["link_attribute_count_limit"],
         attribute_value_length_limit=config["attribute_value_length_limit"],
+        span_attribute_value_length_limit=config["span_attribute_value_length_limit"],
         event_count_limit=config["event_count_limit"],
         link_count_limit=config["link_count_limit"],
         enabled=config["enabled"],
@@ -63,16 +90,19 @@ def init(**settings: Any) -> None:
     runtime.start(config)
     if first and config["enabled"]:
         atexit.register(_at_exit)
-        _instrument(config)
+    return config
 
 
 def _instrument(config: Config) -> None:
     from pitviper.instrument import engine
 
     try:
-        engine.install(frozenset(config["integrations_disabled"]))
+        disabled = frozenset[str](config["integrations_disabled"])
+        engine.install(disabled)
+        if "opentelemetry" not in disabled:
+            engine.when_imported("opentelemetry.trace", _serve_opentelemetry)
         engine.when_imported("multiprocessing.util", _flush_in_multiprocessing_children)
-        if "TRACEPARENT" in os.environ and "subprocess" not in config["integrations_disabled"]:
+        if "TRACEPARENT" in os.environ and "subprocess" not in disabled:
             _continue_trace()
         engine.when_imported("opentelemetry.metrics", _offer_meter_provider)
         engine.when_imported("opentelemetry._logs", _offer_logger_provider)
@@ -87,6 +117,26 @@ def _continue_trace() -> None:
 
     if option(subprocess.INTEGRATION, "linking"):
         _link.take_over_from(os.environ)
+
+
+def _serve_opentelemetry() -> None:
+    """The application, or a library it uses, brings OpenTelemetry's API: its tracers are ours."""
+    global _serves_opentelemetry
+    _serves_opentelemetry = True
+    try:
+        package = sys.modules.get("pitviper.opentelemetry")
+        # While it is being imported, it installs itself when it is ready.
+        if package is None or hasattr(package, "__all__"):
+            from pitviper.opentelemetry import _global
+
+            _global.install()
+    except Exception as error:
+        internal_error(error)
+
+
+def serves_opentelemetry() -> bool:
+    """Whether tracers of OpenTelemetry's API are to be ours."""
+    return _serves_opentelemetry
 
 
 def current_config() -> Optional[Config]:

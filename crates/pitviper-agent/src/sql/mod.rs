@@ -11,7 +11,7 @@ mod summary;
 mod text;
 mod token;
 
-pub use statements::{Outcome, Statements};
+pub use statements::Statements;
 
 /// The longest statement that is read, in bytes; the rest is left out.
 pub const MAX_STATEMENT_BYTES: usize = 16 * 1024;

@@ -5,29 +5,17 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, TryLockError};
 
-use pitviper_model::{Attributes, SpanKind};
+use pitviper_model::Attributes;
 use pitviper_wire::encode::Scalar;
 
 use super::{Description, Dialect, describe};
-use crate::agent::Agent;
-use crate::span::{Parent, Span, SpanOptions};
+use crate::span::Span;
 
 /// The longest statement that is remembered, in bytes. One that long is seldom sent twice.
 const MAX_REMEMBERED_BYTES: usize = 4 * 1024;
 /// What one database's memory holds, statements and descriptions, in bytes. Statements with parameters
 /// repeat; when an application builds each one anew, the memory is emptied and filled again.
 const MAX_MEMORY_BYTES: usize = 512 * 1024;
-
-/// What a statement is, beside its text.
-#[derive(Debug, Clone, Copy)]
-pub struct Outcome<'a> {
-    /// What the span hangs on.
-    pub parent: Parent<'a>,
-    /// When the call began, in nanoseconds since the Unix epoch.
-    pub start_time_unix_nano: u64,
-    /// How often the statement was sent with one call; less than two is no batch.
-    pub batch: u64,
-}
 
 /// Makes the spans of statements that go to one database.
 #[derive(Debug)]
@@ -74,36 +62,31 @@ impl Statements {
         Self { dialect, scope, attributes, memory: Mutex::default(), forgotten: AtomicU64::new(0) }
     }
 
-    /// Starts the span of a statement that was sent. `hash` is one of the statement's text.
+    /// The number of their instrumentation scope.
     #[must_use]
-    pub fn start(&self, agent: &'static Agent, statement: &str, hash: u64, outcome: &Outcome<'_>) -> Span {
-        let mut span = agent.start(&SpanOptions {
-            name: "",
-            kind: SpanKind::Client,
-            parent: outcome.parent,
-            start_time_unix_nano: Some(outcome.start_time_unix_nano),
-            scope: self.scope,
-        });
-        if !span.is_recording() {
-            return span;
-        }
+    pub fn scope(&self) -> u16 {
+        self.scope
+    }
+
+    /// Gives a span the name and the attributes of a statement. `hash` is one of the statement's text,
+    /// `batch` how often it was sent with one call; less than two is no batch.
+    pub fn fill(&self, span: &mut Span, statement: &str, hash: u64, batch: u64) {
         let described = self.describe(statement, hash);
         for (key, value) in &self.attributes.0 {
             span.set_value(key, value.clone());
         }
-        if outcome.batch > 1 {
+        if batch > 1 {
             let summary = format!("BATCH {}", described.summary);
             span.update_name(&summary);
             span.set_attribute("db.query.summary", Scalar::Str(&summary));
             span.set_attribute("db.operation.name", Scalar::Str(&format!("BATCH {}", described.operation)));
-            span.set_attribute("db.operation.batch.size", Scalar::Int(outcome.batch.cast_signed()));
+            span.set_attribute("db.operation.batch.size", Scalar::Int(batch.cast_signed()));
         } else {
             span.update_name(&described.summary);
             span.set_attribute("db.query.summary", Scalar::Str(&described.summary));
             span.set_attribute("db.operation.name", Scalar::Str(&described.operation));
         }
         span.set_attribute("db.query.text", Scalar::Str(&described.text));
-        span
     }
 
     /// The description of a statement, from memory if it is there.

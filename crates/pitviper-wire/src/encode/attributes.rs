@@ -1,6 +1,6 @@
 //! Attribute lists as they lie on the wire.
 
-use pitviper_model::Value;
+use pitviper_model::{Attributes, Value};
 
 use super::protobuf::{LENGTH_DELIMITED, put_bytes, put_fixed64, put_message, put_uint, put_varint, read_varint, tag};
 
@@ -127,6 +127,12 @@ impl AttributeList {
             at = end;
         }
         None
+    }
+
+    /// The attributes as values.
+    #[must_use]
+    pub fn read(&self) -> Attributes {
+        super::read::attributes(&self.bytes)
     }
 
     /// Counts an attribute that could not be encoded.

@@ -10,6 +10,7 @@ mod attributes;
 mod log;
 mod metric;
 mod protobuf;
+mod read;
 mod response;
 mod span;
 

@@ -10,6 +10,7 @@ pub(super) const LENGTH_DELIMITED: u8 = 2;
 const FIXED32: u8 = 5;
 
 /// The byte before a field; all of OTLP's field numbers fit one byte but status and flags.
+#[inline]
 pub(super) const fn tag(field: u8, wire_type: u8) -> u8 {
     assert!(field < 16, "larger field numbers take two bytes");
     field << 3 | wire_type

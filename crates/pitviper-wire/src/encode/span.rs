@@ -1,6 +1,6 @@
 //! Spans, and the envelopes around them.
 
-use pitviper_model::{Attributes, Link, Resource, Scope, SpanId, SpanKind, StatusCode, TraceId};
+use pitviper_model::{Attributes, Event, Link, Resource, Scope, SpanId, SpanKind, StatusCode, TraceId};
 
 use super::attributes::{AttributeList, append_key_value};
 use super::protobuf::{put_bytes, put_fixed64, put_flags, put_message, put_text, put_uint, put_varint, tag};
@@ -115,6 +115,24 @@ impl SpanEncoder {
             }
             put_flags(out, head.flags);
         });
+    }
+
+    /// The events as values.
+    #[must_use]
+    pub fn read_events(&self) -> Vec<Event> {
+        super::read::events(&self.events)
+    }
+
+    /// The links as values.
+    #[must_use]
+    pub fn read_links(&self) -> Vec<Link> {
+        super::read::links(&self.links)
+    }
+
+    /// How many attributes, events and links the limits cost.
+    #[must_use]
+    pub fn dropped(&self) -> (u32, u32, u32) {
+        (self.attributes.dropped(), self.dropped_events, self.dropped_links)
     }
 
     /// Empties the span and keeps its memory.

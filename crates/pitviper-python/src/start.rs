@@ -1,0 +1,342 @@
+//! The functions that start spans for integrations and for `pitviper.tracer`.
+
+use pitviper_agent::{Parent, SpanOptions};
+use pitviper_model::{Attributes, SpanKind};
+use pyo3::prelude::*;
+
+use crate::pipeline::{self, Asked, Pipeline};
+use crate::runtime::agent;
+use crate::runtime_context::Suppressed;
+use crate::shield::shield;
+use crate::span::{self, Maker, Span};
+use crate::span_context::{SpanContext, context_of, given_link, link_to};
+use crate::{context, convert, exception};
+
+/// The span that is current in the calling context, if it is one of ours.
+pub(crate) fn current(py: Python<'_>) -> Option<Bound<'_, Span>> {
+    let current = context::get(py)?;
+    match current.cast_into::<Span>() {
+        Ok(span) => Some(span),
+        Err(other) => Suppressed::span_of(&other.into_inner())?.cast_into().ok(),
+    }
+}
+
+/// What a call made in this context takes along: the context of whatever span is current, whoever made
+/// it, or the one that another process handed over.
+pub(crate) fn current_context(py: Python<'_>) -> Option<pitviper_agent::SpanContext> {
+    let current = context::get(py)?;
+    let current = if current.is_instance_of::<Suppressed>() { Suppressed::span_of(&current)? } else { current };
+    context_of(&current).filter(pitviper_agent::SpanContext::is_valid)
+}
+
+/// How a span begins, as Python says it.
+pub(crate) struct Start<'a, 'py> {
+    pub(crate) name: &'a Bound<'py, PyAny>,
+    pub(crate) kind: SpanKind,
+    pub(crate) start_time: Option<u64>,
+    pub(crate) scope: u16,
+    pub(crate) attributes: Option<&'a Bound<'py, PyAny>>,
+    pub(crate) links: Option<&'a Bound<'py, PyAny>>,
+}
+
+/// Gives a span what is known at its start.
+#[inline]
+pub(crate) fn fill(
+    span: &mut pitviper_agent::Span,
+    attributes: Option<&Bound<'_, PyAny>>,
+    links: Option<&Bound<'_, PyAny>>,
+) {
+    let links = links.filter(|links| !links.is_none());
+    if attributes.is_none() && links.is_none() {
+        return;
+    }
+    // A panic in here costs attributes; without a span there would be nothing to return.
+    shield((), || {
+        if let Some(attributes) = attributes {
+            convert::set_attributes(span, attributes);
+        }
+        if let Some(Ok(links)) = links.map(|links| links.try_iter()) {
+            links.flatten().filter_map(|link| given_link(&link)).for_each(|link| span.add_link(link));
+        }
+    });
+}
+
+/// Where a new span belongs.
+enum Place<'py> {
+    /// A trace of its own.
+    Root,
+    /// A trace of its own, linked to this span that has ended.
+    After(Bound<'py, Span>),
+    Below(Bound<'py, Span>),
+    BelowContext(pitviper_agent::SpanContext),
+    /// The application asked for no instrumentation there.
+    Nowhere(Option<pitviper_agent::SpanContext>),
+}
+
+impl<'py> Place<'py> {
+    #[inline]
+    fn find(py: Python<'py>, given: Option<&Bound<'py, PyAny>>, kind: SpanKind) -> Self {
+        if let Some(given) = given.filter(|given| !given.is_none()) {
+            return Self::of(context_of(given));
+        }
+        let Some(current) = context::get(py) else { return Self::Root };
+        match current.cast_into::<Span>() {
+            Ok(span) if span.get().is_suppressed() => Self::Nowhere(Some(span.get().core_context().clone())),
+            Ok(span) if !span.get().has_ended() => Self::Below(span),
+            // Work that outlived what began it is a trace of its own: a request's trace must not grow for
+            // as long as a task lives that it started.
+            Ok(span) => Self::After(span),
+            Err(other) => Self::find_below_other(&other.into_inner(), kind),
+        }
+    }
+
+    #[cold]
+    fn find_below_other(current: &Bound<'py, PyAny>, kind: SpanKind) -> Self {
+        if current.is_instance_of::<Suppressed>() {
+            return Self::Nowhere(Suppressed::span_of(current).and_then(|span| context_of(&span)));
+        }
+        // What another process handed over is about the process; a request it serves later is not part of it.
+        if current.is_instance_of::<SpanContext>() && matches!(kind, SpanKind::Server | SpanKind::Consumer) {
+            return Self::Root;
+        }
+        Self::of(context_of(current))
+    }
+
+    fn of(context: Option<pitviper_agent::SpanContext>) -> Self {
+        context.filter(pitviper_agent::SpanContext::is_valid).map_or(Self::Root, Self::BelowContext)
+    }
+
+    #[inline]
+    fn parent(&self) -> Parent<'_> {
+        match self {
+            Self::Root | Self::After(_) => Parent::Root,
+            Self::Below(span) => Parent::Context(span.get().core_context()),
+            Self::BelowContext(context) => Parent::Context(context),
+            Self::Nowhere(context) => {
+                context.as_ref().filter(|context| context.is_valid()).map_or(Parent::Root, Parent::Context)
+            }
+        }
+    }
+}
+
+/// Starts a span of the agent's own; says in `maker` on whose behalf.
+#[inline]
+fn start<'py>(
+    py: Python<'py>,
+    start: &Start<'_, 'py>,
+    given: Option<&Bound<'py, PyAny>>,
+    maker: &mut Maker,
+) -> pitviper_agent::Span {
+    let place = Place::find(py, given, start.kind);
+    let options = SpanOptions {
+        name: &convert::to_text(start.name),
+        kind: start.kind,
+        parent: place.parent(),
+        start_time_unix_nano: start.start_time,
+        scope: start.scope,
+        limits: None,
+    };
+    if let Place::Nowhere(_) = place {
+        *maker = Maker::Suppressed;
+        return unwanted(&options);
+    }
+    let mut span = match pipeline::own(py) {
+        None => {
+            let mut span = agent().start(&options);
+            if span.is_recording() {
+                fill(&mut span, start.attributes, start.links);
+            }
+            span
+        }
+        Some(pipeline) => start_in(pipeline, options, start, maker),
+    };
+    if let Place::After(ended) = &place {
+        span.add_link(link_to(ended.get().core_context(), Attributes::default()));
+    }
+    span
+}
+
+/// Starts a span that a provider's pipeline is to have too.
+#[cold]
+fn start_in<'py>(
+    pipeline: Bound<'py, Pipeline>,
+    mut options: SpanOptions<'_>,
+    start: &Start<'_, 'py>,
+    maker: &mut Maker,
+) -> pitviper_agent::Span {
+    // One process is one resource, whoever makes its spans.
+    if let Some(resource) = pipeline.get().resource() {
+        options.scope = agent().scope_of_tracer((*agent().scope_at(options.scope)).clone(), Some(resource));
+    }
+    let asked = Asked { context: None, name: start.name, attributes: start.attributes, links: start.links };
+    let mut begun = pipeline.get().begin(pipeline.py(), &options, &asked);
+    if begun.span.is_recording() {
+        fill(&mut begun.span, begun.attributes.as_ref().or(start.attributes), start.links);
+    }
+    *maker = Maker::Pipeline(pipeline.unbind());
+    begun.span
+}
+
+/// A span that is not recorded, because the application asked for no instrumentation here.
+#[cold]
+fn unwanted(options: &SpanOptions<'_>) -> pitviper_agent::Span {
+    let (trace_id, trace_state) = match options.parent {
+        Parent::Root => (pitviper_agent::trace_id(), None),
+        Parent::Context(parent) => (parent.trace_id, parent.trace_state.clone()),
+    };
+    let span_id = pitviper_agent::span_id();
+    let context = pitviper_agent::SpanContext { trace_id, span_id, flags: 0, is_remote: false, trace_state };
+    agent().begin(options, context, false, false)
+}
+
+/// Tells processors, if there are any, of a span that an integration started.
+#[cold]
+fn tell_start(span: &Bound<'_, Span>) {
+    if let Some(pipeline) = span.get().watcher(span.py()) {
+        pipeline.get().tell_start(span, None);
+    }
+}
+
+/// Starts a span that is not current. Without `parent` it is a child of the current span, or linked to
+/// it when that has ended.
+#[pyfunction]
+#[pyo3(signature = (name, kind = None, attributes = None, parent = None, start_time = None, links = None, scope = None))]
+#[expect(clippy::too_many_arguments, reason = "the signature is OpenTelemetry's")]
+pub(crate) fn start_span<'py>(
+    py: Python<'py>,
+    name: &Bound<'py, PyAny>,
+    kind: Option<&Bound<'py, PyAny>>,
+    attributes: Option<&Bound<'py, PyAny>>,
+    parent: Option<&Bound<'py, PyAny>>,
+    start_time: Option<&Bound<'py, PyAny>>,
+    links: Option<&Bound<'py, PyAny>>,
+    scope: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, Span>> {
+    let kind = kind.map_or(SpanKind::Internal, convert::to_kind);
+    let scope = scope_of(scope);
+    let begin = Start { name, kind, start_time: convert::to_time(start_time), scope, attributes, links };
+    let mut maker = Maker::Agent;
+    let span = start(py, &begin, parent, &mut maker);
+    let recorded = span.is_recording();
+    let is_plain = matches!(maker, Maker::Agent);
+    let span = Bound::new(py, Span::make(span, maker))?;
+    if recorded && !is_plain {
+        tell_start(&span);
+    }
+    Ok(span)
+}
+
+/// Starts a span and makes it current until it ends.
+#[pyfunction]
+#[pyo3(signature = (name, kind = None, attributes = None, parent = None, start_time = None, links = None, scope = None))]
+#[expect(clippy::too_many_arguments, reason = "the signature is OpenTelemetry's")]
+pub(crate) fn start_as_current_span<'py>(
+    py: Python<'py>,
+    name: &Bound<'py, PyAny>,
+    kind: Option<&Bound<'py, PyAny>>,
+    attributes: Option<&Bound<'py, PyAny>>,
+    parent: Option<&Bound<'py, PyAny>>,
+    start_time: Option<&Bound<'py, PyAny>>,
+    links: Option<&Bound<'py, PyAny>>,
+    scope: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, Span>> {
+    let span = start_span(py, name, kind, attributes, parent, start_time, links, scope)?;
+    shield((), || span::enter(&span));
+    Ok(span)
+}
+
+/// Records a finished child of the current span: what began at `start_time` and ends now. For leaf
+/// operations such as one statement, which cost a single call that way.
+#[pyfunction]
+#[pyo3(signature = (name, kind, start_time, attributes = None, exc = None, scope = None))]
+pub(crate) fn finish_leaf<'py>(
+    py: Python<'py>,
+    name: &Bound<'py, PyAny>,
+    kind: i32,
+    start_time: u64,
+    attributes: Option<&Bound<'py, PyAny>>,
+    exc: Option<&Bound<'py, PyAny>>,
+    scope: Option<&Bound<'py, PyAny>>,
+) {
+    shield((), || {
+        let kind = SpanKind::from_otlp(kind);
+        Leaf { name, kind, start_time, scope: scope_of(scope), attributes, exc }.record(py, |_| {});
+    });
+}
+
+#[inline]
+fn scope_of(scope: Option<&Bound<'_, PyAny>>) -> u16 {
+    scope.map_or(0, |scope| agent().scope(&convert::to_text(scope)))
+}
+
+/// A span without children that began at a time and ends now.
+pub(crate) struct Leaf<'a, 'py> {
+    pub(crate) name: &'a Bound<'py, PyAny>,
+    pub(crate) kind: SpanKind,
+    pub(crate) start_time: u64,
+    pub(crate) scope: u16,
+    pub(crate) attributes: Option<&'a Bound<'py, PyAny>>,
+    pub(crate) exc: Option<&'a Bound<'py, PyAny>>,
+}
+
+impl<'py> Leaf<'_, 'py> {
+    /// Records it as a child of the current span; `fill` is called if it is wanted.
+    #[inline]
+    pub(crate) fn record(&self, py: Python<'py>, fill: impl FnOnce(&mut pitviper_agent::Span)) {
+        let begin = Start {
+            name: self.name,
+            kind: self.kind,
+            start_time: Some(self.start_time),
+            scope: self.scope,
+            attributes: self.attributes,
+            links: None,
+        };
+        let mut maker = Maker::Agent;
+        let mut span = start(py, &begin, None, &mut maker);
+        if !span.is_recording() {
+            return;
+        }
+        fill(&mut span);
+        let exc = self.exc.filter(|exc| !exc.is_none());
+        if let Maker::Pipeline(_) = maker {
+            finish_watched(py, span, maker, exc);
+            return;
+        }
+        if let Some(exc) = exc {
+            exception::leave_with(&mut span, exc);
+        }
+        span.end(None);
+    }
+}
+
+/// Ends a leaf that processors want to see: that takes an object.
+#[cold]
+fn finish_watched(py: Python<'_>, span: pitviper_agent::Span, maker: Maker, exc: Option<&Bound<'_, PyAny>>) {
+    let Ok(span) = Bound::new(py, Span::make(span, maker)) else { return };
+    tell_start(&span);
+    if let Some(exc) = exc {
+        span::change(&span, |span| exception::leave_with(span, exc));
+    }
+    span::leave(&span, None);
+}
+
+/// The span of ours that is current in the calling context, or None.
+#[pyfunction]
+pub(crate) fn current_span(py: Python<'_>) -> Option<Bound<'_, Span>> {
+    shield(None, || current(py))
+}
+
+/// Makes a span current without starting or ending anything, or the context of one in another process,
+/// or with None nothing; returns what `deactivate` needs.
+#[pyfunction]
+pub(crate) fn activate<'py>(py: Python<'py>, span: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
+    shield(None, || context::set(py, Some(span).filter(|span| !span.is_none())))
+}
+
+/// Makes current again what was before `activate`, unless it is called in another context than
+/// that: a generator or a response body may be closed elsewhere than it was running.
+#[pyfunction]
+#[pyo3(signature = (token))]
+pub(crate) fn deactivate(py: Python<'_>, token: &Bound<'_, PyAny>) {
+    shield((), || context::reset(py, token));
+}
