@@ -17,8 +17,10 @@ from pitviper import _native
 pytest_plugins = (
     "services.aws",
     "services.http",
+    "services.kafka",
     "services.mariadb",
     "services.postgresql",
+    "services.rabbitmq",
     "services.redis",
 )
 

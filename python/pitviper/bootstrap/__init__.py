@@ -101,7 +101,9 @@ def _instrument(config: Config) -> None:
         engine.install(disabled)
         if "opentelemetry" not in disabled:
             engine.when_imported("opentelemetry.trace", _serve_opentelemetry)
-        engine.when_imported("multiprocessing.util", _flush_in_multiprocessing_children)
+        # billiard is Celery's fork of multiprocessing.
+        for util in ("multiprocessing.util", "billiard.util"):
+            engine.when_imported(util, lambda util=util: _flush_in_children_of(util))
         if "TRACEPARENT" in os.environ and "subprocess" not in disabled:
             _continue_trace()
         engine.when_imported("opentelemetry.metrics", _offer_meter_provider)
@@ -187,13 +189,12 @@ def _offer_logger_provider() -> None:
     logs.offer()
 
 
-def _flush_in_multiprocessing_children() -> None:
+def _flush_in_children_of(module: str) -> None:
     """A multiprocessing child leaves through ``os._exit``, which runs no exit handlers but its own."""
-    util = sys.modules["multiprocessing.util"]
+    util = sys.modules[module]
+
+    def register_finalizer(_: object) -> None:
+        util.Finalize(None, _at_exit, exitpriority=-100)
+
     # The registry keeps weak references; a module lives as long as anything does.
-    util.register_after_fork(sys.modules[__name__], _register_finalizer)
-
-
-def _register_finalizer(_: object) -> None:
-    util = sys.modules["multiprocessing.util"]
-    util.Finalize(None, _at_exit, exitpriority=-100)
+    util.register_after_fork(sys.modules[__name__], register_finalizer)

@@ -213,8 +213,9 @@ def _wrap(name: str, patch: Patch, factory: Callable[[Any], Any]) -> None:
         if replacement is original:
             # The integration's options say so.
             return
-        # Who looks at the function, a debugger or a framework, sees the one that was there.
-        functools.update_wrapper(replacement, original)
+        if not isinstance(replacement, type):
+            # Who looks at the function, a debugger or a framework, sees the one that was there.
+            functools.update_wrapper(replacement, original)
         if kind is not None:
             replacement = kind(replacement)
     setattr(owner, attribute, replacement)
