@@ -16,7 +16,7 @@ from pitviper import tracer
 APPLICATIONS = Path(__file__).parent / "applications"
 ATTRIBUTES = ("celery.state", "celery.retries", "error.type")
 #: Seconds in which a worker is up, or down again.
-_PATIENCE = 20
+_PATIENCE = 60
 
 
 @pytest.fixture
