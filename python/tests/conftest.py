@@ -19,6 +19,8 @@ pytest_plugins = (
     "services.http",
     "services.kafka",
     "services.mariadb",
+    "services.memcached",
+    "services.mongodb",
     "services.postgresql",
     "services.rabbitmq",
     "services.redis",

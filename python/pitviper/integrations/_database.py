@@ -24,3 +24,9 @@ CONNECT = SpanShape(
     "db.system.name db.namespace server.address server.port db.operation.name error.type",
     "opening a connection, authentication included",
 )
+MEMCACHED = SpanShape(
+    "{command}",
+    "client",
+    "db.system.name server.address server.port db.operation.name db.operation.batch.size error.type",
+    "a command, until its answer; `get_many` and its like are one span",
+)
