@@ -374,7 +374,7 @@ impl Agent {
         if let Some(named) = named {
             attributes.set("service.instance.id", named);
         }
-        Resource { attributes, dropped_attributes_count: 0 }
+        Resource { attributes, ..Resource::default() }
     }
 
     /// Says what this process is to the server it works for: `kind` is such as `gunicorn`, `name` the

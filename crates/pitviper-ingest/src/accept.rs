@@ -1,27 +1,29 @@
-//! What all receivers end in: from model spans to durable rows.
+//! What all receivers end in: from the model to durable rows.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use pitviper_model::{DropReason, DurationCounts, Durations, Outcome, RejectReason, ResourceSpans};
-use pitviper_store::schema::{SpansBuilder, WriteBatch};
+use pitviper_model::{
+    DropReason, DurationCounts, Durations, Outcome, RejectReason, ResourceLogs, ResourceMetrics, ResourceSpans, Signal,
+};
+use pitviper_store::schema::{SpanMetricsBuilder, SpansBuilder, WriteBatch};
 use pitviper_store::{Store, StoreError};
-use pitviper_wire::decode::Decoded;
+use pitviper_wire::decode::{Decoded, Telemetry};
 
 use crate::accounting::{
-    OpenRequest, OutcomeCount, Pending, Protocol, RequestCount, RequestCounts, SpanCounts, Transport,
+    ItemCounts, OpenRequest, OutcomeCount, Pending, Protocol, RequestCount, RequestCounts, Transport,
 };
 use crate::limits::{ByteBudget, Limits, Share};
 use crate::panics::PanicLog;
-use crate::processors::{normalize, red, validate};
+use crate::processors::{exceptions, normalize, red, rows, validate};
 
 /// What became of a request that was kept.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Accepted {
-    /// Spans that are durable now.
+    /// Items that are durable now.
     pub stored: usize,
-    /// Spans that were not fit to keep.
+    /// Items that were not fit to keep.
     pub rejected: usize,
     /// Why, for the sender; empty when none was rejected.
     pub message: String,
@@ -70,7 +72,7 @@ pub(crate) const RETRY_AFTER_MS: u64 = 5_000;
 /// The door of the room: processors, accounting, limits, and the store behind them.
 pub struct Ingest {
     store: Arc<dyn Store>,
-    spans: SpanCounts,
+    items: ItemCounts,
     requests: Arc<RequestCounts>,
     limits: Limits,
     budget: ByteBudget,
@@ -81,7 +83,7 @@ pub struct Ingest {
 impl std::fmt::Debug for Ingest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Ingest")
-            .field("spans", &self.spans)
+            .field("items", &self.items)
             .field("requests", &self.requests)
             .field("limits", &self.limits)
             .finish_non_exhaustive()
@@ -100,7 +102,7 @@ impl Ingest {
     pub fn with_limits(store: Arc<dyn Store>, limits: Limits) -> Arc<Self> {
         Arc::new(Self {
             store,
-            spans: SpanCounts::default(),
+            items: ItemCounts::default(),
             requests: Arc::default(),
             limits,
             budget: ByteBudget::new(limits.bytes_under_way),
@@ -109,30 +111,70 @@ impl Ingest {
         })
     }
 
-    /// Keeps a request: all of its valid spans, or, with an error, none. When it returns they are
+    /// Keeps a request: all of its valid items, or, with an error, none. When it returns they are
     /// durable.
     ///
     /// # Errors
     /// When the store cannot take it; the sender should try again.
-    pub async fn accept(&self, transport: Transport, decoded: Decoded) -> Result<Accepted, IngestError> {
-        let Decoded { batch, rejected: mut rejections } = decoded;
-        let spans: usize = batch.iter().map(ResourceSpans::span_count).sum();
-        let mut pending = self.spans.receive(transport, spans + rejections.len());
-
-        let (valid, faulty) = validate::split(batch);
-        rejections.extend(faulty);
-        let valid = normalize::apply(valid);
-        let metrics = red::measure(&valid);
-        let write = WriteBatch::new(rows(&valid), metrics);
-        let accepted = reject(&mut pending, &rejections, write.span_count());
-        self.append(&mut pending, write).await?;
-        Ok(accepted)
+    pub async fn accept(&self, transport: Transport, telemetry: impl Into<Telemetry>) -> Result<Accepted, IngestError> {
+        match telemetry.into() {
+            Telemetry::Traces(decoded) => self.accept_spans(transport, decoded).await,
+            Telemetry::Metrics(decoded) => self.accept_points(transport, decoded).await,
+            Telemetry::Logs(decoded) => self.accept_records(transport, decoded).await,
+        }
     }
 
-    async fn append(&self, pending: &mut Pending<'_>, write: WriteBatch) -> Result<(), IngestError> {
-        let spans = write.span_count();
-        if spans == 0 {
-            return Ok(());
+    async fn accept_spans(&self, transport: Transport, decoded: Decoded) -> Result<Accepted, IngestError> {
+        let Decoded { batch, mut rejected } = decoded;
+        let spans: usize = batch.iter().map(ResourceSpans::span_count).sum();
+        let mut pending = self.items.receive(Signal::Traces, transport, spans + rejected.len());
+
+        let valid = normalize::apply(validate::fit_spans(batch, &mut rejected));
+        let rows = rows::of_spans(&valid);
+        let accepted = reject(&mut pending, "spans", &rejected, rows.len());
+        let write = WriteBatch::new(rows, red::measure(&valid)).with_exceptions(exceptions::of_spans(&valid));
+        self.append(&mut pending, write, accepted).await
+    }
+
+    async fn accept_points(
+        &self,
+        transport: Transport,
+        decoded: Decoded<ResourceMetrics>,
+    ) -> Result<Accepted, IngestError> {
+        let Decoded { batch, mut rejected } = decoded;
+        let points: usize = batch.iter().map(ResourceMetrics::point_count).sum();
+        let mut pending = self.items.receive(Signal::Metrics, transport, points + rejected.len());
+
+        let valid = validate::fit_points(batch, &mut rejected);
+        let rows = rows::of_points(&valid);
+        let accepted = reject(&mut pending, "points", &rejected, rows.len());
+        self.append(&mut pending, no_spans().with_metric_points(rows), accepted).await
+    }
+
+    async fn accept_records(
+        &self,
+        transport: Transport,
+        decoded: Decoded<ResourceLogs>,
+    ) -> Result<Accepted, IngestError> {
+        let Decoded { batch, mut rejected } = decoded;
+        let records: usize = batch.iter().map(ResourceLogs::record_count).sum();
+        let mut pending = self.items.receive(Signal::Logs, transport, records + rejected.len());
+
+        let valid = validate::fit_records(batch, now_unix_nano(), &mut rejected);
+        let rows = rows::of_records(&valid);
+        let accepted = reject(&mut pending, "log records", &rejected, rows.len());
+        let write = no_spans().with_logs(rows).with_exceptions(exceptions::of_records(&valid));
+        self.append(&mut pending, write, accepted).await
+    }
+
+    async fn append(
+        &self,
+        pending: &mut Pending<'_>,
+        write: WriteBatch,
+        accepted: Accepted,
+    ) -> Result<Accepted, IngestError> {
+        if write.is_empty() {
+            return Ok(accepted);
         }
         pending.await_store();
         let began = Instant::now();
@@ -140,19 +182,19 @@ impl Ingest {
         self.stages.append.record_since(began);
         match appended {
             Ok(_) => {
-                pending.settle(Outcome::Stored, spans);
-                Ok(())
+                pending.settle(Outcome::Stored, accepted.stored);
+                Ok(accepted)
             }
             Err(error) => {
-                pending.settle(Outcome::Dropped(DropReason::StoreUnavailable), spans);
+                pending.settle(Outcome::Dropped(DropReason::StoreUnavailable), accepted.stored);
                 Err(from_store(&error))
             }
         }
     }
 
     /// A request has come in.
-    pub(crate) fn open(&self, protocol: Protocol) -> OpenRequest {
-        self.requests.open(protocol)
+    pub(crate) fn open(&self, signal: Signal, protocol: Protocol) -> OpenRequest {
+        self.requests.open(signal, protocol)
     }
 
     /// A share of the bytes requests under way may take.
@@ -185,39 +227,38 @@ impl Ingest {
         }
     }
 
-    /// Spans by transport and outcome since the start.
+    /// Items by signal, transport and outcome since the start.
     #[must_use]
     pub fn outcomes(&self) -> Vec<OutcomeCount> {
-        self.spans.outcomes()
+        self.items.outcomes()
     }
 
-    /// Requests by protocol and outcome since the start.
+    /// Requests by signal, protocol and outcome since the start.
     #[must_use]
     pub fn requests(&self) -> Vec<RequestCount> {
         self.requests.requests()
     }
 }
 
-fn rows(batch: &[ResourceSpans]) -> SpansBuilder {
-    let mut rows = SpansBuilder::with_capacity(batch.iter().map(ResourceSpans::span_count).sum());
-    for resource_spans in batch {
-        for scope_spans in &resource_spans.scopes {
-            for span in &scope_spans.spans {
-                rows.append(&resource_spans.resource, &scope_spans.scope, span);
-            }
-        }
-    }
-    rows
+/// A write without spans, to put other rows into.
+fn no_spans() -> WriteBatch {
+    WriteBatch::new(SpansBuilder::default(), SpanMetricsBuilder::new())
 }
 
-fn reject(pending: &mut Pending<'_>, rejections: &[RejectReason], stored: usize) -> Accepted {
+fn now_unix_nano() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Counts what was rejected; what is left is to be stored.
+fn reject(pending: &mut Pending<'_>, items: &str, rejections: &[RejectReason], stored: usize) -> Accepted {
     let mut by_reason = BTreeMap::new();
     for reason in rejections {
         pending.settle(Outcome::Rejected(*reason), 1);
         *by_reason.entry(reason.as_str()).or_insert(0usize) += 1;
     }
     let parts: Vec<String> = by_reason.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
-    let message = if parts.is_empty() { String::new() } else { format!("rejected spans: {}", parts.join(", ")) };
+    let message = if parts.is_empty() { String::new() } else { format!("rejected {items}: {}", parts.join(", ")) };
     Accepted { stored, rejected: rejections.len(), message }
 }
 

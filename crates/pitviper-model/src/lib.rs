@@ -30,12 +30,12 @@ pub use exception::ExceptionEvent;
 pub use histogram::ExpHistogram;
 pub use id::{Fingerprint, FrameId, ParseIdError, SeriesId, SpanId, StackId, TraceId};
 pub use library::Library;
-pub use log::LogRecord;
+pub use log::{LogRecord, ResourceLogs, ScopeLogs};
 pub use metric::{
-    Exemplar, ExponentialBuckets, ExponentialHistogramPoint, HistogramPoint, Metric, MetricKind, MetricPoint, Number,
-    PointValue, Temporality,
+    Exemplar, ExponentialBuckets, ExponentialHistogramPoint, HistogramPoint, Metric, MetricKind, MetricPoint,
+    MetricPoints, Number, PointValue, ResourceMetrics, ScopeMetrics, Temporality,
 };
-pub use outcome::{DropReason, Outcome, RejectReason};
+pub use outcome::{DropReason, Outcome, RejectReason, Signal};
 pub use profile::{Frame, ProfileSample, Stack};
 pub use resource::{Resource, Scope};
 pub use span::{Event, Link, ResourceSpans, ScopeSpans, Span, SpanKind, Status, StatusCode};

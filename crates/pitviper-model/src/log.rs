@@ -1,6 +1,8 @@
 //! Log records.
 
-use crate::{Attributes, SpanId, TraceId, Value};
+use std::sync::Arc;
+
+use crate::{Attributes, Resource, Scope, SpanId, TraceId, Value};
 
 /// One log record, as in OpenTelemetry's log data model.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -34,5 +36,31 @@ impl LogRecord {
     #[must_use]
     pub fn best_time_unix_nano(&self) -> u64 {
         if self.time_unix_nano == 0 { self.observed_time_unix_nano } else { self.time_unix_nano }
+    }
+}
+
+/// Log records that one library wrote.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ScopeLogs {
+    /// The library.
+    pub scope: Arc<Scope>,
+    /// Its records.
+    pub records: Vec<LogRecord>,
+}
+
+/// Log records that one process sent.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ResourceLogs {
+    /// The process.
+    pub resource: Arc<Resource>,
+    /// Its records, by library.
+    pub scopes: Vec<ScopeLogs>,
+}
+
+impl ResourceLogs {
+    /// How many records there are in all scopes.
+    #[must_use]
+    pub fn record_count(&self) -> usize {
+        self.scopes.iter().map(|scope| scope.records.len()).sum()
     }
 }

@@ -1,6 +1,8 @@
 //! Metrics: what is measured, and the points of its series.
 
-use crate::{Attributes, SpanId, TraceId};
+use std::sync::Arc;
+
+use crate::{Attributes, Resource, Scope, SpanId, TraceId};
 
 /// What kind of points a metric has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -181,4 +183,40 @@ pub struct MetricPoint {
     pub value: PointValue,
     /// Some of the values behind it.
     pub exemplars: Vec<Exemplar>,
+}
+
+/// Points of one metric, each with the attributes that tell its series from the others.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct MetricPoints {
+    /// What is measured.
+    pub metric: Metric,
+    /// Its points.
+    pub points: Vec<(Attributes, MetricPoint)>,
+}
+
+/// Metrics that one library measured.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ScopeMetrics {
+    /// The library.
+    pub scope: Arc<Scope>,
+    /// Its metrics.
+    pub metrics: Vec<MetricPoints>,
+}
+
+/// Metrics that one process sent.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ResourceMetrics {
+    /// The process.
+    pub resource: Arc<Resource>,
+    /// Its metrics, by library.
+    pub scopes: Vec<ScopeMetrics>,
+}
+
+impl ResourceMetrics {
+    /// How many points there are in all scopes.
+    #[must_use]
+    pub fn point_count(&self) -> usize {
+        let metrics = self.scopes.iter().flat_map(|scope| &scope.metrics);
+        metrics.map(|metric| metric.points.len()).sum()
+    }
 }

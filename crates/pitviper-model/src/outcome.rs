@@ -1,6 +1,32 @@
 //! What became of an item. Every item that is received leaves exactly one outcome, so that
 //! received = stored + rejected + dropped holds at any moment nothing is under way.
 
+/// A kind of telemetry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Signal {
+    /// Spans.
+    Traces,
+    /// Points of metrics.
+    Metrics,
+    /// Log records.
+    Logs,
+}
+
+impl Signal {
+    /// All signals.
+    pub const ALL: [Self; 3] = [Self::Traces, Self::Metrics, Self::Logs];
+
+    /// The signal's name, as in the paths of OTLP over HTTP.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Traces => "traces",
+            Self::Metrics => "metrics",
+            Self::Logs => "logs",
+        }
+    }
+}
+
 /// What became of one item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Outcome {
@@ -25,6 +51,12 @@ pub enum RejectReason {
     InvalidTime,
     /// The item is larger than the limit for one item.
     TooLarge,
+    /// The metric has no name.
+    MissingName,
+    /// The metric has no points of a kind that is known; it counts as one item.
+    UnknownMetricKind,
+    /// The point has no value, or buckets that do not fit its bounds or its count.
+    InvalidPoint,
 }
 
 /// Why a fit item could not be kept.
@@ -44,8 +76,16 @@ pub enum DropReason {
 
 impl RejectReason {
     /// All reasons.
-    pub const ALL: [Self; 5] =
-        [Self::InvalidTraceId, Self::InvalidSpanId, Self::InvalidParentSpanId, Self::InvalidTime, Self::TooLarge];
+    pub const ALL: [Self; 8] = [
+        Self::InvalidTraceId,
+        Self::InvalidSpanId,
+        Self::InvalidParentSpanId,
+        Self::InvalidTime,
+        Self::TooLarge,
+        Self::MissingName,
+        Self::UnknownMetricKind,
+        Self::InvalidPoint,
+    ];
 
     /// The reason's name in metrics.
     #[must_use]
@@ -56,6 +96,9 @@ impl RejectReason {
             Self::InvalidParentSpanId => "invalid_parent_span_id",
             Self::InvalidTime => "invalid_time",
             Self::TooLarge => "too_large",
+            Self::MissingName => "missing_name",
+            Self::UnknownMetricKind => "unknown_metric_kind",
+            Self::InvalidPoint => "invalid_point",
         }
     }
 }

@@ -12,6 +12,8 @@ pub struct Resource {
     pub attributes: Attributes,
     /// How many attributes the sender left out.
     pub dropped_attributes_count: u32,
+    /// Which version of the conventions its attributes follow; empty when not said.
+    pub schema_url: String,
 }
 
 impl Resource {
@@ -46,7 +48,7 @@ impl Resource {
     }
 }
 
-/// The library that made the spans.
+/// The library that made spans, points or log records.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Scope {
     /// Its name.
@@ -55,4 +57,6 @@ pub struct Scope {
     pub version: String,
     /// Its attributes.
     pub attributes: Attributes,
+    /// Which version of the conventions it and what it made follow; empty when not said.
+    pub schema_url: String,
 }

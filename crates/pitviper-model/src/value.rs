@@ -22,6 +22,18 @@ pub enum Value {
 }
 
 impl Value {
+    /// How many bytes its text takes, at least about: bytes as hex, numbers as eight.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        match self {
+            Self::String(text) => text.len(),
+            Self::Bytes(bytes) => bytes.len() * 2,
+            Self::Array(values) => values.iter().map(Self::size_bytes).sum(),
+            Self::Map(list) => list.size_bytes(),
+            Self::Bool(_) | Self::Int(_) | Self::Double(_) => 8,
+        }
+    }
+
     /// The text, when the value is text.
     #[must_use]
     pub fn as_str(&self) -> Option<&str> {
@@ -101,6 +113,12 @@ impl From<bool> for Value {
 pub struct Attributes(pub Vec<(String, Value)>);
 
 impl Attributes {
+    /// How many bytes keys and values take together, as [`Value::size_bytes`] counts them.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        self.iter().map(|(key, value)| key.len() + value.size_bytes()).sum()
+    }
+
     /// The value under `key`.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Value> {

@@ -56,7 +56,7 @@ async fn store(dir: &tempfile::TempDir) -> Arc<EmbeddedStore> {
     for number in 0..SPANS {
         let (service, span) = span(number);
         let attributes = [("service.name", service), ("service.version", "1")].into_iter().collect();
-        rows.append(&Resource { attributes, dropped_attributes_count: 0 }, &Scope::default(), &span);
+        rows.append(&Resource { attributes, ..Resource::default() }, &Scope::default(), &span);
         let start = span.start_time_unix_nano as i64;
         let key = SpanMetricKey {
             bucket_start_ns: start - start % METRIC_BUCKET_NS,

@@ -23,7 +23,7 @@ const NOW_US: i64 = (START_S as i64 + 620) * 1_000_000;
 fn process(service: &str, environment: &str) -> Resource {
     let attributes = [("service.name", service), ("deployment.environment.name", environment), ("host.name", "h1")];
     let attributes = attributes.into_iter().filter(|(_, value)| !value.is_empty());
-    Resource { attributes: attributes.collect(), dropped_attributes_count: 0 }
+    Resource { attributes: attributes.collect(), ..Resource::default() }
 }
 
 fn span(number: u64, parent: u8, name: &str, kind: SpanKind) -> Span {

@@ -27,7 +27,7 @@ async fn store(dir: &tempfile::TempDir) -> Arc<EmbeddedStore> {
     let mut metrics = SpanMetricsBuilder::new();
     let mut add = |service: &str, number: u8, parent: u8, name: &str, kind: SpanKind, fails: bool| {
         let attributes = [("service.name", service.to_owned())].into_iter().collect();
-        let resource = Resource { attributes, dropped_attributes_count: 0 };
+        let resource = Resource { attributes, ..Resource::default() };
         let start = START_US.cast_unsigned() * 1_000 + u64::from(number) * 1_000_000_000;
         let mut span = Span {
             trace_id: TraceId([7; 16]),

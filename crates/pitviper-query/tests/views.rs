@@ -97,7 +97,7 @@ async fn store(dir: &tempfile::TempDir) -> Arc<EmbeddedStore> {
             ("service.instance.id", process.to_string()),
             ("telemetry.sdk.language", "python".to_owned()),
         ];
-        let resource = Resource { attributes: attributes.into_iter().collect(), dropped_attributes_count: 0 };
+        let resource = Resource { attributes: attributes.into_iter().collect(), ..Resource::default() };
         let scope = Scope { name: "pitviper.flask".into(), version: "3.1.0".into(), ..Scope::default() };
         let start = ((START_S + 600 + i64::from(process)) * SECOND_NS).cast_unsigned();
         let span = Span {

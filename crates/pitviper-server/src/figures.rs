@@ -1,9 +1,10 @@
-//! Shows what became of received spans and requests under `/metrics`.
+//! Shows what became of received items and requests under `/metrics`.
 
 use std::sync::Arc;
 
 use pitviper_api::{Exposition, MetricsSource};
 use pitviper_ingest::Ingest;
+use pitviper_model::Signal;
 
 /// The figures of the receivers.
 pub(crate) struct Figures(pub(crate) Arc<Ingest>);
@@ -11,21 +12,29 @@ pub(crate) struct Figures(pub(crate) Arc<Ingest>);
 impl MetricsSource for Figures {
     fn collect(&self, out: &mut Exposition) {
         let outcomes = self.0.outcomes();
-        let spans: Vec<_> = outcomes
-            .iter()
-            .map(|count| {
-                let transport = ("transport", count.transport.as_str());
-                ([transport, ("outcome", count.outcome), ("reason", count.reason)], count.count as f64)
-            })
-            .collect();
-        let help = "Spans by outcome; received is stored plus rejected plus dropped once nothing is under way";
-        write(out, "pitviper_spans_total", help, &spans);
+        for (signal, name, what) in [
+            (Signal::Traces, "pitviper_spans_total", "Spans"),
+            (Signal::Metrics, "pitviper_metric_points_total", "Points of metrics"),
+            (Signal::Logs, "pitviper_log_records_total", "Log records"),
+        ] {
+            let items: Vec<_> = outcomes
+                .iter()
+                .filter(|count| count.signal == signal)
+                .map(|count| {
+                    let transport = ("transport", count.transport.as_str());
+                    ([transport, ("outcome", count.outcome), ("reason", count.reason)], count.count as f64)
+                })
+                .collect();
+            let help =
+                format!("{what} by outcome; received is stored plus rejected plus dropped once nothing is under way");
+            write(out, name, &help, &items);
+        }
         let requests = self.0.requests();
         let requests: Vec<_> = requests
             .iter()
             .map(|count| {
-                let transport = ("transport", count.protocol.as_str());
-                ([transport, ("outcome", count.outcome), ("reason", count.reason)], count.count as f64)
+                let (signal, transport) = (("signal", count.signal.as_str()), ("transport", count.protocol.as_str()));
+                ([signal, transport, ("outcome", count.outcome), ("reason", count.reason)], count.count as f64)
             })
             .collect();
         let help = "Export requests accepted, or refused for a reason; each has one outcome";

@@ -173,7 +173,7 @@ impl Visit for Fields<'_> {
 pub(crate) async fn store(mut queue: SelfTraceQueue, ingest: Arc<Ingest>, mut stopping: watch::Receiver<bool>) {
     let attributes: Attributes =
         [("service.name", "pitviper-server"), ("service.version", env!("CARGO_PKG_VERSION"))].into_iter().collect();
-    let resource = Arc::new(Resource { attributes, dropped_attributes_count: 0 });
+    let resource = Arc::new(Resource { attributes, ..Resource::default() });
     let scope = Arc::new(Scope { name: "pitviper.server".to_owned(), ..Scope::default() });
     loop {
         let mut spans = Vec::new();

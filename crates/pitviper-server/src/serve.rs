@@ -160,10 +160,11 @@ async fn serve_grpc(
             Err(tonic::Status::unauthenticated("send the metadata `authorization: Bearer` with the server's token"))
         }
     };
-    let service = InterceptedService::new(otlp::grpc(ingest), admit);
     let served = tonic::transport::Server::builder()
         .tcp_nodelay(true)
-        .add_service(service)
+        .add_service(InterceptedService::new(otlp::grpc::<otlp::Traces>(Arc::clone(&ingest)), admit.clone()))
+        .add_service(InterceptedService::new(otlp::grpc::<otlp::Metrics>(Arc::clone(&ingest)), admit.clone()))
+        .add_service(InterceptedService::new(otlp::grpc::<otlp::Logs>(ingest), admit))
         .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async move {
             // An error means the sender is gone, and then the server is stopping as well.
             let _ = stopping.wait_for(|stopping| *stopping).await;

@@ -83,7 +83,7 @@ fn write(number: u64) -> (Duration, WriteBatch) {
     resource.attributes.set("deployment.environment.name", "prod");
     resource.attributes.set("host.name", "host-1");
     resource.attributes.set("process.pid", 4711);
-    let scope = Scope { name: "shop".to_owned(), version: "1".to_owned(), attributes: Attributes::default() };
+    let scope = Scope { name: "shop".to_owned(), version: "1".to_owned(), ..Scope::default() };
     let spans: Vec<Span> = (number * SPANS_A_WRITE..(number + 1) * SPANS_A_WRITE).map(span).collect();
     let began = Instant::now();
     let mut builder = SpansBuilder::with_capacity(spans.len());

@@ -311,11 +311,13 @@ fn read(row: &Row<'_>) -> Result<StoredSpan, String> {
     let resource = Resource {
         attributes: row.attributes("resource")?,
         dropped_attributes_count: row.count("resource_dropped_attributes")?,
+        ..Resource::default()
     };
     let scope = Scope {
         name: row.text("scope_name")?.to_owned(),
         version: row.text("scope_version")?.to_owned(),
         attributes: row.attributes("scope_attributes")?,
+        ..Scope::default()
     };
     Ok(StoredSpan { span, resource: Arc::new(resource), scope: Arc::new(scope) })
 }
@@ -387,8 +389,8 @@ mod tests {
             dropped_links_count: 4,
             status: Status { code: StatusCode::Error, message: "no".to_owned() },
         };
-        let resource = Resource { attributes, dropped_attributes_count: 5 };
-        let scope = Scope { name: "lib".to_owned(), version: "1".to_owned(), attributes: nested };
+        let resource = Resource { attributes, dropped_attributes_count: 5, ..Resource::default() };
+        let scope = Scope { name: "lib".to_owned(), version: "1".to_owned(), attributes: nested, ..Scope::default() };
         StoredSpan { span, resource: Arc::new(resource), scope: Arc::new(scope) }
     }
 

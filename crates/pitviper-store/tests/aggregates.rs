@@ -55,7 +55,7 @@ async fn filled(dir: &std::path::Path) -> Arc<EmbeddedStore> {
         let mut spans = SpansBuilder::with_capacity(100);
         for number in write * 100..(write + 1) * 100 {
             let attributes = [("service.name", service(number))].into_iter().collect();
-            let resource = Resource { attributes, dropped_attributes_count: 0 };
+            let resource = Resource { attributes, ..Resource::default() };
             spans.append(&resource, &Scope::default(), &span(number));
         }
         store.append(WriteBatch::new(spans, SpanMetricsBuilder::new())).await.unwrap();

@@ -70,7 +70,7 @@ fn span(number: u64, part: u64) -> Span {
 /// Spans with the metrics that count them.
 fn write(spans: &[Span]) -> WriteBatch {
     let attributes = [("service.name", "shop")].into_iter().collect();
-    let resource = Resource { attributes, dropped_attributes_count: 0 };
+    let resource = Resource { attributes, ..Resource::default() };
     let (mut rows, mut metrics) = (SpansBuilder::with_capacity(spans.len()), SpanMetricsBuilder::new());
     for span in spans {
         rows.append(&resource, &Scope::default(), span);

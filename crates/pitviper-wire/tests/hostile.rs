@@ -2,9 +2,9 @@
 //! foreseen.
 #![cfg(feature = "decode")]
 
-use pitviper_model::{Resource, Scope, SpanId, SpanKind, StatusCode, TraceId};
+use pitviper_model::{Resource, Scope, Signal, SpanId, SpanKind, StatusCode, TraceId};
 use pitviper_wire::decode::{
-    ContentEncoding, decompress, json_cost, protobuf_cost, traces_from_json, traces_from_protobuf,
+    ContentEncoding, Telemetry, decompress, json_cost, protobuf_cost, traces_from_json, traces_from_protobuf,
 };
 use pitviper_wire::encode::{Scalar, SpanEncoder, SpanHead, append_resource_spans, append_scope_spans};
 use proptest::collection::vec;
@@ -54,8 +54,10 @@ fn changed(mut bytes: Vec<u8>, changes: &[(Index, u8)]) -> Vec<u8> {
 
 /// Looks at bytes in every way there is.
 fn take(bytes: &[u8]) {
-    let _ = (protobuf_cost(bytes), json_cost(bytes));
-    let _ = (traces_from_protobuf(bytes), traces_from_json(bytes));
+    for signal in Signal::ALL {
+        let _ = (protobuf_cost(signal, bytes), json_cost(signal, bytes));
+        let _ = (Telemetry::from_protobuf(signal, bytes), Telemetry::from_json(signal, bytes));
+    }
 }
 
 proptest! {

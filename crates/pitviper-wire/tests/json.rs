@@ -252,13 +252,17 @@ fn span() -> impl Strategy<Value = Span> {
 }
 
 fn batch() -> impl Strategy<Value = Vec<ResourceSpans>> {
-    let scope =
-        (".{0,10}", ".{0,5}", attributes()).prop_map(|(name, version, attributes)| Scope { name, version, attributes });
+    let scope = (".{0,10}", ".{0,5}", attributes()).prop_map(|(name, version, attributes)| Scope {
+        name,
+        version,
+        attributes,
+        ..Scope::default()
+    });
     let scope_spans = (scope, proptest::collection::vec(span(), 0..3))
         .prop_map(|(scope, spans)| ScopeSpans { scope: Arc::new(scope), spans });
     let resource_spans = (attributes(), any::<u32>(), proptest::collection::vec(scope_spans, 0..3)).prop_map(
         |(attributes, dropped_attributes_count, scopes)| ResourceSpans {
-            resource: Arc::new(Resource { attributes, dropped_attributes_count }),
+            resource: Arc::new(Resource { attributes, dropped_attributes_count, ..Resource::default() }),
             scopes,
         },
     );

@@ -87,7 +87,7 @@ proptest! {
         encoder.append_span(&mut spans, &head, &names.0, times.1, status, message);
         encoder.append_span(&mut spans, &head, &names.0, times.1, status, message);
         let scope = Scope { name: "scope".to_owned(), version: "1".to_owned(), ..Scope::default() };
-        let resource = Resource { attributes: last_wins(&event_pairs, 128).0, dropped_attributes_count: 0 };
+        let resource = Resource { attributes: last_wins(&event_pairs, 128).0, ..Resource::default() };
         let mut scope_spans = Vec::new();
         append_scope_spans(&mut scope_spans, &scope, &spans);
         let mut request = Vec::new();

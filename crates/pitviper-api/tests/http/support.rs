@@ -40,7 +40,7 @@ pub(crate) async fn server(
     let store = EmbeddedStore::open(EmbeddedConfig::new(dir.path())).await.unwrap();
     let mut rows = SpansBuilder::default();
     let attributes = [("service.name", "flaskr")].into_iter().collect();
-    let resource = Resource { attributes, dropped_attributes_count: 0 };
+    let resource = Resource { attributes, ..Resource::default() };
     spans.into_iter().for_each(|span| rows.append(&resource, &Scope::default(), &span));
     store.append(WriteBatch::new(rows, SpanMetricsBuilder::new())).await.unwrap();
     let (api, stop) = api_over(store);

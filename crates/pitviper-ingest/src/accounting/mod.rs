@@ -1,12 +1,12 @@
-//! Counting: every span and every request that came in has one outcome.
+//! Counting: every item and every request that came in has one outcome.
 
+mod items;
 mod requests;
-mod spans;
 
+pub(crate) use items::{ItemCounts, Pending};
+pub use items::{OutcomeCount, Transport};
 pub(crate) use requests::{OpenRequest, RequestCounts};
 pub use requests::{Protocol, RefusalReason, RequestCount};
-pub use spans::{OutcomeCount, Transport};
-pub(crate) use spans::{Pending, SpanCounts};
 
 fn index_of<T: PartialEq, const N: usize>(all: &[T; N], one: &T) -> usize {
     all.iter().position(|other| other == one).expect("ALL lists every variant")

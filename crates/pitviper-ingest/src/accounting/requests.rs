@@ -1,7 +1,9 @@
-//! Requests, by protocol and outcome.
+//! Requests, by signal, protocol and outcome.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use pitviper_model::Signal;
 
 use super::index_of;
 
@@ -102,9 +104,11 @@ impl RefusalReason {
     }
 }
 
-/// How many requests over a protocol were accepted, or refused for a reason.
+/// How many requests of a signal over a protocol were accepted, or refused for a reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestCount {
+    /// What was to be kept.
+    pub signal: Signal,
     /// What they were sent over.
     pub protocol: Protocol,
     /// `accepted` or `refused`.
@@ -121,18 +125,18 @@ struct ProtocolCounts {
     refused: [AtomicU64; RefusalReason::ALL.len()],
 }
 
-/// Requests by protocol and outcome.
+/// Requests by signal, protocol and outcome.
 #[derive(Debug, Default)]
 pub(crate) struct RequestCounts {
-    protocols: [ProtocolCounts; Protocol::ALL.len()],
+    signals: [[ProtocolCounts; Protocol::ALL.len()]; Signal::ALL.len()],
     under_way: AtomicU64,
 }
 
 impl RequestCounts {
     /// A request has come in. It leaves exactly one outcome.
-    pub(crate) fn open(self: &Arc<Self>, protocol: Protocol) -> OpenRequest {
+    pub(crate) fn open(self: &Arc<Self>, signal: Signal, protocol: Protocol) -> OpenRequest {
         self.under_way.fetch_add(1, Ordering::Relaxed);
-        OpenRequest { counts: Arc::clone(self), protocol, outcome: Err(RefusalReason::Incomplete) }
+        OpenRequest { counts: Arc::clone(self), signal, protocol, outcome: Err(RefusalReason::Incomplete) }
     }
 
     /// Requests that have no outcome yet.
@@ -142,13 +146,21 @@ impl RequestCounts {
 
     pub(crate) fn requests(&self) -> Vec<RequestCount> {
         let mut out = Vec::new();
-        for (protocol, counts) in Protocol::ALL.into_iter().zip(&self.protocols) {
-            let mut push = |outcome, reason, counter: &AtomicU64| {
-                out.push(RequestCount { protocol, outcome, reason, count: counter.load(Ordering::Relaxed) });
-            };
-            push("accepted", "", &counts.accepted);
-            for (reason, counter) in RefusalReason::ALL.into_iter().zip(&counts.refused) {
-                push("refused", reason.as_str(), counter);
+        for (signal, protocols) in Signal::ALL.into_iter().zip(&self.signals) {
+            for (protocol, counts) in Protocol::ALL.into_iter().zip(protocols) {
+                let mut push = |outcome, reason, counter: &AtomicU64| {
+                    out.push(RequestCount {
+                        signal,
+                        protocol,
+                        outcome,
+                        reason,
+                        count: counter.load(Ordering::Relaxed),
+                    });
+                };
+                push("accepted", "", &counts.accepted);
+                for (reason, counter) in RefusalReason::ALL.into_iter().zip(&counts.refused) {
+                    push("refused", reason.as_str(), counter);
+                }
             }
         }
         out
@@ -163,6 +175,7 @@ impl RequestCounts {
 #[must_use]
 pub(crate) struct OpenRequest {
     counts: Arc<RequestCounts>,
+    signal: Signal,
     protocol: Protocol,
     outcome: Result<(), RefusalReason>,
 }
@@ -180,7 +193,8 @@ impl OpenRequest {
 impl Drop for OpenRequest {
     fn drop(&mut self) {
         self.counts.under_way.fetch_sub(1, Ordering::Relaxed);
-        let counts = &self.counts.protocols[index_of(&Protocol::ALL, &self.protocol)];
+        let protocols = &self.counts.signals[index_of(&Signal::ALL, &self.signal)];
+        let counts = &protocols[index_of(&Protocol::ALL, &self.protocol)];
         let counter = match self.outcome {
             Ok(()) => &counts.accepted,
             Err(reason) => &counts.refused[index_of(&RefusalReason::ALL, &reason)],
@@ -196,15 +210,15 @@ mod tests {
     #[test]
     fn every_request_leaves_one_outcome() {
         let counts = Arc::new(RequestCounts::default());
-        counts.open(Protocol::OtlpHttp).accepted();
-        counts.open(Protocol::OtlpGrpc).refused(RefusalReason::TooLarge);
-        drop(counts.open(Protocol::OtlpGrpc));
+        counts.open(Signal::Traces, Protocol::OtlpHttp).accepted();
+        counts.open(Signal::Metrics, Protocol::OtlpGrpc).refused(RefusalReason::TooLarge);
+        drop(counts.open(Signal::Logs, Protocol::OtlpGrpc));
         let left: Vec<_> = counts.requests().into_iter().filter(|count| count.count > 0).collect();
-        let count = |protocol, outcome, reason| RequestCount { protocol, outcome, reason, count: 1 };
+        let count = |signal, protocol, outcome, reason| RequestCount { signal, protocol, outcome, reason, count: 1 };
         let expected = [
-            count(Protocol::OtlpHttp, "accepted", ""),
-            count(Protocol::OtlpGrpc, "refused", "too_large"),
-            count(Protocol::OtlpGrpc, "refused", "incomplete"),
+            count(Signal::Traces, Protocol::OtlpHttp, "accepted", ""),
+            count(Signal::Metrics, Protocol::OtlpGrpc, "refused", "too_large"),
+            count(Signal::Logs, Protocol::OtlpGrpc, "refused", "incomplete"),
         ];
         assert_eq!(left, expected);
     }

@@ -1,5 +1,7 @@
-//! What happens to every span, whatever protocol it came by.
+//! What happens to every item, whatever protocol it came by.
 
+pub(crate) mod exceptions;
 pub(crate) mod normalize;
 pub(crate) mod red;
+pub(crate) mod rows;
 pub(crate) mod validate;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use pitviper_ingest::receivers::otlp;
 use pitviper_ingest::{Ingest, Limits};
+use pitviper_model::Signal;
 use pitviper_store::Store;
 use pitviper_store::embedded::{EmbeddedConfig, EmbeddedStore};
 use pitviper_wire::decode::trace_service::ExportTraceServiceRequest;
@@ -78,9 +79,12 @@ impl House {
         tokio::spawn(async move { axum::serve(listener, router).await });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let grpc = listener.local_addr().unwrap();
-        let service = otlp::grpc(Arc::clone(&ingest));
+        let services = tonic::transport::Server::builder()
+            .add_service(otlp::grpc::<otlp::Traces>(Arc::clone(&ingest)))
+            .add_service(otlp::grpc::<otlp::Metrics>(Arc::clone(&ingest)))
+            .add_service(otlp::grpc::<otlp::Logs>(Arc::clone(&ingest)));
         let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
-        tokio::spawn(tonic::transport::Server::builder().add_service(service).serve_with_incoming(incoming));
+        tokio::spawn(services.serve_with_incoming(incoming));
         Self { _directory: directory, store, ingest, http, grpc }
     }
 
@@ -103,8 +107,13 @@ impl House {
     }
 
     pub(crate) async fn post(&self, headers: &str, body: &[u8]) -> Answer {
+        self.post_to(Signal::Traces, headers, body).await
+    }
+
+    pub(crate) async fn post_to(&self, signal: Signal, headers: &str, body: &[u8]) -> Answer {
+        let path = signal.as_str();
         let mut request = format!(
-            "POST /v1/traces HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n{headers}\r\n\r\n",
+            "POST /v1/{path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n{headers}\r\n\r\n",
             body.len()
         )
         .into_bytes();
@@ -117,8 +126,14 @@ impl House {
     }
 
     pub(crate) fn outcome(&self, outcome: &str, reason: &str) -> u64 {
+        Signal::ALL.iter().map(|signal| self.outcome_of(*signal, outcome, reason)).sum()
+    }
+
+    pub(crate) fn outcome_of(&self, signal: Signal, outcome: &str, reason: &str) -> u64 {
         let counts = self.ingest.outcomes();
-        counts.iter().filter(|count| count.outcome == outcome && count.reason == reason).map(|count| count.count).sum()
+        let wanted = (signal, outcome, reason);
+        let matching = counts.iter().filter(|count| (count.signal, count.outcome, count.reason) == wanted);
+        matching.map(|count| count.count).sum()
     }
 
     /// Requests over a protocol that were refused for a reason.
@@ -147,17 +162,32 @@ impl House {
         }
     }
 
+    /// Rows of a table.
+    pub(crate) fn rows(&self, table: &str) -> u64 {
+        let stats = self.store.stats();
+        stats.tables.iter().find(|stats| stats.name == table).map_or(0, |stats| stats.rows)
+    }
+
     /// The server still takes a good request, and the books balance.
     pub(crate) async fn goes_on(&self) {
         let before = self.outcome("stored", "");
         let answer = self.protobuf(&request(3)).await;
         assert_eq!((answer.status, answer.body.len()), (200, 0), "{}", answer.text());
         assert_eq!(self.outcome("stored", ""), before + 3);
-        let sum = |outcome: &str| -> u64 {
-            self.ingest.outcomes().iter().filter(|count| count.outcome == outcome).map(|count| count.count).sum()
-        };
-        assert_eq!(sum("received"), sum("stored") + sum("rejected") + sum("dropped"));
-        assert_eq!(self.store.stats().spans, sum("stored"));
+        let outcomes = self.ingest.outcomes();
+        for signal in Signal::ALL {
+            let sum = |outcome: &str| -> u64 {
+                let matching = outcomes.iter().filter(|count| (count.signal, count.outcome) == (signal, outcome));
+                matching.map(|count| count.count).sum()
+            };
+            assert_eq!(sum("received"), sum("stored") + sum("rejected") + sum("dropped"), "{signal:?}");
+            let table = match signal {
+                Signal::Traces => "spans",
+                Signal::Metrics => "metric_points",
+                Signal::Logs => "logs",
+            };
+            assert_eq!(self.rows(table), sum("stored"), "{signal:?}");
+        }
     }
 }
 
@@ -205,7 +235,7 @@ pub(crate) fn message(spans: usize) -> ExportTraceServiceRequest {
     let mut bytes = Vec::new();
     let resource = pitviper_model::Resource {
         attributes: [("service.name", "shop")].into_iter().collect(),
-        dropped_attributes_count: 0,
+        ..pitviper_model::Resource::default()
     };
     pitviper_wire::encode::append_resource_spans(&mut bytes, &resource, &scope_spans);
     ExportTraceServiceRequest::decode(&*bytes).unwrap()

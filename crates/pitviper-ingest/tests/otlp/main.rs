@@ -7,3 +7,4 @@ mod house;
 mod http;
 mod limits;
 mod panics;
+mod signals;

@@ -43,7 +43,7 @@ fn attributes() -> impl Strategy<Value = Attributes> {
 fn resource() -> impl Strategy<Value = Arc<Resource>> {
     let key = select(vec!["service.name", "service.version", "deployment.environment.name", "host.name", "k"]);
     vec((key, text()), 0..4)
-        .prop_map(|pairs| Arc::new(Resource { attributes: pairs.into_iter().collect(), dropped_attributes_count: 0 }))
+        .prop_map(|pairs| Arc::new(Resource { attributes: pairs.into_iter().collect(), ..Resource::default() }))
 }
 
 fn status() -> impl Strategy<Value = Status> {

@@ -378,9 +378,9 @@ fn every_received_span_has_one_counted_outcome() {
         format!("{spans}outcome=\"received\",reason=\"\"}} 2"),
         format!("{spans}outcome=\"stored\",reason=\"\"}} 1"),
         format!("{spans}outcome=\"rejected\",reason=\"invalid_span_id\"}} 1"),
-        "pitviper_ingest_requests_total{transport=\"otlp_http\",outcome=\"accepted\",reason=\"\"} 1".to_owned(),
-        "pitviper_ingest_requests_total{transport=\"otlp_http\",outcome=\"refused\",reason=\"bad_protobuf\"} 1".to_owned(),
-        "pitviper_ingest_requests_total{transport=\"otlp_http\",outcome=\"refused\",reason=\"unsupported_media_type\"} 1".to_owned(),
+        "pitviper_ingest_requests_total{signal=\"traces\",transport=\"otlp_http\",outcome=\"accepted\",reason=\"\"} 1".to_owned(),
+        "pitviper_ingest_requests_total{signal=\"traces\",transport=\"otlp_http\",outcome=\"refused\",reason=\"bad_protobuf\"} 1".to_owned(),
+        "pitviper_ingest_requests_total{signal=\"traces\",transport=\"otlp_http\",outcome=\"refused\",reason=\"unsupported_media_type\"} 1".to_owned(),
         "pitviper_store_spans 1".to_owned(),
     ] {
         assert!(metrics.lines().any(|found| found == line), "{line} is not in\n{metrics}");

@@ -134,12 +134,12 @@ fn shop() -> Resource {
     .into_iter()
     .collect();
     attributes.set("process.pid", 4711);
-    Resource { attributes, dropped_attributes_count: 0 }
+    Resource { attributes, ..Resource::default() }
 }
 
 fn pay() -> Resource {
     let attributes = [("service.name", "pay"), ("deployment.environment", "staging")].into_iter().collect();
-    Resource { attributes, dropped_attributes_count: 3 }
+    Resource { attributes, dropped_attributes_count: 3, ..Resource::default() }
 }
 
 fn base(number: u8, trace_number: u8, parent: u8, name: &str, kind: SpanKind, start_ms: i64, duration_ms: u64) -> Span {
@@ -171,7 +171,7 @@ pub(super) fn stored(number: u8) -> StoredSpan {
         _ => (shop(), base(8, 4, 0, "GET /cart", Server, 14_000, 100)),
     };
     describe(number, &mut span);
-    let scope = Scope { name: "flask".to_owned(), version: "3.1".to_owned(), attributes: Attributes::default() };
+    let scope = Scope { name: "flask".to_owned(), version: "3.1".to_owned(), ..Scope::default() };
     StoredSpan { span, resource: resource.into(), scope: scope.into() }
 }
 

@@ -36,7 +36,7 @@ pub(super) async fn fill(store: &dyn Store, writes: &[u8], flush_each: bool) -> 
 
 fn service(name: &str) -> Resource {
     let attributes = [("service.name", name), ("deployment.environment.name", "prod"), ("zone", "z1")];
-    Resource { attributes: attributes.into_iter().collect(), dropped_attributes_count: 0 }
+    Resource { attributes: attributes.into_iter().collect(), ..Resource::default() }
 }
 
 fn write(number: u8) -> WriteBatch {

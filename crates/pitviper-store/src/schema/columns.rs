@@ -158,18 +158,20 @@ impl ResourceColumns {
     }
 }
 
-/// The resource as `{"attributes":{…},"dropped_attributes_count":n}`, the count only above zero.
+/// The resource as `{"attributes":{…},"dropped_attributes_count":n,"schema_url":…}`, the count only above zero
+/// and the URL only when there is one.
 pub(super) fn resource_json(resource: &Resource) -> String {
     let mut out = String::from("{\"attributes\":");
     write_map(&resource.attributes, &mut out);
     if resource.dropped_attributes_count > 0 {
         let _ = write!(out, ",\"dropped_attributes_count\":{}", resource.dropped_attributes_count);
     }
+    write_schema_url(&resource.schema_url, &mut out);
     out.push('}');
     out
 }
 
-/// The scope as `{"name":…,"version":…,"attributes":{…}}`.
+/// The scope as `{"name":…,"version":…,"attributes":{…},"schema_url":…}`, the URL only when there is one.
 pub(super) fn scope_json(scope: &Scope) -> String {
     let mut json = String::from("{\"name\":");
     write_text(&scope.name, &mut json);
@@ -177,8 +179,16 @@ pub(super) fn scope_json(scope: &Scope) -> String {
     write_text(&scope.version, &mut json);
     json.push_str(",\"attributes\":");
     write_map(&scope.attributes, &mut json);
+    write_schema_url(&scope.schema_url, &mut json);
     json.push('}');
     json
+}
+
+fn write_schema_url(url: &str, json: &mut String) {
+    if !url.is_empty() {
+        json.push_str(",\"schema_url\":");
+        write_text(url, json);
+    }
 }
 
 /// Scopes, each as its JSON.

@@ -274,6 +274,7 @@ pub(crate) fn read_resource(text: &str) -> Result<Resource, StoreError> {
     Ok(Resource {
         attributes: read_details(&fields),
         dropped_attributes_count: read_count(&fields, "dropped_attributes_count"),
+        schema_url: fields.get_str("schema_url").unwrap_or_default().to_owned(),
     })
 }
 
@@ -281,7 +282,8 @@ pub(crate) fn read_resource(text: &str) -> Result<Resource, StoreError> {
 pub(crate) fn read_scope(text: &str) -> Result<Scope, StoreError> {
     let Some(Value::Map(fields)) = read_value(text) else { return Err(damaged("scope")) };
     let owned = |name: &str| fields.get_str(name).unwrap_or_default().to_owned();
-    Ok(Scope { name: owned("name"), version: owned("version"), attributes: read_details(&fields) })
+    let [name, version, schema_url] = ["name", "version", "schema_url"].map(owned);
+    Ok(Scope { name, version, attributes: read_details(&fields), schema_url })
 }
 
 #[cfg(test)]

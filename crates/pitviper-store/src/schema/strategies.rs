@@ -34,10 +34,18 @@ pub(super) fn attributes() -> impl Strategy<Value = Attributes> {
 }
 
 pub(super) fn resource() -> impl Strategy<Value = Resource> {
-    (attributes(), any::<u32>())
-        .prop_map(|(attributes, dropped_attributes_count)| Resource { attributes, dropped_attributes_count })
+    (attributes(), any::<u32>(), text()).prop_map(|(attributes, dropped_attributes_count, schema_url)| Resource {
+        attributes,
+        dropped_attributes_count,
+        schema_url,
+    })
 }
 
 pub(super) fn scope() -> impl Strategy<Value = Scope> {
-    (text(), text(), attributes()).prop_map(|(name, version, attributes)| Scope { name, version, attributes })
+    (text(), text(), attributes(), text()).prop_map(|(name, version, attributes, schema_url)| Scope {
+        name,
+        version,
+        attributes,
+        schema_url,
+    })
 }

@@ -78,14 +78,14 @@ fn resource() -> impl Strategy<Value = Arc<Resource>> {
     let pair = (key, prop_oneof![4 => text().prop_map(Value::String), 1 => value()]);
     (vec(pair, 0..4), 0..2u32).prop_map(|(pairs, dropped_attributes_count)| {
         let attributes = Attributes(pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect());
-        Arc::new(Resource { attributes, dropped_attributes_count })
+        Arc::new(Resource { attributes, dropped_attributes_count, ..Resource::default() })
     })
 }
 
 fn scope() -> impl Strategy<Value = Arc<Scope>> {
     (select(vec!["", "flask", "sqlite3"]), select(vec!["", "1"]), attributes()).prop_map(
         |(name, version, attributes)| {
-            Arc::new(Scope { name: name.to_owned(), version: version.to_owned(), attributes })
+            Arc::new(Scope { name: name.to_owned(), version: version.to_owned(), attributes, ..Scope::default() })
         },
     )
 }

@@ -25,7 +25,7 @@ pub(crate) fn write(number: u64) -> WriteBatch {
 /// The same, each span with so many bytes that do not compress.
 pub(crate) fn padded_write(number: u64, padding: usize) -> WriteBatch {
     let attributes = [("service.name", "load")].into_iter().collect();
-    let resource = Resource { attributes, dropped_attributes_count: 0 };
+    let resource = Resource { attributes, ..Resource::default() };
     let mut spans = SpansBuilder::with_capacity(SPANS_A_WRITE as usize);
     let start = 1_700_000_000_000_000_000 + number * 1_000_000;
     for part in 0..SPANS_A_WRITE {

@@ -7,10 +7,16 @@
 use std::mem::size_of;
 
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+use opentelemetry_proto::tonic::logs::v1 as otlp_logs;
+use opentelemetry_proto::tonic::metrics::v1 as otlp_metrics;
 use opentelemetry_proto::tonic::trace::v1 as otlp;
-use pitviper_model::{Event, Link, ResourceSpans, ScopeSpans, Span, Value};
+use pitviper_model::{
+    Attributes, Event, Exemplar, Link, LogRecord, MetricPoint, MetricPoints, ResourceLogs, ResourceMetrics,
+    ResourceSpans, ScopeLogs, ScopeMetrics, ScopeSpans, Signal, Span, Value,
+};
 
 use super::json;
+use super::points::SUMMARY_ROOM_BYTES;
 
 /// Deepest nesting that is looked into; the decoders refuse what is deeper.
 const MAX_DEPTH: usize = 128;
@@ -22,7 +28,9 @@ struct Shape {
     fields: &'static [(u64, &'static Shape)],
 }
 
-static REQUEST: Shape = Shape { bytes: 0, fields: &[(1, &RESOURCE_SPANS)] };
+static TRACES: Shape = Shape { bytes: 0, fields: &[(1, &RESOURCE_SPANS)] };
+static METRICS: Shape = Shape { bytes: 0, fields: &[(1, &RESOURCE_METRICS)] };
+static LOGS: Shape = Shape { bytes: 0, fields: &[(1, &RESOURCE_LOGS)] };
 static RESOURCE_SPANS: Shape = Shape {
     bytes: size_of::<otlp::ResourceSpans>() + size_of::<ResourceSpans>(),
     fields: &[(1, &RESOURCE), (2, &SCOPE_SPANS)],
@@ -35,6 +43,53 @@ static SPAN: Shape =
     Shape { bytes: size_of::<otlp::Span>() + size_of::<Span>(), fields: &[(9, &PAIR), (11, &EVENT), (13, &LINK)] };
 static EVENT: Shape = Shape { bytes: size_of::<otlp::span::Event>() + size_of::<Event>(), fields: &[(3, &PAIR)] };
 static LINK: Shape = Shape { bytes: size_of::<otlp::span::Link>() + size_of::<Link>(), fields: &[(4, &PAIR)] };
+static RESOURCE_METRICS: Shape = Shape {
+    bytes: size_of::<otlp_metrics::ResourceMetrics>() + size_of::<ResourceMetrics>(),
+    fields: &[(1, &RESOURCE), (2, &SCOPE_METRICS)],
+};
+static SCOPE_METRICS: Shape = Shape {
+    bytes: size_of::<otlp_metrics::ScopeMetrics>() + size_of::<ScopeMetrics>(),
+    fields: &[(1, &SCOPE), (2, &METRIC)],
+};
+static METRIC: Shape = Shape {
+    bytes: size_of::<otlp_metrics::Metric>() + size_of::<MetricPoints>(),
+    fields: &[(5, &NUMBERS), (7, &NUMBERS), (9, &HISTOGRAMS), (10, &EXPONENTIALS), (11, &SUMMARIES), (12, &PAIR)],
+};
+static NUMBERS: Shape = Shape { bytes: 0, fields: &[(1, &NUMBER)] };
+static HISTOGRAMS: Shape = Shape { bytes: 0, fields: &[(1, &HISTOGRAM)] };
+static EXPONENTIALS: Shape = Shape { bytes: 0, fields: &[(1, &EXPONENTIAL)] };
+/// A summary becomes three metrics.
+static SUMMARIES: Shape = Shape { bytes: 2 * size_of::<MetricPoints>(), fields: &[(1, &SUMMARY)] };
+const POINT_BYTES: usize = size_of::<Attributes>() + size_of::<MetricPoint>();
+static NUMBER: Shape =
+    Shape { bytes: size_of::<otlp_metrics::NumberDataPoint>() + POINT_BYTES, fields: &[(7, &PAIR), (5, &EXEMPLAR)] };
+static HISTOGRAM: Shape =
+    Shape { bytes: size_of::<otlp_metrics::HistogramDataPoint>() + POINT_BYTES, fields: &[(9, &PAIR), (8, &EXEMPLAR)] };
+static EXPONENTIAL: Shape = Shape {
+    bytes: size_of::<otlp_metrics::ExponentialHistogramDataPoint>() + POINT_BYTES,
+    fields: &[(1, &PAIR), (11, &EXEMPLAR), (8, &BUCKETS), (9, &BUCKETS)],
+};
+/// Counts are a byte each on the wire and eight in a list that may have grown to twice its size.
+static BUCKETS: Shape = Shape { bytes: 0, fields: &[] };
+const BYTES_PER_COUNT: usize = 2 * size_of::<u64>();
+static SUMMARY: Shape = Shape {
+    bytes: size_of::<otlp_metrics::SummaryDataPoint>() + 2 * POINT_BYTES,
+    fields: &[(7, &PAIR), (6, &QUANTILE)],
+};
+static QUANTILE: Shape = Shape {
+    bytes: size_of::<otlp_metrics::summary_data_point::ValueAtQuantile>() + size_of::<(f64, f64)>() + POINT_BYTES,
+    fields: &[],
+};
+static EXEMPLAR: Shape =
+    Shape { bytes: size_of::<otlp_metrics::Exemplar>() + size_of::<Exemplar>(), fields: &[(7, &PAIR)] };
+static RESOURCE_LOGS: Shape = Shape {
+    bytes: size_of::<otlp_logs::ResourceLogs>() + size_of::<ResourceLogs>(),
+    fields: &[(1, &RESOURCE), (2, &SCOPE_LOGS)],
+};
+static SCOPE_LOGS: Shape =
+    Shape { bytes: size_of::<otlp_logs::ScopeLogs>() + size_of::<ScopeLogs>(), fields: &[(1, &SCOPE), (2, &RECORD)] };
+static RECORD: Shape =
+    Shape { bytes: size_of::<otlp_logs::LogRecord>() + size_of::<LogRecord>(), fields: &[(5, &VALUE), (6, &PAIR)] };
 static PAIR: Shape =
     Shape { bytes: size_of::<KeyValue>() + size_of::<(String, Value)>(), fields: &[(2, &VALUE_OF_PAIR)] };
 /// Its bytes are the pair's.
@@ -43,14 +98,26 @@ static VALUE: Shape = Shape { bytes: size_of::<AnyValue>() + size_of::<Value>(),
 static VALUES: Shape = Shape { bytes: 0, fields: &[(1, &VALUE)] };
 static PAIRS: Shape = Shape { bytes: 0, fields: &[(1, &PAIR)] };
 
-/// About how many bytes an `ExportTraceServiceRequest` takes while it is decoded.
+/// About how many bytes the export request of a signal takes while it is decoded.
 #[must_use]
-pub fn protobuf_cost(bytes: &[u8]) -> usize {
-    bytes.len().saturating_add(walk(&REQUEST, bytes, 0))
+pub fn protobuf_cost(signal: Signal, bytes: &[u8]) -> usize {
+    let request = match signal {
+        Signal::Traces => &TRACES,
+        Signal::Metrics => &METRICS,
+        Signal::Logs => &LOGS,
+    };
+    let mut has_summaries = false;
+    let walked = walk(request, bytes, 0, &mut has_summaries);
+    let copies = if has_summaries { SUMMARY_ROOM_BYTES } else { 0 };
+    bytes.len().saturating_add(walked).saturating_add(copies)
 }
 
 /// What is damaged ends the walk; decoding will say what is wrong with it.
-fn walk(shape: &Shape, mut bytes: &[u8], depth: usize) -> usize {
+fn walk(shape: &'static Shape, mut bytes: &[u8], depth: usize, has_summaries: &mut bool) -> usize {
+    if std::ptr::eq(shape, &BUCKETS) {
+        return bytes.len().saturating_mul(BYTES_PER_COUNT);
+    }
+    *has_summaries |= std::ptr::eq(shape, &SUMMARY);
     let mut cost = 0_usize;
     if depth > MAX_DEPTH {
         return cost;
@@ -69,7 +136,8 @@ fn walk(shape: &Shape, mut bytes: &[u8], depth: usize) -> usize {
         if key & 7 == 2
             && let Some((_, inner)) = shape.fields.iter().find(|(number, _)| *number == key >> 3)
         {
-            cost = cost.saturating_add(inner.bytes).saturating_add(walk(inner, field, depth + 1));
+            let below = walk(inner, field, depth + 1, has_summaries);
+            cost = cost.saturating_add(inner.bytes).saturating_add(below);
         }
     }
     cost
@@ -88,15 +156,25 @@ fn varint(bytes: &mut &[u8]) -> Option<u64> {
     None
 }
 
-/// How deep in an OTLP/JSON document its spans are: an object and a list for the request, its
-/// resources and its scopes, then the object of the span.
-const SPAN_DEPTH: usize = 7;
+/// How deep in an OTLP/JSON document its spans and log records are: an object and a list for the
+/// request, its resources and its scopes, then the object itself.
+const ITEM_DEPTH: usize = 7;
 
-/// About how many bytes an OTLP/JSON document takes while it is decoded. Objects and lists are told
-/// apart by their depth alone: what is above the spans takes less than a span does, and what is below
-/// takes no more than the largest thing that may be there.
+/// How deep the points of its metrics are: below the metric there are its data and a list.
+const POINT_DEPTH: usize = ITEM_DEPTH + 3;
+
+/// About how many bytes an OTLP/JSON document of a signal takes while it is decoded. Objects and lists
+/// are told apart by their depth alone: what is above the items takes less than an item does, and what
+/// is below takes no more than the largest thing that may be there.
 #[must_use]
-pub fn json_cost(bytes: &[u8]) -> usize {
+pub fn json_cost(signal: Signal, bytes: &[u8]) -> usize {
+    let (item_depth, item, below, number) = match signal {
+        Signal::Traces => (ITEM_DEPTH, json::SPAN_BYTES, json::LINK_BYTES.max(json::PAIR_BYTES), 0),
+        Signal::Metrics => {
+            (POINT_DEPTH, json::POINT_BYTES, json::EXEMPLAR_BYTES.max(json::PAIR_BYTES), json::NUMBER_BYTES)
+        }
+        Signal::Logs => (ITEM_DEPTH, json::RECORD_BYTES, json::PAIR_BYTES, 0),
+    };
     let (mut cost, mut depth) = (bytes.len(), 0_usize);
     let mut rest = bytes.iter();
     while let Some(byte) = rest.next() {
@@ -104,14 +182,25 @@ pub fn json_cost(bytes: &[u8]) -> usize {
             b'"' => skip_string(&mut rest),
             b'{' | b'[' => {
                 depth += 1;
-                let container = if depth <= SPAN_DEPTH { json::SPAN_BYTES } else { json::BELOW_SPAN_BYTES };
+                let container = if depth <= item_depth { item } else { below };
                 cost = cost.saturating_add(container);
             }
+            // Lists of numbers have nothing else that tells how long they are.
+            b',' => cost = cost.saturating_add(number),
             b'}' | b']' => depth = depth.saturating_sub(1),
             _ => {}
         }
     }
+    if signal == Signal::Metrics && may_have_summaries(bytes) {
+        cost = cost.saturating_add(SUMMARY_ROOM_BYTES);
+    }
     cost
+}
+
+/// Whether the document may hold summaries; an escape may hide the key.
+fn may_have_summaries(document: &[u8]) -> bool {
+    let holds = |what: &[u8]| document.windows(what.len()).any(|window| window == what);
+    holds(b"\"quantileValues\"") || holds(b"\\u")
 }
 
 fn skip_string(rest: &mut std::slice::Iter<'_, u8>) {
@@ -165,7 +254,7 @@ mod tests {
             ("values", inside(otlp::Span { attributes: vec![nested], ..otlp::Span::default() }), size_of::<Value>()),
         ];
         for (what, bytes, each) in cases {
-            let cost = protobuf_cost(&bytes);
+            let cost = protobuf_cost(Signal::Traces, &bytes);
             assert!(cost > MANY * each && bytes.len() < 3 * MANY, "{what}: {} bytes cost {cost}", bytes.len());
         }
     }
@@ -176,10 +265,13 @@ mod tests {
             let spans = vec![empty; MANY].join(",");
             let document = format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{spans}]}}]}}]}}"#);
             assert_eq!(super::super::traces_from_json(document.as_bytes()).unwrap().batch[0].span_count(), MANY);
-            assert!(json_cost(document.as_bytes()) > MANY * size_of::<Span>(), "{empty}");
+            assert!(json_cost(Signal::Traces, document.as_bytes()) > MANY * size_of::<Span>(), "{empty}");
         }
         let text = format!(r#"{{"a":"{}\\"[[["}}"#, "[{".repeat(MANY));
-        assert!(json_cost(text.as_bytes()) < 2 * text.len() + 2 * json::SPAN_BYTES, "text is only text");
+        assert!(
+            json_cost(Signal::Traces, text.as_bytes()) < 2 * text.len() + 2 * json::SPAN_BYTES,
+            "text is only text"
+        );
     }
 
     #[test]
@@ -187,7 +279,7 @@ mod tests {
         for bytes in
             [&b"\x0a"[..], b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", b"\xff\xff\xff", b"\x0a\x7f\x12", b"\x0b"]
         {
-            assert_eq!(protobuf_cost(bytes), bytes.len());
+            assert_eq!(protobuf_cost(Signal::Traces, bytes), bytes.len());
         }
     }
 }

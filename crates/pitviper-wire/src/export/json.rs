@@ -36,7 +36,15 @@ fn resource_spans(spans: &ResourceSpans, out: &mut String) {
     let _ = write!(out, ",\"droppedAttributesCount\":{}}}", spans.resource.dropped_attributes_count);
     out.push_str(",\"scopeSpans\":");
     list(&spans.scopes, out, scope_spans);
+    schema_url(&spans.resource.schema_url, out);
     out.push('}');
+}
+
+fn schema_url(url: &str, out: &mut String) {
+    if !url.is_empty() {
+        out.push_str(",\"schemaUrl\":");
+        text(url, out);
+    }
 }
 
 fn scope_spans(spans: &ScopeSpans, out: &mut String) {
@@ -48,6 +56,7 @@ fn scope_spans(spans: &ScopeSpans, out: &mut String) {
     attributes(&spans.scope.attributes, out);
     out.push_str("},\"spans\":");
     list(&spans.spans, out, span);
+    schema_url(&spans.scope.schema_url, out);
     out.push('}');
 }
 

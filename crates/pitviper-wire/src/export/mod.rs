@@ -91,9 +91,9 @@ mod tests {
         #[test]
         fn what_is_written_reads_as_it_was(spans in proptest::collection::vec(span(), 1..4), of_resource in attributes(), of_scope in attributes()) {
             let batch = vec![ResourceSpans {
-                resource: Arc::new(Resource { attributes: of_resource, dropped_attributes_count: 9 }),
+                resource: Arc::new(Resource { attributes: of_resource, dropped_attributes_count: 9, schema_url: "r".into() }),
                 scopes: vec![ScopeSpans {
-                    scope: Arc::new(Scope { name: "lib".into(), version: "1".into(), attributes: of_scope }),
+                    scope: Arc::new(Scope { name: "lib".into(), version: "1".into(), attributes: of_scope, schema_url: "s".into() }),
                     spans,
                 }],
             }];
@@ -110,7 +110,7 @@ mod tests {
     fn numbers_json_has_no_form_for_come_back() {
         for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
             let attributes = Attributes(vec![("number".into(), Value::Double(number))]);
-            let resource = Arc::new(Resource { attributes, dropped_attributes_count: 0 });
+            let resource = Arc::new(Resource { attributes, ..Resource::default() });
             let text = traces_to_json(&[ResourceSpans { resource, scopes: Vec::new() }]);
             let back = traces_from_json(text.as_bytes()).unwrap();
             let found = back.batch[0].resource.attributes.get("number").and_then(Value::as_f64).unwrap();

@@ -24,7 +24,7 @@ fn resource_spans(spans: &ResourceSpans) -> otlp::ResourceSpans {
             ..Default::default()
         }),
         scope_spans: spans.scopes.iter().map(scope_spans).collect(),
-        ..Default::default()
+        schema_url: spans.resource.schema_url.clone(),
     }
 }
 
@@ -37,7 +37,7 @@ fn scope_spans(spans: &ScopeSpans) -> otlp::ScopeSpans {
             ..Default::default()
         }),
         spans: spans.spans.iter().map(span).collect(),
-        ..Default::default()
+        schema_url: spans.scope.schema_url.clone(),
     }
 }
 

@@ -4,9 +4,8 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
-use pitviper_wire::decode::{
-    ContentEncoding, Decoded, decompress_within, json_cost, protobuf_cost, traces_from_json, traces_from_protobuf,
-};
+use pitviper_model::Signal;
+use pitviper_wire::decode::{ContentEncoding, Telemetry, decompress_within, json_cost, protobuf_cost};
 
 use super::MAX_DECOMPRESSED_BYTES;
 use super::body::Received;
@@ -31,10 +30,11 @@ pub(super) enum Format {
 /// Decompresses and decodes a body. The share comes back, for the model holds the memory next.
 pub(super) async fn decode(
     ingest: &Ingest,
+    signal: Signal,
     format: Format,
     encoding: ContentEncoding,
     received: Received,
-) -> Result<(Decoded, Share), Refusal> {
+) -> Result<(Telemetry, Share), Refusal> {
     let expected_bytes = match encoding {
         ContentEncoding::Identity => received.bytes.len(),
         _ => received.bytes.len().saturating_mul(COMPRESSION_RATIO),
@@ -50,8 +50,8 @@ pub(super) async fn decode(
             }
         };
         let cost = match format {
-            Format::Protobuf => protobuf_cost(&plain),
-            Format::Json => json_cost(&plain),
+            Format::Protobuf => protobuf_cost(signal, &plain),
+            Format::Json => json_cost(signal, &plain),
         };
         if cost > limits.bytes_under_way {
             let message = format!("the request takes {cost} bytes once decoded; send smaller batches");
@@ -61,8 +61,8 @@ pub(super) async fn decode(
             return Err(Refusal::overloaded());
         }
         let decoded = match format {
-            Format::Protobuf => traces_from_protobuf(&plain)?,
-            Format::Json => traces_from_json(&plain)?,
+            Format::Protobuf => Telemetry::from_protobuf(signal, &plain)?,
+            Format::Json => Telemetry::from_json(signal, &plain)?,
         };
         Ok((decoded, share))
     };

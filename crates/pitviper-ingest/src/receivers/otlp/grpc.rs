@@ -1,10 +1,11 @@
 //! OTLP over gRPC.
 //!
-//! The one method is unary, and gRPC around it is a frame and a trailer. The receiver takes them off
+//! Each signal has a service of one method. It is unary, and gRPC around it is a frame and a trailer. The receiver takes them off
 //! itself, so that a body passes the same bounds as over HTTP and every refusal is counted; behind a
 //! generated service what does not decode would be answered before anybody could count it.
 
 use std::convert::Infallible;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -14,9 +15,11 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
-use pitviper_wire::decode::trace_service::trace_service_server::SERVICE_NAME;
-use pitviper_wire::decode::trace_service::{ExportTracePartialSuccess, ExportTraceServiceResponse};
-use pitviper_wire::decode::{ContentEncoding, Decoded};
+use pitviper_model::Signal;
+use pitviper_wire::decode::logs_service::logs_service_server::SERVICE_NAME as LOGS;
+use pitviper_wire::decode::metrics_service::metrics_service_server::SERVICE_NAME as METRICS;
+use pitviper_wire::decode::trace_service::trace_service_server::SERVICE_NAME as TRACES;
+use pitviper_wire::decode::{ContentEncoding, Telemetry};
 use tonic::Status;
 use tonic::codegen::{BoxFuture, Service};
 use tonic::server::NamedService;
@@ -27,29 +30,70 @@ use super::decode::{Format, decode};
 use super::frame::{self, FRAME_BYTES};
 use super::keep::keep;
 use super::refusal::Refusal;
+use super::success::ExportResponse;
 use crate::accept::{Accepted, Ingest};
 use crate::accounting::{Protocol, RefusalReason, Transport};
 use crate::limits::Share;
 
 const CONTENT_TYPE_GRPC: &str = "application/grpc";
-const EXPORT_PATH: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
-
-/// The gRPC service, to be added to a tonic server.
-pub fn grpc(ingest: Arc<Ingest>) -> GrpcReceiver {
-    GrpcReceiver { ingest }
+/// A signal that has a gRPC service.
+pub trait GrpcSignal: Send + Sync + 'static {
+    /// The signal.
+    const SIGNAL: Signal;
+    /// The service's full name.
+    const SERVICE: &'static str;
 }
 
-/// OTLP's trace service.
-#[derive(Debug, Clone)]
-pub struct GrpcReceiver {
+/// Spans, by [`GrpcSignal`].
+#[derive(Debug)]
+pub struct Traces;
+
+/// Points of metrics, by [`GrpcSignal`].
+#[derive(Debug)]
+pub struct Metrics;
+
+/// Log records, by [`GrpcSignal`].
+#[derive(Debug)]
+pub struct Logs;
+
+impl GrpcSignal for Traces {
+    const SIGNAL: Signal = Signal::Traces;
+    const SERVICE: &'static str = TRACES;
+}
+
+impl GrpcSignal for Metrics {
+    const SIGNAL: Signal = Signal::Metrics;
+    const SERVICE: &'static str = METRICS;
+}
+
+impl GrpcSignal for Logs {
+    const SIGNAL: Signal = Signal::Logs;
+    const SERVICE: &'static str = LOGS;
+}
+
+/// The gRPC service of a signal, to be added to a tonic server.
+pub fn grpc<S: GrpcSignal>(ingest: Arc<Ingest>) -> GrpcReceiver<S> {
+    GrpcReceiver { ingest, signal: PhantomData }
+}
+
+/// OTLP's service for one signal.
+#[derive(Debug)]
+pub struct GrpcReceiver<S> {
     ingest: Arc<Ingest>,
+    signal: PhantomData<fn() -> S>,
 }
 
-impl NamedService for GrpcReceiver {
-    const NAME: &'static str = SERVICE_NAME;
+impl<S> Clone for GrpcReceiver<S> {
+    fn clone(&self) -> Self {
+        Self { ingest: Arc::clone(&self.ingest), signal: PhantomData }
+    }
 }
 
-impl Service<Request<tonic::body::Body>> for GrpcReceiver {
+impl<S: GrpcSignal> NamedService for GrpcReceiver<S> {
+    const NAME: &'static str = S::SERVICE;
+}
+
+impl<S: GrpcSignal> Service<Request<tonic::body::Body>> for GrpcReceiver<S> {
     type Response = Response<tonic::body::Body>;
     type Error = Infallible;
     type Future = BoxFuture<Self::Response, Self::Error>;
@@ -60,13 +104,16 @@ impl Service<Request<tonic::body::Body>> for GrpcReceiver {
 
     fn call(&mut self, request: Request<tonic::body::Body>) -> Self::Future {
         let ingest = Arc::clone(&self.ingest);
-        Box::pin(async move { Ok(answer(ingest, request).await) })
+        Box::pin(async move { Ok(answer::<S>(ingest, request).await) })
     }
 }
 
-async fn answer(ingest: Arc<Ingest>, request: Request<tonic::body::Body>) -> Response<tonic::body::Body> {
-    let open = ingest.open(Protocol::OtlpGrpc);
-    let decoded = match read(&ingest, request).await {
+async fn answer<S: GrpcSignal>(
+    ingest: Arc<Ingest>,
+    request: Request<tonic::body::Body>,
+) -> Response<tonic::body::Body> {
+    let open = ingest.open(S::SIGNAL, Protocol::OtlpGrpc);
+    let decoded = match read::<S>(&ingest, request).await {
         Ok(decoded) => decoded,
         Err(refusal) => {
             open.refused(refusal.reason);
@@ -79,9 +126,13 @@ async fn answer(ingest: Arc<Ingest>, request: Request<tonic::body::Body>) -> Res
     }
 }
 
-async fn read(ingest: &Ingest, request: Request<tonic::body::Body>) -> Result<(Decoded, Share), Refusal> {
-    if request.method() != Method::POST || request.uri().path() != EXPORT_PATH {
-        return Err(Refusal::new(RefusalReason::MethodNotAllowed, format!("the one method is POST {EXPORT_PATH}")));
+async fn read<S: GrpcSignal>(
+    ingest: &Ingest,
+    request: Request<tonic::body::Body>,
+) -> Result<(Telemetry, Share), Refusal> {
+    let export = format!("/{}/Export", S::SERVICE);
+    if request.method() != Method::POST || request.uri().path() != export {
+        return Err(Refusal::new(RefusalReason::MethodNotAllowed, format!("the one method is POST {export}")));
     }
     check_content_type(request.headers())?;
     let encoding = encoding(request.headers())?;
@@ -97,7 +148,7 @@ async fn read(ingest: &Ingest, request: Request<tonic::body::Body>) -> Result<(D
         }
         (true, encoding) => encoding,
     };
-    decode(ingest, Format::Protobuf, encoding, received).await
+    decode(ingest, S::SIGNAL, Format::Protobuf, encoding, received).await
 }
 
 fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
@@ -120,11 +171,7 @@ fn encoding(headers: &HeaderMap) -> Result<ContentEncoding, Refusal> {
 }
 
 fn success(accepted: Accepted) -> Response<tonic::body::Body> {
-    let partial_success = (accepted.rejected > 0).then_some(ExportTracePartialSuccess {
-        rejected_spans: accepted.rejected as i64,
-        error_message: accepted.message,
-    });
-    let message: Bytes = frame::wrap(&ExportTraceServiceResponse { partial_success });
+    let message: Bytes = frame::wrap(&ExportResponse::of(accepted));
     let trailers = HeaderMap::from_iter([(Status::GRPC_STATUS, HeaderValue::from_static("0"))]);
     let body = Full::new(message).with_trailers(std::future::ready(Some(Ok(trailers))));
     let mut response = Response::new(tonic::body::Body::new(body));

@@ -9,14 +9,15 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
-use pitviper_wire::decode::trace_service::{ExportTracePartialSuccess, ExportTraceServiceResponse};
-use pitviper_wire::decode::{ContentEncoding, Decoded};
+use pitviper_model::Signal;
+use pitviper_wire::decode::{ContentEncoding, Telemetry};
 use prost::Message as _;
 
 use super::body;
 use super::decode::{Format, decode};
 use super::keep::keep;
 use super::refusal::Refusal;
+use super::success::ExportResponse;
 use crate::accept::{Accepted, Ingest};
 use crate::accounting::{Protocol, RefusalReason, Transport};
 use crate::limits::Share;
@@ -24,13 +25,21 @@ use crate::limits::Share;
 const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";
 
-/// The routes of the receiver: `POST /v1/traces`.
+/// The routes of the receiver: `POST /v1/traces`, `/v1/metrics` and `/v1/logs`.
 pub fn router(ingest: Arc<Ingest>) -> Router {
-    Router::new().route("/v1/traces", post(traces).fallback(other_method)).with_state(ingest)
+    let mut router = Router::new();
+    for signal in Signal::ALL {
+        let export = async move |State(ingest): State<Arc<Ingest>>, request: Request<Body>| {
+            export(ingest, signal, request).await
+        };
+        let other_method = async move |State(ingest): State<Arc<Ingest>>| other_method(&ingest, signal);
+        router = router.route(&format!("/v1/{}", signal.as_str()), post(export).fallback(other_method));
+    }
+    router.with_state(ingest)
 }
 
-async fn traces(State(ingest): State<Arc<Ingest>>, request: Request<Body>) -> Response {
-    let open = ingest.open(Protocol::OtlpHttp);
+async fn export(ingest: Arc<Ingest>, signal: Signal, request: Request<Body>) -> Response {
+    let open = ingest.open(signal, Protocol::OtlpHttp);
     let format = match format(request.headers()) {
         Ok(format) => format,
         Err(refusal) => {
@@ -38,7 +47,7 @@ async fn traces(State(ingest): State<Arc<Ingest>>, request: Request<Body>) -> Re
             return refused(Format::Json, &refusal);
         }
     };
-    let decoded = match read(&ingest, format, request).await {
+    let decoded = match read(&ingest, signal, format, request).await {
         Ok(decoded) => decoded,
         Err(refusal) => {
             open.refused(refusal.reason);
@@ -50,15 +59,15 @@ async fn traces(State(ingest): State<Arc<Ingest>>, request: Request<Body>) -> Re
         Format::Json => Transport::OtlpHttpJson,
     };
     match keep(ingest, open, transport, decoded).await {
-        Ok(accepted) => success(format, accepted),
+        Ok(accepted) => success(signal, format, accepted),
         Err(refusal) => refused(format, &refusal),
     }
 }
 
 /// Answers what is not a POST; the router adds which methods there are.
-async fn other_method(State(ingest): State<Arc<Ingest>>) -> Response {
-    let refusal = Refusal::new(RefusalReason::MethodNotAllowed, "traces are sent with POST");
-    ingest.open(Protocol::OtlpHttp).refused(refusal.reason);
+fn other_method(ingest: &Ingest, signal: Signal) -> Response {
+    let refusal = Refusal::new(RefusalReason::MethodNotAllowed, format!("{} are sent with POST", signal.as_str()));
+    ingest.open(signal, Protocol::OtlpHttp).refused(refusal.reason);
     refused(Format::Json, &refusal)
 }
 
@@ -75,11 +84,16 @@ fn format(headers: &HeaderMap) -> Result<Format, Refusal> {
     }
 }
 
-async fn read(ingest: &Ingest, format: Format, request: Request<Body>) -> Result<(Decoded, Share), Refusal> {
+async fn read(
+    ingest: &Ingest,
+    signal: Signal,
+    format: Format,
+    request: Request<Body>,
+) -> Result<(Telemetry, Share), Refusal> {
     let encoding = encoding(request.headers())?;
     let (head, body) = request.into_parts();
     let received = body::read(ingest, &head.headers, body, 0).await?;
-    decode(ingest, format, encoding, received).await
+    decode(ingest, signal, format, encoding, received).await
 }
 
 fn encoding(headers: &HeaderMap) -> Result<ContentEncoding, Refusal> {
@@ -90,26 +104,11 @@ fn encoding(headers: &HeaderMap) -> Result<ContentEncoding, Refusal> {
     })
 }
 
-fn success(format: Format, accepted: Accepted) -> Response {
+fn success(signal: Signal, format: Format, accepted: Accepted) -> Response {
+    let response = ExportResponse::of(accepted);
     match format {
-        Format::Protobuf => {
-            let partial_success = (accepted.rejected > 0).then_some(ExportTracePartialSuccess {
-                rejected_spans: accepted.rejected as i64,
-                error_message: accepted.message,
-            });
-            let body = ExportTraceServiceResponse { partial_success }.encode_to_vec();
-            ([(CONTENT_TYPE, PROTOBUF)], body).into_response()
-        }
-        Format::Json => {
-            let body = if accepted.rejected > 0 {
-                // 64-bit integers are text in OTLP/JSON.
-                let rejected = accepted.rejected.to_string();
-                serde_json::json!({"partialSuccess": {"rejectedSpans": rejected, "errorMessage": accepted.message}})
-            } else {
-                serde_json::json!({})
-            };
-            ([(CONTENT_TYPE, JSON)], body.to_string()).into_response()
-        }
+        Format::Protobuf => ([(CONTENT_TYPE, PROTOBUF)], response.encode_to_vec()).into_response(),
+        Format::Json => ([(CONTENT_TYPE, JSON)], response.to_json(signal)).into_response(),
     }
 }
 

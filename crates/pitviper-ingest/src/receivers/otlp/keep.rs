@@ -4,7 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures::FutureExt as _;
-use pitviper_wire::decode::Decoded;
+use pitviper_wire::decode::Telemetry;
 
 use super::refusal::Refusal;
 use crate::accept::{Accepted, Ingest};
@@ -16,7 +16,7 @@ pub(super) async fn keep(
     ingest: Arc<Ingest>,
     open: OpenRequest,
     transport: Transport,
-    (decoded, share): (Decoded, Share),
+    (decoded, share): (Telemetry, Share),
 ) -> Result<Accepted, Refusal> {
     // On its own task: a client that hangs up must not undo what is half written.
     let kept = tokio::spawn(async move {

@@ -1,7 +1,7 @@
 //! OTLP: OpenTelemetry's protocol, which our own agent speaks too.
 //!
-//! Source: OpenTelemetry Protocol specification 1.x. Traces over HTTP (`POST /v1/traces`, protobuf
-//! and JSON) and over gRPC.
+//! Source: OpenTelemetry Protocol specification 1.x. Traces, metrics and logs over HTTP (`POST
+//! /v1/traces` and so on, protobuf and JSON) and over gRPC.
 
 mod body;
 mod decode;
@@ -10,8 +10,9 @@ mod grpc;
 mod http;
 mod keep;
 mod refusal;
+mod success;
 
-pub use grpc::{GrpcReceiver, grpc};
+pub use grpc::{GrpcReceiver, GrpcSignal, Logs, Metrics, Traces, grpc};
 pub use http::router;
 
 /// Largest request body as it comes over the wire, in bytes.

@@ -16,7 +16,7 @@ fn counts() -> Counts {
         let attributes = attributes.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
         let mut span = Span { name: name.to_owned(), kind, attributes: Attributes(attributes), ..Span::default() };
         span.status.code = code;
-        let resource = Resource { attributes: resource.into_iter().collect(), dropped_attributes_count: 0 };
+        let resource = Resource { attributes: resource.into_iter().collect(), ..Resource::default() };
         StoredSpan { span, resource: Arc::new(resource), scope: Arc::new(Scope::default()) }
     };
     let mut spans = Vec::new();

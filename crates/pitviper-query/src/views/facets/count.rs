@@ -425,7 +425,7 @@ mod tests {
     use super::*;
 
     fn stored(resource: &[(&str, &str)], attributes: Vec<(String, Value)>) -> StoredSpan {
-        let resource = Resource { attributes: resource.iter().copied().collect(), dropped_attributes_count: 0 };
+        let resource = Resource { attributes: resource.iter().copied().collect(), ..Resource::default() };
         let span = Span { name: "work".into(), attributes: Attributes(attributes), ..Span::default() };
         StoredSpan { span, resource: Arc::new(resource), scope: Arc::new(Scope::default()) }
     }

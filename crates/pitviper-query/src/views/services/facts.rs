@@ -107,7 +107,7 @@ mod tests {
             Arc::new(Scope { name: (*name).to_owned(), version: (*version).to_owned(), ..Scope::default() })
         };
         ResourceSeen {
-            resource: Arc::new(Resource { attributes, dropped_attributes_count: 0 }),
+            resource: Arc::new(Resource { attributes, ..Resource::default() }),
             first_seen_ns: 0,
             last_seen_ns,
             scopes: scopes.iter().map(scope).collect(),

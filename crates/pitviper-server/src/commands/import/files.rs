@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use pitviper_ingest::Limits;
 use pitviper_model::ResourceSpans;
+use pitviper_model::Signal;
 use pitviper_store::SpanFileReader;
 use pitviper_wire::decode::{Decoded, json_cost, protobuf_cost, traces_from_json, traces_from_protobuf};
 
@@ -62,12 +63,17 @@ impl SpanFile {
         Ok(match self {
             Self::Lines(reader, number) => next_line(reader, number)?.map(|line| {
                 let place = format!("line {number}");
-                decode(place, line, json_cost, |bytes| traces_from_json(bytes).map_err(|error| error.to_string()))
+                decode(
+                    place,
+                    line,
+                    |bytes| json_cost(Signal::Traces, bytes),
+                    |bytes| traces_from_json(bytes).map_err(|error| error.to_string()),
+                )
             }),
             Self::Messages(reader, number) => next_message(reader, number)?.map(|message| {
                 let place = format!("message {number}");
                 let read = |bytes: &[u8]| traces_from_protobuf(bytes).map_err(|error| error.to_string());
-                decode(place, Some(message), protobuf_cost, read)
+                decode(place, Some(message), |bytes| protobuf_cost(Signal::Traces, bytes), read)
             }),
             Self::Parquet(reader) => {
                 reader.next().transpose()?.map(|spans| Item::Spans { batch: grouped(&spans), rejected: 0 })

@@ -1,27 +1,20 @@
-//! OTLP/JSON into the model. Source: OTLP specification, "JSON Protobuf Encoding": ids are hex,
-//! 64-bit integers may be strings, enums may be names, unknown fields are ignored, and `null`
-//! stands for a default.
+//! Spans.
 
-use std::sync::Arc;
-
-use base64::Engine as _;
 use pitviper_model::{
-    Attributes, Event, Link, RejectReason, Resource, ResourceSpans, Scope, ScopeSpans, Span, SpanId, SpanKind, Status,
-    StatusCode, TraceId, Value,
+    Event, Link, RejectReason, ResourceSpans, ScopeSpans, Span, SpanId, SpanKind, Status, StatusCode, TraceId,
 };
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer};
 
-use super::{DecodeError, Decoded, parent_span_id};
+use super::{
+    Integer, KeyValue, NumberOrName, ResourceDocument, ScopeDocument, attributes, or_default, span_id, trace_id,
+};
+use crate::decode::{DecodeError, Decoded, parent_span_id};
 
 /// What a span takes while it is decoded, beyond its text and what hangs on it, in bytes.
-pub(super) const SPAN_BYTES: usize = size_of::<SpanDocument>() + size_of::<Span>();
+pub(in crate::decode) const SPAN_BYTES: usize = size_of::<SpanDocument>() + size_of::<Span>();
 
-/// The same for the largest thing that hangs on a span.
-pub(super) const BELOW_SPAN_BYTES: usize = {
-    let link = size_of::<LinkDocument>() + size_of::<Link>();
-    let pair = size_of::<KeyValue>() + size_of::<(String, Value)>();
-    if link > pair { link } else { pair }
-};
+/// The same for a link, the largest thing that hangs on a span beside its attributes.
+pub(in crate::decode) const LINK_BYTES: usize = size_of::<LinkDocument>() + size_of::<Link>();
 
 /// Reads an `ExportTraceServiceRequest` document.
 ///
@@ -34,26 +27,9 @@ pub fn traces_from_json(bytes: &[u8]) -> Result<Decoded, DecodeError> {
     Ok(Decoded { batch, rejected })
 }
 
-fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
-}
-
-/// A document whose fields may be missing or null.
-macro_rules! document {
-    ($name:ident { $($field:ident: $type:ty),* $(,)? }) => {
-        #[derive(Default, Deserialize)]
-        #[serde(rename_all = "camelCase", default)]
-        struct $name {
-            $(#[serde(deserialize_with = "or_default")] $field: $type),*
-        }
-    };
-}
-
 document!(Request { resource_spans: Vec<ResourceSpansDocument> });
-document!(ResourceSpansDocument { resource: ResourceDocument, scope_spans: Vec<ScopeSpansDocument> });
-document!(ResourceDocument { attributes: Vec<KeyValue>, dropped_attributes_count: u32 });
-document!(ScopeSpansDocument { scope: ScopeDocument, spans: Vec<SpanDocument> });
-document!(ScopeDocument { name: String, version: String, attributes: Vec<KeyValue> });
+document!(ResourceSpansDocument { resource: ResourceDocument, scope_spans: Vec<ScopeSpansDocument>, schema_url: String });
+document!(ScopeSpansDocument { scope: ScopeDocument, spans: Vec<SpanDocument>, schema_url: String });
 document!(SpanDocument {
     trace_id: String,
     span_id: String,
@@ -87,80 +63,6 @@ document!(LinkDocument {
     flags: u32,
 });
 document!(StatusDocument { message: String, code: Code });
-document!(KeyValue { key: String, value: AnyValue });
-document!(AnyValue {
-    string_value: Option<String>,
-    bool_value: Option<bool>,
-    int_value: Option<Integer<i64>>,
-    double_value: Option<Float>,
-    array_value: Option<ArrayDocument>,
-    kvlist_value: Option<KvlistDocument>,
-    bytes_value: Option<Base64>,
-});
-document!(ArrayDocument { values: Vec<AnyValue> });
-document!(KvlistDocument { values: Vec<KeyValue> });
-
-/// A 64-bit integer as a number or as text.
-#[derive(Default)]
-struct Integer<T>(T);
-
-impl<'de, T: TryFrom<i128> + std::str::FromStr> Deserialize<'de> for Integer<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Form {
-            Unsigned(u64),
-            Signed(i64),
-            Text(String),
-        }
-        let parsed = match Form::deserialize(deserializer)? {
-            Form::Unsigned(number) => T::try_from(i128::from(number)).ok(),
-            Form::Signed(number) => T::try_from(i128::from(number)).ok(),
-            Form::Text(text) => text.parse().ok(),
-        };
-        parsed.map(Self).ok_or_else(|| de::Error::custom("not a 64-bit integer in range"))
-    }
-}
-
-/// A float as a number, or as the text JSON has no number for.
-#[derive(Default)]
-struct Float(f64);
-
-impl<'de> Deserialize<'de> for Float {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Form {
-            Number(f64),
-            Text(String),
-        }
-        match Form::deserialize(deserializer)? {
-            Form::Number(number) => Ok(Self(number)),
-            Form::Text(text) => {
-                text.parse().map(Self).map_err(|_| de::Error::custom("not a number, NaN, Infinity or -Infinity"))
-            }
-        }
-    }
-}
-
-#[derive(Default)]
-struct Base64(Vec<u8>);
-
-impl<'de> Deserialize<'de> for Base64 {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        base64::engine::general_purpose::STANDARD.decode(text).map(Self).map_err(de::Error::custom)
-    }
-}
-
-/// An enum as its number or its name.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum NumberOrName {
-    Number(i32),
-    Name(String),
-}
-
 #[derive(Default)]
 struct Kind(SpanKind);
 
@@ -192,47 +94,10 @@ impl<'de> Deserialize<'de> for Code {
     }
 }
 
-fn attributes(pairs: Vec<KeyValue>) -> Attributes {
-    Attributes(pairs.into_iter().map(|pair| (pair.key, pair.value.into_model())).collect())
-}
-
-impl AnyValue {
-    fn into_model(self) -> Value {
-        if let Some(text) = self.string_value {
-            Value::String(text)
-        } else if let Some(flag) = self.bool_value {
-            Value::Bool(flag)
-        } else if let Some(number) = self.int_value {
-            Value::Int(number.0)
-        } else if let Some(number) = self.double_value {
-            Value::Double(number.0)
-        } else if let Some(array) = self.array_value {
-            Value::Array(array.values.into_iter().map(Self::into_model).collect())
-        } else if let Some(list) = self.kvlist_value {
-            Value::Map(attributes(list.values))
-        } else if let Some(bytes) = self.bytes_value {
-            Value::Bytes(bytes.0)
-        } else {
-            Value::String(String::new())
-        }
-    }
-}
-
-fn trace_id(text: &str) -> TraceId {
-    text.parse().unwrap_or_default()
-}
-
-fn span_id(text: &str) -> SpanId {
-    text.parse().unwrap_or_default()
-}
-
 impl ResourceSpansDocument {
     fn into_model(self, rejected: &mut Vec<RejectReason>) -> ResourceSpans {
         ResourceSpans {
-            resource: Arc::new(Resource {
-                attributes: attributes(self.resource.attributes),
-                dropped_attributes_count: self.resource.dropped_attributes_count,
-            }),
+            resource: self.resource.into_model(self.schema_url),
             scopes: self.scope_spans.into_iter().map(|spans| spans.into_model(rejected)).collect(),
         }
     }
@@ -240,11 +105,7 @@ impl ResourceSpansDocument {
 
 impl ScopeSpansDocument {
     fn into_model(self, rejected: &mut Vec<RejectReason>) -> ScopeSpans {
-        let scope = Arc::new(Scope {
-            name: self.scope.name,
-            version: self.scope.version,
-            attributes: attributes(self.scope.attributes),
-        });
+        let scope = self.scope.into_model(self.schema_url);
         let mut spans = Vec::with_capacity(self.spans.len());
         for sent in self.spans {
             match sent.into_model() {
@@ -258,6 +119,10 @@ impl ScopeSpansDocument {
 
 impl SpanDocument {
     fn into_model(self) -> Result<Span, RejectReason> {
+        let links_sent = self.links.len();
+        let links: Vec<Link> = self.links.into_iter().filter_map(LinkDocument::into_model).collect();
+        // A link whose ids are none leads nowhere.
+        let links_left_out = u32::try_from(links_sent - links.len()).unwrap_or(u32::MAX);
         Ok(Span {
             trace_id: trace_id(&self.trace_id),
             span_id: span_id(&self.span_id),
@@ -272,8 +137,8 @@ impl SpanDocument {
             dropped_attributes_count: self.dropped_attributes_count,
             events: self.events.into_iter().map(EventDocument::into_model).collect(),
             dropped_events_count: self.dropped_events_count,
-            links: self.links.into_iter().map(LinkDocument::into_model).collect(),
-            dropped_links_count: self.dropped_links_count,
+            links,
+            dropped_links_count: self.dropped_links_count.saturating_add(links_left_out),
             status: Status { code: self.status.code.0, message: self.status.message },
         })
     }
@@ -291,20 +156,22 @@ impl EventDocument {
 }
 
 impl LinkDocument {
-    fn into_model(self) -> Link {
-        Link {
-            trace_id: trace_id(&self.trace_id),
-            span_id: span_id(&self.span_id),
+    fn into_model(self) -> Option<Link> {
+        Some(Link {
+            trace_id: self.trace_id.parse().ok().filter(|id: &TraceId| id.is_valid())?,
+            span_id: self.span_id.parse().ok().filter(|id: &SpanId| id.is_valid())?,
             trace_state: self.trace_state,
             attributes: attributes(self.attributes),
             dropped_attributes_count: self.dropped_attributes_count,
             flags: self.flags,
-        }
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use pitviper_model::Value;
+
     use super::*;
 
     #[test]
@@ -360,5 +227,18 @@ mod tests {
             assert_eq!(decoded.rejected, [RejectReason::InvalidParentSpanId], "{malformed}");
             assert_eq!(decoded.batch[0].span_count(), 0, "{malformed}");
         }
+    }
+
+    #[test]
+    fn a_link_that_leads_nowhere_is_left_out() {
+        let (trace, span) = ("5b8efff798038103d269b633813fc60c", "eee19b7ec3c1b174");
+        let link = |trace: &str, span: &str| format!(r#"{{"traceId":"{trace}","spanId":"{span}"}}"#);
+        let links = [link(trace, span), link("5b", span), link(trace, ""), link(&"0".repeat(32), span)].join(",");
+        let span = format!(r#"{{"links":[{links}],"droppedLinksCount":7}}"#);
+        let document = format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{span}]}}]}}]}}"#);
+        let decoded = traces_from_json(document.as_bytes()).unwrap();
+        let span = &decoded.batch[0].scopes[0].spans[0];
+        assert_eq!((span.links.len(), span.dropped_links_count), (1, 10));
+        assert_eq!(span.links[0].trace_id.to_string(), trace);
     }
 }

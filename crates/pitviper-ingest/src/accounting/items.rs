@@ -1,12 +1,12 @@
-//! Spans, by transport and outcome.
+//! Spans, points of metrics and log records, by transport and outcome.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use pitviper_model::{DropReason, Outcome, RejectReason};
+use pitviper_model::{DropReason, Outcome, RejectReason, Signal};
 
 use super::index_of;
 
-/// How spans came in.
+/// How items came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
     /// OTLP over HTTP, protobuf.
@@ -39,9 +39,11 @@ impl Transport {
     }
 }
 
-/// How many spans of a transport had an outcome.
+/// How many items of a signal and a transport had an outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OutcomeCount {
+    /// What they are.
+    pub signal: Signal,
     /// How they came in.
     pub transport: Transport,
     /// `received`, `stored`, `rejected` or `dropped`.
@@ -60,40 +62,49 @@ struct TransportCounts {
     dropped: [AtomicU64; DropReason::ALL.len()],
 }
 
-/// Spans by transport and outcome.
+/// Items by signal, transport and outcome.
 #[derive(Debug, Default)]
-pub(crate) struct SpanCounts {
-    transports: [TransportCounts; Transport::ALL.len()],
+pub(crate) struct ItemCounts {
+    signals: [[TransportCounts; Transport::ALL.len()]; Signal::ALL.len()],
 }
 
-impl SpanCounts {
-    /// Counts spans as received. They have to be settled, down to the last one.
-    pub(crate) fn receive(&self, transport: Transport, spans: usize) -> Pending<'_> {
-        let counts = &self.transports[index_of(&Transport::ALL, &transport)];
-        counts.received.fetch_add(spans as u64, Ordering::Relaxed);
-        Pending { counts, left: spans as u64, awaits_store: false }
+impl ItemCounts {
+    /// Counts items as received. They have to be settled, down to the last one.
+    pub(crate) fn receive(&self, signal: Signal, transport: Transport, items: usize) -> Pending<'_> {
+        let transports = &self.signals[index_of(&Signal::ALL, &signal)];
+        let counts = &transports[index_of(&Transport::ALL, &transport)];
+        counts.received.fetch_add(items as u64, Ordering::Relaxed);
+        Pending { counts, left: items as u64, awaits_store: false }
     }
 
     pub(crate) fn outcomes(&self) -> Vec<OutcomeCount> {
         let mut out = Vec::new();
-        for (transport, counts) in Transport::ALL.into_iter().zip(&self.transports) {
-            let mut push = |outcome, reason, counter: &AtomicU64| {
-                out.push(OutcomeCount { transport, outcome, reason, count: counter.load(Ordering::Relaxed) });
-            };
-            push("received", "", &counts.received);
-            push("stored", "", &counts.stored);
-            for (reason, counter) in RejectReason::ALL.into_iter().zip(&counts.rejected) {
-                push("rejected", reason.as_str(), counter);
-            }
-            for (reason, counter) in DropReason::ALL.into_iter().zip(&counts.dropped) {
-                push("dropped", reason.as_str(), counter);
+        for (signal, transports) in Signal::ALL.into_iter().zip(&self.signals) {
+            for (transport, counts) in Transport::ALL.into_iter().zip(transports) {
+                counts.write(signal, transport, &mut out);
             }
         }
         out
     }
 }
 
-/// Spans that were received and have no outcome yet.
+impl TransportCounts {
+    fn write(&self, signal: Signal, transport: Transport, out: &mut Vec<OutcomeCount>) {
+        let mut push = |outcome, reason, counter: &AtomicU64| {
+            out.push(OutcomeCount { signal, transport, outcome, reason, count: counter.load(Ordering::Relaxed) });
+        };
+        push("received", "", &self.received);
+        push("stored", "", &self.stored);
+        for (reason, counter) in RejectReason::ALL.into_iter().zip(&self.rejected) {
+            push("rejected", reason.as_str(), counter);
+        }
+        for (reason, counter) in DropReason::ALL.into_iter().zip(&self.dropped) {
+            push("dropped", reason.as_str(), counter);
+        }
+    }
+}
+
+/// Items that were received and have no outcome yet.
 ///
 /// All are settled before it is dropped, with two exceptions, so that the books balance even then:
 /// the caller stopped waiting for the store (the process is ending), or the code between panicked.
@@ -106,15 +117,15 @@ pub(crate) struct Pending<'a> {
 }
 
 impl Pending<'_> {
-    pub(crate) fn settle(&mut self, outcome: Outcome, spans: usize) {
-        let spans = (spans as u64).min(self.left);
-        self.left -= spans;
+    pub(crate) fn settle(&mut self, outcome: Outcome, items: usize) {
+        let items = (items as u64).min(self.left);
+        self.left -= items;
         let counter = match outcome {
             Outcome::Stored => &self.counts.stored,
             Outcome::Rejected(reason) => &self.counts.rejected[index_of(&RejectReason::ALL, &reason)],
             Outcome::Dropped(reason) => &self.counts.dropped[index_of(&DropReason::ALL, &reason)],
         };
-        counter.fetch_add(spans, Ordering::Relaxed);
+        counter.fetch_add(items, Ordering::Relaxed);
     }
 
     /// From here on it is the store that is waited for.
@@ -134,7 +145,7 @@ impl Drop for Pending<'_> {
             return self.settle(Outcome::Dropped(DropReason::StoreUnavailable), left);
         }
         self.settle(Outcome::Dropped(DropReason::InternalError), left);
-        debug_assert!(panics, "{left} spans were received and nobody said what became of them");
+        debug_assert!(panics, "{left} items were received and nobody said what became of them");
     }
 }
 
@@ -144,16 +155,16 @@ mod tests {
 
     use super::*;
 
-    fn dropped(counts: &SpanCounts) -> Vec<(&'static str, u64)> {
+    fn dropped(counts: &ItemCounts) -> Vec<(&'static str, u64)> {
         let outcomes = counts.outcomes();
         let dropped = outcomes.iter().filter(|count| count.outcome == "dropped" && count.count > 0);
         dropped.map(|count| (count.reason, count.count)).collect()
     }
 
     #[test]
-    fn a_forgotten_span_is_our_error() {
-        let counts = SpanCounts::default();
-        let mut pending = counts.receive(Transport::OtlpGrpc, 5);
+    fn a_forgotten_item_is_our_error() {
+        let counts = ItemCounts::default();
+        let mut pending = counts.receive(Signal::Traces, Transport::OtlpGrpc, 5);
         pending.settle(Outcome::Stored, 2);
         // A build with assertions says so at once.
         let forgotten = catch_unwind(AssertUnwindSafe(|| drop(pending)));
@@ -163,8 +174,8 @@ mod tests {
 
     #[test]
     fn a_panic_while_the_store_writes_is_our_error() {
-        let counts = SpanCounts::default();
-        let mut pending = counts.receive(Transport::OtlpGrpc, 5);
+        let counts = ItemCounts::default();
+        let mut pending = counts.receive(Signal::Traces, Transport::OtlpGrpc, 5);
         pending.await_store();
         let panicked = catch_unwind(AssertUnwindSafe(move || {
             let _pending = pending;
@@ -176,8 +187,8 @@ mod tests {
 
     #[test]
     fn a_store_that_is_no_longer_waited_for_was_unavailable() {
-        let counts = SpanCounts::default();
-        let mut pending = counts.receive(Transport::OtlpGrpc, 5);
+        let counts = ItemCounts::default();
+        let mut pending = counts.receive(Signal::Traces, Transport::OtlpGrpc, 5);
         pending.await_store();
         drop(pending);
         assert_eq!(dropped(&counts), [("store_unavailable", 5)]);

@@ -1,17 +1,14 @@
-//! OTLP protobuf into the model.
-
-use std::sync::Arc;
+//! Spans.
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value};
 use opentelemetry_proto::tonic::trace::v1 as otlp;
 use pitviper_model::{
-    Attributes, Event, Link, RejectReason, Resource, ResourceSpans, Scope, ScopeSpans, Span, SpanId, SpanKind, Status,
-    StatusCode, TraceId, Value,
+    Event, Link, RejectReason, ResourceSpans, ScopeSpans, Span, SpanId, SpanKind, Status, StatusCode, TraceId,
 };
 use prost::Message;
 
-use super::{DecodeError, Decoded, parent_span_id};
+use super::{attributes, resource, scope, span_id, trace_id};
+use crate::decode::{DecodeError, Decoded, parent_span_id};
 
 /// Reads an `ExportTraceServiceRequest`.
 ///
@@ -23,15 +20,9 @@ pub fn traces_from_protobuf(bytes: &[u8]) -> Result<Decoded, DecodeError> {
     let batch = request
         .resource_spans
         .into_iter()
-        .map(|resource_spans| {
-            let resource = resource_spans.resource.unwrap_or_default();
-            ResourceSpans {
-                resource: Arc::new(Resource {
-                    attributes: attributes(resource.attributes),
-                    dropped_attributes_count: resource.dropped_attributes_count,
-                }),
-                scopes: resource_spans.scope_spans.into_iter().map(|spans| scope_spans(spans, &mut rejected)).collect(),
-            }
+        .map(|spans| ResourceSpans {
+            resource: resource(spans.resource, spans.schema_url),
+            scopes: spans.scope_spans.into_iter().map(|spans| scope_spans(spans, &mut rejected)).collect(),
         })
         .collect();
     Ok(Decoded { batch, rejected })
@@ -45,15 +36,15 @@ fn scope_spans(scope_spans: otlp::ScopeSpans, rejected: &mut Vec<RejectReason>) 
             Err(reason) => rejected.push(reason),
         }
     }
-    ScopeSpans { scope: Arc::new(scope(scope_spans.scope.unwrap_or_default())), spans }
-}
-
-fn scope(scope: InstrumentationScope) -> Scope {
-    Scope { name: scope.name, version: scope.version, attributes: attributes(scope.attributes) }
+    ScopeSpans { scope: scope(scope_spans.scope, scope_spans.schema_url), spans }
 }
 
 fn span(span: otlp::Span) -> Result<Span, RejectReason> {
     let status = span.status.unwrap_or_default();
+    let links_sent = span.links.len();
+    let links: Vec<Link> = span.links.into_iter().filter_map(link).collect();
+    // A link whose ids are none leads nowhere.
+    let links_left_out = u32::try_from(links_sent - links.len()).unwrap_or(u32::MAX);
     Ok(Span {
         trace_id: trace_id(&span.trace_id),
         span_id: span_id(&span.span_id),
@@ -77,47 +68,21 @@ fn span(span: otlp::Span) -> Result<Span, RejectReason> {
             })
             .collect(),
         dropped_events_count: span.dropped_events_count,
-        links: span
-            .links
-            .into_iter()
-            .map(|link| Link {
-                trace_id: trace_id(&link.trace_id),
-                span_id: span_id(&link.span_id),
-                trace_state: link.trace_state,
-                attributes: attributes(link.attributes),
-                dropped_attributes_count: link.dropped_attributes_count,
-                flags: link.flags,
-            })
-            .collect(),
-        dropped_links_count: span.dropped_links_count,
+        links,
+        dropped_links_count: span.dropped_links_count.saturating_add(links_left_out),
         status: Status { code: StatusCode::from_otlp(status.code), message: status.message },
     })
 }
 
-fn trace_id(bytes: &[u8]) -> TraceId {
-    TraceId::from_slice(bytes).unwrap_or_default()
-}
-
-fn span_id(bytes: &[u8]) -> SpanId {
-    SpanId::from_slice(bytes).unwrap_or_default()
-}
-
-fn attributes(pairs: Vec<KeyValue>) -> Attributes {
-    Attributes(pairs.into_iter().map(|pair| (pair.key, value(pair.value.unwrap_or_default()))).collect())
-}
-
-fn value(any: AnyValue) -> Value {
-    match any.value {
-        Some(any_value::Value::StringValue(text)) => Value::String(text),
-        Some(any_value::Value::BoolValue(flag)) => Value::Bool(flag),
-        Some(any_value::Value::IntValue(number)) => Value::Int(number),
-        Some(any_value::Value::DoubleValue(number)) => Value::Double(number),
-        Some(any_value::Value::BytesValue(bytes)) => Value::Bytes(bytes),
-        Some(any_value::Value::ArrayValue(array)) => Value::Array(array.values.into_iter().map(value).collect()),
-        Some(any_value::Value::KvlistValue(list)) => Value::Map(attributes(list.values)),
-        // An index into a table only profiles have, or nothing: an empty value.
-        Some(any_value::Value::StringValueStrindex(_)) | None => Value::String(String::new()),
-    }
+fn link(link: otlp::span::Link) -> Option<Link> {
+    Some(Link {
+        trace_id: TraceId::from_slice(&link.trace_id).filter(|id| id.is_valid())?,
+        span_id: SpanId::from_slice(&link.span_id).filter(|id| id.is_valid())?,
+        trace_state: link.trace_state,
+        attributes: attributes(link.attributes),
+        dropped_attributes_count: link.dropped_attributes_count,
+        flags: link.flags,
+    })
 }
 
 #[cfg(test)]
@@ -134,5 +99,19 @@ mod tests {
         let kept: Vec<_> = decoded.batch[0].scopes[0].spans.iter().map(|span| span.parent_span_id).collect();
         assert_eq!(kept, [SpanId::INVALID, SpanId::INVALID, SpanId([7; 8])]);
         assert_eq!(decoded.rejected, [RejectReason::InvalidParentSpanId; 3]);
+    }
+
+    #[test]
+    fn a_link_that_leads_nowhere_is_left_out() {
+        let link = |trace_id: &[u8], span_id: &[u8]| otlp::span::Link {
+            trace_id: trace_id.to_vec(),
+            span_id: span_id.to_vec(),
+            ..otlp::span::Link::default()
+        };
+        let links =
+            vec![link(&[1; 16], &[2; 8]), link(&[1; 15], &[2; 8]), link(&[1; 16], &[]), link(&[0; 16], &[2; 8])];
+        let decoded = span(otlp::Span { links, dropped_links_count: 7, ..otlp::Span::default() }).unwrap();
+        assert_eq!((decoded.links.len(), decoded.dropped_links_count), (1, 10));
+        assert_eq!((decoded.links[0].trace_id, decoded.links[0].span_id), (TraceId([1; 16]), SpanId([2; 8])));
     }
 }
