@@ -6,7 +6,10 @@ pub mod facets;
 pub mod first_span;
 pub mod health;
 pub mod heatmap;
+pub mod instances;
+pub mod logs;
 pub mod meta;
+pub mod metric_data;
 pub mod metrics;
 pub mod openapi;
 pub mod operations;
@@ -51,6 +54,7 @@ fn documented() -> OpenApiRouter<Api> {
         .routes(routes!(first_span::first_span))
         .routes(routes!(services::services))
         .routes(routes!(operations::operations))
+        .routes(routes!(instances::instances))
         .routes(routes!(series::series))
         .routes(routes!(aggregate::aggregate))
         .routes(routes!(heatmap::heatmap))
@@ -62,6 +66,10 @@ fn documented() -> OpenApiRouter<Api> {
         .routes(routes!(sql::views))
         .routes(routes!(trace::trace))
         .routes(routes!(spans::spans))
+        .routes(routes!(logs::search))
+        .routes(routes!(logs::of_trace))
+        .routes(routes!(metric_data::query))
+        .routes(routes!(metric_data::names))
 }
 
 /// API, login and UI.

@@ -8,3 +8,4 @@ mod complete;
 mod guard;
 mod sql;
 mod support;
+mod telemetry;

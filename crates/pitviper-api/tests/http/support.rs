@@ -43,6 +43,11 @@ pub(crate) async fn server(
     let resource = Resource { attributes, ..Resource::default() };
     spans.into_iter().for_each(|span| rows.append(&resource, &Scope::default(), &span));
     store.append(WriteBatch::new(rows, SpanMetricsBuilder::new())).await.unwrap();
+    over(store)
+}
+
+/// A server over this store.
+pub(crate) fn over(store: Arc<EmbeddedStore>) -> (Router, watch::Sender<bool>) {
     let (api, stop) = api_over(store);
     (guarded(&api, app(&api, Router::new())), stop)
 }

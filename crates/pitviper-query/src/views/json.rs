@@ -49,16 +49,26 @@ impl Serialize for Borrowed<'_> {
         for (index, (key, value)) in pairs.iter().enumerate() {
             // Attribute lists are short, so looking ahead is cheaper than a set of keys.
             if !pairs[index + 1..].iter().any(|(later, _)| later == key) {
-                map.serialize_entry(key, &JsonValue(value))?;
+                map.serialize_entry(key, &BorrowedValue(value))?;
             }
         }
         map.end()
     }
 }
 
-struct JsonValue<'a>(&'a Value);
+/// A value as JSON, as one of [`JsonAttributes`] is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JsonValue(pub Value);
 
-impl Serialize for JsonValue<'_> {
+impl Serialize for JsonValue {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        BorrowedValue(&self.0).serialize(serializer)
+    }
+}
+
+struct BorrowedValue<'a>(&'a Value);
+
+impl Serialize for BorrowedValue<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0 {
             Value::String(text) => serializer.serialize_str(text),
@@ -67,7 +77,7 @@ impl Serialize for JsonValue<'_> {
             Value::Double(number) if number.is_finite() => serializer.serialize_f64(*number),
             Value::Double(number) => serializer.collect_str(number),
             Value::Bytes(bytes) => serializer.collect_str(&Hex(bytes)),
-            Value::Array(values) => serializer.collect_seq(values.iter().map(JsonValue)),
+            Value::Array(values) => serializer.collect_seq(values.iter().map(BorrowedValue)),
             Value::Map(attributes) => Borrowed(attributes).serialize(serializer),
         }
     }

@@ -4,6 +4,9 @@ pub mod aggregate;
 pub mod complete;
 pub mod facets;
 pub mod heatmap;
+pub mod instances;
+pub mod logs;
+pub mod metrics;
 pub mod operations;
 pub mod parse;
 pub mod search;
@@ -18,7 +21,7 @@ mod red;
 mod slowest;
 mod window;
 
-pub use json::{JsonAttributes, Text};
+pub use json::{JsonAttributes, JsonValue, Text};
 pub use window::Window;
 
 use serde::Serialize;

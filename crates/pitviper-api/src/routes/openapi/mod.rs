@@ -21,6 +21,8 @@ use crate::queries::{JSON, body_response};
     tags(
         (name = "services", description = "Services and what they do"),
         (name = "traces", description = "Traces and spans"),
+        (name = "logs", description = "Log records"),
+        (name = "metrics", description = "Metrics that applications report"),
         (name = "sql", description = "Read-only SQL"),
         (name = "server", description = "The server itself")
     )

@@ -157,11 +157,7 @@ impl Aggregation {
             "median" => Some(Self::Quantile(0.5)),
             _ => None,
         };
-        let percent = |text: &str| {
-            let is_plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-            text.parse::<f64>().ok().filter(|percent| is_plain && *percent > 0.0 && *percent < 100.0)
-        };
-        let quantile = || text.strip_prefix('p').and_then(percent).map(|percent| Self::Quantile(percent / 100.0));
+        let quantile = || percentile(text).map(Self::Quantile);
         let slowest = || {
             let share = text.strip_prefix("slowest:")?.strip_suffix('%')?;
             percent(share).map(|percent| Self::Slowest(percent / 100.0))
@@ -172,6 +168,17 @@ impl Aggregation {
             wrong("agg", message.to_owned())
         })
     }
+}
+
+/// The quantile of a percentile such as `p95` or `p99.9`.
+pub(in crate::views) fn percentile(text: &str) -> Option<f64> {
+    text.strip_prefix('p').and_then(percent).map(|percent| percent / 100.0)
+}
+
+/// A number between 0 and 100, both excluded, written plainly.
+fn percent(text: &str) -> Option<f64> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    text.parse::<f64>().ok().filter(|percent| is_plain && *percent > 0.0 && *percent < 100.0)
 }
 
 fn wrong(parameter: &'static str, message: String) -> QueryError {

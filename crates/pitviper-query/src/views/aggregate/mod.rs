@@ -20,6 +20,7 @@ use self::collect::of_group;
 pub(in crate::views) use self::collect::{Collected, collect, of_durations};
 use self::figure::Metric;
 pub use self::figure::Unit;
+pub(in crate::views) use self::figure::percentile;
 use super::{Answer, Meta, Window, slowest};
 use crate::QueryError;
 use crate::search::{Query, group_field};

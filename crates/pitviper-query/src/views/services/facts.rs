@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use pitviper_model::Resource;
 use pitviper_store::ResourceSeen;
 
+use crate::views::metrics::instance;
+
 /// Frameworks that answer requests, by the last part of an instrumentation scope's name, the more
 /// telling ones first: FastAPI is built on Starlette, and both run on ASGI.
 const FRAMEWORKS: [&str; 14] = [
@@ -80,17 +82,6 @@ fn framework(seen: &ResourceSeen) -> Option<String> {
     } else {
         name.to_owned()
     })
-}
-
-/// What tells this process from the others of its service.
-fn instance(resource: &Resource) -> String {
-    match resource.instance() {
-        "" => {
-            let pid = resource.attributes.get("process.pid").map(pitviper_model::Value::to_text).unwrap_or_default();
-            format!("{}:{pid}", resource.host())
-        }
-        instance => instance.to_owned(),
-    }
 }
 
 #[cfg(test)]
