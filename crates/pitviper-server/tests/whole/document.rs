@@ -34,6 +34,31 @@ fn requests(method: &str, path: &str) -> Vec<Request> {
             Request::get(&format!("/api/v1/traces/{}/spans", "08".repeat(16))),
             Request::get(&format!("/api/v1/traces/{trace}/spans?ids=z")),
         ],
+        ("get", "/api/v1/services/{service}/instances") => vec![
+            Request::get("/api/v1/services/flaskr/instances"),
+            Request::get("/api/v1/services/nobody/instances?from=now-5m&to=now"),
+            Request::get("/api/v1/services/flaskr/instances?from=x"),
+        ],
+        ("get", "/api/v1/traces/{trace_id}/logs") => vec![
+            Request::get(&format!("/api/v1/traces/{trace}/logs")),
+            Request::get(&format!("/api/v1/traces/{}/logs?limit=5", "08".repeat(16))),
+            Request::get(&format!("/api/v1/traces/{trace}/logs?cursor=z")),
+        ],
+        ("post", "/api/v1/logs/search") => vec![
+            post(path, json!({})),
+            post(path, json!({ "severity": "warn", "service": "nobody", "text": "a", "limit": 1 })),
+            post(path, json!({ "severity": "loud" })),
+        ],
+        ("post", "/api/v1/metrics/query") => vec![
+            post(path, json!({ "metric": "queue.length", "split": ["service"], "agg": "max" })),
+            post(path, json!({ "metric": "nobody.has.it", "step": null })),
+            post(path, json!({ "metric": "queue.length", "agg": "p95" })),
+        ],
+        ("get", "/api/v1/metrics/names") => vec![
+            Request::get(path),
+            Request::get("/api/v1/metrics/names?text=queue&service=nobody&limit=1"),
+            Request::get("/api/v1/metrics/names?limit=0"),
+        ],
         ("post", "/api/v1/series") => vec![
             post(
                 path,
@@ -104,6 +129,21 @@ fn every_documented_route_answers_as_documented() {
         span([9; 16], 1, 0, "GET /", 2, start, 7),
     ];
     assert_eq!(server.export(&request("flaskr", spans)).status, 200);
+    let resource = json!({ "attributes": [{ "key": "service.name", "value": { "stringValue": "flaskr" } }] });
+    let times = json!({ "timeUnixNano": start.to_string() });
+    let with = |more: Value| {
+        let mut item = times.clone();
+        item.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        item
+    };
+    let record = with(json!({ "severityNumber": 9, "body": { "stringValue": "a" }, "traceId": "07".repeat(16) }));
+    let logs = json!({ "resourceLogs": [{ "resource": resource, "scopeLogs": [{ "logRecords": [record] }] }] });
+    let gauge = json!({ "name": "queue.length", "gauge": { "dataPoints": [with(json!({ "asInt": "7" }))] } });
+    let metrics = json!({ "resourceMetrics": [{ "resource": resource, "scopeMetrics": [{ "metrics": [gauge] }] }] });
+    for (path, body) in [("/v1/logs", logs), ("/v1/metrics", metrics)] {
+        let export = Request::post(path, "application/json", body.to_string().as_bytes());
+        assert_eq!(send(&server.http, &export).unwrap().text(), "{}");
+    }
 
     let document = server.get("/api/openapi.json").json();
     assert_eq!(document["openapi"], "3.1.0");
@@ -121,7 +161,7 @@ fn every_documented_route_answers_as_documented() {
             }
         }
     }
-    assert!(answered >= 26, "{answered}");
+    assert!(answered >= 41, "{answered}");
 }
 
 fn check_answer(document: &Value, operation: &Value, answer: &Answer, place: &str) {
