@@ -253,6 +253,7 @@ pub(crate) fn emit_log(
             name: scope_name.to_owned(),
             version: scope_version.to_owned(),
             attributes: convert::to_attributes(scope_attributes),
+            ..Scope::default()
         };
         let text = |value: Option<&Bound<'_, PyAny>>| value.map(|value| convert::to_text(value).into_owned());
         agent().log_in(

@@ -84,6 +84,7 @@ impl Instrument {
             name: scope_name.to_owned(),
             version: scope_version.to_owned(),
             attributes: convert::to_attributes(scope_attributes),
+            ..Scope::default()
         };
         let options = InstrumentOptions {
             scope: &scope,
