@@ -133,6 +133,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/logs/search": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** One page of the log records that match, the newest first. */
+        post: operations["searchLogs"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/meta": {
         parameters: {
             query?: never;
@@ -144,6 +161,44 @@ export interface paths {
         get: operations["getMeta"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/metrics/names": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Which metrics there are. */
+        get: operations["listMetrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/metrics/query": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A metric over time, split by attributes.
+         * @description What a sum that grows and a distribution counted is worked out for each step, whatever their
+         *     temporality. Percentiles are estimated from the buckets.
+         */
+        post: operations["queryMetric"];
         delete?: never;
         options?: never;
         head?: never;
@@ -196,6 +251,26 @@ export interface paths {
         };
         /** All services with rate, failures and response times. */
         get: operations["listServices"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/services/{service}/instances": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The processes of a service, those seen last first, with what they say of themselves and their latest
+         *     metrics.
+         */
+        get: operations["listInstances"];
         put?: never;
         post?: never;
         delete?: never;
@@ -290,6 +365,23 @@ export interface paths {
         };
         /** One trace as columns, in display order. */
         get: operations["getTrace"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/traces/{trace_id}/logs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Log records that were written in a trace, whatever their time, the newest first. */
+        get: operations["listTraceLogs"];
         put?: never;
         post?: never;
         delete?: never;
@@ -590,6 +682,27 @@ export interface components {
             meta: components["schemas"]["Meta"];
         };
         /** @description An answer: the data, and how it came about. */
+        Answer_MetricData: {
+            /** @description A metric over time. */
+            data: {
+                /** @description How the values were made: the aggregation. */
+                agg: string;
+                /** @description What the metric means; empty when not said. */
+                description: string;
+                /** @description How many groups there are. */
+                groups: number;
+                kind: components["schemas"]["MetricKind"] | null;
+                /** @description The groups with the largest totals, the largest first. */
+                series: components["schemas"]["MetricSeriesData"][];
+                /** @description Start of each step, in microseconds since the epoch. */
+                t: number[];
+                /** @description The unit of the metric, by UCUM; empty when not said. */
+                unit: string;
+            };
+            /** @description How it came about. */
+            meta: components["schemas"]["Meta"];
+        };
+        /** @description An answer: the data, and how it came about. */
         Answer_SeriesData: {
             /** @description Figures over time. */
             data: {
@@ -715,6 +828,113 @@ export interface components {
                 trace_id: string;
                 truncated: components["schemas"]["Truncated"] | null;
             };
+            /** @description How it came about. */
+            meta: components["schemas"]["Meta"];
+        };
+        /** @description An answer: the data, and how it came about. */
+        Answer_Vec_Instance: {
+            data: {
+                /** @description Deployment environment; empty when not said. */
+                env: string;
+                /**
+                 * Format: int64
+                 * @description When it was first seen in the range, by the hour of its spans and the day of its metrics, in
+                 *     microseconds since the epoch.
+                 */
+                first_seen_us: number;
+                /** @description Host; empty when not said. */
+                host: string;
+                /** @description What tells it from the others: `service.instance.id`, or host and process id. */
+                instance: string;
+                /**
+                 * Format: int64
+                 * @description When it was last seen, in microseconds since the epoch.
+                 */
+                last_seen_us: number;
+                /** @description Its latest metrics about the process itself, by name and attributes. */
+                metrics: components["schemas"]["LatestMetric"][];
+                /** @description What it says of itself. */
+                resource: components["schemas"]["JsonAttributes"];
+                /** @description The service's version; empty when not said. */
+                version: string;
+            }[];
+            /** @description How it came about. */
+            meta: components["schemas"]["Meta"];
+        };
+        /** @description An answer: the data, and how it came about. */
+        Answer_Vec_LogRow: {
+            data: {
+                /** @description Details. */
+                attributes: components["schemas"]["JsonAttributes"];
+                /** @description What it says: text, a number, a list or an object; null when there is nothing. */
+                body: unknown;
+                /**
+                 * Format: int32
+                 * @description How many details the sender left out.
+                 */
+                dropped_attributes: number;
+                /** @description The name of the kind of event it is; empty for most. */
+                event_name: string;
+                /** @description `trace`, `debug`, `info`, `warn`, `error` or `fatal`, by the number; empty when not said. */
+                level: string;
+                /**
+                 * Format: int64
+                 * @description When a collector saw it, in microseconds since the epoch; null when not said.
+                 */
+                observed_us: number | null;
+                /** @description The process that sent it. */
+                resource: components["schemas"]["JsonAttributes"];
+                /** @description The library that wrote it. */
+                scope: components["schemas"]["SpanScope"];
+                /** @description The service that wrote it. */
+                service: string;
+                /**
+                 * Format: int32
+                 * @description How severe it is, from 1 (trace) over 9 (info) and 17 (error) to 24; zero when not said.
+                 */
+                severity: number;
+                /** @description The severity in the words of its source, such as `WARNING`; empty when not said. */
+                severity_text: string;
+                /** @description The span it was written in; null for none. */
+                span_id: string | null;
+                /**
+                 * Format: int64
+                 * @description When it happened or, where that was not said, was seen, in microseconds since the epoch.
+                 */
+                time_us: number;
+                /** @description The trace it was written in; null for none. */
+                trace_id: string | null;
+            }[];
+            /** @description How it came about. */
+            meta: components["schemas"]["Meta"];
+        };
+        /** @description An answer: the data, and how it came about. */
+        Answer_Vec_MetricName: {
+            data: {
+                /** @description What it means; empty when not said. */
+                description: string;
+                /** @description Whether a sum only grows. */
+                is_monotonic: boolean;
+                /** @description Keys its series are told apart by, the first fifty. */
+                keys: string[];
+                /** @description What kind of metric it is; of several, that of the series seen last. */
+                kind: components["schemas"]["MetricKind"];
+                /**
+                 * Format: int64
+                 * @description Its latest point, in microseconds since the epoch.
+                 */
+                last_seen_us: number;
+                /** @description Its name. */
+                name: string;
+                /** @description How many series it has. */
+                series: number;
+                /** @description Services that report it, the first fifty. */
+                services: string[];
+                /** @description What its points count from: `delta`, `cumulative`, or empty. */
+                temporality: string;
+                /** @description The unit, by UCUM; empty when not said. */
+                unit: string;
+            }[];
             /** @description How it came about. */
             meta: components["schemas"]["Meta"];
         };
@@ -1096,6 +1316,32 @@ export interface components {
              */
             width?: number | null;
         };
+        /** @description A process. */
+        Instance: {
+            /** @description Deployment environment; empty when not said. */
+            env: string;
+            /**
+             * Format: int64
+             * @description When it was first seen in the range, by the hour of its spans and the day of its metrics, in
+             *     microseconds since the epoch.
+             */
+            first_seen_us: number;
+            /** @description Host; empty when not said. */
+            host: string;
+            /** @description What tells it from the others: `service.instance.id`, or host and process id. */
+            instance: string;
+            /**
+             * Format: int64
+             * @description When it was last seen, in microseconds since the epoch.
+             */
+            last_seen_us: number;
+            /** @description Its latest metrics about the process itself, by name and attributes. */
+            metrics: components["schemas"]["LatestMetric"][];
+            /** @description What it says of itself. */
+            resource: components["schemas"]["JsonAttributes"];
+            /** @description The service's version; empty when not said. */
+            version: string;
+        };
         /** @description What can be written. */
         Item: {
             /** @description Where in the text the cursor goes, in UTF-16 code units; behind it when missing. */
@@ -1132,6 +1378,28 @@ export interface components {
          * @enum {string}
          */
         Kind: "internal" | "server" | "client" | "producer" | "consumer";
+        /** @description The latest value of a series. */
+        LatestMetric: {
+            /** @description What tells the series from others of the metric. */
+            attributes: components["schemas"]["JsonAttributes"];
+            /** @description What kind of metric it is. */
+            kind: components["schemas"]["MetricKind"];
+            /** @description The metric's name. */
+            name: string;
+            /**
+             * Format: int64
+             * @description When the series had its latest point, in microseconds since the epoch.
+             */
+            time_us: number;
+            /** @description The unit of the metric, by UCUM; empty when not said. */
+            unit: string;
+            /**
+             * Format: double
+             * @description The latest value; of a sum that grows its growth a second, of a distribution its mean, both over
+             *     the five minutes before the end of the range.
+             */
+            value: number;
+        };
         /** @description A service of a trace. */
         LegendEntry: {
             /**
@@ -1151,6 +1419,79 @@ export interface components {
              * @description Sum of the self times of its spans, in nanoseconds.
              */
             self_ns: number;
+        };
+        /** @description A log record. */
+        LogRow: {
+            /** @description Details. */
+            attributes: components["schemas"]["JsonAttributes"];
+            /** @description What it says: text, a number, a list or an object; null when there is nothing. */
+            body: unknown;
+            /**
+             * Format: int32
+             * @description How many details the sender left out.
+             */
+            dropped_attributes: number;
+            /** @description The name of the kind of event it is; empty for most. */
+            event_name: string;
+            /** @description `trace`, `debug`, `info`, `warn`, `error` or `fatal`, by the number; empty when not said. */
+            level: string;
+            /**
+             * Format: int64
+             * @description When a collector saw it, in microseconds since the epoch; null when not said.
+             */
+            observed_us: number | null;
+            /** @description The process that sent it. */
+            resource: components["schemas"]["JsonAttributes"];
+            /** @description The library that wrote it. */
+            scope: components["schemas"]["SpanScope"];
+            /** @description The service that wrote it. */
+            service: string;
+            /**
+             * Format: int32
+             * @description How severe it is, from 1 (trace) over 9 (info) and 17 (error) to 24; zero when not said.
+             */
+            severity: number;
+            /** @description The severity in the words of its source, such as `WARNING`; empty when not said. */
+            severity_text: string;
+            /** @description The span it was written in; null for none. */
+            span_id: string | null;
+            /**
+             * Format: int64
+             * @description When it happened or, where that was not said, was seen, in microseconds since the epoch.
+             */
+            time_us: number;
+            /** @description The trace it was written in; null for none. */
+            trace_id: string | null;
+        };
+        /** @description Which log records. */
+        LogsRequest: {
+            /**
+             * @description Only those with all of these attributes, as text, at most 16. A key that the record does not have
+             *     is looked for in its resource.
+             */
+            attributes?: {
+                [key: string]: string;
+            };
+            /** @description The cursor of the page before, from `meta.next`. */
+            cursor?: string | null;
+            from?: components["schemas"]["TimeText"] | null;
+            /**
+             * Format: int32
+             * @description Most records, at most 1000; 100 by default.
+             */
+            limit?: number | null;
+            /** @description Only of this service. */
+            service?: string | null;
+            /**
+             * @description Only of at least this severity: `trace`, `debug`, `info`, `warn`, `error`, `fatal`, or a number
+             *     from 1 to 24.
+             */
+            severity?: string | null;
+            /** @description Only those whose body has this text in it, letter by letter. */
+            text?: string | null;
+            to?: components["schemas"]["TimeText"] | null;
+            /** @description Only of this trace. */
+            trace_id?: string | null;
         };
         /** @description How an answer came about. */
         Meta: {
@@ -1213,6 +1554,109 @@ export interface components {
          * @enum {string}
          */
         Metric: "response_time" | "failure_rate" | "throughput" | "count";
+        /** @description A metric over time. */
+        MetricData: {
+            /** @description How the values were made: the aggregation. */
+            agg: string;
+            /** @description What the metric means; empty when not said. */
+            description: string;
+            /** @description How many groups there are. */
+            groups: number;
+            kind: components["schemas"]["MetricKind"] | null;
+            /** @description The groups with the largest totals, the largest first. */
+            series: components["schemas"]["MetricSeriesData"][];
+            /** @description Start of each step, in microseconds since the epoch. */
+            t: number[];
+            /** @description The unit of the metric, by UCUM; empty when not said. */
+            unit: string;
+        };
+        /**
+         * @description What kind of metric it is.
+         * @enum {string}
+         */
+        MetricKind: "gauge" | "sum" | "histogram" | "exponential_histogram";
+        /** @description A metric. */
+        MetricName: {
+            /** @description What it means; empty when not said. */
+            description: string;
+            /** @description Whether a sum only grows. */
+            is_monotonic: boolean;
+            /** @description Keys its series are told apart by, the first fifty. */
+            keys: string[];
+            /** @description What kind of metric it is; of several, that of the series seen last. */
+            kind: components["schemas"]["MetricKind"];
+            /**
+             * Format: int64
+             * @description Its latest point, in microseconds since the epoch.
+             */
+            last_seen_us: number;
+            /** @description Its name. */
+            name: string;
+            /** @description How many series it has. */
+            series: number;
+            /** @description Services that report it, the first fifty. */
+            services: string[];
+            /** @description What its points count from: `delta`, `cumulative`, or empty. */
+            temporality: string;
+            /** @description The unit, by UCUM; empty when not said. */
+            unit: string;
+        };
+        /** @description What to work out, of which metric. */
+        MetricRequest: {
+            /**
+             * @description Of a gauge, or a sum that may fall: `avg` (the default), `min`, `max`, `last` (the mean of the
+             *     latest value of each series) or `sum` (these added up). Of a sum that grows: `rate` (a second, the
+             *     default) or `sum`. Of a distribution: `avg` (the default), `min`, `max`, `sum`, `count`, `rate`
+             *     (of values a second), `median`, or a percentile such as `p95`.
+             */
+            agg?: string | null;
+            /**
+             * @description Only series with all of these attributes, as text, at most 16. The keys are those of `split`; `*`
+             *     stands for any value.
+             */
+            filter?: {
+                [key: string]: string;
+            };
+            from?: components["schemas"]["TimeText"] | null;
+            /** @description The metric's name, such as `process.memory.usage`. */
+            metric: string;
+            /** @description Only of this service. */
+            service?: string | null;
+            /**
+             * @description Attributes to split by, at most four. A key that a series does not have is looked for in its
+             *     resource; `service`, `env`, `version`, `host`, `instance` and `scope` are short for what they say.
+             */
+            split?: string[];
+            /**
+             * @description Width of the time steps: `auto`, or a duration such as `30s`, `5m`, `1h` or `1d`. Null for one
+             *     value over the whole range. The range is widened to whole steps, and without steps to whole
+             *     ten seconds; `meta.from` and `meta.to` say to what.
+             * @default auto
+             */
+            step: string | null;
+            to?: components["schemas"]["TimeText"] | null;
+            /**
+             * Format: int32
+             * @description Most groups, at most 100; 10 by default.
+             */
+            top?: number | null;
+        };
+        /** @description The figures of one group. */
+        MetricSeriesData: {
+            /** @description The value of each key that was split by; null where there is none. */
+            labels: {
+                [key: string]: string | null;
+            };
+            /** @description How many series it was made of. */
+            n: number;
+            /**
+             * Format: double
+             * @description The value over the whole range; of the latest values of gauges the mean over the steps.
+             */
+            total: number | null;
+            /** @description A value for each step; null where there was none. */
+            v: (number | null)[];
+        };
         /**
          * @description What a row is.
          * @enum {string}
@@ -2004,6 +2448,39 @@ export interface operations {
             };
         };
     };
+    searchLogs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LogsRequest"];
+            };
+        };
+        responses: {
+            /** @description The records, and in `meta.next` the cursor of the next page */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Answer_Vec_LogRow"];
+                };
+            };
+            /** @description A parameter is not usable */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     getMeta: {
         parameters: {
             query?: never;
@@ -2020,6 +2497,82 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Answer_ServerMeta"];
+                };
+            };
+        };
+    };
+    listMetrics: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Start: microseconds, ISO 8601 or `now-15m`; an hour ago by default. Every day (UTC) that the range
+                 *     touches counts whole.
+                 */
+                from?: string;
+                /** @description End; now by default. */
+                to?: string;
+                /** @description Only of this service. */
+                service?: string;
+                /** @description Only those whose name has this text in it. */
+                text?: string;
+                /** @description Most metrics, at most 1000, which is also the default. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The metrics, by name */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Answer_Vec_MetricName"];
+                };
+            };
+            /** @description A parameter is not usable */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    queryMetric: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MetricRequest"];
+            };
+        };
+        responses: {
+            /** @description The groups, the largest first; none for an unknown metric */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Answer_MetricData"];
+                };
+            };
+            /** @description A parameter is not usable */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -2115,6 +2668,43 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Answer_Vec_Service"];
+                };
+            };
+            /** @description A parameter is not usable */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listInstances: {
+        parameters: {
+            query?: {
+                /** @description Start: microseconds, ISO 8601 or `now-15m`; an hour ago by default. */
+                from?: string;
+                /** @description End; now by default. */
+                to?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The service's name */
+                service: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The processes; none for an unknown service */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Answer_Vec_Instance"];
                 };
             };
             /** @description A parameter is not usable */
@@ -2305,6 +2895,43 @@ export interface operations {
             };
             /** @description There is no such trace */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listTraceLogs: {
+        parameters: {
+            query?: {
+                /** @description Most records, at most 1000; 100 by default. */
+                limit?: number;
+                /** @description The cursor of the page before, from `meta.next`. */
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The trace's id, 32 hex digits */
+                trace_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The records, and in `meta.next` the cursor of the next page; none for an unknown trace */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Answer_Vec_LogRow"];
+                };
+            };
+            /** @description A parameter is not usable */
+            400: {
                 headers: {
                     [name: string]: unknown;
                 };
