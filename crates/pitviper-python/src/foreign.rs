@@ -35,8 +35,12 @@ fn export(span: &Bound<'_, PyAny>, resource: Option<&Bound<'_, PyAny>>) -> PyRes
         found.map(|found| convert::to_text(&found).into_owned()).unwrap_or_default()
     };
     let attributes = scope.as_ref().and_then(|scope| scope.getattr("attributes").ok());
-    let scope =
-        Scope { name: text("name"), version: text("version"), attributes: convert::to_attributes(attributes.as_ref()) };
+    let scope = Scope {
+        name: text("name"),
+        version: text("version"),
+        attributes: convert::to_attributes(attributes.as_ref()),
+        ..Scope::default()
+    };
     let resource = resource.map(|resource| Arc::new(convert::to_attributes(Some(resource))));
     let name = span.getattr("name")?;
     let options = SpanOptions {

@@ -79,6 +79,7 @@ impl Tracer {
             name: name.to_owned(),
             version: version.to_owned(),
             attributes: convert::to_attributes(attributes),
+            ..Scope::default()
         };
         Self {
             scope: agent().scope_of_tracer(scope, pipeline.get().resource()),

@@ -57,9 +57,9 @@ pub struct MetricName {
     /// How many series it has.
     pub series: usize,
     /// Keys its series are told apart by, the first fifty.
-    pub keys: BTreeSet<String>,
+    pub keys: Vec<String>,
     /// Services that report it, the first fifty.
-    pub services: BTreeSet<String>,
+    pub services: Vec<String>,
     /// Its latest point, in microseconds since the epoch.
     pub last_seen_us: i64,
 }
@@ -121,8 +121,8 @@ fn described(name: &str, series: &[&MetricSeries]) -> MetricName {
         unit: latest.metric.unit.clone(),
         description: latest.metric.description.clone(),
         series: series.len(),
-        keys,
-        services,
+        keys: keys.into_iter().collect(),
+        services: services.into_iter().collect(),
         last_seen_us: latest.last_seen_ns.div_euclid(1_000),
     }
 }
