@@ -22,10 +22,11 @@ from pitviper.opentelemetry.metrics import (
 @pytest.fixture
 def collect(sink):
     """The agent reporting to the receiver, with runtime metrics off; call it for the points of a collection."""
-    made = []
 
     def start(**settings):
-        pitviper.init(endpoint=sink.endpoint, service="test", runtime_metrics=False, libraries=False, **settings)
+        # Collections come when they are asked for, unless a test wants the interval.
+        settings = {"metrics_interval_ms": 600_000, "runtime_metrics": False, "libraries": False, **settings}
+        pitviper.init(endpoint=sink.endpoint, service="test", **settings)
 
         def points(name=None):
             sink.points.clear()
@@ -35,8 +36,6 @@ def collect(sink):
         return points
 
     yield start
-    for provider in made:
-        provider.stop_observing()
     pitviper.init(endpoint=sink.endpoint, service="test", metrics_interval_ms=10_000)
 
 

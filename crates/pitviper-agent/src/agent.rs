@@ -21,6 +21,10 @@ use crate::{exporter, id, metrics, sampler};
 /// Most instrumentation scopes; later ones are reported as the first.
 const MAX_SCOPES: usize = 256;
 
+/// For so long after the agent's or the process's start a log record does not start the exporter thread by
+/// itself: servers log while they start, and then fork their workers.
+const LOGS_ALONE_AFTER: Duration = Duration::from_secs(10);
+
 /// What became of spans since the process began (or was forked).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Stats {
@@ -446,7 +450,8 @@ impl Agent {
     #[inline]
     pub(crate) fn offer(&'static self, signal: Signal, scope: usize, encode: impl FnOnce(&mut Vec<u8>)) {
         let counters = self.counters.of(signal);
-        let dropped = match self.queue.offer(signal, scope, encode) {
+        let starts = signal != Signal::Logs || self.queue.has_exporter() || self.is_settled();
+        let dropped = match self.queue.offer(signal, scope, starts, encode) {
             Offer::Queued => return,
             Offer::QueuedFirst => return exporter::start(self),
             Offer::Full => &counters.queue_full,
@@ -454,6 +459,11 @@ impl Agent {
             Offer::Forking => &counters.forking,
         };
         dropped.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether the process is old enough for a log record alone to start the exporter.
+    fn is_settled(&self) -> bool {
+        self.runtime.age() >= LOGS_ALONE_AFTER
     }
 
     /// Starts the exporter for what does not lie in the queue until it is collected.
@@ -469,18 +479,26 @@ impl Agent {
     }
 
     /// Collects metrics and sends all that waits; whether a receiver settled it within `timeout`.
-    pub fn flush(&self, timeout: Duration) -> bool {
+    pub fn flush(&'static self, timeout: Duration) -> bool {
+        self.start_for_waiting();
         self.queue.flush(timeout, false, self.metrics_enabled.load(Ordering::Relaxed))
     }
 
     /// Takes no more spans, sends what waits, and counts as dropped what `timeout` left no time
     /// for; whether everything was sent.
-    pub fn shutdown(&self, timeout: Duration) -> bool {
+    pub fn shutdown(&'static self, timeout: Duration) -> bool {
+        self.start_for_waiting();
         let sent = self.queue.flush(timeout, true, self.metrics_enabled.load(Ordering::Relaxed));
         for (signal, left) in Signal::ALL.into_iter().zip(self.queue.discard()) {
             self.counters.of(signal).shutdown.fetch_add(left as u64, Ordering::Relaxed);
         }
         sent
+    }
+
+    fn start_for_waiting(&'static self) {
+        if self.queue.waits_for_exporter() {
+            exporter::start(self);
+        }
     }
 
     /// What became of spans, logs and metrics so far.

@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 /// Bytes at which a batch is closed, well below what receivers accept in one request.
 const MAX_BATCH_BYTES: usize = 4 * 1024 * 1024;
 
+/// Items that wait without being a reason to start the exporter thread. From here on they are one.
+const MAX_WAITING_ALONE: usize = 256;
+
 /// What is sent, each kind to an address of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Signal {
@@ -174,8 +177,15 @@ impl Queue {
         self.lock()
     }
 
-    /// Appends one item of the scope, written by `encode`.
-    pub(crate) fn offer(&self, signal: Signal, scope: usize, encode: impl FnOnce(&mut Vec<u8>)) -> Offer {
+    /// Appends one item of the scope, written by `encode`. Without `starts` the item alone is no reason to
+    /// start an exporter thread, unless many wait.
+    pub(crate) fn offer(
+        &self,
+        signal: Signal,
+        scope: usize,
+        starts: bool,
+        encode: impl FnOnce(&mut Vec<u8>),
+    ) -> Offer {
         if is_forking() {
             return Offer::Forking;
         }
@@ -206,7 +216,7 @@ impl Queue {
             lane.closed.push_back(batch);
         }
         let wake = full_batch || lane.items == 1;
-        let first = self.claim_exporter(&mut state);
+        let first = (starts || lane.items >= MAX_WAITING_ALONE) && self.claim_exporter(&mut state);
         drop(state);
         if wake {
             self.work.notify_one();
@@ -245,6 +255,21 @@ impl Queue {
         }
         let mut state = self.lock();
         !state.closing && self.claim_exporter(&mut state)
+    }
+
+    /// Whether an exporter thread runs.
+    #[inline]
+    pub(crate) fn has_exporter(&self) -> bool {
+        self.exporting.load(Ordering::Relaxed)
+    }
+
+    /// Whether the caller is to start the exporter thread, because something waits and nobody has.
+    pub(crate) fn waits_for_exporter(&self) -> bool {
+        if self.has_exporter() || is_forking() {
+            return false;
+        }
+        let mut state = self.lock();
+        !state.closing && !state.is_empty() && self.claim_exporter(&mut state)
     }
 
     /// Says that there is no exporter thread after all.

@@ -126,54 +126,49 @@ fn call<'py>(py: Python<'py>, what: &str) -> Option<Bound<'py, PyAny>> {
 type Snapshot = (Vec<PathBuf>, HashSet<String>);
 
 fn run() {
-    let began = Instant::now();
-    let mut observed = began;
-    let has_gil = Python::try_attach(|py| {
+    // Attached once, and detached while it waits: to attach anew makes a thread state each time.
+    let _ = Python::try_attach(|py| {
         call(py, "start");
-        has_gil(py)
-    });
-    let Some(has_gil) = has_gil else { return };
-    let mut spread = u64::from(std::process::id());
-    while is_wanted() {
-        let interval = Duration::from_millis(agent().config().signals.metrics_interval_ms.max(1));
-        spread = spread.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let mut pause = LEAST_PAUSE + Duration::from_millis((spread >> 33) % PAUSE_SPREAD_MS);
-        if OBSERVING.load(Ordering::Relaxed) {
-            pause = pause.min(interval.saturating_sub(observed.elapsed()));
-        }
-        if LIBRARIES.load(Ordering::Relaxed) {
-            pause = pause.min(interval.saturating_sub(began.elapsed()));
-        }
-        std::thread::park_timeout(pause);
-        if STOP.load(Ordering::SeqCst) {
-            return;
-        }
-        let observes = OBSERVING.load(Ordering::Relaxed) && observed.elapsed() >= interval;
-        let reports = LIBRARIES.load(Ordering::Relaxed) && began.elapsed() >= interval;
-        let asked = Instant::now();
-        let snapshot = Python::try_attach(|py| {
+        let has_gil = has_gil(py);
+        let began = Instant::now();
+        let mut observed = began;
+        let mut spread = u64::from(std::process::id());
+        while is_wanted() {
+            let interval = Duration::from_millis(agent().config().signals.metrics_interval_ms.max(1));
+            spread = spread.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let mut pause = LEAST_PAUSE + Duration::from_millis((spread >> 33) % PAUSE_SPREAD_MS);
+            if OBSERVING.load(Ordering::Relaxed) {
+                pause = pause.min(interval.saturating_sub(observed.elapsed()));
+            }
+            if LIBRARIES.load(Ordering::Relaxed) {
+                pause = pause.min(interval.saturating_sub(began.elapsed()));
+            }
+            let asked = py.detach(|| {
+                std::thread::park_timeout(pause);
+                Instant::now()
+            });
+            let wait = asked.elapsed();
+            if STOP.load(Ordering::SeqCst) {
+                return;
+            }
             if has_gil {
-                agent().gil_waited(asked.elapsed());
+                agent().gil_waited(wait);
             }
-            if observes {
+            if OBSERVING.load(Ordering::Relaxed) && observed.elapsed() >= interval {
                 call(py, "observe");
+                observed = Instant::now();
+                agent().collect_now();
             }
-            reports.then(|| call(py, "libraries")?.extract::<Snapshot>().ok()).flatten()
-        });
-        // The interpreter is at its end.
-        let Some(snapshot) = snapshot else { return };
-        if observes {
-            observed = Instant::now();
-            agent().collect_now();
-        }
-        if reports {
-            // Once, whatever became of it.
-            LIBRARIES.store(false, Ordering::Relaxed);
-            if let Some((folders, modules)) = snapshot {
-                agent().report_libraries(&folders, &modules);
+            if LIBRARIES.load(Ordering::Relaxed) && began.elapsed() >= interval {
+                // Once, whatever becomes of it.
+                LIBRARIES.store(false, Ordering::Relaxed);
+                let snapshot = call(py, "libraries").and_then(|snapshot| snapshot.extract::<Snapshot>().ok());
+                if let Some((folders, modules)) = snapshot {
+                    py.detach(|| agent().report_libraries(&folders, &modules));
+                }
             }
         }
-    }
+    });
 }
 
 fn has_gil(py: Python<'_>) -> bool {

@@ -60,8 +60,10 @@ struct Generation {
 pub(crate) struct Runtime {
     enabled: AtomicBool,
     generations: [Generation; GENERATIONS],
-    /// Zero of `gc_began_ns`.
+    /// Zero of `gc_began_ns` and `began_ns`.
     clock: Instant,
+    /// When the agent came into this process.
+    began_ns: AtomicU64,
     /// When the collection under way began; zero when none is.
     gc_began_ns: AtomicU64,
     gc_pause: InstrumentId,
@@ -87,6 +89,7 @@ impl Runtime {
             enabled: AtomicBool::new(false),
             generations: Default::default(),
             clock: Instant::now(),
+            began_ns: AtomicU64::new(0),
             gc_began_ns: AtomicU64::new(0),
             gc_pause: times("pitviper.python.gc.pause", "How long garbage collections stopped the interpreter"),
             event_loop_lag: times(
@@ -118,7 +121,13 @@ impl Runtime {
         })
     }
 
+    /// How long the agent has been in this process.
+    pub(crate) fn age(&self) -> Duration {
+        self.clock.elapsed().saturating_sub(Duration::from_nanos(self.began_ns.load(Ordering::Relaxed)))
+    }
+
     pub(crate) fn reset_in_child(&self) {
+        self.began_ns.store(self.clock.elapsed().as_nanos() as u64, Ordering::Relaxed);
         self.gc_began_ns.store(0, Ordering::Relaxed);
         self.seed(&[GenerationStats::default(); GENERATIONS]);
     }
