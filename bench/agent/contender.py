@@ -13,6 +13,8 @@ NESTED = 10
 ROUNDS = 500
 REQUESTS = 3 * ROUNDS
 WARM_UP = 50
+#: How long a process does nothing, in seconds; two collections of metrics lie in it.
+IDLE = 21
 
 
 def start(agent: str, port: str) -> "Callable[[str], Any]":
@@ -157,12 +159,19 @@ def main() -> None:
     if work == "requests":
         client = make_client(port)
         serve(client, WARM_UP)
+    if work == "idle" and agent != "bare":
+        with span("first"):
+            pass
+        flush(agent)
     began = time.process_time()
-    if work == "spans":
+    if work == "idle":
+        time.sleep(IDLE)
+    elif work == "spans":
         spans(agent, span)
     elif work == "requests":
         serve(client, ROUNDS)
-    flush(agent)
+    if work != "idle":
+        flush(agent)
     spent = time.process_time() - began
     print(json.dumps({"spent": spent, "memory": memory("VmHWM")}), flush=True)
 

@@ -12,11 +12,13 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path.insert(0, str(ROOT / "python" / "tools"))
 import matrix  # noqa: E402
-from contender import REQUESTS, SPANS  # noqa: E402
+from contender import IDLE, REQUESTS, SPANS  # noqa: E402
 from interpreters import find  # noqa: E402
 
 VERSION = "3.12"
 ROUNDS = 7
+#: Doing nothing takes long, and varies little.
+IDLE_ROUNDS = 3
 AGENTS = ("bare", "pitviper", "pitviper, gzip", "opentelemetry", "ddtrace")
 #: The command that starts an application under the agent.
 LAUNCHERS = {
@@ -78,6 +80,8 @@ def main() -> None:
                     figures.setdefault((agent, work), []).append(measure(python, agent, work, port))
             for agent in LAUNCHERS:
                 figures.setdefault((agent, "launch"), []).append(launch(python, agent, port))
+                if number < IDLE_ROUNDS:
+                    figures.setdefault((agent, "idle"), []).append(measure(python, agent, "idle", port))
     finally:
         sink.kill()
 
@@ -114,6 +118,16 @@ def main() -> None:
         if command:
             spent, memory = added(agent, "launch", "spent") * 1e3, added(agent, "launch", "memory")
             lines.append(f"| `{' '.join(command)}` | {spent:,.0f} | {memory:.1f} |")
+    lines += [
+        "",
+        "Idle: CPU time that a process spends which traced one thing and then does nothing. Ours measures the process",
+        "meanwhile and sends what it finds every ten seconds.",
+        "",
+        "| agent | CPU ms in 10 s |",
+        "|---|---|",
+    ]
+    for agent in LAUNCHERS:
+        lines.append(f"| {agent} | {median(agent, 'idle', 'spent') / IDLE * 1e4:,.2f} |")
     text = "\n".join(lines) + "\n"
     (HERE / "results.md").write_text(f"# Results\n\n{text}", encoding="utf-8")
     print(text)
