@@ -179,13 +179,7 @@ impl Queue {
 
     /// Appends one item of the scope, written by `encode`. Without `starts` the item alone is no reason to
     /// start an exporter thread, unless many wait.
-    pub(crate) fn offer(
-        &self,
-        signal: Signal,
-        scope: usize,
-        starts: bool,
-        encode: impl FnOnce(&mut Vec<u8>),
-    ) -> Offer {
+    pub(crate) fn offer(&self, signal: Signal, scope: usize, starts: bool, encode: impl FnOnce(&mut Vec<u8>)) -> Offer {
         if is_forking() {
             return Offer::Forking;
         }
