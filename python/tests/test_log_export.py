@@ -67,7 +67,7 @@ def test_an_exception_is_described(logs, logger):
     assert record.attributes["exception.type"] == "KeyError"
     assert record.attributes["exception.message"] == "'missing'"
     assert "raise KeyError" in record.attributes["exception.stacktrace"]
-    assert "test_logs.py" in record.attributes["code.stacktrace"]
+    assert "test_log_export.py" in record.attributes["code.stacktrace"]
     assert record.severity == 17
 
 
