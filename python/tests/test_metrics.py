@@ -237,7 +237,10 @@ def test_exemplars_lead_to_traces(collect, name):
         histogram.record(70, {"route": "/", "user": 7})
     (found,) = points(name)
     (exemplar,) = found.point.exemplars
-    assert (exemplar.trace_id.hex(), exemplar.span_id.hex()) == (span.trace_id, span.span_id)
+    assert (exemplar.trace_id.hex(), exemplar.span_id.hex()) == (
+        f"{span.get_span_context().trace_id:032x}",
+        f"{span.get_span_context().span_id:016x}",
+    )
     assert (exemplar.as_int, [pair.key for pair in exemplar.filtered_attributes]) == (70, ["user"])
     assert points(name)[0].point.exemplars == [] or not points(name)[0].point.exemplars
 

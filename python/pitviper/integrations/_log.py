@@ -14,4 +14,5 @@ def ids() -> "Optional[tuple[str, str, bool]]":
     if span is None:
         return None
     context = span.context
-    return context.trace_id_hex, context.span_id_hex, context.trace_flags & 1 == 1
+    # OpenTelemetry's class once its API is loaded, and ours before: what both have.
+    return f"{context.trace_id:032x}", f"{context.span_id:016x}", context.trace_flags & 1 == 1
