@@ -214,7 +214,8 @@ def test_a_busy_interpreter_lock_is_waited_for(run, sink):
     source = (
         _FIRST_SPAN
         + """
-import threading, time
+import sys, threading, time
+sys.setswitchinterval(0.1)
 until = time.monotonic() + 2.6
 def busy():
     while time.monotonic() < until: sum(range(1000))
@@ -226,7 +227,7 @@ assert pitviper.flush(10)
     )
     assert run(source).returncode == 0
     wait = latest(sink)["pitviper.python.gil.wait",].point
-    # Who asks gets the lock after a switch interval, five milliseconds, at the earliest.
+    # The threads change every tenth of a second, and who asks has to wait for that.
     assert wait.count >= 2 and wait.max > 0.004
 
 
