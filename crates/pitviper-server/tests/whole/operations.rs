@@ -277,7 +277,7 @@ fn every_queue_and_stage_has_its_figures() {
         ("pitviper_store_log_sync_seconds_bucket{le=\"+Inf\"} ", 1.0, 5.0),
         ("pitviper_store_hot_rows ", 6.0, 10.0),
         ("pitviper_store_hot_age_seconds ", 0.0, 60.0),
-        ("pitviper_store_hot_budget_bytes ", 536_870_912.0, 536_870_912.0),
+        ("pitviper_store_hot_budget_bytes ", 268_435_456.0, 268_435_456.0),
         ("pitviper_store_flush_backlog_rows ", 0.0, 0.0),
         ("pitviper_store_flush_duration_seconds_count ", 0.0, 0.0),
         ("pitviper_store_flushed_rows_total ", 0.0, 0.0),
