@@ -207,7 +207,7 @@ from pitviper.instrument import engine
 options = dict(region_name="eu-west-1", aws_access_key_id="k", aws_secret_access_key="s", endpoint_url=sys.argv[1])
 client = boto3.client("s3", **options)
 if len(sys.argv) > 2: engine.uninstall()
-print(client.list_buckets()["ResponseMetadata"]["HTTPStatusCode"], "pitviper" in type(client)._make_api_call.__code__.co_filename)
+print(client.list_buckets()["ResponseMetadata"]["HTTPStatusCode"], "pitviper/integrations" in type(client)._make_api_call.__code__.co_filename)
 """
     done = run(source, aws_url, PITVIPER_INTEGRATIONS_DISABLED="botocore,urllib3,http_client")
     # boto3 itself complains of the oldest Pythons.

@@ -190,7 +190,8 @@ def test_disabled(agent):
     try:
         with uvicorn_serving(application()) as port:
             assert get(port, "/fail")[0] == 500
-        assert tree(ended(agent, 1)) == [["server GET /fail"]]
+        # FastAPI makes spans of its own for whoever provides OpenTelemetry, as other tests of this process do.
+        assert tree(ended(agent, 1, "pitviper.")) == [["server GET /fail"]]
     finally:
         engine.uninstall()
         engine.install()

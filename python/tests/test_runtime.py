@@ -5,9 +5,9 @@ import gc
 import json
 import os
 import re
+import subprocess
 import sys
 import time
-from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,11 @@ from web_servers import get, process_serving
 import pitviper
 from pitviper import _native, runtime
 
+_DISTRIBUTIONS = """
+import json
+from importlib import metadata
+print(json.dumps([(found.metadata["Name"], found.version) for found in metadata.distributions()]))
+"""
 _FIRST_SPAN = "import pitviper\npitviper.tracer.start_span('first').end()\n"
 
 
@@ -326,7 +331,9 @@ print(sorted(set(sys.modules) - before))
     events = [log for log in sink.logs if log.event_name == "pitviper.libraries"]
     assert len(events) == 1 and events[0].scope == "pitviper.runtime"
     reported = {item["name"]: (item["version"], item["loaded"]) for item in events[0].body}
-    installed = {re.sub(r"[-_.]+", "-", d.metadata["Name"]).lower(): d.version for d in metadata.distributions()}
+    # In a process of its own: setuptools adds what it brings along to the path of this one.
+    listed = subprocess.run([sys.executable, "-c", _DISTRIBUTIONS], capture_output=True, text=True, check=True)
+    installed = {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in json.loads(listed.stdout)}
     assert {name: version for name, (version, _) in reported.items()} == installed
     assert events[0].attributes == {"pitviper.libraries.total": len(installed)}
     assert reported["flask"][1] and reported["werkzeug"][1] and not reported["pytest"][1]

@@ -96,11 +96,12 @@ def get(
     return int(head.split(b" ", 2)[1]), content
 
 
-def ended(agent: Any, count: int) -> "list[Any]":
-    """All spans, once there are that many: a server ends its span after the client has its answer."""
+def ended(agent: Any, count: int, scope: str = "") -> "list[Any]":
+    """All spans of scopes that begin so, once there are that many: a server ends its span after the client
+    has its answer."""
     until = time.monotonic() + 10
     while True:
-        spans = agent()
+        spans = [span for span in agent() if span.scope.startswith(scope)]
         if len(spans) >= count:
             return spans
         assert time.monotonic() < until, f"{len(spans)} of {count} spans: {[span.name for span in spans]}"
