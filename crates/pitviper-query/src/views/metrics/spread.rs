@@ -182,8 +182,9 @@ mod tests {
         HistogramPoint { count: counts.iter().sum(), bounds, counts, ..HistogramPoint::default() }
     }
 
+    /// Rounded, because 0.95 is no binary fraction.
     fn quantiles(spread: &Spread) -> [Option<f64>; 3] {
-        [0.1, 0.5, 0.95].map(|q| spread.quantile(q))
+        [0.1, 0.5, 0.95].map(|q| spread.quantile(q).map(|value| (value * 1e9).round() / 1e9))
     }
 
     #[test]
