@@ -2,16 +2,18 @@
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use pitviper_model::{Attributes, Resource, Scope, TraceId, Value};
 
-use crate::config::{Config, Limits, Signals};
+use crate::bounds::AtomicLimits;
+use crate::config::{Config, Signals};
+use crate::counters::{Counters, Stats};
 use crate::host::Host;
 use crate::propagation::{RANDOM, SAMPLED, SpanContext};
-use crate::queue::{Offer, Queue, SIGNALS, Signal, State, set_forking};
+use crate::queue::{Offer, Queue, Signal, State, set_forking};
 use crate::runtime::{Identity, Runtime};
 use crate::sampler::Sampler;
 use crate::scopes::Scopes;
@@ -24,173 +26,6 @@ const MAX_SCOPES: usize = 256;
 /// For so long after the agent's or the process's start a log record does not start the exporter thread by
 /// itself: servers log while they start, and then fork their workers.
 const LOGS_ALONE_AFTER: Duration = Duration::from_secs(10);
-
-/// What became of spans since the process began (or was forked).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Stats {
-    /// Spans started.
-    pub started: u64,
-    /// Spans a receiver confirmed.
-    pub exported: u64,
-    /// Spans the sampler left out.
-    pub sampled_out: u64,
-    /// Spans dropped because the queue was full.
-    pub dropped_queue_full: u64,
-    /// Spans dropped because no receiver took them.
-    pub dropped_export_failed: u64,
-    /// Spans a receiver refused as invalid.
-    pub dropped_rejected: u64,
-    /// Spans that ended after the shutdown, or that it left no time for.
-    pub dropped_shutdown: u64,
-    /// Spans that ended in a thread that was about to fork.
-    pub dropped_forking: u64,
-    /// Spans that wait or are on their way.
-    pub pending: u64,
-    /// Attributes whose key or value could not be represented.
-    pub invalid_attributes: u64,
-    /// Requests that were sent again.
-    pub retries: u64,
-    /// What became of log records.
-    pub logs: Outcomes,
-    /// What became of metric points.
-    pub metrics: Outcomes,
-    /// Measurements that could not be taken: negative where values only grow, or no number.
-    pub invalid_measurements: u64,
-    /// Measurements beyond the bound of an instrument's series; they are in its last one.
-    pub overflowed_measurements: u64,
-    /// Instruments beyond their bound, which measure nothing.
-    pub refused_instruments: u64,
-}
-
-/// What became of the items of a signal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Outcomes {
-    /// A receiver confirmed them.
-    pub exported: u64,
-    /// The queue was full.
-    pub dropped_queue_full: u64,
-    /// No receiver took them.
-    pub dropped_export_failed: u64,
-    /// A receiver refused them as invalid.
-    pub dropped_rejected: u64,
-    /// They came after the shutdown, or it left no time for them.
-    pub dropped_shutdown: u64,
-    /// They came in a thread that was about to fork.
-    pub dropped_forking: u64,
-    /// They wait or are on their way.
-    pub pending: u64,
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct SignalCounters {
-    pub(crate) exported: AtomicU64,
-    pub(crate) queue_full: AtomicU64,
-    pub(crate) export_failed: AtomicU64,
-    pub(crate) rejected: AtomicU64,
-    pub(crate) shutdown: AtomicU64,
-    pub(crate) forking: AtomicU64,
-}
-
-impl SignalCounters {
-    fn outcomes(&self, pending: usize) -> Outcomes {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Outcomes {
-            exported: read(&self.exported),
-            dropped_queue_full: read(&self.queue_full),
-            dropped_export_failed: read(&self.export_failed),
-            dropped_rejected: read(&self.rejected),
-            dropped_shutdown: read(&self.shutdown),
-            dropped_forking: read(&self.forking),
-            pending: pending as u64,
-        }
-    }
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    pub(crate) started: AtomicU64,
-    pub(crate) sampled_out: AtomicU64,
-    pub(crate) invalid_attributes: AtomicU64,
-    pub(crate) retries: AtomicU64,
-    signals: [SignalCounters; SIGNALS],
-}
-
-impl Counters {
-    /// Those of one signal.
-    pub(crate) fn of(&self, signal: Signal) -> &SignalCounters {
-        &self.signals[signal as usize]
-    }
-
-    fn reset(&self) {
-        for counter in [&self.started, &self.sampled_out, &self.invalid_attributes, &self.retries] {
-            counter.store(0, Ordering::Relaxed);
-        }
-        for signal in &self.signals {
-            for counter in [
-                &signal.exported,
-                &signal.queue_full,
-                &signal.export_failed,
-                &signal.rejected,
-                &signal.shutdown,
-                &signal.forking,
-            ] {
-                counter.store(0, Ordering::Relaxed);
-            }
-        }
-    }
-}
-
-/// Limits in a form the hot path reads without a lock.
-#[derive(Debug, Default)]
-pub(crate) struct AtomicLimits {
-    attributes: AtomicU32,
-    event_attributes: AtomicU32,
-    link_attributes: AtomicU32,
-    value_length: AtomicUsize,
-    detail_value_length: AtomicUsize,
-    events: AtomicU32,
-    links: AtomicU32,
-}
-
-impl AtomicLimits {
-    fn store(&self, limits: Limits) {
-        self.attributes.store(limits.attributes, Ordering::Relaxed);
-        self.event_attributes.store(limits.event_attributes, Ordering::Relaxed);
-        self.link_attributes.store(limits.link_attributes, Ordering::Relaxed);
-        self.value_length.store(limits.value_length, Ordering::Relaxed);
-        self.detail_value_length.store(limits.detail_value_length, Ordering::Relaxed);
-        self.events.store(limits.events, Ordering::Relaxed);
-        self.links.store(limits.links, Ordering::Relaxed);
-    }
-}
-
-/// The bounds of one span: its own, or the agent's, of which each is read when it is needed.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Bounds<'a> {
-    pub(crate) own: Option<&'a Limits>,
-    pub(crate) common: &'a AtomicLimits,
-}
-
-macro_rules! bounds {
-    ($($name:ident: $kind:ty),*) => {
-        impl Bounds<'_> {
-            $(#[inline]
-            pub(crate) fn $name(self) -> $kind {
-                self.own.map_or_else(|| self.common.$name.load(Ordering::Relaxed), |own| own.$name)
-            })*
-        }
-    };
-}
-
-bounds!(
-    attributes: u32,
-    event_attributes: u32,
-    link_attributes: u32,
-    value_length: usize,
-    detail_value_length: usize,
-    events: u32,
-    links: u32
-);
 
 /// Who made a span: the instrumentation scope, and the resource when it is not the agent's own.
 #[derive(Debug, Clone)]

@@ -14,7 +14,9 @@
 //! - Only futex-based locks of the standard library: others keep global state that a fork tears.
 
 mod agent;
+mod bounds;
 mod config;
+mod counters;
 mod exporter;
 mod host;
 mod id;
@@ -29,8 +31,9 @@ mod span;
 pub mod sql;
 mod transport;
 
-pub use agent::{Agent, Outcomes, Stats};
+pub use agent::Agent;
 pub use config::{Compression, Config, ExemplarFilter, Limits, Signals, TemporalityPreference};
+pub use counters::{Outcomes, Stats};
 pub use host::{Host, Usage};
 pub use id::{span_id, trace_id};
 pub use logs::{LogRecord, MAX_ATTRIBUTES as MAX_LOG_ATTRIBUTES};

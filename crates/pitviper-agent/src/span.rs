@@ -6,7 +6,8 @@ use std::time::{Instant, SystemTime};
 use pitviper_model::{Attributes, Link, SpanId, SpanKind, StatusCode, Value};
 use pitviper_wire::encode::{AttributeList, Scalar, SpanEncoder, SpanHead};
 
-use crate::agent::{Agent, Bounds, cut, shorten};
+use crate::agent::{Agent, cut, shorten};
+use crate::bounds::Bounds;
 use crate::config::Limits;
 use crate::id;
 use crate::propagation::SpanContext;
