@@ -211,8 +211,8 @@ print(client.list_buckets()["ResponseMetadata"]["HTTPStatusCode"], "pitviper/int
 """
     done = run(source, aws_url, PITVIPER_INTEGRATIONS_DISABLED="botocore,urllib3,http_client")
     # boto3 itself complains of the oldest Pythons.
-    assert done.stdout == "200 False\n" and "pitviper" not in done.stderr
+    assert done.stdout == "200 False\n" and "pitviper:" not in done.stderr
     done = run(source, aws_url, "uninstall")
     # boto3 itself complains of the oldest Pythons.
-    assert done.stdout == "200 False\n" and "pitviper" not in done.stderr
+    assert done.stdout == "200 False\n" and "pitviper:" not in done.stderr
     assert sink.spans == []

@@ -15,7 +15,7 @@ from sink import tree
 from pitviper import tracer
 
 APPLICATIONS = Path(__file__).parent / "applications"
-_PATIENCE = 20
+_PATIENCE = 60
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pitviper import _native, tracer
 #: The newest that the stand-in serves; kafka-python asks real brokers.
 VERSION = (2, 1)
 #: Seconds a consumer needs to join its group and get a record.
-_PATIENCE = 20
+_PATIENCE = 60
 
 
 @pytest.fixture
