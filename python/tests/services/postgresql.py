@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,17 +25,15 @@ class PostgreSQL:
 
 
 @pytest.fixture(scope="session")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[PostgreSQL]":
+def postgresql(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> "Iterator[PostgreSQL]":
     """An empty PostgreSQL that trusts everyone on this machine."""
     programs = [str(path) for path in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)]
-    folder = tmp_path_factory.mktemp("postgresql")
-    # It refuses to run as root, and its own user must be able to reach its folder.
+    # It refuses to run as root, and its own user must be able to reach its folder: pytest's is closed to others.
     user = "postgres" if os.getuid() == 0 else None
+    folder = Path(tempfile.mkdtemp(prefix="pitviper-postgresql-"))
+    request.addfinalizer(lambda: shutil.rmtree(folder, ignore_errors=True))
     if user:
         shutil.chown(folder, user, user)
-        for parent in folder.parents:
-            if parent.stat().st_uid == os.getuid() and parent != Path("/tmp") and len(parent.parts) > 2:
-                parent.chmod(parent.stat().st_mode | 0o011)
     data = folder / "data"
     options = {"user": user, "group": user, "extra_groups": []} if user else {}
     initdb = [program("initdb", *programs), "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8"]
