@@ -13,6 +13,10 @@ from sink import Sink
 import pitviper
 from pitviper import _native
 
+# gRPC's C core otherwise starts its threads again in every child this process forks. A child that is
+# about to exec has closed their descriptors by then, and gRPC ends it with an error of its own.
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"
+
 #: The servers that tests ask for by fixture.
 pytest_plugins = (
     "services.aws",

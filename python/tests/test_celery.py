@@ -243,6 +243,9 @@ def test_no_span_is_lost_when_children_are_recycled(shop):
     until = time.monotonic() + _PATIENCE
     while last.state == "PENDING" and time.monotonic() < until:
         time.sleep(0.05)
+    # Beat starts beside the worker and may be late: two ticks must have been received and done.
+    while worker.log.read_bytes().count(b"Task shop.add[") < 4 and time.monotonic() < until:
+        time.sleep(0.05)
     here.stop(worker)
     assert settle(last) == "SUCCESS"
     spans = here.spans()
