@@ -22,6 +22,8 @@ const CLIENTS: u64 = 8;
 const TELL_EVERY: Duration = Duration::from_secs(10);
 /// While spans are loaded, somebody looks at a dashboard, a list and a trace, with this rest between.
 const ASK_EVERY: Duration = Duration::from_millis(250);
+/// How long a client waits that is asked to come again; real ones wait for seconds.
+const TRY_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// How loading went.
 pub(crate) struct Loaded {
@@ -160,7 +162,7 @@ async fn send(ingest: &Ingest, busy: &AtomicU64, make: impl Fn() -> Vec<Resource
             Ok(accepted) => bail!("{} spans were rejected: {}", accepted.rejected, accepted.message),
             Err(IngestError::TryAgain { .. }) => {
                 busy.fetch_add(1, Ordering::Relaxed);
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                tokio::time::sleep(TRY_AGAIN_AFTER).await;
             }
         }
     }

@@ -15,7 +15,7 @@ use crate::questions::aggregate::{Aggregate, Aggregated};
 use crate::questions::keys::{Keys, Matched};
 use crate::questions::kin::{Families, Family};
 use crate::questions::sql::{SqlAnswer, SqlError, SqlQuestion};
-use crate::questions::survey::{Survey, Surveyed};
+use crate::questions::survey::{KnownAttributes, Survey, Surveyed};
 use crate::questions::{
     ExceptionGroups, ExceptionGroupsQuery, ExceptionsQuery, LibrariesAnswer, LibrariesQuery, LogsQuery,
     MetricPointsAnswer, MetricPointsQuery, MetricSeriesAnswer, MetricSeriesQuery, Page, ProfileAnswer, ProfileQuery,
@@ -211,6 +211,8 @@ pub enum Dimension {
     Name,
     /// The span's kind.
     Kind,
+    /// The narrowest [`SpanScope`] that has the span, by its name.
+    Scope,
 }
 
 /// Which spans a metric counts.
@@ -223,6 +225,31 @@ pub enum SpanScope {
     Entry,
     /// Spans without a parent.
     Root,
+}
+
+impl SpanScope {
+    /// From the narrowest to the widest.
+    pub const ALL: [Self; 3] = [Self::Entry, Self::Root, Self::All];
+
+    /// The first of [`SpanScope::ALL`] that has such a span.
+    #[must_use]
+    pub fn narrowest(kind: SpanKind, is_root: bool) -> Self {
+        match (kind.is_entry(), is_root) {
+            (true, _) => Self::Entry,
+            (false, true) => Self::Root,
+            (false, false) => Self::All,
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Entry => "entry",
+            Self::Root => "root",
+            Self::All => "all",
+        }
+    }
 }
 
 /// A question to the pre-aggregated rate, error and duration metrics.
@@ -450,6 +477,10 @@ pub trait Store: Send + Sync + 'static {
 
     /// Which fields the newest matching spans have, and which values.
     async fn survey(&self, question: &Survey) -> Result<Surveyed, StoreError>;
+
+    /// Which attributes there are in and around the range, rare ones too. What was written in the last
+    /// minute may be missing.
+    async fn known_attributes(&self, range: TimeRange) -> Result<KnownAttributes, StoreError>;
 
     /// Answers a read-only statement over the views of [`crate::questions::sql::VIEWS`].
     ///

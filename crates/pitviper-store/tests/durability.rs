@@ -40,7 +40,7 @@ async fn a_crash_before_the_manifest_leaves_only_the_log() {
     // The segments are renamed into place, one file is half written, and the manifest knows of none.
     copy_dir(&after.join("segments"), &before.join("segments"));
     fs::write(before.join("tmp/half.parquet"), b"PAR1").unwrap();
-    assert_eq!(fs::read_dir(before.join("segments")).unwrap().count(), 6);
+    assert_eq!(fs::read_dir(before.join("segments")).unwrap().count(), 7);
     let store = open(&before).await;
     assert_eq!(fs::read_dir(before.join("segments")).unwrap().count(), 0);
     assert_eq!(fs::read_dir(before.join("tmp")).unwrap().count(), 0);

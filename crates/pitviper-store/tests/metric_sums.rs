@@ -78,8 +78,14 @@ fn query() -> impl Strategy<Value = MetricsQuery> {
         prop_oneof![Just(1), Just(10), Just(30), Just(60), Just(180)]
             .prop_map(|minutes| Some(minutes * 60 * SECOND_NS)),
     ];
-    let dimensions =
-        vec![Dimension::Service, Dimension::Environment, Dimension::Version, Dimension::Name, Dimension::Kind];
+    let dimensions = vec![
+        Dimension::Service,
+        Dimension::Environment,
+        Dimension::Version,
+        Dimension::Name,
+        Dimension::Kind,
+        Dimension::Scope,
+    ];
     let filters = (
         prop::option::of((0u8..4).prop_map(|service| format!("service {service}"))),
         prop::option::weighted(0.2, Just("prod".to_owned())),
@@ -123,6 +129,11 @@ fn plain_sum(rows: &[Row], query: &MetricsQuery, width_ns: i64) -> Vec<MetricRow
             Dimension::Version => key.version.clone(),
             Dimension::Name => key.name.clone(),
             Dimension::Kind => key.kind.as_str().to_owned(),
+            Dimension::Scope => match (key.kind.is_entry(), key.is_root) {
+                (true, _) => "entry".to_owned(),
+                (_, true) => "root".to_owned(),
+                _ => "all".to_owned(),
+            },
         };
         let step = query.step_ns.map_or(start, |step| start + (bucket - start) / step * step);
         sums.entry((query.group_by.iter().map(label).collect(), step)).or_default().merge(red);

@@ -54,8 +54,8 @@ async fn merged_segments_hold_what_their_inputs_held() {
     }
     assert_eq!(
         files(scratch.path()).len(),
-        7,
-        "segments of spans, metrics and resources, two indexes, trace ids, sums of metrics"
+        8,
+        "segments of spans, metrics and resources, two indexes, trace ids, facets, sums of metrics"
     );
     store.close().await.unwrap();
     assert_holds(open(scratch.path()).await.as_ref(), 0..20).await;
@@ -99,7 +99,7 @@ async fn a_crash_on_either_side_of_the_swap_loses_and_doubles_nothing() {
     drop(again);
     let merged = open(&after).await;
     assert_holds(merged.as_ref(), 0..9).await;
-    assert_eq!(files(&after).len(), 7);
+    assert_eq!(files(&after).len(), 8);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -202,7 +202,7 @@ async fn a_segment_without_its_index_is_read_whole() {
         assert_eq!(store.trace(trace_id(number), 100).await.unwrap().total as u64, SPANS_A_WRITE);
     }
     store.compact().await.unwrap();
-    assert_eq!(files(scratch.path()).len(), 7, "merging makes the indexes anew");
+    assert_eq!(files(scratch.path()).len(), 8, "merging makes the indexes anew");
     assert_holds(store.as_ref(), 0..6).await;
 }
 

@@ -9,7 +9,7 @@ use pitviper_store::questions::aggregate::{Aggregate, Aggregated};
 use pitviper_store::questions::keys::{Keys, Matched};
 use pitviper_store::questions::kin::{Families, Family};
 use pitviper_store::questions::sql::{SqlAnswer, SqlError, SqlQuestion};
-use pitviper_store::questions::survey::{Survey, Surveyed};
+use pitviper_store::questions::survey::{KnownAttributes, Survey, Surveyed};
 use pitviper_store::schema::WriteBatch;
 use pitviper_store::{
     Ack, ExceptionGroups, ExceptionGroupsQuery, ExceptionsQuery, LibrariesAnswer, LibrariesQuery, LogsQuery,
@@ -83,6 +83,10 @@ impl Store for Defective {
 
     async fn survey(&self, question: &Survey) -> Result<Surveyed, StoreError> {
         self.store.survey(question).await
+    }
+
+    async fn known_attributes(&self, range: TimeRange) -> Result<KnownAttributes, StoreError> {
+        self.store.known_attributes(range).await
     }
 
     async fn sql(&self, question: &SqlQuestion) -> Result<SqlAnswer, SqlError> {

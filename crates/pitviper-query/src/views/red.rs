@@ -1,5 +1,7 @@
 //! Rate, errors and durations of one thing over the steps of a window.
 
+use std::collections::BTreeMap;
+
 use pitviper_model::SpanKind;
 use pitviper_store::{Dimension, MetricRow, MetricsQuery, Red, SpanScope, Store, StoreError};
 use serde::Serialize;
@@ -84,16 +86,27 @@ pub(super) fn metrics_query(window: &Window) -> MetricsQuery {
     }
 }
 
-/// The metrics of what a service is asked to do. That is its entry spans; a service without any does
-/// its work in root spans; and one without those is a part of other services' traces, so all of its
-/// spans count.
-pub(super) async fn work_of_service(store: &dyn Store, query: &MetricsQuery) -> Result<Vec<MetricRow>, StoreError> {
-    let mut rows = Vec::new();
-    for scope in [SpanScope::Entry, SpanScope::Root, SpanScope::All] {
-        rows = store.metrics(&MetricsQuery { scope, ..query.clone() }).await?;
-        if !rows.is_empty() {
-            break;
-        }
+/// The metrics of what services are asked to do, each by itself when the query is split by service. That
+/// is a service's entry spans; one without any does its work in root spans; and one without those is a
+/// part of other services' traces, so all of its spans count.
+pub(super) async fn work(store: &dyn Store, query: &MetricsQuery) -> Result<Vec<MetricRow>, StoreError> {
+    let by_scope = {
+        let group_by = query.group_by.iter().copied().chain([Dimension::Scope]).collect();
+        MetricsQuery { group_by, ..query.clone() }
+    };
+    let mut rows = store.metrics(&by_scope).await?;
+    let scope_of = |row: &MetricRow| {
+        let scope = label(&by_scope, row, Dimension::Scope);
+        SpanScope::ALL.iter().position(|known| known.as_str() == scope)
+    };
+    let mut narrowest: BTreeMap<String, Option<usize>> = BTreeMap::new();
+    for row in &rows {
+        let known = narrowest.entry(label(query, row, Dimension::Service).to_owned()).or_insert(scope_of(row));
+        *known = (*known).min(scope_of(row));
+    }
+    rows.retain(|row| narrowest.get(label(query, row, Dimension::Service)) == Some(&scope_of(row)));
+    for row in &mut rows {
+        row.labels.pop();
     }
     Ok(rows)
 }

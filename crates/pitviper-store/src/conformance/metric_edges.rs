@@ -53,6 +53,11 @@ fn plain_sum(query: &MetricsQuery) -> Vec<MetricRow> {
             Dimension::Version => key.version.clone(),
             Dimension::Name => key.name.clone(),
             Dimension::Kind => key.kind.as_str().to_owned(),
+            Dimension::Scope => match (key.kind.is_entry(), key.is_root) {
+                (true, _) => "entry".to_owned(),
+                (_, true) => "root".to_owned(),
+                _ => "all".to_owned(),
+            },
         };
         let step = query.step_ns.map_or(start, |step| start + (key.bucket_start_ns - start) / step * step);
         sums.entry((query.group_by.iter().map(label).collect(), step)).or_default().merge(&red);

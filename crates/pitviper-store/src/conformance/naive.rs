@@ -122,6 +122,11 @@ impl Naive {
                 Dimension::Version => key.version.clone(),
                 Dimension::Name => key.name.clone(),
                 Dimension::Kind => key.kind.as_str().to_owned(),
+                Dimension::Scope => match (key.kind.is_entry(), key.is_root) {
+                    (true, _) => "entry".to_owned(),
+                    (_, true) => "root".to_owned(),
+                    _ => "all".to_owned(),
+                },
             };
             let labels = query.group_by.iter().map(label).collect();
             let step = query.step_ns.map_or(start, |step| {

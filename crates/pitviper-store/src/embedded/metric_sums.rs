@@ -25,14 +25,13 @@ use arrow::record_batch::RecordBatch;
 use rustc_hash::FxHashMap;
 use zstd::bulk::Decompressor;
 
+use super::packing::{MAX_UNPACKED_BYTES, get, get_text, put, put_text, unpack, unzigzag, zigzag};
 use crate::schema::{Counted, METRIC_BUCKET_NS, SpanMetricsRows, abridge};
 use crate::store::Red;
 
 const MAGIC: &[u8; 4] = b"PVM1";
 const FOOTER_BYTES: u64 = 8 + 8 + 4 + 4;
 const ZSTD_LEVEL: i32 = 3;
-/// Largest directory or chunk that is unpacked, in bytes; a larger one is damaged.
-const MAX_UNPACKED_BYTES: usize = 256 * 1024 * 1024;
 const MINUTE_NS: i64 = 60 * 1_000_000_000;
 const HOUR_NS: i64 = 60 * MINUTE_NS;
 /// The first bucket of histograms is told by its distance to this one: ten microseconds.
@@ -534,12 +533,6 @@ fn read_part(file: &File, offset: u64, length: u64, crc: u32) -> io::Result<Vec<
     Ok(packed)
 }
 
-fn unpack(decompressor: &mut Decompressor<'_>, frame: &[u8]) -> io::Result<Vec<u8>> {
-    let size = zstd::zstd_safe::get_frame_content_size(frame).ok().flatten();
-    let size = size.and_then(|size| usize::try_from(size).ok()).filter(|size| *size <= MAX_UNPACKED_BYTES);
-    decompressor.decompress(frame, size.ok_or_else(|| damaged("a frame of it is too long"))?)
-}
-
 fn damaged(how: &str) -> io::Error {
     io::Error::new(ErrorKind::InvalidData, format!("the sums cannot be used: {how}"))
 }
@@ -547,46 +540,6 @@ fn damaged(how: &str) -> io::Error {
 /// The start of the bucket of a width that a time lies in.
 pub(super) fn floor(time_ns: i64, width_ns: i64) -> i64 {
     time_ns.div_euclid(width_ns).saturating_mul(width_ns)
-}
-
-fn put(out: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
-}
-
-fn put_text(out: &mut Vec<u8>, text: &str) {
-    put(out, text.len() as u64);
-    out.extend_from_slice(text.as_bytes());
-}
-
-#[inline]
-fn get(bytes: &mut &[u8]) -> Option<u64> {
-    let mut number = 0;
-    for shift in (0..64).step_by(7) {
-        let (&byte, rest) = bytes.split_first()?;
-        *bytes = rest;
-        number |= u64::from(byte & 0x7f) << shift;
-        if byte < 0x80 {
-            return Some(number);
-        }
-    }
-    None
-}
-
-fn get_text<'a>(bytes: &mut &'a [u8]) -> Option<&'a str> {
-    let length = usize::try_from(get(bytes)?).ok()?;
-    std::str::from_utf8(bytes.split_off(..length)?).ok()
-}
-
-fn zigzag(number: i64) -> u64 {
-    ((number << 1) ^ (number >> 63)).cast_unsigned()
-}
-
-fn unzigzag(number: u64) -> i64 {
-    (number >> 1).cast_signed() ^ -(number & 1).cast_signed()
 }
 
 #[cfg(test)]

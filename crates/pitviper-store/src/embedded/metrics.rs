@@ -21,7 +21,7 @@ pub(super) fn metrics(snapshot: &Snapshot, query: &MetricsQuery) -> Result<Vec<M
         start_ns: floor(query.range.start_ns, METRIC_BUCKET_NS),
         end_ns: floor(query.range.end_ns, METRIC_BUCKET_NS),
     };
-    let question = Question { query, range };
+    let question = Question { query, range, held: (i64::MIN, i64::MAX) };
     let mut answer = Answer::default();
     for batch in snapshot.hot_rows(Table::SpanMetrics, range) {
         answer.add(batch, &question, &[]);
@@ -38,6 +38,8 @@ pub(super) fn metrics(snapshot: &Snapshot, query: &MetricsQuery) -> Result<Vec<M
 fn add_segment(answer: &mut Answer, segment: &Segment, question: &Question<'_>) -> Result<(), StoreError> {
     let open = segment.open()?;
     let native_ns = segment.row.bucket_ns;
+    let (first, last) = (segment.row.min_start_ns, segment.row.max_start_ns);
+    let question = &Question { held: (first, last), ..*question };
     let read = open.sums.as_ref().map(|sums| read_sums(sums, native_ns, question));
     let mut widths = Vec::new();
     match read {
@@ -58,7 +60,6 @@ fn add_segment(answer: &mut Answer, segment: &Segment, question: &Question<'_>) 
         None => {}
     }
     // Where the sums have all there is to say, no row needs to be read.
-    let (first, last) = (segment.row.min_start_ns, segment.row.max_start_ns);
     if !question.has_edges(first, last, &widths) {
         return Ok(());
     }
@@ -80,7 +81,8 @@ fn read_sums<'a>(sums: &'a Sums, native_ns: i64, question: &Question<'_>) -> std
     let mut chunks = Vec::new();
     let mut wider = Vec::new();
     for &level in &levels {
-        let is_wanted = |first, last| question.has_edges(first, last, &wider);
+        // The last bucket begins there; what counts of it may come later.
+        let is_wanted = |first, last: i64| question.has_edges(first, last.saturating_add(level.width_ns() - 1), &wider);
         chunks.extend(sums.read(level, question.query.service.as_deref(), is_wanted)?);
         wider.push(level.width_ns());
     }
@@ -91,6 +93,9 @@ fn read_sums<'a>(sums: &'a Sums, native_ns: i64, question: &Question<'_>) -> std
 struct Question<'a> {
     query: &'a MetricsQuery,
     range: TimeRange,
+    /// The first and the last bucket there are, where that is known: what a wide bucket reaches beyond them
+    /// need not count.
+    held: (i64, i64),
 }
 
 impl Question<'_> {
@@ -113,7 +118,8 @@ impl Question<'_> {
     /// Whether everything in the wide bucket that the time lies in counts, and in the same step.
     fn is_whole(&self, time_ns: i64, width_ns: i64) -> bool {
         let first = floor(time_ns, width_ns);
-        let last = first.saturating_add(width_ns - 1);
+        let last = first.saturating_add(width_ns - 1).min(self.held.1);
+        let first = first.max(self.held.0);
         self.has(first) && self.has(last) && self.step_start(first) == self.step_start(last)
     }
 
@@ -142,6 +148,7 @@ impl Question<'_> {
     /// The starts of the narrowest of these buckets that have edges; of the whole time when there are none.
     fn edge_buckets(&self, first_ns: i64, last_ns: i64, wider: &[i64]) -> impl Iterator<Item = i64> {
         let width = wider.iter().min().copied();
+        let (first_ns, last_ns) = (first_ns.max(self.held.0), last_ns.min(self.held.1));
         let first = first_ns.max(self.range.start_ns);
         let first = width.map_or(first, |width| floor(first, width));
         let last = last_ns.min(self.range.end_ns.saturating_sub(1));
@@ -194,6 +201,7 @@ impl Answer {
                 Dimension::Version => rows.version.value(row),
                 Dimension::Name => rows.name.value(row),
                 Dimension::Kind => rows.kind(row).as_str(),
+                Dimension::Scope => SpanScope::narrowest(rows.kind(row), rows.is_root(row)).as_str(),
             }));
             let step = question.step_start(start);
             let place = match &before {
@@ -272,6 +280,7 @@ impl SeeSums for Adding<'_> {
 
     fn see(&mut self, start: i64, counted: &Counted<'_>) {
         let question = self.question;
+        let start = start.max(question.held.0);
         let is_own = self.own_ns == 0 || question.is_whole(start, self.own_ns);
         if !is_own || !question.is_edge(start, &self.wider) {
             return;
@@ -293,6 +302,7 @@ fn label<'a>(service: &'a str, key: &'a SumKey, kind: SpanKind, dimension: Dimen
         Dimension::Version => &key.version,
         Dimension::Name => &key.name,
         Dimension::Kind => kind.as_str(),
+        Dimension::Scope => SpanScope::narrowest(kind, key.is_root).as_str(),
     }
 }
 

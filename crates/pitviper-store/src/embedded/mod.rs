@@ -17,6 +17,7 @@ mod commit;
 mod disk;
 mod doctor;
 mod export;
+mod facets;
 mod figures;
 mod flush;
 mod frame;
@@ -27,6 +28,7 @@ mod manifest;
 mod metric_sums;
 mod metrics;
 mod open_segment;
+mod packing;
 mod page_file;
 mod page_index;
 mod prune;
@@ -82,7 +84,7 @@ use crate::questions::aggregate::{Aggregate, Aggregated};
 use crate::questions::keys::{Keys, Matched};
 use crate::questions::kin::{Families, Family};
 use crate::questions::sql::{SqlAnswer, SqlError, SqlQuestion};
-use crate::questions::survey::{Survey, Surveyed};
+use crate::questions::survey::{KnownAttributes, Survey, Surveyed};
 use crate::questions::{
     ExceptionGroups, ExceptionGroupsQuery, ExceptionsQuery, LibrariesAnswer, LibrariesQuery, LogsQuery,
     MetricPointsAnswer, MetricPointsQuery, MetricSeriesAnswer, MetricSeriesQuery, Page, ProfileAnswer, ProfileQuery,
@@ -386,6 +388,10 @@ impl Store for EmbeddedStore {
     async fn survey(&self, question: &Survey) -> Result<Surveyed, StoreError> {
         let (snapshot, question) = (self.tiers.snapshot(), question.clone());
         self.engine.run_scan(move |interrupt| survey::survey(&snapshot, &question, interrupt)).await
+    }
+
+    async fn known_attributes(&self, range: TimeRange) -> Result<KnownAttributes, StoreError> {
+        self.read(move |snapshot| survey::known_attributes(snapshot, range)).await
     }
 
     async fn sql(&self, question: &SqlQuestion) -> Result<SqlAnswer, SqlError> {

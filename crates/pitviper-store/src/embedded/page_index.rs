@@ -18,6 +18,8 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
+use super::packing::{get, put};
+
 const MAGIC: &[u8; 4] = b"PVPI";
 const VERSION: u32 = 1;
 const HEADER_BYTES: usize = 4 + 4 + 8 + 8 + 4 + 4;
@@ -145,11 +147,11 @@ fn put_bucket(out: &mut Vec<u8>, entries: &[u64], bucket_bits: u32, max_pages: u
             pages.clear();
         }
         let own = fingerprint_of(value[0]);
-        put_varint(out, own - before);
-        put_varint(out, pages.len() as u64);
+        put(out, own - before);
+        put(out, pages.len() as u64);
         let mut page_before = 0;
         for page in pages {
-            put_varint(out, page - page_before);
+            put(out, page - page_before);
             page_before = page;
         }
         before = own;
@@ -250,14 +252,14 @@ impl PageIndex {
         let mut rest = list;
         let mut own = 0u64;
         while !rest.is_empty() {
-            own = own.saturating_add(take_varint(&mut rest)?);
-            let count = take_varint(&mut rest)?;
+            own = own.saturating_add(take(&mut rest)?);
+            let count = take(&mut rest)?;
             if own == wanted && count == 0 {
                 return Ok(false);
             }
             let mut page = 0u64;
             for _ in 0..count {
-                page = page.saturating_add(take_varint(&mut rest)?);
+                page = page.saturating_add(take(&mut rest)?);
                 if own == wanted {
                     let first = page.saturating_mul(self.page_rows);
                     rows.push(
@@ -280,25 +282,8 @@ fn damaged(what: &str) -> io::Error {
     io::Error::new(ErrorKind::InvalidData, format!("the index is damaged: {what}"))
 }
 
-fn put_varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
-fn take_varint(bytes: &mut &[u8]) -> io::Result<u64> {
-    let mut value = 0u64;
-    for shift in (0..64).step_by(7) {
-        let (&byte, rest) = bytes.split_first().ok_or_else(|| damaged("a number is cut short"))?;
-        *bytes = rest;
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Ok(value);
-        }
-    }
-    Err(damaged("a number does not end"))
+fn take(bytes: &mut &[u8]) -> io::Result<u64> {
+    get(bytes).ok_or_else(|| damaged("a number is cut short"))
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@
 use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arrow::array::{AsArray, BooleanArray};
 use arrow::datatypes::Int64Type;
@@ -18,6 +18,7 @@ use parquet::arrow::arrow_reader::{ArrowPredicate, ArrowPredicateFn, ParquetReco
 use pitviper_model::TraceId;
 use rustc_hash::FxHashSet;
 
+use super::facets::{self, Facets};
 use super::io_error;
 use super::manifest::{SegmentRow, Table};
 use super::metric_sums;
@@ -46,6 +47,8 @@ pub(super) struct Segment {
     pub(super) path: PathBuf,
     cache: Arc<SegmentCache>,
     resources: Mutex<Option<Arc<Summary>>>,
+    /// Once they were asked for; without, when they cannot be read.
+    facets: OnceLock<Option<Arc<Facets>>>,
     /// Its rows are in other segments now, or not wanted any more.
     is_obsolete: AtomicBool,
 }
@@ -53,7 +56,14 @@ pub(super) struct Segment {
 impl Segment {
     pub(super) fn new(dir: &Path, row: SegmentRow, cache: Arc<SegmentCache>) -> Self {
         let path = dir.join(&row.file);
-        Self { row, path, cache, resources: Mutex::new(None), is_obsolete: AtomicBool::new(false) }
+        Self {
+            row,
+            path,
+            cache,
+            resources: Mutex::new(None),
+            facets: OnceLock::new(),
+            is_obsolete: AtomicBool::new(false),
+        }
     }
 
     /// Lets the files go once no query reads them any more. To be called when the manifest has
@@ -90,6 +100,19 @@ impl Segment {
         let summary = Arc::new(summary);
         *self.resources.lock() = Some(Arc::clone(&summary));
         Ok(summary)
+    }
+
+    /// The facets of its rows; `None` when it has none that can be used.
+    pub(super) fn facets(&self) -> Option<Arc<Facets>> {
+        let read = || match Facets::read(&facets::path(&self.path), self.row.rows) {
+            Ok(facets) => Some(Arc::new(facets)),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => {
+                tracing::warn!(segment = %self.path.display(), %error, "rare attributes of it are not offered");
+                None
+            }
+        };
+        self.facets.get_or_init(read).clone()
     }
 
     /// What is known of the file, kept for later questions.
@@ -322,5 +345,11 @@ fn halves(rows: &Rows) -> (Rows, Rows) {
 
 /// All that may lie beside a segment's file, and goes where it goes.
 pub(super) fn beside(segment: &Path) -> impl Iterator<Item = PathBuf> + use<> {
-    Kind::ALL.map(|kind| kind.path(segment)).into_iter().chain([trace_ids::path(segment), metric_sums::path(segment)])
+    let others = [trace_ids::path(segment), metric_sums::path(segment), facets::path(segment)];
+    Kind::ALL.map(|kind| kind.path(segment)).into_iter().chain(others)
+}
+
+/// The size of the files beside a segment, in bytes.
+pub(super) fn bytes_beside(segment: &Path) -> u64 {
+    beside(segment).filter_map(|path| path.metadata().ok()).map(|file| file.len()).sum()
 }

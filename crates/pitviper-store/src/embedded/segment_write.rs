@@ -19,10 +19,12 @@ use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
+use super::facets::{self, Facets, FacetsBuilder};
 use super::indexes::IndexBuilders;
 use super::manifest::{SegmentRow, Table};
 use super::metric_sums::{self, SumsBuilder};
 use super::page_index::Kind;
+use super::segment::Segment;
 use super::trace_ids::{self, TraceIdsBuilder};
 use super::{io_error, sync_dir};
 use crate::schema::TRACE_NUMBER;
@@ -60,6 +62,14 @@ pub(super) struct SegmentPlace<'a> {
     pub(super) bucket_ns: i64,
 }
 
+/// Where a segment's facets come from.
+enum FacetsSource {
+    /// Its rows.
+    Rows(FacetsBuilder),
+    /// Those of the segments it is merged from.
+    Merged(Facets),
+}
+
 /// A segment under way. Dropped before [`SegmentWriter::finish`], it leaves a temporary file that the
 /// next start removes.
 pub(super) struct SegmentWriter<'a> {
@@ -72,6 +82,8 @@ pub(super) struct SegmentWriter<'a> {
     /// Of a table that numbers traces.
     trace_ids: Option<TraceIdsBuilder>,
     sums: Option<SumsBuilder>,
+    /// Of a table with facets.
+    facets: Option<FacetsSource>,
     rows: u64,
     starts: Option<(i64, i64)>,
     services: BTreeSet<String>,
@@ -91,7 +103,21 @@ impl<'a> SegmentWriter<'a> {
         let sums = has_sums(table, place.level).then(|| SumsBuilder::new(place.bucket_ns));
         let (rows, starts, services) = (0, None, BTreeSet::new());
         let trace_ids = table.description().numbers_traces.then(TraceIdsBuilder::default);
-        Ok(Self { place, table, file, temporary, writer, indexes, trace_ids, sums, rows, starts, services })
+        let facets = has_facets(table).then(|| FacetsSource::Rows(FacetsBuilder::default()));
+        Ok(Self { place, table, file, temporary, writer, indexes, trace_ids, sums, facets, rows, starts, services })
+    }
+
+    /// Takes over the facets of segments with all the rows that will be written, in place of counting
+    /// these. Segments without any leave it at that.
+    pub(super) fn merge_facets(&mut self, inputs: &[Arc<Segment>]) {
+        if !has_facets(self.table) {
+            return;
+        }
+        if let Some(known) = inputs.iter().map(|input| input.facets()).collect::<Option<Vec<_>>>() {
+            let mut merged = Facets::default();
+            known.iter().for_each(|facets| merged.merge(facets));
+            self.facets = Some(FacetsSource::Merged(merged));
+        }
     }
 
     /// Appends rows, which go on in the table's order. Their first column is when they start.
@@ -109,6 +135,9 @@ impl<'a> SegmentWriter<'a> {
         }
         if let Some(sums) = &mut self.sums {
             sums.add(rows).map_err(io_error(|| format!("adding up {}", self.temporary.display())))?;
+        }
+        if let Some(FacetsSource::Rows(facets)) = &mut self.facets {
+            facets.add(rows);
         }
         let rows = match &mut self.trace_ids {
             Some(trace_ids) => &trace_ids
@@ -144,6 +173,13 @@ impl<'a> SegmentWriter<'a> {
         if let Some(sums) = self.sums.take() {
             index_bytes +=
                 self.write_beside(&target, &[&metric_sums::path], |path| sums.write(&metric_sums::path(path)))?;
+        }
+        if let Some(facets) = self.facets.take() {
+            let facets = match facets {
+                FacetsSource::Rows(counted) => counted.finish(),
+                FacetsSource::Merged(merged) => merged,
+            };
+            index_bytes += self.write_beside(&target, &[&facets::path], |path| facets.write(&facets::path(path)))?;
         }
         std::fs::rename(&self.temporary, &target)
             .and_then(|()| sync_dir(self.place.dir))
@@ -194,6 +230,11 @@ impl<'a> SegmentWriter<'a> {
 /// Whether the sums of its rows lie beside a segment. What was not merged yet is small, and soon gone.
 pub(super) fn has_sums(table: Table, level: u32) -> bool {
     table == Table::SpanMetrics && level > 0
+}
+
+/// Whether the facets of its rows lie beside a segment.
+pub(super) fn has_facets(table: Table) -> bool {
+    table == Table::Spans
 }
 
 /// Writes rows that are already in the table's order as one segment.

@@ -13,15 +13,26 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use self::tally::{COLUMNS, Tally};
+use super::facets::Facets;
 use super::hot::Snapshot;
+use super::manifest::Table;
 use super::scan::{Interrupt, Scan};
-use crate::questions::survey::{Survey, Surveyed};
-use crate::store::{Order, StoreError};
+use crate::questions::survey::{KnownAttributes, Survey, Surveyed};
+use crate::store::{Order, StoreError, TimeRange};
 
 /// Pages that are looked at even when those before have enough spans.
 const PAGES_AT_LEAST: usize = 48;
-/// Pages of segments whose attributes are read, at most.
-const MAX_PAGES: usize = 48;
+
+/// Which attributes there are in the segments with spans of the range.
+pub(super) fn known_attributes(snapshot: &Snapshot, range: TimeRange) -> Result<KnownAttributes, StoreError> {
+    let mut all = Facets::default();
+    for segment in snapshot.segments_in(Table::Spans, range) {
+        if let Some(facets) = segment.facets() {
+            all.merge(&facets);
+        }
+    }
+    Ok(all.known())
+}
 
 /// Which fields the newest matching spans have.
 pub(super) fn survey(snapshot: &Snapshot, question: &Survey, interrupt: &Interrupt) -> Result<Surveyed, StoreError> {
@@ -36,7 +47,7 @@ pub(super) fn survey(snapshot: &Snapshot, question: &Survey, interrupt: &Interru
     let (found, is_all) = scan.first_until(Order::NewestFirst, None, limit, is_over)?;
     let is_all = is_all && found.len() < limit;
     let newest: Vec<_> = found.iter().take(question.limit).map(|(_, place)| *place).collect();
-    let places = scan.thinned(newest.clone(), MAX_PAGES);
+    let places = scan.thinned(newest.clone(), question.max_pages);
     let tally = Mutex::new(Tally::new(question.max_attributes));
     scan.show(&places, &COLUMNS, |batch| tally.lock().add(batch))?;
     let complete = is_all && places.len() == newest.len();

@@ -20,6 +20,9 @@ pub struct Survey {
     pub time: Duration,
     /// How long spans are looked for in any case.
     pub time_for_nothing: Duration,
+    /// Most pages whose attributes are read, which is what a survey takes its time for; fewer pages are a
+    /// poorer sample.
+    pub max_pages: usize,
     /// Most attributes that are counted; of others that are met later nothing is.
     pub max_attributes: usize,
     /// Most values that are told of a field.
@@ -54,6 +57,19 @@ pub struct Surveyed {
     /// Whether these are all that match.
     pub complete: bool,
     /// Fields that any of them has: those of every span first, attributes by name.
+    pub fields: Vec<FieldCounts>,
+    /// Whether attributes were left out because there are too many.
+    pub left_out: bool,
+}
+
+/// The attributes of all spans that lie in segments with spans of a range, as they were counted when they
+/// were flushed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct KnownAttributes {
+    /// How many spans were counted.
+    pub spans: u64,
+    /// The attributes by name. Of one with many values only the most frequent are listed, roughly: what is
+    /// frequent in none of the segments may be missing. [`FieldCounts::distinct`] is then a lower bound.
     pub fields: Vec<FieldCounts>,
     /// Whether attributes were left out because there are too many.
     pub left_out: bool,

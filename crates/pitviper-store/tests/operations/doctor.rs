@@ -141,6 +141,21 @@ async fn indexes_are_made_anew_as_they_were() {
 }
 
 #[tokio::test]
+async fn facets_are_made_anew_as_they_were() {
+    let scratch = tempfile::tempdir().unwrap();
+    filled(scratch.path()).await;
+    let path = files(scratch.path(), "segments", "facets").remove(0);
+    let whole = fs::read(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    finds_and_mends(scratch.path(), Severity::Warning, "the facets are missing");
+    assert_eq!(fs::read(&path).unwrap(), whole);
+    fs::write(&path, &whole[1..]).unwrap();
+    finds_and_mends(scratch.path(), Severity::Warning, "the facets cannot be used");
+    assert_eq!(fs::read(&path).unwrap(), whole);
+    assert_holds(open(scratch.path()).await.as_ref(), 0..6).await;
+}
+
+#[tokio::test]
 async fn sums_are_made_anew_as_they_were() {
     let scratch = tempfile::tempdir().unwrap();
     let store = open(scratch.path()).await;

@@ -349,7 +349,7 @@ fn metrics() -> impl Strategy<Value = MetricsQuery> {
     let wanted = || proptest::option::weighted(0.2, select(vec!["", "a", "b", "ü", "nobody"]).prop_map(str::to_owned));
     let scope = select(vec![SpanScope::All, SpanScope::Entry, SpanScope::Root]);
     let step = proptest::option::of((1..5i64).prop_map(|buckets| buckets * METRIC_BUCKET_NS));
-    let group_by = vec(select(vec![Service, Environment, Version, Name, Kind]), 0..4);
+    let group_by = vec(select(vec![Service, Environment, Version, Name, Kind, Dimension::Scope]), 0..4);
     let kind = proptest::option::weighted(0.2, select(SpanKind::ALL.to_vec()));
     (range(), step, wanted(), wanted(), wanted(), kind, scope, group_by).prop_map(
         |(range, step_ns, service, environment, name, kind, scope, group_by)| MetricsQuery {

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 pub use self::cache::FacetCache;
-use super::facets::{Counts, Key, counted_where};
+use super::facets::{Counts, Effort, Key, counted_where};
 use super::{Answer, Meta, Window};
 use crate::QueryError;
 use crate::search::{Expects, Expr, Field, Matcher, Place, Query, SpanSet, Subject, Text, combine, error_count};
@@ -37,8 +37,11 @@ const TRIAL_TIME: Duration = Duration::from_millis(500);
 /// Letters that have to be written before values are looked for that the sample does not have.
 const LOOK_FOR_LETTERS: usize = 2;
 
-/// How long more spans are looked for once there are any: a keystroke waits for it.
-const LOOK_FOR_TIME: Duration = Duration::from_millis(12);
+/// What is done for a sample of the spans that match the rest of the query: a keystroke waits for it.
+const SAMPLE: Effort = Effort { time: Duration::from_millis(12), pages: 48 };
+
+/// What is done for values that begin so: a few of them are enough.
+const LOOK_FOR: Effort = Effort { time: Duration::from_millis(12), pages: 16 };
 
 /// Behind a condition in the cache: only the sample was counted. No query ends so.
 const SAMPLE_ONLY: &str = " |";
@@ -152,11 +155,11 @@ pub async fn complete(
     };
     let sampler = Sampler { store, cache, range: rounded(window.range), now_us };
     let counts = match &place.expects {
-        Expects::Term(_) | Expects::Argument => sampler.counts(place.rest.clone(), false).await?,
+        Expects::Term(_) | Expects::Argument => sampler.counts(place.rest.clone(), SAMPLE, false).await?,
         Expects::Value(value)
             if !matches!(value.subject, Subject::Duration | Subject::Share | Subject::Id | Subject::Is) =>
         {
-            sampler.counts(place.rest.clone(), metrics_know(&value.subject)).await?
+            sampler.counts(place.rest.clone(), SAMPLE, metrics_know(&value.subject)).await?
         }
         _ => Arc::default(),
     };
@@ -164,7 +167,7 @@ pub async fn complete(
     let mut offers = self::offers(&mut place, &counts);
     if let Some(condition) = values_to_look_for(&place, &counts) {
         let rest = combine(place.rest.clone().into_iter().chain([condition]).collect(), Expr::And);
-        let counts = sampler.counts(rest, false).await?;
+        let counts = sampler.counts(rest, LOOK_FOR, false).await?;
         if counts.sample > 0 {
             offers = self::offers(&mut place, &counts);
             // Shares would be of the spans that have such a value.
@@ -195,7 +198,7 @@ struct Sampler<'a> {
 impl Sampler<'_> {
     /// Counts what the spans have for which the condition holds; with the exact counts that the metrics
     /// have, if these are wanted, which take longer.
-    async fn counts(&self, condition: Option<Expr>, exact: bool) -> Result<Arc<Counts>, QueryError> {
+    async fn counts(&self, condition: Option<Expr>, effort: Effort, exact: bool) -> Result<Arc<Counts>, QueryError> {
         let spans = SpanSet::Matching(condition.clone());
         let mut text = Query { spans, pipes: Vec::new() }.to_string();
         if let Some(known) = self.cache.get(&text, self.range, self.now_us) {
@@ -207,7 +210,7 @@ impl Sampler<'_> {
                 return Ok(known);
             }
         }
-        let counts = counted_where(self.store, condition, self.range, LOOK_FOR_TIME, exact).await?;
+        let counts = counted_where(self.store, condition, self.range, effort, exact).await?;
         let counts = Arc::new(counts);
         self.cache.put(text, self.range, self.now_us, &counts);
         Ok(counts)

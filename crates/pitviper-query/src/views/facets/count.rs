@@ -30,7 +30,7 @@ const MAX_TEXT_BYTES: usize = 1024 * 1024;
 const UNIQUE_ABOVE: u64 = 10;
 
 /// A key of spans.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(in crate::views) enum Key {
     Service,
     Name,
@@ -126,7 +126,7 @@ pub(in crate::views) struct ValueCount {
 }
 
 impl ValueCount {
-    fn new(text: &str, count: u64) -> Self {
+    pub(super) fn new(text: &str, count: u64) -> Self {
         let mut end = text.len().min(MAX_VALUE_BYTES);
         while !text.is_char_boundary(end) {
             end -= 1;
@@ -223,7 +223,7 @@ impl Counts {
     }
 
     /// Reserved fields come in their order.
-    fn put_together(sample: usize, sampled: bool, left_out: bool, keys: Vec<KeyCounts>) -> Self {
+    pub(super) fn put_together(sample: usize, sampled: bool, left_out: bool, keys: Vec<KeyCounts>) -> Self {
         let (reserved, mut attributes): (Vec<_>, Vec<_>) =
             keys.into_iter().partition(|counts| counts.source == Source::Reserved);
         attributes.sort_unstable_by(|a, b| (a.source, b.count, a.key.name()).cmp(&(b.source, a.count, b.key.name())));
@@ -392,7 +392,7 @@ impl<'a> Counted<'a> {
 }
 
 /// What most of so many values are.
-fn value_type(count: u64, numbers: u64, flags: u64) -> ValueType {
+pub(super) fn value_type(count: u64, numbers: u64, flags: u64) -> ValueType {
     if numbers * 2 > count {
         ValueType::Number
     } else if flags * 2 > count {
@@ -406,7 +406,7 @@ fn is_unique(count: u64, distinct: usize) -> bool {
     count > UNIQUE_ABOVE && distinct as u64 == count
 }
 
-fn share(count: u64, total: u64) -> f64 {
+pub(super) fn share(count: u64, total: u64) -> f64 {
     if total == 0 { 0.0 } else { count as f64 / total as f64 }
 }
 
@@ -472,6 +472,7 @@ mod tests {
         for limit in [40, 25] {
             let time = Duration::from_secs(60);
             let survey = Survey {
+                max_pages: 100,
                 range: TimeRange::ALL,
                 filter: Filter::All,
                 limit,

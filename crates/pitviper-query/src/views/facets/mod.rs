@@ -6,16 +6,15 @@
 
 mod count;
 mod exact;
+mod known;
 mod sample;
-
-use std::time::Duration;
 
 use pitviper_store::{Store, TimeRange};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub(super) use self::count::{Counts, Key, KeyCounts, ValueCount};
-use self::sample::SAMPLE_TIME;
+pub(super) use self::sample::Effort;
 use super::{Answer, Meta, Window, slowest};
 use crate::QueryError;
 use crate::search::{Query, SpanSet};
@@ -144,7 +143,7 @@ pub async fn facets(store: &dyn Store, request: &Request, now_us: i64) -> Result
     let query = Query::parse(&request.query)?;
     let mut warnings = query.warnings();
     let window = Window::new(request.from.as_ref(), request.to.as_ref(), now_us)?;
-    let counts = counted(store, &query, window.range, SAMPLE_TIME, true).await?;
+    let counts = counted(store, &query, window.range, Effort::FULL, true).await?;
     if counts.left_out {
         warnings.push("there are too many keys or values; some were left out".to_owned());
     }
@@ -155,18 +154,18 @@ pub async fn facets(store: &dyn Store, request: &Request, now_us: i64) -> Result
     Ok(Answer { meta: Meta { exact: !data.sampled, warnings, ..Meta::over(&window) }, data })
 }
 
-/// Counts what the spans have that a query means. Once any is found, more are looked for no longer than
-/// `time`. With `exact`, counts that the metrics have stand in place of those of a sample.
+/// Counts what the spans have that a query means. With `exact`, counts that the metrics have stand in place
+/// of those of a sample.
 async fn counted(
     store: &dyn Store,
     query: &Query,
     range: TimeRange,
-    time: Duration,
+    effort: Effort,
     exact: bool,
 ) -> Result<Counts, QueryError> {
     let mut query = query.clone();
     slowest::resolve(store, &mut query, range).await?;
-    let mut counts = sample::count(store, &query, range, time).await?;
+    let mut counts = sample::count(store, &query, range, effort).await?;
     // Of all that matches nothing more is to be learnt, and the metrics know nothing of structure.
     if let (true, Some(filter)) = (counts.sampled && exact, query.filter()) {
         exact::replace(store, &filter, range, &mut counts).await?;
@@ -174,15 +173,22 @@ async fn counted(
     Ok(counts)
 }
 
-/// Counts what the spans have for which a condition holds.
+/// Counts what the spans have for which a condition holds. Of all spans, what the store knows of them is
+/// told as well.
 pub(super) async fn counted_where(
     store: &dyn Store,
     condition: Option<crate::search::Expr>,
     range: TimeRange,
-    time: Duration,
+    effort: Effort,
     exact: bool,
 ) -> Result<Counts, QueryError> {
-    counted(store, &Query { spans: SpanSet::Matching(condition), pipes: Vec::new() }, range, time, exact).await
+    let is_of_all = condition.is_none();
+    let query = Query { spans: SpanSet::Matching(condition), pipes: Vec::new() };
+    let mut counts = counted(store, &query, range, effort, exact).await?;
+    if is_of_all && counts.sampled {
+        counts.add_known(store.known_attributes(range).await?);
+    }
+    Ok(counts)
 }
 
 fn facet(counts: &KeyCounts, limit: usize) -> Facet {

@@ -12,15 +12,29 @@ use crate::search::Query;
 use crate::views::search::newest_matching;
 
 /// How long spans are looked for; those that were not found by then are left out.
-pub(in crate::views) const SAMPLE_TIME: Duration = Duration::from_secs(2);
+const SAMPLE_TIME: Duration = Duration::from_secs(2);
 
-/// Counts what the newest spans have that the query means. Once any is found, more are looked for no
-/// longer than `time`. Where the store can answer from its columns, no span is read.
+/// How much is done for a sample.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::views) struct Effort {
+    /// How long more spans are looked for once there are any.
+    pub(in crate::views) time: Duration,
+    /// Most pages of the store whose attributes are read.
+    pub(in crate::views) pages: usize,
+}
+
+impl Effort {
+    /// What a person waits for who has asked for facets.
+    pub(in crate::views) const FULL: Self = Self { time: SAMPLE_TIME, pages: 48 };
+}
+
+/// Counts what the newest spans have that the query means. Where the store can answer from its columns, no
+/// span is read.
 pub(super) async fn count(
     store: &dyn Store,
     query: &Query,
     range: TimeRange,
-    time: Duration,
+    effort: Effort,
 ) -> Result<Counts, QueryError> {
     let Some(filter) = query.filter() else {
         let (spans, is_all) = newest_matching(store, query, range, SAMPLE_SPANS, SAMPLE_TIME).await?;
@@ -30,9 +44,10 @@ pub(super) async fn count(
         range,
         filter,
         limit: SAMPLE_SPANS,
-        time,
+        time: effort.time,
         // Nothing is a poor sample, however long it took to find.
         time_for_nothing: SAMPLE_TIME,
+        max_pages: effort.pages,
         max_attributes: MAX_KEYS,
         max_values: MAX_VALUES,
     };

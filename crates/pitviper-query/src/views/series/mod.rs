@@ -5,7 +5,7 @@ use pitviper_store::{MetricRow, MetricsQuery, Red, Store};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::red::{Counted, failure_share, mean, metrics_query, quantile, work_of_service};
+use super::red::{Counted, failure_share, mean, metrics_query, quantile, work};
 use super::{Answer, Meta, Window};
 use crate::QueryError;
 use crate::time::TimeText;
@@ -200,7 +200,7 @@ async fn rows(store: &dyn Store, scope: &Scope, window: &Window) -> Result<Vec<M
         ..metrics_query(window)
     };
     let every_span = query.name.is_some() || query.kind.is_some();
-    Ok(if every_span { store.metrics(&query).await? } else { work_of_service(store, &query).await? })
+    Ok(if every_span { store.metrics(&query).await? } else { work(store, &query).await? })
 }
 
 fn draw(figure: Figure, counted: &Counted, window: &Window) -> Series {

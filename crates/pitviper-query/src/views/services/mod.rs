@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 
 use futures::try_join;
 use pitviper_model::SpanKind;
-use pitviper_store::{Dimension, MetricRow, MetricsQuery, SpanScope, Store};
+use pitviper_store::{Dimension, MetricRow, MetricsQuery, Store};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use self::facts::Facts;
-use super::red::{Counted, Trend, failure_share, kind_of, label, metrics_query, quantile};
+use super::red::{Counted, Trend, failure_share, kind_of, label, metrics_query, quantile, work};
 use super::{Answer, Meta, Window};
 use crate::QueryError;
 use crate::time::TimeText;
@@ -105,18 +105,12 @@ pub async fn services(store: &dyn Store, request: &Request, now_us: i64) -> Resu
         group_by: vec![Dimension::Service, Dimension::Kind, Dimension::Environment, Dimension::Version],
         ..base.clone()
     };
-    let entry = MetricsQuery { scope: SpanScope::Entry, group_by: vec![Dimension::Service], ..base.clone() };
-    let (profile_rows, entry_rows, resources) =
-        try_join!(store.metrics(&profile), store.metrics(&entry), store.resources(window.range))?;
+    let by_service = MetricsQuery { group_by: vec![Dimension::Service], ..base };
+    let (profile_rows, work_rows, resources) =
+        try_join!(store.metrics(&profile), work(store, &by_service), store.resources(window.range))?;
 
     let mut found = found_services(&profile, &profile_rows);
-    count(&mut found, &window, &entry_rows);
-    for scope in [SpanScope::Root, SpanScope::All] {
-        if found.values().any(|service| service.counted.is_none()) {
-            let rows = store.metrics(&MetricsQuery { scope, ..entry.clone() }).await?;
-            count(&mut found, &window, &rows);
-        }
-    }
+    count(&mut found, &window, &work_rows);
     let facts = Facts::of_services(&resources, request.env.as_deref());
     let data = found.into_iter().map(|(name, found)| found.into_service(name, &facts, &window)).collect();
     Ok(Answer { data, meta: Meta::over(&window) })
@@ -150,18 +144,12 @@ fn found_services(query: &MetricsQuery, rows: &[MetricRow]) -> BTreeMap<String, 
     found
 }
 
-/// Counts rows for the services that had nothing counted before them.
+/// Counts the rows of each service.
 fn count(found: &mut BTreeMap<String, Found>, window: &Window, rows: &[MetricRow]) {
-    let mut counted: BTreeMap<&str, Counted> = BTreeMap::new();
     for row in rows {
         let service = row.labels.first().map_or("", String::as_str);
-        if found.get(service).is_some_and(|service| service.counted.is_none()) {
-            counted.entry(service).or_insert_with(|| Counted::new(window)).add(window, row);
-        }
-    }
-    for (service, counted) in counted {
         if let Some(found) = found.get_mut(service) {
-            found.counted = Some(counted);
+            found.counted.get_or_insert_with(|| Counted::new(window)).add(window, row);
         }
     }
 }

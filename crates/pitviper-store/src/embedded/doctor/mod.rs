@@ -10,12 +10,12 @@
 //!   lost with its rows and time. Data is moved before the manifest forgets it, so a repair that is cut
 //!   short can be run again.
 
+mod derived;
 mod files;
 mod log;
 mod report;
 mod segments;
 mod sidecars;
-mod sums;
 
 use std::fs::File;
 use std::io::{self, ErrorKind};

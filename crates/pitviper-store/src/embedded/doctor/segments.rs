@@ -14,7 +14,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use rustc_hash::FxHashSet;
 
 use super::report::{Diagnosis, Severity};
-use super::{Patient, lost, sidecars, sums};
+use super::{Patient, derived, lost, sidecars};
 use crate::embedded::manifest::{Manifest, SegmentRow};
 use crate::embedded::segment::beside;
 use crate::embedded::trace_ids::{self, TraceIds};
@@ -54,7 +54,7 @@ pub(super) fn examine(
         Ok(facts) => {
             let row = compare(patient, manifest, row, &facts, diagnosis)?;
             sidecars::examine(patient, manifest, &row, diagnosis)?;
-            sums::examine(patient, manifest, &row, diagnosis)
+            derived::examine(patient, manifest, &row, diagnosis)
         }
         Err(_) if patient.is_in_use && is_forgotten(manifest, row)? => {
             // Merged or expired since the list was read.

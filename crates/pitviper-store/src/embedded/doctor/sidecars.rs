@@ -16,8 +16,9 @@ use crate::embedded::indexes::{INDEXED_COLUMNS, IndexBuilders};
 use crate::embedded::manifest::{Manifest, SegmentRow, Table};
 use crate::embedded::open_segment::SegmentStream;
 use crate::embedded::page_index::{Kind, PageIndex};
+use crate::embedded::segment::bytes_beside;
 use crate::embedded::segment_write::PAGE_ROWS;
-use crate::embedded::{io_error, sync_dir, trace_ids};
+use crate::embedded::{io_error, sync_dir};
 use crate::schema::TRACE_NUMBER;
 use crate::store::StoreError;
 
@@ -77,15 +78,15 @@ pub(super) fn examine(
     let rebuilt = rebuild(patient, row, &segment);
     for (path, what) in wrong {
         match &rebuilt {
-            Ok(_) => diagnosis.repaired(severity(&what), patient.name(&path), explain(&what), "made anew"),
+            Ok(()) => diagnosis.repaired(severity(&what), patient.name(&path), explain(&what), "made anew"),
             Err(error) => {
                 let advice = format!("could not be made anew ({error}); restore the segment from a backup");
                 diagnosis.add(Severity::Damage, patient.name(&path), explain(&what), advice);
             }
         }
     }
-    if let Ok(index_bytes) = rebuilt {
-        let mended = SegmentRow { index_bytes, ..row.clone() };
+    if rebuilt.is_ok() {
+        let mended = SegmentRow { index_bytes: bytes_beside(&segment), ..row.clone() };
         manifest.replace_segments(&FxHashSet::from_iter([row.file.as_str()]), std::slice::from_ref(&mended), &[])?;
     }
     Ok(())
@@ -137,10 +138,10 @@ fn look_up(
     Ok(missing)
 }
 
-/// Makes all indexes of a segment anew, each appearing whole; their size in bytes.
-fn rebuild(patient: &Patient, row: &SegmentRow, segment: &Path) -> Result<u64, StoreError> {
+/// Makes all indexes of a segment anew, each appearing whole.
+fn rebuild(patient: &Patient, row: &SegmentRow, segment: &Path) -> Result<(), StoreError> {
     let context = || format!("making the indexes of {} anew", segment.display());
-    let work = || -> Result<u64, ReadError> {
+    let work = || -> Result<(), ReadError> {
         std::fs::create_dir_all(&patient.temporary_dir)?;
         let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(segment)?)?;
         let mask = indexed_columns(&builder);
@@ -150,13 +151,12 @@ fn rebuild(patient: &Patient, row: &SegmentRow, segment: &Path) -> Result<u64, S
             indexes.append(&batch?);
         }
         let temporary = patient.temporary_dir.join(&row.file);
-        let list = std::fs::metadata(trace_ids::path(segment)).map_or(0, |list| list.len());
-        let bytes = indexes.write(&temporary)? + list;
+        indexes.write(&temporary)?;
         for kind in kinds(row.table) {
             std::fs::rename(kind.path(&temporary), kind.path(segment))?;
         }
         sync_dir(&patient.segments_dir)?;
-        Ok(bytes)
+        Ok(())
     };
     work().map_err(|error| io_error(context)(io::Error::other(error)))
 }

@@ -301,6 +301,7 @@ fn write_merged(
     let readers = inputs.iter().map(|input| input.stream()).collect::<Result<Vec<_>, _>>()?;
     let mut merge = Merge::new(readers, &schema, order).map_err(engine)?;
     let mut writer = SegmentWriter::create(place, table)?;
+    writer.merge_facets(inputs);
     let mut pace = Pace::new(context);
     while let Some(rows) = merge.next().map_err(engine)? {
         match &mut fold {
