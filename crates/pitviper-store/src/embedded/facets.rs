@@ -160,20 +160,25 @@ impl Facets {
         }
     }
 
-    /// What a question is answered with, by name.
+    /// The keys by name.
+    fn by_name(&self) -> Vec<(&str, &Key)> {
+        let mut keys: Vec<(&str, &Key)> = self.names.iter().map(|(name, &at)| (&**name, &self.keys[at])).collect();
+        keys.sort_unstable_by_key(|(name, _)| *name);
+        keys
+    }
+
+    /// What a question is answered with.
     pub(super) fn known(&self) -> KnownAttributes {
-        let field = |(name, &at): (&Box<str>, &usize)| {
-            let key = &self.keys[at];
-            let values: Vec<(String, u64)> =
-                key.top().into_iter().map(|(text, rows)| (text.to_owned(), rows)).collect();
-            let distinct = key.values.len() + usize::from(key.others > 0);
-            let (field, on_span, count) = (GroupField::Attribute(name.to_string()), key.on_span, key.rows);
-            FieldCounts { field, on_span, count, numbers: key.numbers, flags: key.flags, distinct, values }
+        let field = |(name, key): (&str, &Key)| FieldCounts {
+            field: GroupField::Attribute(name.to_owned()),
+            on_span: key.on_span,
+            count: key.rows,
+            numbers: key.numbers,
+            flags: key.flags,
+            distinct: key.values.len() + usize::from(key.others > 0),
+            values: key.top().into_iter().map(|(text, rows)| (text.to_owned(), rows)).collect(),
         };
-        let mut fields: Vec<(&Box<str>, FieldCounts)> =
-            self.names.iter().map(|entry| (entry.0, field(entry))).collect();
-        fields.sort_unstable_by(|left, right| left.0.cmp(right.0));
-        let fields = fields.into_iter().map(|(_, field)| field).collect();
+        let fields = self.by_name().into_iter().map(field).collect();
         KnownAttributes { spans: self.rows, fields, left_out: self.left_out }
     }
 
@@ -181,10 +186,7 @@ impl Facets {
     pub(super) fn write(&self, path: &Path) -> io::Result<u64> {
         let mut list = Vec::new();
         [self.rows, u64::from(self.left_out), self.keys.len() as u64].into_iter().for_each(|n| put(&mut list, n));
-        let mut names: Vec<(&Box<str>, &usize)> = self.names.iter().collect();
-        names.sort_unstable();
-        for (name, &at) in names {
-            let key = &self.keys[at];
+        for (name, key) in self.by_name() {
             let top = key.top();
             let listed: u64 = top.iter().map(|(_, rows)| rows).sum();
             let all: u64 = key.values.values().sum();
@@ -252,14 +254,17 @@ fn damaged(how: &str) -> io::Error {
     io::Error::new(ErrorKind::InvalidData, format!("the facets cannot be used: {how}"))
 }
 
+/// An attribute of a resource: its key's number, its text, the letter of its type.
+type OfResource = (usize, String, Option<char>);
+
 /// Counts facets in rows while they are written.
 #[derive(Debug, Default)]
 pub(super) struct FacetsBuilder {
     facets: Facets,
     /// The keys of the row before, which are those of the next one more often than not.
     expected: Vec<(Box<str>, usize)>,
-    /// Attributes of resources by their text: the key, the value, its type.
-    resources: FxHashMap<Box<str>, Vec<(usize, String, Option<char>)>>,
+    /// Attributes of resources by their text.
+    resources: FxHashMap<Box<str>, Vec<OfResource>>,
 }
 
 impl FacetsBuilder {
