@@ -6,13 +6,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use pitviper_model::{ExpHistogram, Resource, Scope, Span, SpanId, SpanKind, Status, StatusCode, TraceId};
+use pitviper_model::{Resource, Scope, Span, SpanId, SpanKind, Status, StatusCode, TraceId};
 use pitviper_query::QueryError;
 use pitviper_query::views::aggregate::{self, AggregateData, Source};
 use pitviper_query::views::{Answer, Meta, heatmap, search};
+use pitviper_store::Store;
+use pitviper_store::conformance::metric_of;
 use pitviper_store::embedded::{EmbeddedConfig, EmbeddedStore};
-use pitviper_store::schema::{METRIC_BUCKET_NS, SpanMetricKey, SpanMetricsBuilder, SpansBuilder, WriteBatch};
-use pitviper_store::{Red, Store};
+use pitviper_store::schema::{SpanMetricsBuilder, SpansBuilder, WriteBatch};
 use serde_json::{Value, json};
 
 const MS: u64 = 1_000_000;
@@ -56,29 +57,9 @@ async fn store(dir: &tempfile::TempDir) -> Arc<EmbeddedStore> {
     for number in 0..SPANS {
         let (service, span) = span(number);
         let attributes = [("service.name", service), ("service.version", "1")].into_iter().collect();
-        rows.append(&Resource { attributes, ..Resource::default() }, &Scope::default(), &span);
-        let start = span.start_time_unix_nano as i64;
-        let key = SpanMetricKey {
-            bucket_start_ns: start - start % METRIC_BUCKET_NS,
-            service: service.to_owned(),
-            environment: String::new(),
-            version: "1".to_owned(),
-            name: span.name.clone(),
-            kind: span.kind,
-            is_root: !span.parent_span_id.is_valid(),
-            peer: String::new(),
-        };
-        let duration = span.duration_nano();
-        let mut durations = ExpHistogram::default();
-        durations.record(duration);
-        let red = Red {
-            hits: 1,
-            errors: u64::from(span.status.code == StatusCode::Error),
-            duration_sum_ns: duration,
-            duration_min_ns: duration,
-            duration_max_ns: duration,
-            durations,
-        };
+        let resource = Resource { attributes, ..Resource::default() };
+        rows.append(&resource, &Scope::default(), &span);
+        let (key, red) = metric_of(&span, &resource);
         metrics.append(&key, &red);
     }
     store.append(WriteBatch::new(rows, metrics)).await.unwrap();

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pitviper_model::SpanKind;
+use pitviper_store::conformance::{is_in_scope, labels};
 use pitviper_store::embedded::{EmbeddedConfig, EmbeddedStore, RollUp};
 use pitviper_store::schema::{METRIC_BUCKET_NS, SpanMetricKey, SpanMetricsBuilder, SpansBuilder, WriteBatch};
 use pitviper_store::{Dimension, MetricRow, MetricsQuery, Red, SpanScope, Store, TimeRange};
@@ -115,28 +116,12 @@ fn plain_sum(rows: &[Row], query: &MetricsQuery, width_ns: i64) -> Vec<MetricRow
             && is(&query.environment, &key.environment)
             && is(&query.name, &key.name)
             && query.kind.is_none_or(|kind| kind == key.kind)
-            && match query.scope {
-                SpanScope::All => true,
-                SpanScope::Entry => key.kind.is_entry(),
-                SpanScope::Root => key.is_root,
-            };
+            && is_in_scope(key, query.scope);
         if !counts {
             continue;
         }
-        let label = |dimension: &Dimension| match dimension {
-            Dimension::Service => key.service.clone(),
-            Dimension::Environment => key.environment.clone(),
-            Dimension::Version => key.version.clone(),
-            Dimension::Name => key.name.clone(),
-            Dimension::Kind => key.kind.as_str().to_owned(),
-            Dimension::Scope => match (key.kind.is_entry(), key.is_root) {
-                (true, _) => "entry".to_owned(),
-                (_, true) => "root".to_owned(),
-                _ => "all".to_owned(),
-            },
-        };
         let step = query.step_ns.map_or(start, |step| start + (bucket - start) / step * step);
-        sums.entry((query.group_by.iter().map(label).collect(), step)).or_default().merge(red);
+        sums.entry((labels(key, &query.group_by), step)).or_default().merge(red);
     }
     sums.into_iter().map(|((labels, step_start_ns), red)| MetricRow { labels, step_start_ns, red }).collect()
 }

@@ -11,11 +11,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use pitviper_model::{ExpHistogram, Resource, Scope, Span, SpanId, SpanKind, Status, StatusCode, TraceId};
+use pitviper_model::{Resource, Scope, Span, SpanId, SpanKind, Status, StatusCode, TraceId};
+use pitviper_store::conformance::metric_of;
 use pitviper_store::embedded::{EmbeddedConfig, EmbeddedStore, Thinning};
 use pitviper_store::filter::Filter;
-use pitviper_store::schema::{METRIC_BUCKET_NS, SpanMetricKey, SpanMetricsBuilder, SpansBuilder, WriteBatch};
-use pitviper_store::{Order, Red, Search, Store, TimeRange};
+use pitviper_store::schema::{SpanMetricsBuilder, SpansBuilder, WriteBatch};
+use pitviper_store::{Order, Search, Store, TimeRange};
 
 use support::{copy_dir, counted, open};
 
@@ -74,27 +75,7 @@ fn write(spans: &[Span]) -> WriteBatch {
     let (mut rows, mut metrics) = (SpansBuilder::with_capacity(spans.len()), SpanMetricsBuilder::new());
     for span in spans {
         rows.append(&resource, &Scope::default(), span);
-        let key = SpanMetricKey {
-            bucket_start_ns: span.start_time_unix_nano.cast_signed().div_euclid(METRIC_BUCKET_NS) * METRIC_BUCKET_NS,
-            service: "shop".to_owned(),
-            environment: String::new(),
-            version: String::new(),
-            name: span.name.clone(),
-            kind: span.kind,
-            is_root: !span.parent_span_id.is_valid(),
-            peer: String::new(),
-        };
-        let duration = span.duration_nano();
-        let mut durations = ExpHistogram::default();
-        durations.record(duration);
-        let red = Red {
-            hits: 1,
-            errors: u64::from(span.status.code == StatusCode::Error),
-            duration_sum_ns: duration,
-            duration_min_ns: duration,
-            duration_max_ns: duration,
-            durations,
-        };
+        let (key, red) = metric_of(span, &resource);
         metrics.append(&key, &red);
     }
     WriteBatch::new(rows, metrics)

@@ -1,11 +1,12 @@
 //! Eight spans of two services in four traces, with something of everything.
 
 use pitviper_model::{
-    Attributes, Event, ExpHistogram, Link, Resource, Scope, Span, SpanId, SpanKind, Status, StatusCode, TraceId, Value,
+    Attributes, Event, Link, Resource, Scope, Span, SpanId, SpanKind, Status, StatusCode, TraceId, Value,
 };
 
+use super::plain_metrics::metric_of;
 use super::tables;
-use crate::schema::{METRIC_BUCKET_NS, SpanMetricKey, SpanMetricsBuilder, SpansBuilder, WriteBatch};
+use crate::schema::{SpanMetricKey, SpanMetricsBuilder, SpansBuilder, WriteBatch};
 use crate::store::{Red, Store, StoreError, StoredSpan};
 
 pub(super) const SECOND: i64 = 1_000_000_000;
@@ -88,29 +89,7 @@ fn rows(numbers: &[u8]) -> SpansBuilder {
 /// The metrics that count a span of the fixture.
 pub(super) fn metric(number: u8) -> (SpanMetricKey, Red) {
     let StoredSpan { span, resource, .. } = stored(number);
-    let start = span.start_time_unix_nano.cast_signed();
-    let key = SpanMetricKey {
-        bucket_start_ns: start - start % METRIC_BUCKET_NS,
-        service: resource.service().to_owned(),
-        environment: resource.environment().to_owned(),
-        version: resource.version().to_owned(),
-        name: span.name.clone(),
-        kind: span.kind,
-        is_root: !span.parent_span_id.is_valid(),
-        peer: String::new(),
-    };
-    let duration = span.duration_nano();
-    let mut durations = ExpHistogram::default();
-    durations.record(duration);
-    let red = Red {
-        hits: 1,
-        errors: u64::from(span.status.code == StatusCode::Error),
-        duration_sum_ns: duration,
-        duration_min_ns: duration,
-        duration_max_ns: duration,
-        durations,
-    };
-    (key, red)
+    metric_of(&span, &resource)
 }
 
 /// The id of a trace of the fixture.

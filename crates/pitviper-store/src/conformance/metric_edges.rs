@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::fixture::{SECOND, T0, metric};
+use super::plain_metrics::labels;
 use crate::schema::METRIC_BUCKET_NS;
 use crate::store::{Dimension, MetricRow, MetricsQuery, Red, SpanScope, Store, StoreError, TimeRange};
 
@@ -47,20 +48,8 @@ fn plain_sum(query: &MetricsQuery) -> Vec<MetricRow> {
         if !(start..end).contains(&key.bucket_start_ns) {
             continue;
         }
-        let label = |dimension: &Dimension| match dimension {
-            Dimension::Service => key.service.clone(),
-            Dimension::Environment => key.environment.clone(),
-            Dimension::Version => key.version.clone(),
-            Dimension::Name => key.name.clone(),
-            Dimension::Kind => key.kind.as_str().to_owned(),
-            Dimension::Scope => match (key.kind.is_entry(), key.is_root) {
-                (true, _) => "entry".to_owned(),
-                (_, true) => "root".to_owned(),
-                _ => "all".to_owned(),
-            },
-        };
         let step = query.step_ns.map_or(start, |step| start + (key.bucket_start_ns - start) / step * step);
-        sums.entry((query.group_by.iter().map(label).collect(), step)).or_default().merge(&red);
+        sums.entry((labels(&key, &query.group_by), step)).or_default().merge(&red);
     }
     sums.into_iter().map(|((labels, step_start_ns), red)| MetricRow { labels, step_start_ns, red }).collect()
 }

@@ -7,11 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pitviper_model::{SpanId, TraceId, Value};
 
+use super::plain_metrics::{is_in_scope, labels};
 use crate::filter::{Bound, Filter, NumberField, NumberRange, TextField, TextMatch};
 use crate::schema::{METRIC_BUCKET_NS, SpanMetricKey, SpanMetricsBuilder, SpansBuilder, WriteBatch};
 use crate::store::{
-    Cursor, Dimension, MetricRow, MetricsQuery, Order, Red, ResourceSeen, Search, SpanScope, StoredSpan, TimeRange,
-    TraceHit,
+    Cursor, MetricRow, MetricsQuery, Order, Red, ResourceSeen, Search, StoredSpan, TimeRange, TraceHit,
 };
 
 /// All that was written.
@@ -102,11 +102,7 @@ impl Naive {
         let mut sums: BTreeMap<(Vec<String>, i64), Red> = BTreeMap::new();
         for (key, red) in &self.metrics {
             let is_wanted = |wanted: &Option<String>, value: &str| wanted.as_deref().is_none_or(|text| text == value);
-            let counts = match query.scope {
-                SpanScope::All => true,
-                SpanScope::Entry => key.kind.is_entry(),
-                SpanScope::Root => key.is_root,
-            };
+            let counts = is_in_scope(key, query.scope);
             if !(counts
                 && (start..end).contains(&key.bucket_start_ns)
                 && is_wanted(&query.service, &key.service)
@@ -116,19 +112,7 @@ impl Naive {
             {
                 continue;
             }
-            let label = |dimension: &Dimension| match dimension {
-                Dimension::Service => key.service.clone(),
-                Dimension::Environment => key.environment.clone(),
-                Dimension::Version => key.version.clone(),
-                Dimension::Name => key.name.clone(),
-                Dimension::Kind => key.kind.as_str().to_owned(),
-                Dimension::Scope => match (key.kind.is_entry(), key.is_root) {
-                    (true, _) => "entry".to_owned(),
-                    (_, true) => "root".to_owned(),
-                    _ => "all".to_owned(),
-                },
-            };
-            let labels = query.group_by.iter().map(label).collect();
+            let labels = labels(key, &query.group_by);
             let step = query.step_ns.map_or(start, |step| {
                 let offset = (i128::from(key.bucket_start_ns) - i128::from(start)) / i128::from(step);
                 (i128::from(start) + offset * i128::from(step)) as i64
