@@ -1,5 +1,6 @@
 """A PostgreSQL server."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -25,36 +26,39 @@ class PostgreSQL:
 
 
 @pytest.fixture(scope="session")
-def postgresql(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> "Iterator[PostgreSQL]":
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[PostgreSQL]":
     """An empty PostgreSQL that trusts everyone on this machine."""
+    with served(tmp_path_factory.mktemp("log") / "postgresql") as server:
+        yield server
+
+
+@contextlib.contextmanager
+def served(log: Path) -> "Iterator[PostgreSQL]":
+    """An empty PostgreSQL, for as long as the block runs.
+
+    Args:
+        log: Where its output goes.
+    """
     programs = [str(path) for path in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)]
     # It refuses to run as root, and its own user must be able to reach its folder: pytest's is closed to others.
     user = "postgres" if os.getuid() == 0 else None
     folder = Path(tempfile.mkdtemp(prefix="pitviper-postgresql-"))
-    request.addfinalizer(lambda: shutil.rmtree(folder, ignore_errors=True))
-    if user:
-        shutil.chown(folder, user, user)
-    data = folder / "data"
-    options = {"user": user, "group": user, "extra_groups": []} if user else {}
-    initdb = [program("initdb", *programs), "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8"]
-    subprocess.run([*initdb, "--no-locale", "--no-sync"], check=True, capture_output=True, **options)
-    port = free_port()
-    command = [
-        program("postgres", *programs),
-        "-D",
-        str(data),
-        "-p",
-        str(port),
-        "-h",
-        "127.0.0.1",
-        "-k",
-        str(folder),
-        "-F",
-    ]
+    try:
+        if user:
+            shutil.chown(folder, user, user)
+        data = folder / "data"
+        options = {"user": user, "group": user, "extra_groups": []} if user else {}
+        initdb = [program("initdb", *programs), "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8"]
+        subprocess.run([*initdb, "--no-locale", "--no-sync"], check=True, capture_output=True, **options)
+        port = free_port()
+        postgres = [program("postgres", *programs), "-D", str(data), "-p", str(port)]
+        command = [*postgres, "-h", "127.0.0.1", "-k", str(folder), "-F"]
 
-    def ready() -> bool:
-        probe = [program("pg_isready", *programs), "-q", "-h", "127.0.0.1", "-p", str(port)]
-        return accepts(port) and subprocess.run(probe, check=False).returncode == 0
+        def ready() -> bool:
+            probe = [program("pg_isready", *programs), "-q", "-h", "127.0.0.1", "-p", str(port)]
+            return accepts(port) and subprocess.run(probe, check=False).returncode == 0
 
-    with running(command, ready, tmp_path_factory.mktemp("log") / "postgresql", user=user):
-        yield PostgreSQL(port)
+        with running(command, ready, log, user=user):
+            yield PostgreSQL(port)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
