@@ -6,7 +6,7 @@ TOOLS := $(CACHE)/tools/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build wheels demo test lint test-rust test-python test-ui test-house bench-agent bench-ingest bench-soak bench-store bench-waterfall fuzz audit
+.PHONY: help setup build wheels demo test lint test-rust test-python test-suites suites test-ui test-house bench-agent bench-ingest bench-soak bench-store bench-waterfall fuzz audit
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -24,7 +24,7 @@ wheels: setup ## Builds the agent's wheel for every CPython found
 demo: setup ## Runs Flaskr under the agent and opens the server; ARGS=--once runs a load and exits
 	@$(TOOLS)/python scripts/demo.py $(ARGS)
 
-test: setup test-ui lint test-rust test-python test-house ## Runs every test and check
+test: setup test-ui lint test-rust test-python test-suites test-house ## Runs every test and check
 	@echo "make test: everything passed"
 
 lint: setup ## Formatting, lints, types, and the arrows between rooms
@@ -44,6 +44,12 @@ test-rust: setup ## Rust tests
 test-python: setup ## Agent tests on every CPython found, 3.9 to 3.13
 	@bash scripts/section.sh "Python" $(TOOLS)/python python/tools/matrix.py test
 
+test-suites: setup ## Flask's, requests' and Django's own tests with the agent, and with it failing
+	@bash scripts/section.sh "Suites" $(TOOLS)/python python/tests/suites/run.py
+
+suites: setup ## The same, whole, on every CPython found, with more faults: hours; ARGS="--library flask 3.9"
+	@$(TOOLS)/python python/tests/suites/run.py --whole --seeds 3 $(ARGS)
+
 test-ui: setup ## UI type check, unit tests, build, size budget
 	@bash scripts/section.sh "UI types" npm --prefix ui run --silent check
 	@bash scripts/section.sh "UI unit tests" npm --prefix ui test --silent
@@ -53,8 +59,8 @@ test-ui: setup ## UI type check, unit tests, build, size budget
 test-house: build wheels ## Whole-house tests: real server, real Flaskr, real browser
 	@bash scripts/section.sh "Whole house" $(TOOLS)/python -m pytest tests
 
-bench-agent: wheels ## What the agent costs, beside ddtrace and OpenTelemetry
-	@$(TOOLS)/python bench/agent/run.py
+bench-agent: wheels ## What the agent costs, beside ddtrace, OpenTelemetry, New Relic, Elastic and fastotel
+	@$(TOOLS)/python bench/agent/run.py $(ARGS)
 
 bench-ingest: build ## What the server takes in: spans a second, CPU and bytes a span
 	@cargo run --release --locked --quiet -p pitviper-bench-ingest -- $(CARGO_TARGET_DIR)/release/pitviper-server $(ARGS) | tee bench/ingest/results.md

@@ -29,6 +29,20 @@ def test_any_asgi_application_under_uvicorn(agent):
     assert span.attributes["http.request.method_original"] == "PURGE"
 
 
+def test_a_query_as_test_clients_give_it(agent):
+    async def plain(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body"})
+
+    async def send(message):
+        pass
+
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
+    for query in ("a=b&token=x", b"a=b&token=x"):
+        asyncio.run(traced(plain)({**scope, "query_string": query}, None, send))
+    assert [span.attributes["url.query"] for span in agent()] == ["a=b&token=***"] * 2
+
+
 def test_options(agent):
     async def home(request):
         return PlainTextResponse("home")

@@ -89,6 +89,26 @@ def test_a_stream_lasts_to_its_last_byte(agent):
     assert min(span.duration_ms for span in spans if span.kind == "server") >= 60
 
 
+def test_who_calls_the_handler_itself_gets_djangos_response(agent):
+    from django.http import HttpResponse
+    from django.test import RequestFactory
+
+    def start_response(status, headers, exc_info=None):
+        assert status == "200 OK"
+
+    handler = django_site.wsgi()
+    whole = handler(RequestFactory().get("/items/7/").environ, start_response)
+    assert type(whole) is HttpResponse
+    assert (whole.status_code, whole.content) == (200, b"7")
+    streamed = handler(RequestFactory().get("/stream").environ, start_response)
+    assert (streamed.status_code, streamed.streaming) == (200, True)
+    assert not [span for span in agent() if span.kind == "server"]
+    whole.close()
+    assert b"".join(streamed) == b"xxx"
+    streamed.close()
+    assert [span.name for span in agent() if span.kind == "server"] == ["GET /items/<int:number>/", "GET /stream"]
+
+
 def test_a_client_that_leaves_is_no_error(agent):
     django_site.ended.clear()
     with uvicorn_serving(django_site.asgi(), lifespan="off") as port:

@@ -19,6 +19,7 @@ import urllib3
 from sink import tree
 
 from pitviper import _native, tracer
+from pitviper.integrations.wsgi.patches import traced as wsgi_traced
 
 ATTRIBUTES = ("http.route", "http.response.status_code", "db.query.text", "template.name", "error.type")
 
@@ -141,6 +142,17 @@ def served(application):
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()
+
+
+def test_a_server_still_knows_the_length_of_a_single_part(agent):
+    lengths = []
+    for parts in ([b"one"], (b"o", b"ne"), iter([b"one"])):
+        body = wsgi_traced(lambda environ, start_response, parts=parts: parts)({"REQUEST_METHOD": "GET"}, None)
+        lengths.append(len(body) if hasattr(body, "__len__") else None)
+        assert b"".join(body) == b"one"
+        body.close()
+    assert lengths == [1, 2, None]
+    assert len(agent()) == 3
 
 
 @pytest.mark.parametrize("client", ["requests", "urllib3"])

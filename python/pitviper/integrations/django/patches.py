@@ -241,18 +241,27 @@ def _traced_operation(function: Any, operation: str, backend: str) -> Any:
     name = f"cache {operation}"
     attributes: dict[str, object] = {"cache.operation": operation, "cache.backend": backend}
 
-    def start() -> _native.Span:
-        return _native.start_as_current_span(name, INTERNAL, attributes, None, None, None, _SCOPE)
+    def start() -> Optional[_native.Span]:
+        try:
+            return _native.start_as_current_span(name, INTERNAL, attributes, None, None, None, _SCOPE)
+        except Exception as error:
+            internal_error(error)
+            return None
 
     def note(span: _native.Span, args: "tuple[Any, ...]", kwargs: "dict[str, Any]", result: Any) -> None:
-        if operation == "get":
-            default = args[_DEFAULT_POSITION] if len(args) > _DEFAULT_POSITION else kwargs.get("default")
-            span.set_attribute("cache.hit", result is not default)
+        try:
+            if operation == "get":
+                default = args[_DEFAULT_POSITION] if len(args) > _DEFAULT_POSITION else kwargs.get("default")
+                span.set_attribute("cache.hit", result is not default)
+        except Exception as error:
+            internal_error(error)
 
     if is_coroutine_function(function):
 
         async def asynchronous(*args: Any, **kwargs: Any) -> Any:
             span = start()
+            if span is None:
+                return await function(*args, **kwargs)
             try:
                 result = await function(*args, **kwargs)
                 note(span, args, kwargs, result)
@@ -267,6 +276,8 @@ def _traced_operation(function: Any, operation: str, backend: str) -> Any:
 
     def synchronous(*args: Any, **kwargs: Any) -> Any:
         span = start()
+        if span is None:
+            return function(*args, **kwargs)
         try:
             result = function(*args, **kwargs)
             note(span, args, kwargs, result)

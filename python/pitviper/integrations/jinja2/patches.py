@@ -3,6 +3,7 @@
 from typing import Any, Callable, Optional
 
 from pitviper import _native
+from pitviper._guard import internal_error
 from pitviper.tracer import SpanBlock
 
 _SCOPE = "pitviper.jinja2"
@@ -15,13 +16,9 @@ def render(original: Method) -> Method:
     """``Template.render``."""
 
     def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if self.environment.is_async:
-            # It calls render_async, which has the span.
+        span = _start(self, False)
+        if span is None:
             return original(self, *args, **kwargs)
-        name = self.name or "<string>"
-        span = _native.start_as_current_span(
-            f"render {name}", _INTERNAL, {"template.name": name}, None, None, None, _SCOPE
-        )
         try:
             return original(self, *args, **kwargs)
         except BaseException as error:
@@ -33,26 +30,45 @@ def render(original: Method) -> Method:
     return wrapper
 
 
+def render_async(original: Method) -> Method:
+    """``Template.render_async``."""
+
+    async def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
+        span = _start(self, True)
+        if span is None:
+            return await original(self, *args, **kwargs)
+        try:
+            return await original(self, *args, **kwargs)
+        except BaseException as error:
+            span.__exit__(type(error), error, None)
+            raise
+        finally:
+            span.end()
+
+    return wrapper
+
+
+def _start(template: Any, asynchronous: bool) -> Optional[_native.Span]:
+    """The span of a template that is about to be rendered; None if it has one already."""
+    try:
+        if template.environment.is_async and not asynchronous:
+            # It calls the asynchronous method, which has the span.
+            return None
+        name = template.name or "<string>"
+        return _native.start_as_current_span(
+            f"render {name}", _INTERNAL, {"template.name": name}, None, None, None, _SCOPE
+        )
+    except Exception as error:
+        internal_error(error)
+        return None
+
+
 def generate(original: Method) -> Method:
     """``Template.generate``, and so ``Template.stream``: the span is current while the template runs,
     not while what it made is being sent."""
 
     def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if self.environment.is_async:
-            # It calls generate_async, which has the span.
-            yield from original(self, *args, **kwargs)
-        else:
-            yield from _spanning(self)(original)(self, *args, **kwargs)
-
-    return wrapper
-
-
-def render_async(original: Method) -> Method:
-    """``Template.render_async``."""
-
-    async def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
-        with _spanning(self):
-            return await original(self, *args, **kwargs)
+        yield from _spanning(self, original, False)(self, *args, **kwargs)
 
     return wrapper
 
@@ -61,14 +77,22 @@ def generate_async(original: Method) -> Method:
     """``Template.generate_async``."""
 
     def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return _spanning(self)(original)(self, *args, **kwargs)
+        return _spanning(self, original, True)(self, *args, **kwargs)
 
     return wrapper
 
 
-def _spanning(template: Any) -> SpanBlock:
-    name = template.name or "<string>"
-    return SpanBlock(f"render {name}", {"kind": _INTERNAL, "attributes": {"template.name": name}, "scope": _SCOPE})
+def _spanning(template: Any, original: Method, asynchronous: bool) -> Method:
+    """The original, with a span if it has none already."""
+    try:
+        if template.environment.is_async and not asynchronous:
+            return original
+        name = template.name or "<string>"
+        arguments = {"kind": _INTERNAL, "attributes": {"template.name": name}, "scope": _SCOPE}
+        return SpanBlock(f"render {name}", arguments)(original)
+    except Exception as error:
+        internal_error(error)
+        return original
 
 
 def compile_template(original: Method) -> Method:
@@ -76,14 +100,20 @@ def compile_template(original: Method) -> Method:
 
     def wrapper(self: Any, source: Any, name: Optional[str] = None, *args: Any, **kwargs: Any) -> Any:
         start = _native.now()
-        label = name or "<string>"
-        failure: Optional[BaseException] = None
         try:
-            return original(self, source, name, *args, **kwargs)
+            code = original(self, source, name, *args, **kwargs)
         except BaseException as error:
-            failure = error
+            _compiled(name, start, error)
             raise
-        finally:
-            _native.finish_leaf(f"compile {label}", _INTERNAL, start, {"template.name": label}, failure, _SCOPE)
+        _compiled(name, start, None)
+        return code
 
     return wrapper
+
+
+def _compiled(name: Optional[str], start: int, failure: Optional[BaseException]) -> None:
+    try:
+        label = name or "<string>"
+        _native.finish_leaf(f"compile {label}", _INTERNAL, start, {"template.name": label}, failure, _SCOPE)
+    except Exception as error:
+        internal_error(error)

@@ -102,8 +102,11 @@ def _traced_connection(base: type) -> type:
     def cursor(self: Any, factory: Any = None) -> Any:
         if factory is None:
             factory = sqlite3.Cursor
-        if isinstance(factory, type) and issubclass(factory, sqlite3.Cursor):
-            factory = _traced_cursor(factory)
+        try:
+            if isinstance(factory, type) and issubclass(factory, sqlite3.Cursor):
+                factory = _traced_cursor(factory)
+        except Exception as error:
+            internal_error(error)
         return base_cursor(self, factory)
 
     methods: dict[str, Any] = {

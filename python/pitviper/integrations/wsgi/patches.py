@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Iterable, Iterator
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, cast
 
 from pitviper import _native
 from pitviper._guard import internal_error
@@ -130,11 +130,28 @@ def _capture_response(span: _native.Span, headers: "list[tuple[str, str]]") -> N
 
 def _until_sent(body: Iterable[bytes], environ: Environ, request: ServerRequest) -> Iterable[bytes]:
     """The body, with the span ending when the server closes it."""
+    try:
+        return _watched(body, environ, request)
+    except Exception as error:
+        internal_error(error)
+        request.end()
+        return body
+
+
+def _watched(body: Iterable[bytes], environ: Environ, request: ServerRequest) -> Iterable[bytes]:
     file_wrapper = environ.get("wsgi.file_wrapper")
     if isinstance(file_wrapper, type) and isinstance(body, file_wrapper):
         # The server recognises its own wrapper and sends the file without reading it here.
         return _end_on_close(body, request)
-    return _Body(body, request)
+    closers = getattr(body, "_resource_closers", None)
+    if isinstance(closers, list):
+        # A response of Django's. Its handler is called not only by servers, so the very object is handed on
+        # when it is whole; it calls these when it is closed.
+        if getattr(body, "streaming", True):
+            return _Response(body, request)
+        cast("list[Callable[[], None]]", closers).append(request.end)
+        return body
+    return _SizedBody(body, request) if isinstance(body, (list, tuple)) else _Body(body, request)
 
 
 def _end_on_close(body: Any, request: ServerRequest) -> Iterable[bytes]:
@@ -194,3 +211,21 @@ class _Body:
         finally:
             _native.deactivate(before)
             self._request.end()
+
+
+class _SizedBody(_Body):
+    """A body whose parts can be counted: of a single one, servers take the length for that of the response."""
+
+    __slots__ = ()
+
+    def __len__(self) -> int:
+        return len(cast("list[bytes]", self._body))
+
+
+class _Response(_Body):
+    """A body that is more than that: a response object that can be looked at."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._body, name)
