@@ -61,7 +61,7 @@ def test_received_is_stored_rejected_and_dropped(house: House) -> None:
 AGENT = """
 import sys, pitviper
 from pitviper import _native
-parent = _native.extract("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00")
+parent = _native.extract({"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"})
 for number in range(1_000):
     pitviper.tracer.start_span("kept").end()
     pitviper.tracer.start_span("left out", parent=parent).end()

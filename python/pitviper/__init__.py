@@ -9,8 +9,9 @@ Nothing has to be changed in an application: start it with ``pitviper run COMMAN
         span.set_attribute("shop.items", 12)
 """
 
+from pitviper import baggage
 from pitviper._native import __version__
 from pitviper.bootstrap import flush, init, shutdown
 from pitviper.tracer import tracer
 
-__all__ = ["__version__", "flush", "init", "shutdown", "tracer"]
+__all__ = ["__version__", "baggage", "flush", "init", "shutdown", "tracer"]

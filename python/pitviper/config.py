@@ -11,7 +11,20 @@ from collections.abc import Mapping
 from typing import Any, Optional
 
 from pitviper import signals
-from pitviper.settings import Resolved, Setting, count, flag, names, one_of, pairs, ratio, resolve, text, url
+from pitviper.settings import (
+    Resolved,
+    Setting,
+    count,
+    flag,
+    names,
+    one_of,
+    pairs,
+    propagators,
+    ratio,
+    resolve,
+    text,
+    url,
+)
 
 _COMPRESSIONS = ("auto", "none", "gzip", "zstd")
 _SAMPLERS = (
@@ -107,6 +120,36 @@ SETTINGS = (
         "PITVIPER_INTEGRATIONS_DISABLED OTEL_PYTHON_DISABLED_INSTRUMENTATIONS",
         "Integrations that stay off, separated by commas.",
     ),
+    Setting(
+        "propagators",
+        None,
+        propagators,
+        "PITVIPER_PROPAGATORS OTEL_PROPAGATORS DD_TRACE_PROPAGATION_STYLE",
+        "Formats in which traces are handed to other processes and taken over from them, in the order in which they "
+        "are read: tracecontext, baggage, datadog, b3, b3multi, dynatrace, or none. When not set, tracecontext and "
+        "baggage, and datadog is read where no traceparent is.",
+    ),
+    Setting(
+        "propagators_extract",
+        None,
+        propagators,
+        "PITVIPER_PROPAGATORS_EXTRACT DD_TRACE_PROPAGATION_STYLE_EXTRACT",
+        "The same for reading alone.",
+    ),
+    Setting(
+        "propagators_inject",
+        None,
+        propagators,
+        "PITVIPER_PROPAGATORS_INJECT DD_TRACE_PROPAGATION_STYLE_INJECT",
+        "The same for writing alone.",
+    ),
+    Setting(
+        "baggage_attributes",
+        [],
+        names,
+        "PITVIPER_BAGGAGE_ATTRIBUTES DD_TRACE_BAGGAGE_TAG_KEYS",
+        "Keys of baggage, separated by commas, that spans have as attributes baggage.{key}; * for all.",
+    ),
     Setting("timeout_ms", 10_000, count, "OTEL_EXPORTER_OTLP_TIMEOUT", "Longest time for one export, in ms."),
     Setting("schedule_delay_ms", 1_000, count, "OTEL_BSP_SCHEDULE_DELAY", "Longest wait before an export, in ms."),
     Setting("max_queue_spans", 16_384, count, "OTEL_BSP_MAX_QUEUE_SIZE", "Finished spans that may wait."),
@@ -184,6 +227,16 @@ class Config:
         if _rank(self.resolved["sample_rate"]) <= _rank(self.resolved["sampler"]):
             return "parentbased_traceidratio", self["sample_rate"]
         return self["sampler"], self["sampler_arg"]
+
+    def formats(self, direction: str) -> "Optional[list[str]]":
+        """The formats of contexts for ``extract`` or ``inject``; None for the default.
+
+        What concerns one direction counts more than what concerns both, unless its source counts less.
+        """
+        both, own = self.resolved["propagators"], self.resolved[f"propagators_{direction}"]
+        chosen = both if own.value is None or _rank(both) < _rank(own) else own
+        # To init() they may be given as the variables have them.
+        return propagators(chosen.value) if isinstance(chosen.value, str) else chosen.value
 
 
 #: Sources in the order in which they count.

@@ -44,6 +44,14 @@ class Resolved:
         self.problems = problems
 
 
+class Partly(ValueError):
+    """Raised by a parser that understood a part of a text, and takes that."""
+
+    def __init__(self, value: Any, problem: str) -> None:
+        super().__init__(problem)
+        self.value = value
+
+
 #: The largest count that every platform's native half can hold.
 _MAX_COUNT = 2**32 - 1
 
@@ -118,6 +126,28 @@ def names(value: str) -> "list[str]":
     return [name.strip() for name in value.split(",") if name.strip()]
 
 
+#: The formats of contexts, by the names that settings use.
+_FORMATS = ("tracecontext", "baggage", "datadog", "b3", "b3multi", "dynatrace")
+#: Other names they are known by.
+_SAME_FORMATS = {"b3 single header": "b3", "x-dynatrace": "dynatrace"}
+
+
+def propagators(value: str) -> "list[str]":
+    """Formats of contexts, separated by commas; ``none`` is none of them."""
+    wanted = [name.lower() for name in names(value)]
+    if "none" in wanted:
+        return []
+    wanted = [_SAME_FORMATS.get(name, name) for name in wanted]
+    known = list(dict.fromkeys(name for name in wanted if name in _FORMATS))
+    unknown = [name for name in wanted if name not in _FORMATS]
+    problem = f"use {', '.join(_FORMATS)} or none"
+    if not known:
+        raise ValueError(problem)
+    if unknown:
+        raise Partly(known, f"without {', '.join(unknown)}, which nobody here knows: {problem}")
+    return known
+
+
 def pairs(value: str) -> "dict[str, str]":
     """Reads ``a=b,c=d`` (OpenTelemetry) and ``a:b,c:d`` or ``a:b c:d`` (Datadog)."""
     value = text(value)
@@ -148,6 +178,10 @@ def resolve(setting: Setting, environ: Mapping[str, str]) -> Resolved:
             continue
         try:
             value, source = setting.parse(text), variable
+            break
+        except Partly as error:
+            value, source = error.value, variable
+            ignored.append(f"{variable}={text!r} is followed {error}")
             break
         except ValueError as error:
             shown = "***" if setting.secret else repr(text)

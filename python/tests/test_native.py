@@ -59,10 +59,11 @@ def test_an_exception_will_do_as_description(agent):
     assert (span.status, span.status_message) == ("error", "why")
 
 
-@pytest.mark.parametrize("header", [None, b"", b"\xff", 5, "", SURROGATE, object()])
-def test_what_is_no_traceparent_is_none(header):
-    assert _native.extract(header) is None
-    assert _native.extract(header, header) is None
+@pytest.mark.parametrize("odd", [None, b"", b"\xff", 5, "", SURROGATE, object()])
+def test_what_is_no_context_is_none(odd):
+    for carrier in (odd, [odd], [(odd, odd)], [("traceparent", odd)], {"traceparent": odd}, {odd: odd}):
+        assert _native.extract(carrier) is None
+        assert _native.extract(carrier, 1) is None
 
 
 def test_a_context_out_of_range_is_invalid():

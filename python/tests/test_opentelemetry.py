@@ -403,7 +403,9 @@ def test_contexts_are_immutable_and_coherent(agent):
         with trace.use_span(trace.NonRecordingSpan(REMOTE)):
             with tracer.start_as_current_span("below remote") as below:
                 assert below.parent == REMOTE
-            assert _native.inject() == f"00-{REMOTE.trace_id:032x}-{REMOTE.span_id:016x}-01"
+            headers = {}
+            _native.inject_into(headers)
+            assert headers["traceparent"] == f"00-{REMOTE.trace_id:032x}-{REMOTE.span_id:016x}-01"
     assert context.get_current() == before
 
 

@@ -7,12 +7,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use pitviper_model::{Attributes, Resource, Scope, TraceId, Value};
+use pitviper_wire::encode::Scalar;
 
 use crate::bounds::AtomicLimits;
 use crate::config::{Config, Signals};
 use crate::counters::{Counters, Stats};
 use crate::host::Host;
-use crate::propagation::{RANDOM, SAMPLED, SpanContext};
+use crate::propagation::{self, AtomicFormats, Baggage, Carrier, Field, Losses, RANDOM, SAMPLED, SpanContext};
 use crate::queue::{Offer, Queue, Signal, State, set_forking};
 use crate::runtime::{Identity, Runtime};
 use crate::sampler::Sampler;
@@ -53,6 +54,9 @@ pub struct Agent {
     parent_based: AtomicBool,
     threshold: AtomicU64,
     pub(crate) limits: AtomicLimits,
+    /// The formats in which contexts are read and written.
+    extract_formats: AtomicFormats,
+    inject_formats: AtomicFormats,
     origins: Mutex<Vec<Origin>>,
     instance: Mutex<Identity>,
     pub(crate) queue: Queue,
@@ -96,6 +100,8 @@ impl Agent {
             parent_based: AtomicBool::new(true),
             threshold: AtomicU64::new(u64::MAX),
             limits: AtomicLimits::default(),
+            extract_formats: AtomicFormats::default(),
+            inject_formats: AtomicFormats::default(),
             origins: Mutex::new(vec![Origin::named("pitviper", "")]),
             instance: Mutex::new(Identity::new(new_instance_id())),
             queue: Queue::new(),
@@ -117,6 +123,8 @@ impl Agent {
     /// the new address.
     pub fn configure(&self, mut config: Config) {
         self.limits.store(config.limits);
+        self.extract_formats.store(&config.propagation.extract);
+        self.inject_formats.store(&config.propagation.inject);
         self.parent_based.store(config.sampler.parent_based, Ordering::Relaxed);
         self.threshold.store(config.sampler.threshold(), Ordering::Relaxed);
         self.bound(Signal::Spans, config.max_queue_spans, config.max_batch_spans, config.schedule_delay_ms);
@@ -229,13 +237,14 @@ impl Agent {
     #[must_use]
     #[inline]
     pub fn start(&'static self, options: &SpanOptions<'_>) -> Span {
-        let (trace_id, trace_state, random) = match options.parent {
-            Parent::Root => (id::trace_id(), None, true),
-            Parent::Context(parent) => (parent.trace_id, parent.trace_state.clone(), parent.flags & RANDOM != 0),
+        let (trace_id, random) = match options.parent.trace() {
+            None => (id::trace_id(), true),
+            Some(parent) => (parent.trace_id, parent.flags & RANDOM != 0),
         };
+        let (trace_state, baggage) = options.parent.passed_on();
         let recorded = self.samples(None, options.parent, trace_id) && self.enabled.load(Ordering::Relaxed);
         let flags = if random { RANDOM } else { 0 } | if recorded { SAMPLED } else { 0 };
-        let context = SpanContext { trace_id, span_id: id::span_id(), flags, is_remote: false, trace_state };
+        let context = SpanContext { trace_id, span_id: id::span_id(), flags, is_remote: false, trace_state, baggage };
         self.begin(options, context, recorded, recorded)
     }
 
@@ -254,7 +263,27 @@ impl Agent {
         if !exported {
             self.counters.sampled_out.fetch_add(1, Ordering::Relaxed);
         }
-        Span::new(self, options, context, recorded, exported)
+        let mut span = Span::new(self, options, context, recorded, exported);
+        if recorded && let Some(baggage) = span.context().baggage.clone() {
+            self.describe_baggage(&mut span, &baggage);
+        }
+        span
+    }
+
+    /// Gives a span the chosen members of baggage as attributes.
+    #[cold]
+    fn describe_baggage(&self, span: &mut Span, baggage: &Baggage) {
+        // The thread that forks holds the settings.
+        if crate::queue::is_forking() {
+            return;
+        }
+        let config = self.config();
+        let wanted = &config.propagation.baggage_attributes;
+        for member in baggage.members() {
+            if wanted.iter().any(|key| *key == member.key || key == "*") {
+                span.set_attribute(&format!("baggage.{}", member.key), Scalar::Str(&member.value));
+            }
+        }
     }
 
     /// Whether a sampler, by default the agent's, keeps a trace.
@@ -265,10 +294,39 @@ impl Agent {
             Some(sampler) => (sampler.parent_based, sampler.threshold()),
             None => (self.parent_based.load(Ordering::Relaxed), self.threshold.load(Ordering::Relaxed)),
         };
-        match parent {
-            Parent::Context(parent) if parent_based => parent.is_sampled(),
+        match parent.trace() {
+            Some(parent) if parent_based => parent.is_sampled(),
             _ => sampler::keeps(threshold, trace_id),
         }
+    }
+
+    /// Reads what another process handed over, in the formats of the settings; `None` when that is nothing.
+    #[inline]
+    pub fn extract<C: Carrier>(&self, carrier: &C) -> Option<SpanContext> {
+        let mut losses = Losses::default();
+        let keeps = |trace_id| self.samples(None, Parent::Root, trace_id);
+        let found = propagation::extract(self.extract_formats.load(), carrier, &mut losses, keeps);
+        if losses != Losses::default() {
+            self.counters.invalid_context_fields.fetch_add(losses.invalid, Ordering::Relaxed);
+            self.count_dropped_baggage(losses.baggage);
+        }
+        found
+    }
+
+    /// Writes what another process is to know, in the formats of the settings.
+    #[inline]
+    pub fn inject(&self, context: &SpanContext, put: impl FnMut(Field, &str)) {
+        propagation::inject(self.inject_formats.load(), context, put);
+    }
+
+    /// The fields that [`Agent::inject`] may write.
+    pub fn injected_fields(&self) -> impl Iterator<Item = Field> {
+        self.inject_formats.load().flat_map(|format| format.fields().iter().copied())
+    }
+
+    /// Counts members of baggage that had no room.
+    pub fn count_dropped_baggage(&self, members: u64) {
+        self.counters.dropped_baggage.fetch_add(members, Ordering::Relaxed);
     }
 
     /// Whether spans are exported at all.
@@ -354,6 +412,8 @@ impl Agent {
             dropped_forking: spans.dropped_forking,
             pending: spans.pending,
             invalid_attributes: read(&self.counters.invalid_attributes),
+            invalid_context_fields: read(&self.counters.invalid_context_fields),
+            dropped_baggage: read(&self.counters.dropped_baggage),
             retries: read(&self.counters.retries),
             logs: outcomes(Signal::Logs),
             metrics: outcomes(Signal::Metrics),

@@ -2,6 +2,7 @@
 
 use pitviper_model::Attributes;
 
+use crate::propagation::Propagation;
 use crate::queue::Signal;
 use crate::sampler::Sampler;
 
@@ -206,6 +207,8 @@ pub struct Config {
     pub max_batch_spans: usize,
     /// Metrics and logs.
     pub signals: Signals,
+    /// How contexts are handed to other processes.
+    pub propagation: Propagation,
 }
 
 impl Config {
@@ -243,6 +246,7 @@ impl Default for Config {
             max_queue_spans: 16_384,
             max_batch_spans: 2_048,
             signals: Signals::default(),
+            propagation: Propagation::default(),
         }
     }
 }

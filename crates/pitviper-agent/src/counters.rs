@@ -27,6 +27,10 @@ pub struct Stats {
     pub pending: u64,
     /// Attributes whose key or value could not be represented.
     pub invalid_attributes: u64,
+    /// Fields of other processes that could not be read as the context they should be.
+    pub invalid_context_fields: u64,
+    /// Members of baggage that were none, or beyond the bounds.
+    pub dropped_baggage: u64,
     /// Requests that were sent again.
     pub retries: u64,
     /// What became of log records.
@@ -91,6 +95,8 @@ pub(crate) struct Counters {
     pub(crate) sampled_out: AtomicU64,
     pub(crate) invalid_attributes: AtomicU64,
     pub(crate) retries: AtomicU64,
+    pub(crate) invalid_context_fields: AtomicU64,
+    pub(crate) dropped_baggage: AtomicU64,
     signals: [SignalCounters; SIGNALS],
 }
 
@@ -101,7 +107,14 @@ impl Counters {
     }
 
     pub(crate) fn reset(&self) {
-        for counter in [&self.started, &self.sampled_out, &self.invalid_attributes, &self.retries] {
+        for counter in [
+            &self.started,
+            &self.sampled_out,
+            &self.invalid_attributes,
+            &self.retries,
+            &self.invalid_context_fields,
+            &self.dropped_baggage,
+        ] {
             counter.store(0, Ordering::Relaxed);
         }
         for signal in &self.signals {

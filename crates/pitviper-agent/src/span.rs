@@ -1,6 +1,7 @@
 //! A span under way.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use pitviper_model::{Attributes, Link, SpanId, SpanKind, StatusCode, Value};
@@ -10,7 +11,7 @@ use crate::agent::{Agent, cut, shorten};
 use crate::bounds::Bounds;
 use crate::config::Limits;
 use crate::id;
-use crate::propagation::SpanContext;
+use crate::propagation::{Baggage, SpanContext};
 
 /// Span buffers a thread keeps for reuse.
 const MAX_POOLED: usize = 32;
@@ -55,8 +56,34 @@ pub(crate) fn now_unix_nano() -> u64 {
 pub enum Parent<'a> {
     /// Nothing: it begins a trace.
     Root,
-    /// This span, local or remote.
+    /// This span, local or remote. Where its trace id is invalid a trace begins that passes on what came
+    /// with it; where its span id is, the trace goes on with a root.
     Context(&'a SpanContext),
+}
+
+/// What a span passes on from its parent: trace state and baggage.
+type PassedOn = (Option<Arc<str>>, Option<Arc<Baggage>>);
+
+impl<'a> Parent<'a> {
+    /// The context whose trace goes on, if one does.
+    #[must_use]
+    #[inline]
+    pub fn trace(self) -> Option<&'a SpanContext> {
+        match self {
+            Self::Context(context) if context.trace_id.is_valid() => Some(context),
+            _ => None,
+        }
+    }
+
+    /// What goes on besides: the trace state and the baggage.
+    #[must_use]
+    #[inline]
+    pub fn passed_on(self) -> PassedOn {
+        match self {
+            Self::Root => (None, None),
+            Self::Context(context) => (context.trace_state.clone(), context.baggage.clone()),
+        }
+    }
 }
 
 /// How a span begins.
@@ -115,8 +142,8 @@ impl Span {
         exported: bool,
     ) -> Self {
         let (parent_span_id, parent_is_remote, parent_flags) = match options.parent {
-            Parent::Root => (SpanId::INVALID, false, 0),
-            Parent::Context(parent) => (parent.span_id, parent.is_remote, parent.flags),
+            Parent::Context(parent) if parent.is_valid() => (parent.span_id, parent.is_remote, parent.flags),
+            _ => (SpanId::INVALID, false, 0),
         };
         Self {
             agent,
@@ -168,6 +195,7 @@ impl Span {
             flags: self.parent_flags,
             is_remote: self.parent_is_remote,
             trace_state: self.context.trace_state.clone(),
+            baggage: None,
         })
     }
 

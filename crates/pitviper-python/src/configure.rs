@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use pitviper_agent::{Compression, Config, Limits, Sampler};
+use pitviper_agent::{Compression, Config, Format, Limits, Propagation, Sampler};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -34,6 +34,9 @@ static FORK_HOOKS: AtomicBool = AtomicBool::new(false);
     span_attribute_value_length_limit = None,
     event_count_limit = 128,
     link_count_limit = 128,
+    extract = None,
+    inject = None,
+    baggage_attributes = None,
     enabled = true,
 ))]
 #[expect(clippy::too_many_arguments, reason = "each is one setting, and all are keywords")]
@@ -56,6 +59,9 @@ pub(crate) fn configure(
     span_attribute_value_length_limit: Option<usize>,
     event_count_limit: u32,
     link_count_limit: u32,
+    extract: Option<Vec<String>>,
+    inject: Option<Vec<String>>,
+    baggage_attributes: Option<Vec<String>>,
     enabled: bool,
 ) -> PyResult<()> {
     let sampler = Sampler::parse(sampler, sampler_arg).ok_or_else(|| {
@@ -66,6 +72,7 @@ pub(crate) fn configure(
     let compression = Compression::parse(compression).ok_or_else(|| {
         PyValueError::new_err(format!("unknown compression {compression:?}; use auto, none, gzip or zstd"))
     })?;
+    let defaults = Propagation::default();
     agent().configure(Config {
         enabled,
         traces_url: endpoint.to_owned(),
@@ -86,9 +93,20 @@ pub(crate) fn configure(
         timeout_ms,
         max_queue_spans: max_queue_spans.max(1),
         max_batch_spans: max_batch_spans.max(1),
+        propagation: Propagation {
+            extract: extract.map_or(Ok(defaults.extract), formats)?,
+            inject: inject.map_or(Ok(defaults.inject), formats)?,
+            baggage_attributes: baggage_attributes.unwrap_or_default(),
+        },
         ..Config::default()
     });
     register_fork_hooks(py)
+}
+
+/// The formats of these names.
+fn formats(names: Vec<String>) -> PyResult<Vec<Format>> {
+    let unknown = |name: &String| PyValueError::new_err(format!("unknown propagator {name:?}"));
+    names.iter().map(|name| Format::parse(name).ok_or_else(|| unknown(name))).collect()
 }
 
 fn register_fork_hooks(py: Python<'_>) -> PyResult<()> {

@@ -1,6 +1,8 @@
 //! The current span: a `contextvars.ContextVar` that is read and written through the C API.
 #![expect(unsafe_code, reason = "PyO3 has no safe wrapper for context variables")]
 
+use std::ffi::CStr;
+
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -8,16 +10,19 @@ use pyo3::sync::PyOnceLock;
 static VARIABLE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
 fn variable(py: Python<'_>) -> Option<&Bound<'_, PyAny>> {
-    let made = VARIABLE.get_or_try_init(py, || {
-        // SAFETY: the name is a C string, there is no default, and the result is a new reference
-        // or null with an exception set, which from_owned_ptr_or_err turns into an error.
-        let variable = unsafe {
-            let pointer = ffi::PyContextVar_New(c"pitviper_current_span".as_ptr(), std::ptr::null_mut());
-            Bound::from_owned_ptr_or_err(py, pointer)?
-        };
-        Ok::<_, PyErr>(variable.unbind())
-    });
+    let made = VARIABLE.get_or_try_init(py, || new_variable(py, c"pitviper_current_span"));
     made.ok().map(|variable| variable.bind(py))
+}
+
+/// A new context variable without a default.
+pub(crate) fn new_variable(py: Python<'_>, name: &CStr) -> PyResult<Py<PyAny>> {
+    // SAFETY: the name is a C string, there is no default, and the result is a new reference
+    // or null with an exception set, which from_owned_ptr_or_err turns into an error.
+    let variable = unsafe {
+        let pointer = ffi::PyContextVar_New(name.as_ptr(), std::ptr::null_mut());
+        Bound::from_owned_ptr_or_err(py, pointer)?
+    };
+    Ok(variable.unbind())
 }
 
 /// What a variable holds in the calling context; `None` when it was never set and has no default, and

@@ -12,6 +12,10 @@ use pyo3::types::PyDict;
 pub(crate) struct Faces {
     /// The key of the span in a context.
     pub(crate) span_key: Py<PyAny>,
+    /// The key of the baggage in a context.
+    pub(crate) baggage_key: Py<PyAny>,
+    /// The key in a context that asks for no spans of HTTP clients.
+    http_suppression_key: Py<PyAny>,
     /// The keys in a context that ask for no instrumentation.
     suppression_keys: Vec<Py<PyAny>>,
     /// The class `Context`.
@@ -52,6 +56,8 @@ pub(crate) fn bind_opentelemetry(faces: &Bound<'_, PyAny>) -> PyResult<()> {
     FACES.get_or_try_init(faces.py(), || {
         PyResult::Ok(Faces {
             span_key: part("span_key")?,
+            baggage_key: part("baggage_key")?,
+            http_suppression_key: part("http_suppression_key")?,
             suppression_keys: faces.getattr("suppression_keys")?.extract()?,
             context: part("Context")?,
             current_span: part("get_current_span")?,
@@ -115,11 +121,28 @@ impl Faces {
                 .any(|key| context.get_item(key).ok().flatten().is_some_and(|value| value.is_truthy().unwrap_or(false)))
     }
 
-    /// A context like `base`, but with this span, or none.
+    /// Whether a context asks for no spans of HTTP clients.
+    pub(crate) fn suppresses_http(&self, context: &Bound<'_, PyAny>) -> bool {
+        let Ok(context) = context.cast::<PyDict>() else { return false };
+        context.len() > 0
+            && context
+                .get_item(&self.http_suppression_key)
+                .ok()
+                .flatten()
+                .is_some_and(|value| value.is_truthy().unwrap_or(false))
+    }
+
+    /// The baggage in a context, a dictionary, if there is any.
+    pub(crate) fn baggage_in<'py>(&self, context: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
+        context.cast::<PyDict>().ok()?.get_item(&self.baggage_key).ok().flatten()
+    }
+
+    /// A context like `base`, but with this span, or none, and this baggage, unless it is to stay.
     pub(crate) fn context_like<'py>(
         &self,
         base: &Bound<'py, PyAny>,
         span: Option<&Bound<'py, PyAny>>,
+        baggage: Option<Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let context = self.context.bind(base.py()).call1((base,))?;
         // The class refuses changes; nobody else has seen this one yet.
@@ -128,6 +151,9 @@ impl Faces {
             Some(span) => entries.set_item(&self.span_key, span)?,
             None if entries.contains(&self.span_key)? => entries.del_item(&self.span_key)?,
             None => {}
+        }
+        if let Some(baggage) = baggage {
+            entries.set_item(&self.baggage_key, baggage)?;
         }
         Ok(context)
     }

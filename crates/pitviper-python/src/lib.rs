@@ -7,6 +7,7 @@
 //! - The GIL is released while anything waits.
 //! - Unsafe code is confined to [`context`] and [`host`].
 
+mod baggage;
 mod companion;
 mod configure;
 mod context;
@@ -19,6 +20,7 @@ mod logs;
 mod metrics;
 mod pipeline;
 mod process;
+mod propagate;
 mod runtime;
 mod runtime_context;
 mod shield;
@@ -37,6 +39,8 @@ mod _native {
     use pyo3::prelude::*;
 
     #[pymodule_export]
+    use crate::baggage::{get_baggage, set_baggage};
+    #[pymodule_export]
     use crate::companion::{companion_wanted, set_companion_hook};
     #[pymodule_export]
     use crate::configure::configure;
@@ -53,12 +57,16 @@ mod _native {
     #[pymodule_export]
     use crate::process::{gc_event, machine_attributes, record_event_loop_lag, seed_gc, set_worker};
     #[pymodule_export]
-    use crate::runtime::{
-        after_fork_child, after_fork_parent, before_fork, extract, flush, inject, inject_into, now, set_scope_version,
-        shutdown, stats,
+    use crate::propagate::{
+        context_fields, extract, extract_natively, inject_into, inject_natively, injected_fields, read_context,
+        set_foreign_propagator,
     };
     #[pymodule_export]
-    use crate::runtime_context::RuntimeContext;
+    use crate::runtime::{
+        after_fork_child, after_fork_parent, before_fork, flush, now, set_scope_version, shutdown, stats,
+    };
+    #[pymodule_export]
+    use crate::runtime_context::{RuntimeContext, http_suppressed, worker_loop};
     #[pymodule_export]
     use crate::signals::configure_signals;
     #[pymodule_export]

@@ -136,13 +136,11 @@ impl Pipeline {
     /// Starts a span: draws its ids and asks the sampler.
     pub(crate) fn begin<'py>(&self, py: Python<'py>, options: &SpanOptions<'_>, asked: &Asked<'_, 'py>) -> Begun<'py> {
         let agent = agent();
-        let (trace_id, random, inherited) = match options.parent {
-            Parent::Context(parent) => (parent.trace_id, parent.flags & RANDOM, parent.trace_state.clone()),
-            Parent::Root => {
-                let (id, random) = self.trace_id(py);
-                (id, random, None)
-            }
+        let (trace_id, random) = match options.parent.trace() {
+            Some(parent) => (parent.trace_id, parent.flags & RANDOM),
+            None => self.trace_id(py),
         };
+        let (inherited, baggage) = options.parent.passed_on();
         let native = |sampler| {
             let sampled = agent.samples(sampler, options.parent, trace_id);
             Answer { recorded: sampled, sampled, attributes: None, trace_state: inherited.clone() }
@@ -163,6 +161,7 @@ impl Pipeline {
             flags: random | if answer.sampled && recorded { SAMPLED } else { 0 },
             is_remote: false,
             trace_state: answer.trace_state,
+            baggage,
         };
         let options = SpanOptions { limits: self.limits, ..*options };
         let span = agent.begin(&options, context, recorded, answer.sampled && exports);
@@ -212,8 +211,8 @@ fn ask<'py>(
     let faces = faces::get(py).ok_or_else(|| PyValueError::new_err("opentelemetry.trace is not loaded"))?;
     let context = match (asked.context, options.parent) {
         (Some(given), _) => Some(given.clone()),
-        (None, Parent::Context(parent)) => Some(faces.context_with_parent(py, parent)?),
-        (None, Parent::Root) => None,
+        (None, Parent::Context(parent)) if parent.is_valid() => Some(faces.context_with_parent(py, parent)?),
+        (None, _) => None,
     };
     let kind = faces.show_kind(py, options.kind as i32);
     let number = u128::from_be_bytes(trace_id.0);

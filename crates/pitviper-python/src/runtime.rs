@@ -3,52 +3,18 @@
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
-use pitviper_agent::{Agent, Config, format_traceparent, parse_trace_context};
+use pitviper_agent::{Agent, Config};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::shield::shield;
-use crate::span_context::SpanContext;
-use crate::start::current_context;
-use crate::{companion, convert, host};
+use crate::{companion, host};
 
 static AGENT: OnceLock<&'static Agent> = OnceLock::new();
 
 /// The agent. Until it is configured it records nothing.
 pub(crate) fn agent() -> &'static Agent {
     AGENT.get_or_init(|| Agent::leak(Config { enabled: false, ..Config::default() }, host::host()))
-}
-
-/// The `traceparent` header for a call made by the current span, or None.
-#[pyfunction]
-pub(crate) fn inject(py: Python<'_>) -> Option<String> {
-    shield(None, || Some(format_traceparent(&current_context(py)?)))
-}
-
-/// Sets `traceparent` and, when there is one, `tracestate` in a mapping of headers.
-#[pyfunction]
-pub(crate) fn inject_into(py: Python<'_>, headers: &Bound<'_, PyAny>) {
-    shield((), || {
-        let Some(context) = current_context(py) else { return };
-        // A mapping that refuses is the application's choice.
-        let _ = headers.set_item("traceparent", format_traceparent(&context));
-        if let Some(state) = &context.trace_state {
-            let _ = headers.set_item("tracestate", &**state);
-        }
-    });
-}
-
-/// Reads W3C headers; None unless `traceparent` is valid.
-#[pyfunction]
-#[pyo3(signature = (traceparent, tracestate = None))]
-pub(crate) fn extract(
-    traceparent: Option<&Bound<'_, PyAny>>,
-    tracestate: Option<&Bound<'_, PyAny>>,
-) -> Option<SpanContext> {
-    shield(None, || {
-        let state = tracestate.map(convert::to_text);
-        parse_trace_context(&convert::to_text(traceparent?), state.as_deref()).map(SpanContext)
-    })
 }
 
 /// Says which version of the instrumented library stands behind a scope.
@@ -98,6 +64,8 @@ pub(crate) fn stats(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         ("dropped_forking", stats.dropped_forking),
         ("pending", stats.pending),
         ("invalid_attributes", stats.invalid_attributes),
+        ("invalid_context_fields", stats.invalid_context_fields),
+        ("dropped_baggage", stats.dropped_baggage),
         ("retries", stats.retries),
         ("metrics_invalid", stats.invalid_measurements),
         ("metrics_overflowed", stats.overflowed_measurements),

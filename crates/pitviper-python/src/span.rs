@@ -465,6 +465,7 @@ impl Span {
                 flags: link.flags as u8,
                 is_remote: link.flags & LINK_IS_REMOTE != 0,
                 trace_state: (!link.trace_state.is_empty()).then(|| link.trace_state.as_str().into()),
+                baggage: None,
             };
             Ok((show_context(py, context)?, convert::to_dict(py, &link.attributes)?, link.dropped_attributes_count))
         };

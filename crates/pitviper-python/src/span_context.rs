@@ -2,7 +2,7 @@
 
 use pitviper_model::{Attributes, Link, SpanId, TraceId};
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyDict, PyTuple};
 
 use crate::convert::{to_attributes, to_text};
 use crate::span::Span;
@@ -34,6 +34,7 @@ impl SpanContext {
             flags: trace_flags.map_or(1, |flags| flags.extract().unwrap_or_default()),
             is_remote,
             trace_state: trace_state.map(to_text).filter(|state| !state.is_empty()).map(|state| (&*state).into()),
+            baggage: None,
         })
     }
 
@@ -65,6 +66,12 @@ impl SpanContext {
     #[getter]
     fn trace_state(&self) -> &str {
         self.0.trace_state.as_deref().unwrap_or_default()
+    }
+
+    /// The baggage that came with it, as a dictionary.
+    #[getter]
+    fn baggage<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        crate::baggage::to_dict(py, self.0.baggage.as_deref())
     }
 
     #[getter]
@@ -119,6 +126,7 @@ fn foreign(context: &Bound<'_, PyAny>) -> Option<pitviper_agent::SpanContext> {
         flags: part("trace_flags").and_then(|flags| flags.extract()).unwrap_or(0),
         is_remote: part("is_remote").and_then(|flag| flag.extract()).unwrap_or(false),
         trace_state: state.filter(|state| !state.is_empty()).map(Into::into),
+        baggage: None,
     })
 }
 

@@ -10,7 +10,7 @@ use crate::runtime_context::Suppressed;
 use crate::shield::shield;
 use crate::span::{self, Maker, Span};
 use crate::span_context::{SpanContext, context_of, given_link, link_to};
-use crate::{context, convert, exception};
+use crate::{baggage, context, convert, exception};
 
 /// The span that is current in the calling context, if it is one of ours.
 pub(crate) fn current(py: Python<'_>) -> Option<Bound<'_, Span>> {
@@ -21,12 +21,11 @@ pub(crate) fn current(py: Python<'_>) -> Option<Bound<'_, Span>> {
     }
 }
 
-/// What a call made in this context takes along: the context of whatever span is current, whoever made
-/// it, or the one that another process handed over.
+/// The context of whatever span is current, whoever made it, or the one that another process handed over.
 pub(crate) fn current_context(py: Python<'_>) -> Option<pitviper_agent::SpanContext> {
     let current = context::get(py)?;
     let current = if current.is_instance_of::<Suppressed>() { Suppressed::span_of(&current)? } else { current };
-    context_of(&current).filter(pitviper_agent::SpanContext::is_valid)
+    context_of(&current)
 }
 
 /// How a span begins, as Python says it.
@@ -92,7 +91,10 @@ impl<'py> Place<'py> {
 
     #[cold]
     fn find_below_other(current: &Bound<'py, PyAny>, kind: SpanKind) -> Self {
-        if current.is_instance_of::<Suppressed>() {
+        if let Ok(suppressed) = current.cast::<Suppressed>() {
+            if suppressed.get().is_worker_loop() && kind != SpanKind::Client {
+                return Self::Root;
+            }
             return Self::Nowhere(Suppressed::span_of(current).and_then(|span| context_of(&span)));
         }
         // What another process handed over is about the process; a request it serves later is not part of it.
@@ -103,7 +105,12 @@ impl<'py> Place<'py> {
     }
 
     fn of(context: Option<pitviper_agent::SpanContext>) -> Self {
-        context.filter(pitviper_agent::SpanContext::is_valid).map_or(Self::Root, Self::BelowContext)
+        // Of another process a trace may come without a span, or baggage without a trace.
+        let counts = |context: &pitviper_agent::SpanContext| {
+            context.is_valid()
+                || context.is_remote && (context.trace_id.is_valid() || context.baggage.is_some())
+        };
+        context.filter(counts).map_or(Self::Root, Self::BelowContext)
     }
 
     #[inline]
@@ -128,10 +135,20 @@ fn start<'py>(
     maker: &mut Maker,
 ) -> pitviper_agent::Span {
     let place = Place::find(py, given, start.kind);
+    let mut changed = None;
+    let carried = match &place {
+        Place::After(ended) => baggage::after(py, ended.get().core_context()),
+        _ => None,
+    };
+    let parent = match &carried {
+        Some(carried) => Parent::Context(carried),
+        None if given.is_none_or(|given| given.is_none()) => baggage::below(py, place.parent(), &mut changed),
+        None => place.parent(),
+    };
     let options = SpanOptions {
         name: &convert::to_text(start.name),
         kind: start.kind,
-        parent: place.parent(),
+        parent,
         start_time_unix_nano: start.start_time,
         scope: start.scope,
         limits: None,
@@ -180,12 +197,10 @@ fn start_in<'py>(
 /// A span that is not recorded, because the application asked for no instrumentation here.
 #[cold]
 fn unwanted(options: &SpanOptions<'_>) -> pitviper_agent::Span {
-    let (trace_id, trace_state) = match options.parent {
-        Parent::Root => (pitviper_agent::trace_id(), None),
-        Parent::Context(parent) => (parent.trace_id, parent.trace_state.clone()),
-    };
+    let trace_id = options.parent.trace().map_or_else(pitviper_agent::trace_id, |parent| parent.trace_id);
+    let (trace_state, baggage) = options.parent.passed_on();
     let span_id = pitviper_agent::span_id();
-    let context = pitviper_agent::SpanContext { trace_id, span_id, flags: 0, is_remote: false, trace_state };
+    let context = pitviper_agent::SpanContext { trace_id, span_id, flags: 0, is_remote: false, trace_state, baggage };
     agent().begin(options, context, false, false)
 }
 

@@ -15,7 +15,7 @@ use crate::shield::shield;
 use crate::span::{self, Maker, Span};
 use crate::span_context::context_of;
 use crate::start::fill;
-use crate::{context, convert, faces};
+use crate::{baggage, context, convert, faces};
 
 /// Starts spans for one instrumentation scope.
 #[pyclass(frozen, weakref, module = "pitviper._native")]
@@ -167,16 +167,30 @@ fn start<'py>(tracer: &Bound<'py, Tracer>, arguments: &Arguments<'_, 'py>) -> Py
         Some(parent) if parent.is_instance_of::<Suppressed>() => Suppressed::span_of(&parent),
         other => other,
     };
-    let begun = match &parent {
-        None => begin(tracer, arguments, context, Parent::Root),
+    let foreign;
+    let parent = match &parent {
+        None => Parent::Root,
         Some(parent) => match parent.cast::<Span>() {
-            Ok(span) => begin(tracer, arguments, context, Parent::Context(span.get().core_context())),
-            Err(_) => match context_of(parent).filter(pitviper_agent::SpanContext::is_valid) {
-                Some(parent) => begin(tracer, arguments, context, Parent::Context(&parent)),
-                None => begin(tracer, arguments, context, Parent::Root),
-            },
+            Ok(span) => Parent::Context(span.get().core_context()),
+            Err(_) => {
+                foreign = context_of(parent).filter(pitviper_agent::SpanContext::is_valid);
+                foreign.as_ref().map_or(Parent::Root, Parent::Context)
+            }
         },
     };
+    let mut changed = None;
+    let parent = match (context, faces::get(py)) {
+        (None, _) => baggage::below(py, parent, &mut changed),
+        (Some(context), Some(faces)) => {
+            let held = faces.baggage_in(context).and_then(|held| baggage::of_mapping(py, &held));
+            if held.is_some() {
+                baggage::note();
+            }
+            if baggage::is_seen() { baggage::with_baggage(parent, held, &mut changed) } else { parent }
+        }
+        (Some(_), None) => parent,
+    };
+    let begun = begin(tracer, arguments, context, parent);
     let recorded = begun.is_recording();
     let (record_exception, set_status_on_exception) = (arguments.record_exception, arguments.set_status_on_exception);
     let maker = Maker::Tracer { tracer: tracer.clone().unbind(), record_exception, set_status_on_exception };

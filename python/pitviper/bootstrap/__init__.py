@@ -82,6 +82,9 @@ def _configure(settings: "dict[str, Any]") -> Config:
         span_attribute_value_length_limit=config["span_attribute_value_length_limit"],
         event_count_limit=config["event_count_limit"],
         link_count_limit=config["link_count_limit"],
+        extract=config.formats("extract"),
+        inject=config.formats("inject"),
+        baggage_attributes=config["baggage_attributes"],
         enabled=config["enabled"],
     )
     signals.configure(config)
@@ -101,10 +104,12 @@ def _instrument(config: Config) -> None:
         engine.install(disabled)
         if "opentelemetry" not in disabled:
             engine.when_imported("opentelemetry.trace", _serve_opentelemetry)
+            engine.when_imported("opentelemetry.propagate", _serve_propagation)
+            engine.when_imported("opentelemetry.instrumentation.instrumentor", _own_libraries)
         # billiard is Celery's fork of multiprocessing.
         for util in ("multiprocessing.util", "billiard.util"):
             engine.when_imported(util, lambda util=util: _flush_in_children_of(util))
-        if "TRACEPARENT" in os.environ and "subprocess" not in disabled:
+        if "subprocess" not in disabled:
             _continue_trace()
         engine.when_imported("opentelemetry.metrics", _offer_meter_provider)
         engine.when_imported("opentelemetry._logs", _offer_logger_provider)
@@ -114,11 +119,14 @@ def _instrument(config: Config) -> None:
 
 def _continue_trace() -> None:
     """Takes over the trace of the process that started this one, if linking of subprocesses is on."""
+    handed_over = _native.extract(os.environ, 2)
+    if handed_over is None:
+        return
     from pitviper.instrument import option
     from pitviper.integrations import _link, subprocess
 
     if option(subprocess.INTEGRATION, "linking"):
-        _link.take_over_from(os.environ)
+        _link.take_over(handed_over)
 
 
 def _serve_opentelemetry() -> None:
@@ -134,6 +142,20 @@ def _serve_opentelemetry() -> None:
             _global.install()
     except Exception as error:
         internal_error(error)
+
+
+def _serve_propagation() -> None:
+    """The application, or a library it uses, hands contexts on through OpenTelemetry's API."""
+    from pitviper.opentelemetry import _propagate
+
+    _propagate.install()
+
+
+def _own_libraries() -> None:
+    """The application uses instrumentations that OpenTelemetry publishes."""
+    from pitviper.opentelemetry import _owners
+
+    _owners.install()
 
 
 def serves_opentelemetry() -> bool:

@@ -31,8 +31,8 @@ def current_call() -> Optional[_native.Span]:
 
 
 def inside_client_span() -> bool:
-    """Whether a library further up already traces this call."""
-    return current_call() is not None
+    """Whether a library further up already traces this call, or the application wants no span of it."""
+    return _native.http_suppressed() or current_call() is not None
 
 
 def described(
@@ -98,11 +98,7 @@ def inject(headers: "MutableMapping[str, Any]") -> None:
 def context_of(span: _native.Span) -> "dict[str, str]":
     """The headers that carry a span which is not the current one."""
     headers: dict[str, str] = {}
-    token = _native.activate(span)
-    try:
-        _native.inject_into(headers)
-    finally:
-        _native.deactivate(token)
+    _native.inject_into(headers, span)
     return headers
 
 

@@ -5,7 +5,7 @@ from typing import Any, Optional, cast
 
 from pitviper import _native
 from pitviper.integrations import _messaging
-from pitviper.integrations._messaging import PRODUCER, TRACEPARENT, TRACESTATE
+from pitviper.integrations._messaging import PRODUCER
 
 #: Longest key that is recorded, in characters.
 _MAX_KEY = 256
@@ -22,7 +22,7 @@ class Record:
         self.offset = offset
         self.key = key
         self.size: Optional[int] = None if value is None else len(value) if hasattr(value, "__len__") else -1
-        self.context = _messaging.extract_pairs(headers)
+        self.context = _messaging.extract(headers)
 
 
 def _key(key: Any) -> Optional[str]:
@@ -62,9 +62,8 @@ def headers_with_context(span: _native.Span, headers: Any) -> Any:
         headers = cast("dict[Any, Any]", headers).items()
     elif headers is not None and not isinstance(headers, (list, tuple)):
         return headers
-    pairs: list[Any] = [
-        pair for pair in cast("Iterable[Any]", headers or ()) if pair[0] not in (TRACEPARENT, TRACESTATE)
-    ]
+    stale = _native.injected_fields()
+    pairs: list[Any] = [pair for pair in cast("Iterable[Any]", headers or ()) if pair[0] not in stale]
     carrier: dict[str, Any] = {}
     _messaging.inject(span, carrier)
     return pairs + [(name, value.encode()) for name, value in carrier.items()]

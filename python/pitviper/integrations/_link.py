@@ -5,7 +5,6 @@ new spans are children; once it has ended, the native half starts a trace of the
 link. So work that goes on for ever makes no trace long.
 """
 
-from collections.abc import Mapping
 from typing import Any, Callable, Optional, Union
 
 from pitviper import _native
@@ -13,9 +12,6 @@ from pitviper._guard import internal_error
 
 _INTERNAL = 1
 _SCOPE = "pitviper.linking"
-
-#: The environment variables that carry a trace to a child process, as OpenTelemetry names them.
-TRACEPARENT, TRACESTATE = "TRACEPARENT", "TRACESTATE"
 
 Carried = Union[_native.Span, _native.SpanContext]
 
@@ -70,12 +66,11 @@ def name_of(function: Any) -> str:
     return f"{getattr(function, '__module__', None) or 'builtins'}.{qualified}"
 
 
-def as_text() -> "Optional[tuple[str, Optional[str]]]":
-    """The current trace as text."""
+def as_text() -> "Optional[dict[str, str]]":
+    """The current trace and baggage as text; None when there is nothing to carry."""
     headers: dict[str, str] = {}
     _native.inject_into(headers)
-    traceparent = headers.get("traceparent")
-    return (traceparent, headers.get("tracestate")) if traceparent else None
+    return headers or None
 
 
 class Elsewhere:
@@ -83,7 +78,7 @@ class Elsewhere:
 
     __slots__ = ("_function", "_trace")
 
-    def __init__(self, trace: "tuple[str, Optional[str]]", function: Callable[..., Any]) -> None:
+    def __init__(self, trace: "dict[str, str]", function: Callable[..., Any]) -> None:
         self._trace = trace
         self._function = function
 
@@ -93,24 +88,17 @@ class Elsewhere:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         carry = None
         try:
-            carry = _native.extract(*self._trace)
+            carry = _native.extract(self._trace)
         except Exception as error:
             internal_error(error)
         return self._function(*args, **kwargs) if carry is None else call(carry, self._function, args, kwargs)
 
 
-def take_over(trace: "Optional[tuple[str, Optional[str]]]") -> None:
+def take_over(handed_over: Optional[_native.SpanContext]) -> None:
     """Makes what another process handed over, or nothing, the beginning of all work of this process.
 
     Requests that it serves later stay traces of their own.
     """
     global _handed_over
-    _handed_over = _native.extract(*trace) if trace else None
+    _handed_over = handed_over
     _native.activate(_handed_over)
-
-
-def take_over_from(environ: "Mapping[str, str]") -> None:
-    """Continues the trace that the environment names, if it names one."""
-    traceparent = environ.get(TRACEPARENT)
-    if traceparent:
-        take_over((traceparent, environ.get(TRACESTATE)))

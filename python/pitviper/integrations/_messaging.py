@@ -7,17 +7,16 @@ at once gets links, because a span has one parent.
 """
 
 import atexit
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping
 from contextvars import ContextVar
 from typing import Any, Callable, Optional, TypeVar
 
 from pitviper import _native
 from pitviper._guard import internal_error
+from pitviper.integrations._propagation import HEADERS
 
 INTERNAL, CLIENT, PRODUCER, CONSUMER = 1, 3, 4, 5
 _ERROR = 2
-
-TRACEPARENT, TRACESTATE = "traceparent", "tracestate"
 
 #: Whether a library further up traces the message that is being sent here, or sends it for its own
 #: purposes, such as a worker's heartbeat. Transports below then make no span.
@@ -42,37 +41,20 @@ def quietly(original: "Callable[..., _R]") -> "Callable[..., _R]":
     return wrapper
 
 
-def _text(value: Any) -> Optional[str]:
-    if isinstance(value, str):
-        return value
-    return value.decode("utf-8", "replace") if isinstance(value, (bytes, bytearray)) else None
-
-
 def extract(headers: Any) -> Optional[_native.SpanContext]:
-    """The context among a message's headers: a mapping of text or bytes, or nothing."""
-    if not headers:
-        return None
-    traceparent = _text(headers.get(TRACEPARENT))
-    if traceparent is None:
-        return None
-    return _native.extract(traceparent, _text(headers.get(TRACESTATE)))
+    """The context among a message's headers: a mapping of text or bytes, pairs as Kafka has them, or nothing."""
+    return _native.extract(headers) if headers else None
 
 
-def extract_pairs(headers: "Optional[Iterable[tuple[str, Any]]]") -> Optional[_native.SpanContext]:
-    """The context among headers that are pairs, as Kafka has them; of two of a name the last counts."""
-    return extract({key: value for key, value in headers if key in (TRACEPARENT, TRACESTATE)}) if headers else None
+def is_carrying(headers: Any) -> bool:
+    """Whether a message has a context already: it has been sent before."""
+    return extract(headers) is not None
 
 
 def inject(span: _native.Span, headers: "MutableMapping[str, Any]") -> None:
-    """Puts a span's context into headers that are ours to change."""
+    """Puts a span's context into headers that are ours to change, in the place of any other."""
     # What was there is that of the message this one was made of, by a retry for instance.
-    headers.pop(TRACEPARENT, None)
-    headers.pop(TRACESTATE, None)
-    token = _native.activate(span)
-    try:
-        _native.inject_into(headers)
-    finally:
-        _native.deactivate(token)
+    _native.inject_into(headers, span, HEADERS, True)
 
 
 def with_context(span: _native.Span, headers: "Optional[Mapping[str, Any]]") -> "dict[str, Any]":
@@ -93,6 +75,9 @@ def processing(
 ) -> _native.Span:
     """Starts the span of processing one message and makes it current. It continues the sender's trace,
     whatever is current here; without a sender's context it is a child of what is current."""
+    if parent is not None and not parent.is_valid and _native.current_span() is not None:
+        # Baggage alone makes nobody a parent.
+        parent = None
     return _native.start_as_current_span(name, CONSUMER, attributes, parent, None, None, scope)
 
 

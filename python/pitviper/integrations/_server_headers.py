@@ -69,8 +69,7 @@ def begin(
         values = values_of(header.name)
         if values:
             attributes[header.attribute] = header.shown(values)
-    traceparent = headers.get("traceparent")
-    parent = _native.extract(traceparent, headers.get("tracestate")) if traceparent else None
+    parent = _native.extract(headers)
     return ServerRequest(_native.start_span(name, SERVER, attributes, parent, None, None, scope_name), name)
 
 

@@ -123,7 +123,7 @@ class Options:
         self.trusted_proxies = values["trusted_proxies"]
         self.request_headers = [Header(name, "request", keep) for name in values["request_headers"]]
         self.response_headers = [Header(name, "response", keep) for name in values["response_headers"]]
-        raw = {b"host", b"user-agent", b"traceparent", b"tracestate"}
+        raw = {b"host", b"user-agent"}
         if self.queue_time:
             raw |= {b"x-request-start", b"x-queue-start"}
         if self.trusted_proxies:

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any
 
 trace: Any = import_module("opentelemetry.trace")
+baggage: Any = import_module("opentelemetry.baggage")
 context: Any = import_module("opentelemetry.context")
 contextvars_context: Any = import_module("opentelemetry.context.contextvars_context")
 

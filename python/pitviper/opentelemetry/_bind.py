@@ -6,7 +6,7 @@ from typing import Any, Callable
 from pitviper import _native
 from pitviper._guard import say
 from pitviper.opentelemetry import readable
-from pitviper.opentelemetry._api import SPAN_KEY, contextvars_context, trace
+from pitviper.opentelemetry._api import SPAN_KEY, baggage, contextvars_context, trace
 from pitviper.opentelemetry._api import context as context_api
 
 #: What some libraries look for besides the keys of the API, which have a random part.
@@ -50,6 +50,9 @@ class _Faces:
     """What the native half asks for; see ``faces.rs``."""
 
     span_key = SPAN_KEY
+    baggage_key = baggage._BAGGAGE_KEY
+    # Older versions of the API have no such key, and nobody can set it there.
+    http_suppression_key = getattr(context_api, "_SUPPRESS_HTTP_INSTRUMENTATION_KEY", "suppress_http_instrumentation")
     suppression_keys = (context_api._SUPPRESS_INSTRUMENTATION_KEY, _PLAIN_SUPPRESSION_KEY)
     Context = context_api.Context
     get_current_span = staticmethod(trace.get_current_span)

@@ -117,18 +117,12 @@ def _start(scope: Scope, kind: str, scope_name: str) -> ServerRequest:
         if values:
             attributes[header.attribute] = header.shown(values)
     return ServerRequest(
-        _native.start_span(name, SERVER, attributes, _parent(headers), None, None, scope_name),
+        _native.start_span(
+            name, SERVER, attributes, _native.extract(scope["headers"]), None, None, scope_name
+        ),
         name,
         scope.get("root_path", "").rstrip("/"),
     )
-
-
-def _parent(headers: "dict[bytes, bytes]") -> Optional[_native.SpanContext]:
-    traceparent = headers.get(b"traceparent")
-    if traceparent is None:
-        return None
-    tracestate = headers.get(b"tracestate")
-    return _native.extract(traceparent.decode("latin-1"), tracestate.decode("latin-1") if tracestate else None)
 
 
 def _values(headers: "Iterable[tuple[bytes, bytes]]", wanted: bytes) -> "list[str]":

@@ -9,8 +9,6 @@ _MAX_ATTRIBUTES = 10
 #: The most messages that a receiving span is linked to; SQS gives at most ten at once.
 _MAX_LINKS = 10
 
-_TRACEPARENT, _TRACESTATE = "traceparent", "tracestate"
-
 Parameters = dict[str, Any]
 
 #: Parameters that are attributes as they are, by service.
@@ -124,9 +122,7 @@ def senders(operation: str, response: Any) -> "list[_native.SpanContext]":
     found: list[_native.SpanContext] = []
     for message in (response.get("Messages") or ())[:_MAX_LINKS]:
         attributes: Any = message.get("MessageAttributes") or {}
-        parent: Any = attributes.get(_TRACEPARENT) or {}
-        state: Any = attributes.get(_TRACESTATE) or {}
-        context = _native.extract(parent.get("StringValue"), state.get("StringValue"))
+        context = _native.extract({name: value.get("StringValue") for name, value in attributes.items()})
         if context is not None:
             found.append(context)
     return found

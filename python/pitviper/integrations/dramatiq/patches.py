@@ -6,7 +6,7 @@ from typing import Any, Callable, Optional
 
 from pitviper import _native
 from pitviper.integrations import _messaging
-from pitviper.integrations._messaging import PRODUCER, QUIET, TRACEPARENT
+from pitviper.integrations._messaging import PRODUCER, QUIET
 
 _SCOPE = "pitviper.dramatiq"
 
@@ -35,7 +35,7 @@ def enqueue(original: _Call) -> _Call:
 
     def wrapper(self: Any, message: Any, *args: Any, **kwargs: Any) -> Any:
         # A delayed message that is due is moved to its queue by a thread that does nothing else.
-        if QUIET.get() or (TRACEPARENT in message.options and _native.current_span() is None):
+        if QUIET.get() or (_native.current_span() is None and _messaging.is_carrying(message.options)):
             return original(self, message, *args, **kwargs)
         span = _messaging.guarded(_start_sending, message, kwargs.get("delay"))
         if span is None:
@@ -62,10 +62,11 @@ def _start_sending(message: Any, delay: Any) -> _native.Span:
 
 
 def _with_context(span: _native.Span, message: Any) -> Any:
-    # The options given to copy() are added to those there are, so an old state is overwritten as well.
+    # The options given to copy() are added to those there are, so what is old is overwritten.
     context = _messaging.with_context(span, None)
-    if _messaging.TRACESTATE in message.options:
-        context.setdefault(_messaging.TRACESTATE, "")
+    for name in _native.injected_fields():
+        if name in message.options:
+            context.setdefault(name, "")
     return message.copy(options=context)
 
 

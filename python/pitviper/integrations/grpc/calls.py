@@ -72,12 +72,7 @@ def start_client(method: Any, where: "dict[str, object]") -> _native.Span:
 
 def start_server(method: Any, metadata: Any) -> _native.Span:
     """Starts the span of a call that is handled."""
-    found: dict[str, Any] = {}
-    for key, value in metadata or ():
-        if key in ("traceparent", "tracestate"):
-            found[key] = value
-    parent = _native.extract(found.get("traceparent"), found.get("tracestate"))
-    return start(method, _SERVER, {}, parent)
+    return start(method, _SERVER, {}, _native.extract(metadata))
 
 
 def number_of(code: Any) -> int:

@@ -41,7 +41,7 @@ def bootstrap(original: Callable[..., Any]) -> Callable[..., Any]:
 
     def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
         try:
-            _link.take_over(self.__dict__.pop(_TRACE, None))
+            _link.take_over(_native.extract(self.__dict__.pop(_TRACE, None)))
         except Exception as error:
             internal_error(error)
         return original(self, *args, **kwargs)

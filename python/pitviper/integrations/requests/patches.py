@@ -47,7 +47,8 @@ def _start(request: Any) -> Optional[_native.Span]:
     try:
         resend, _redirects.count = _redirects.count, 0
         if _client.inside_client_span():
-            _client.inject(request.headers)
+            if not _native.http_suppressed():
+                _client.inject(request.headers)
             return None
         url = request.url or ""
         parts = urlsplit(url)

@@ -4,7 +4,7 @@ from typing import Any, Callable
 
 from pitviper import _native, bootstrap
 from pitviper.integrations import _messaging
-from pitviper.integrations._messaging import CONSUMER, PRODUCER, QUIET, TRACEPARENT
+from pitviper.integrations._messaging import CONSUMER, PRODUCER, QUIET
 
 _SCOPE = "pitviper.rq"
 _ERROR = 2
@@ -37,7 +37,7 @@ def _sender(operation: str, skip_if_sent: bool) -> "Callable[[_Call], _Call]":
     def factory(original: _Call) -> _Call:
         def wrapper(self: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
             # What is enqueued again, by a retry or once it is due, has been sent before.
-            if QUIET.get() or (skip_if_sent and TRACEPARENT in (job.meta or ())):
+            if QUIET.get() or (skip_if_sent and _messaging.is_carrying(job.meta)):
                 return original(self, job, *args, **kwargs)
             span = _messaging.guarded(_start_sending, operation, self, job)
             if span is None:

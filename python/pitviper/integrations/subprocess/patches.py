@@ -3,9 +3,11 @@
 import os
 from typing import Any, Callable
 
+from pitviper import _native
 from pitviper._guard import internal_error
 from pitviper.instrument import option
 from pitviper.integrations import _link
+from pitviper.integrations._propagation import VARIABLES
 from pitviper.integrations.subprocess import INTEGRATION
 
 #: Position of ``env`` among the arguments of ``Popen``.
@@ -28,16 +30,12 @@ def popen(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _with_trace(args: "tuple[Any, ...]", kwargs: "dict[str, Any]") -> "tuple[tuple[Any, ...], dict[str, Any]]":
-    trace = _link.as_text()
-    if trace is None:
+    if _link.as_text() is None:
         return args, kwargs
     positional = len(args) > _ENV_POSITION
     given: Any = args[_ENV_POSITION] if positional else kwargs.get("env")
     environ: dict[Any, Any] = dict(os.environ if given is None else given)
-    environ[_link.TRACEPARENT], state = trace
-    environ.pop(_link.TRACESTATE, None)
-    if state:
-        environ[_link.TRACESTATE] = state
+    _native.inject_into(environ, None, VARIABLES, True)
     if positional:
         return (*args[:_ENV_POSITION], environ, *args[_ENV_POSITION + 1 :]), kwargs
     return args, {**kwargs, "env": environ}

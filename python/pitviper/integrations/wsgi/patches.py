@@ -7,6 +7,7 @@ from typing import Any, Callable, Optional, cast
 from pitviper import _native
 from pitviper._guard import internal_error
 from pitviper.integrations._http import host_and_port, masked_query
+from pitviper.integrations._propagation import ENVIRON
 from pitviper.integrations._server import (
     REQUEST,
     SERVER,
@@ -107,9 +108,7 @@ def _start(environ: Environ, scope: str) -> ServerRequest:
         value = environ.get(header.environ_key)
         if value is not None:
             attributes[header.attribute] = header.shown([value])
-    traceparent = environ.get("HTTP_TRACEPARENT")
-    parent = _native.extract(traceparent, environ.get("HTTP_TRACESTATE")) if traceparent else None
-    span = _native.start_span(name, SERVER, attributes, parent, None, None, scope)
+    span = _native.start_span(name, SERVER, attributes, _native.extract(environ, ENVIRON), None, None, scope)
     return ServerRequest(span, name, environ.get("SCRIPT_NAME", ""))
 
 

@@ -1,0 +1,182 @@
+"""One owner a library: ours, or the instrumentation that OpenTelemetry publishes for it.
+
+Where an integration of ours is in place, or will be when its library is imported, ``instrument()`` of the
+published one does nothing: two spans for one request would say less than one. Whoever prefers that one names
+ours in ``PITVIPER_INTEGRATIONS_DISABLED``.
+"""
+
+import functools
+import importlib
+from typing import Any, Callable
+
+from pitviper._guard import internal_error
+from pitviper.instrument import engine
+from pitviper.integrations import _server
+
+#: Whose library a published instrumentation is about: its module, ``opentelemetry.instrumentation.`` left out,
+#: and our integrations. All of them have to be ours.
+OWNERS = {
+    "aio_pika": ("aio_pika",),
+    "aiohttp_client": ("aiohttp_client",),
+    "aiohttp_server": ("aiohttp_server",),
+    "aiokafka": ("aiokafka",),
+    "asyncpg": ("asyncpg",),
+    "botocore": ("botocore",),
+    "celery": ("celery",),
+    "confluent_kafka": ("confluent_kafka",),
+    "django": ("django",),
+    "falcon": ("falcon",),
+    "fastapi": ("fastapi", "starlette"),
+    "flask": ("flask",),
+    "grpc": ("grpc",),
+    "httpx": ("httpx",),
+    "jinja2": ("jinja2",),
+    "kafka": ("kafka",),
+    "logging": ("logging",),
+    "mysqlclient": ("mysqldb",),
+    "pika": ("pika",),
+    "psycopg": ("psycopg",),
+    "psycopg2": ("psycopg2",),
+    "pymemcache": ("pymemcache",),
+    "pymongo": ("pymongo",),
+    "pymysql": ("pymysql",),
+    "pyramid": ("pyramid",),
+    "redis": ("redis",),
+    "requests": ("requests",),
+    "sqlite3": ("sqlite3",),
+    "starlette": ("starlette",),
+    "structlog": ("structlog",),
+    "tornado": ("tornado",),
+    "urllib": ("http_client",),
+    "urllib3": ("urllib3",),
+}
+
+#: Further ways to apply them: the class, and the methods that concern one object of the application's. They
+#: return that object, or nothing.
+_SINGLE = {
+    "aio_pika": ("AioPikaInstrumentor", "instrument_channel"),
+    "confluent_kafka": ("ConfluentKafkaInstrumentor", "instrument_producer instrument_consumer"),
+    "falcon": ("FalconInstrumentor", "instrument_app"),
+    "fastapi": ("FastAPIInstrumentor", "instrument_app"),
+    "flask": ("FlaskInstrumentor", "instrument_app"),
+    "httpx": ("HTTPXClientInstrumentor", "instrument_client"),
+    "mysqlclient": ("MySQLClientInstrumentor", "instrument_connection"),
+    "pika": ("PikaInstrumentor", "instrument_channel"),
+    "psycopg": ("PsycopgInstrumentor", "instrument_connection"),
+    "psycopg2": ("Psycopg2Instrumentor", "instrument_connection"),
+    "pymysql": ("PyMySQLInstrumentor", "instrument_connection"),
+    "redis": ("RedisInstrumentor", "instrument_client"),
+    "sqlite3": ("SQLite3Instrumentor", "instrument_connection"),
+    "starlette": ("StarletteInstrumentor", "instrument_app"),
+}
+
+_PACKAGE = "opentelemetry.instrumentation."
+#: Where an integration is, or will be once its library is imported, ours is the owner.
+_OURS = ("in place", "waits for the library to be imported")
+_said: "set[str]" = set()
+
+
+def is_ours(library: str) -> bool:
+    """Whether a library, by the name of its published instrumentation, is traced by us."""
+    owners = OWNERS.get(library)
+    states = engine.states()
+    return owners is not None and all(states.get(owner, "").startswith(_OURS) for owner in owners)
+
+
+def _library_of(instrumentor: type) -> str:
+    module = instrumentor.__module__
+    return module[len(_PACKAGE) :].partition(".")[0] if module.startswith(_PACKAGE) else ""
+
+
+def _leave_out(library: str) -> bool:
+    """Whether a published instrumentation is to do nothing; says so once, for those who look for it."""
+    try:
+        if not is_ours(library):
+            return False
+        if library not in _said:
+            _said.add(library)
+            importlib.import_module("logging").getLogger("pitviper").debug(
+                "%s%s does nothing: pitviper traces the library; PITVIPER_INTEGRATIONS_DISABLED=%s lets it",
+                _PACKAGE,
+                library,
+                ",".join(OWNERS[library]),
+            )
+        return True
+    except Exception as error:
+        internal_error(error)
+        return False
+
+
+def install() -> None:
+    """Watches for published instrumentations being applied."""
+    instrumentor: Any = importlib.import_module("opentelemetry.instrumentation.instrumentor").BaseInstrumentor
+    original = instrumentor.instrument
+    if getattr(original, "__wrapped__", None) is not None:
+        return
+
+    @functools.wraps(original)
+    def instrument(self: Any, **kwargs: Any) -> Any:
+        return None if _leave_out(_library_of(type(self))) else original(self, **kwargs)
+
+    instrumentor.instrument = instrument
+    for library, (name, methods) in _SINGLE.items():
+        engine.when_imported(
+            _PACKAGE + library,
+            lambda library=library, name=name, methods=methods: _guard(library, name, methods),
+        )
+    engine.when_imported(f"{_PACKAGE}wsgi", _guard_wsgi)
+    engine.when_imported(f"{_PACKAGE}asgi", _guard_asgi)
+
+
+def _guard(library: str, name: str, methods: str) -> None:
+    """Watches the methods that apply an instrumentation to one object."""
+    owner: Any = getattr(importlib.import_module(_PACKAGE + library), name, None)
+    for method in methods.split():
+        defined: Any = vars(owner).get(method) if owner is not None else None
+        if defined is None:
+            continue
+        kind: Any = type(defined)
+        is_bound = kind in (staticmethod, classmethod)
+        function: Any = defined.__func__ if is_bound else defined
+        # A plain method and a class method get the instrumentor, or its class, before the object.
+        guarded = _guarded(library, function, 0 if kind is staticmethod else 1)
+        setattr(owner, method, kind(guarded) if is_bound else guarded)
+
+
+def _guarded(library: str, original: Callable[..., Any], position: int) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def single(*args: Any, **kwargs: Any) -> Any:
+        if not _leave_out(library):
+            return original(*args, **kwargs)
+        # Those that return anything return the object they were given.
+        return args[position] if len(args) > position else next(iter(kwargs.values()), None)
+
+    return single
+
+
+def _guard_wsgi() -> None:
+    """The published middleware, applied by hand: below a request that has our span it only calls on."""
+    middleware: Any = importlib.import_module(f"{_PACKAGE}wsgi").OpenTelemetryMiddleware
+    original = middleware.__call__
+
+    @functools.wraps(original)
+    def call(self: Any, environ: Any, start_response: Any) -> Any:
+        if _server.request_of(environ) is not None:
+            return self.wsgi(environ, start_response)
+        return original(self, environ, start_response)
+
+    middleware.__call__ = call
+
+
+def _guard_asgi() -> None:
+    """The same for ASGI."""
+    middleware: Any = importlib.import_module(f"{_PACKAGE}asgi").OpenTelemetryMiddleware
+    original = middleware.__call__
+
+    @functools.wraps(original)
+    async def call(self: Any, scope: Any, receive: Any, send: Any) -> Any:
+        if _server.request_of(scope) is not None:
+            return await self.app(scope, receive, send)
+        return await original(self, scope, receive, send)
+
+    middleware.__call__ = call
