@@ -24,13 +24,14 @@ use crate::{context, start};
 static SEEN: AtomicBool = AtomicBool::new(false);
 static VARIABLE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
-/// What the application made of the baggage of the span that was current.
+/// How many spans a context remembers changes of. Those of spans that have ended are never asked for again,
+/// so only who changes baggage in more nested spans than this loses the outermost change.
+const MAX_CHANGES: usize = 32;
+
+/// What the application made of the baggage of spans that were current, the latest last. The id of a span
+/// is invalid for none.
 #[pyclass(frozen, module = "pitviper._native")]
-struct Changed {
-    baggage: Option<Arc<Baggage>>,
-    /// The span that was current; invalid for none.
-    span_id: SpanId,
-}
+struct Changes(Vec<(SpanId, Option<Arc<Baggage>>)>);
 
 fn variable(py: Python<'_>) -> Option<&Bound<'_, PyAny>> {
     let made = VARIABLE.get_or_try_init(py, || context::new_variable(py, c"pitviper_baggage"));
@@ -50,8 +51,8 @@ pub(crate) fn is_seen() -> bool {
 /// What the application made of the baggage of a span that is current; `None` when it changed nothing.
 fn changed(py: Python<'_>, span_id: SpanId) -> Option<Option<Arc<Baggage>>> {
     let value = context::get_from(variable(py)?)?;
-    let changed = value.cast::<Changed>().ok()?.get();
-    (changed.span_id == span_id).then(|| changed.baggage.clone())
+    let changes = &value.cast::<Changes>().ok()?.get().0;
+    changes.iter().rev().find(|(changed, _)| *changed == span_id).map(|(_, baggage)| baggage.clone())
 }
 
 /// A context that only passes something on.
@@ -162,17 +163,26 @@ pub(crate) fn is_same(held: Option<&Bound<'_, PyAny>>, baggage: Option<&Baggage>
     let members = baggage.map(Baggage::members).unwrap_or_default();
     let Some(held) = held.and_then(|held| held.cast::<PyDict>().ok()) else { return members.is_empty() };
     held.len() == members.len()
-        && members.iter().all(|member| {
-            held.get_item(&member.key).ok().flatten().is_some_and(|value| owned(&value) == member.value)
-        })
+        && members
+            .iter()
+            .all(|member| held.get_item(&member.key).ok().flatten().is_some_and(|value| owned(&value) == member.value))
 }
 
 /// Makes this the baggage of the current span, in the calling context; the token undoes it.
 pub(crate) fn change(py: Python<'_>, baggage: Option<Arc<Baggage>>) -> Option<Bound<'_, PyAny>> {
     note();
     let span_id = start::current_context(py).map_or(SpanId::INVALID, |context| context.span_id);
-    let changed = Bound::new(py, Changed { baggage, span_id }).ok()?;
-    context::set_in(variable(py)?, changed.as_any()).ok()
+    let variable = variable(py)?;
+    let before = context::get_from(variable);
+    let before = before.as_ref().and_then(|before| before.cast::<Changes>().ok());
+    let mut changes = before.map(|before| before.get().0.clone()).unwrap_or_default();
+    changes.retain(|(changed, _)| *changed != span_id);
+    if changes.len() >= MAX_CHANGES {
+        changes.remove(0);
+    }
+    changes.push((span_id, baggage));
+    let changes = Bound::new(py, Changes(changes)).ok()?;
+    context::set_in(variable, changes.as_any()).ok()
 }
 
 /// Undoes a [`change`].

@@ -49,7 +49,7 @@ mod _native {
     #[pymodule_export]
     use crate::foreign::export_span;
     #[pymodule_export]
-    use crate::logs::{emit_log, emit_record};
+    use crate::logs::{emit_log, emit_record, mark_record};
     #[pymodule_export]
     use crate::metrics::Instrument;
     #[pymodule_export]

@@ -4,60 +4,134 @@ use std::cell::Cell;
 
 use pitviper_agent::{AttributeList, Body, LogRecord, MAX_LOG_ATTRIBUTES, Scalar, TracePoint};
 use pitviper_model::{Scope, SpanId, TraceId};
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBool, PyDict, PyString, PyTuple};
 
 use crate::metrics::{fill, put, to_trace_point, trace_point};
 use crate::runtime::agent;
 use crate::shield::shield;
-use crate::{convert, exception};
+use crate::{convert, exception, start};
 
 /// Longest text of a record, in bytes; of a longer one the beginning is kept.
 const MAX_TEXT_BYTES: usize = 64 * 1024;
 
-/// What every record of `logging` has. All else came from the application.
-const OWN_FIELDS: [&str; 24] = [
-    "args",
-    "asctime",
-    "created",
-    "exc_info",
-    "exc_text",
-    "filename",
-    "funcName",
-    "levelname",
-    "levelno",
-    "lineno",
-    "message",
-    "module",
-    "msecs",
-    "msg",
-    "name",
-    "pathname",
-    "process",
-    "processName",
-    "relativeCreated",
-    "stack_info",
-    "taskName",
-    "thread",
-    "threadName",
-    "color_message",
-];
-/// What integrations add to records for text formats; a record that is exported has it anyway.
-const CORRELATION_FIELDS: [&str; 13] = [
-    "trace_id",
-    "span_id",
-    "trace_flags",
-    "trace_sampled",
-    "otelTraceID",
-    "otelSpanID",
-    "otelTraceSampled",
-    "otelServiceName",
-    "dd.trace_id",
-    "dd.span_id",
-    "dd.service",
-    "dd.env",
-    "dd.version",
-];
+/// The fields that are read, by number.
+#[derive(Clone, Copy)]
+enum Key {
+    Args,
+    Created,
+    ExcInfo,
+    FuncName,
+    LevelName,
+    LevelNo,
+    LineNo,
+    Msg,
+    Name,
+    PathName,
+    StackInfo,
+    Thread,
+    ThreadName,
+}
+
+/// Their names, made once: a record is read in less time than it takes to make these.
+fn keys(py: Python<'_>) -> &'static [Py<PyString>; 13] {
+    static KEYS: PyOnceLock<[Py<PyString>; 13]> = PyOnceLock::new();
+    KEYS.get_or_init(py, || {
+        [
+            "args",
+            "created",
+            "exc_info",
+            "funcName",
+            "levelname",
+            "levelno",
+            "lineno",
+            "msg",
+            "name",
+            "pathname",
+            "stack_info",
+            "thread",
+            "threadName",
+        ]
+        .map(|name| PyString::intern(py, name).unbind())
+    })
+}
+
+/// Whether a field is one that every record of `logging` has, or that integrations add for text formats and
+/// that a record has anyway when it is exported. All else came from the application.
+fn is_known(key: &str) -> bool {
+    matches!(
+        key,
+        "args"
+            | "asctime"
+            | "created"
+            | "exc_info"
+            | "exc_text"
+            | "filename"
+            | "funcName"
+            | "levelname"
+            | "levelno"
+            | "lineno"
+            | "message"
+            | "module"
+            | "msecs"
+            | "msg"
+            | "name"
+            | "pathname"
+            | "process"
+            | "processName"
+            | "relativeCreated"
+            | "stack_info"
+            | "taskName"
+            | "thread"
+            | "threadName"
+            | "color_message"
+            | "trace_id"
+            | "span_id"
+            | "trace_flags"
+            | "trace_sampled"
+            | "otelTraceID"
+            | "otelSpanID"
+            | "otelTraceSampled"
+            | "otelServiceName"
+            | "dd.trace_id"
+            | "dd.span_id"
+            | "dd.service"
+            | "dd.env"
+            | "dd.version"
+    )
+}
+
+/// Gives a record, whose fields these are, the trace and the span it is written in, unless it has fields of
+/// those names. Without a span the ids are `0`.
+#[pyfunction]
+pub(crate) fn mark_record(py: Python<'_>, fields: &Bound<'_, PyDict>, service: &Bound<'_, PyAny>) {
+    shield((), || {
+        let current = start::current(py);
+        let (trace_id, span_id, sampled) = match &current {
+            Some(span) => {
+                let context = span.get().core_context();
+                let show = |id: &dyn std::fmt::Display| PyString::new(py, &id.to_string());
+                (show(&context.trace_id), show(&context.span_id), context.is_sampled())
+            }
+            None => (intern!(py, "0").clone(), intern!(py, "0").clone(), false),
+        };
+        let sampled = PyBool::new(py, sampled);
+        for (key, value) in [
+            (intern!(py, "trace_id"), trace_id.as_any()),
+            (intern!(py, "span_id"), span_id.as_any()),
+            (intern!(py, "otelTraceID"), trace_id.as_any()),
+            (intern!(py, "otelSpanID"), span_id.as_any()),
+            (intern!(py, "otelTraceSampled"), sampled.as_any()),
+            (intern!(py, "otelServiceName"), service),
+        ] {
+            if !fields.contains(key).unwrap_or(true) {
+                let _ = fields.set_item(key, value);
+            }
+        }
+    });
+}
 
 thread_local! {
     /// A record is being read in this thread. Reading runs the application's code, which may log: what it
@@ -95,8 +169,9 @@ pub(crate) fn emit_record(py: Python<'_>, record: &Bound<'_, PyAny>) {
 }
 
 fn export(py: Python<'_>, record: &Bound<'_, PyAny>) -> PyResult<()> {
-    let fields = record.getattr("__dict__")?.cast_into::<PyDict>()?;
-    let field = |name: &str| fields.get_item(name).ok().flatten().filter(|value| !value.is_none());
+    let fields = record.getattr(intern!(py, "__dict__"))?.cast_into::<PyDict>()?;
+    let keys = keys(py);
+    let field = |key: Key| fields.get_item(&keys[key as usize]).ok().flatten().filter(|value| !value.is_none());
     let mut attributes = AttributeList::default();
     let text = message(record, &field)?;
     let (text, cut) = shortened(&text);
@@ -104,38 +179,34 @@ fn export(py: Python<'_>, record: &Bound<'_, PyAny>) -> PyResult<()> {
         attributes.set("pitviper.log.truncated", Scalar::Bool(true), MAX_LOG_ATTRIBUTES);
     }
     for (key, name) in [
-        ("code.file.path", "pathname"),
-        ("code.function.name", "funcName"),
-        ("code.line.number", "lineno"),
-        ("thread.id", "thread"),
-        ("thread.name", "threadName"),
+        (intern!(py, "code.file.path"), Key::PathName),
+        (intern!(py, "code.function.name"), Key::FuncName),
+        (intern!(py, "code.line.number"), Key::LineNo),
+        (intern!(py, "thread.id"), Key::Thread),
+        (intern!(py, "thread.name"), Key::ThreadName),
     ] {
         if let Some(value) = field(name) {
-            put(&mut attributes, PyString::intern(py, key).as_any(), &value, MAX_LOG_ATTRIBUTES);
+            put(&mut attributes, key.as_any(), &value, MAX_LOG_ATTRIBUTES);
         }
     }
-    let exception = field("exc_info").and_then(|info| info.cast_into::<PyTuple>().ok()?.get_item(1).ok());
+    let exception = field(Key::ExcInfo).and_then(|info| info.cast_into::<PyTuple>().ok()?.get_item(1).ok());
     if let Some(exception) = exception.filter(|exception| !exception.is_none()) {
         describe_exception(&mut attributes, &exception);
     }
-    if let Some(stack) = field("stack_info") {
+    if let Some(stack) = field(Key::StackInfo) {
         let stack = convert::to_text(&stack);
         attributes.set("code.stacktrace", Scalar::Str(shortened(&stack).0), MAX_LOG_ATTRIBUTES);
     }
     for (key, value) in &fields {
-        let is_known = key
-            .cast::<PyString>()
-            .ok()
-            .and_then(|key| key.to_str().ok())
-            .is_none_or(|key| OWN_FIELDS.contains(&key) || CORRELATION_FIELDS.contains(&key));
+        let is_known = key.cast::<PyString>().ok().and_then(|key| key.to_str().ok()).is_none_or(is_known);
         if !is_known {
             put(&mut attributes, &key, &value, MAX_LOG_ATTRIBUTES);
         }
     }
-    let name = field("name");
-    let level = field("levelname");
-    let created: f64 = field("created").and_then(|created| created.extract().ok()).unwrap_or_default();
-    let number = field("levelno").and_then(|level| level.extract().ok()).unwrap_or_default();
+    let name = field(Key::Name);
+    let level = field(Key::LevelName);
+    let created: f64 = field(Key::Created).and_then(|created| created.extract().ok()).unwrap_or_default();
+    let number = field(Key::LevelNo).and_then(|level| level.extract().ok()).unwrap_or_default();
     let trace = trace_point(py);
     agent().log(
         &name.as_ref().map(|name| convert::to_text(name)).unwrap_or_default(),
@@ -162,10 +233,10 @@ fn in_trace(trace: Option<TracePoint>) -> LogRecord<'static> {
 }
 
 /// The text of a record, as its handlers will show it.
-fn message<'py>(record: &Bound<'py, PyAny>, field: &impl Fn(&str) -> Option<Bound<'py, PyAny>>) -> PyResult<String> {
+fn message<'py>(record: &Bound<'py, PyAny>, field: &impl Fn(Key) -> Option<Bound<'py, PyAny>>) -> PyResult<String> {
     let is_empty = |args: &Bound<'py, PyAny>| args.cast::<PyTuple>().is_ok_and(|args| args.is_empty());
-    if field("args").is_none_or(|args| is_empty(&args))
-        && let Some(message) = field("msg")
+    if field(Key::Args).is_none_or(|args| is_empty(&args))
+        && let Some(message) = field(Key::Msg)
         && let Ok(text) = message.cast_exact::<PyString>()
     {
         return Ok(text.to_string_lossy().into_owned());
@@ -173,7 +244,7 @@ fn message<'py>(record: &Bound<'py, PyAny>, field: &impl Fn(&str) -> Option<Boun
     match record.call_method0("getMessage") {
         Ok(text) => Ok(convert::to_text(&text).into_owned()),
         // Arguments that do not fit the format: the handlers complain about it, and the format says most.
-        Err(_) => Ok(field("msg").map(|message| convert::to_text(&message).into_owned()).unwrap_or_default()),
+        Err(_) => Ok(field(Key::Msg).map(|message| convert::to_text(&message).into_owned()).unwrap_or_default()),
     }
 }
 

@@ -193,12 +193,7 @@ pub(crate) fn extract(carrier: &Bound<'_, PyAny>, names: u8) -> Option<SpanConte
 /// `names` is that of [`extract`]; with `replace` what was there of another context is taken out.
 #[pyfunction]
 #[pyo3(signature = (headers, span = None, names = 0, replace = false))]
-pub(crate) fn inject_into(
-    headers: &Bound<'_, PyAny>,
-    span: Option<&Bound<'_, PyAny>>,
-    names: u8,
-    replace: bool,
-) {
+pub(crate) fn inject_into(headers: &Bound<'_, PyAny>, span: Option<&Bound<'_, PyAny>>, names: u8, replace: bool) {
     shield((), || {
         let py = headers.py();
         if let Some(foreign) = foreign(py) {

@@ -61,9 +61,10 @@ pub(crate) fn worker_loop() -> Suppressed {
 pub(crate) fn http_suppressed(py: Python<'_>) -> bool {
     shield(false, || {
         HTTP_SUPPRESSED.load(Ordering::Relaxed)
-            && VARIABLE.get(py).and_then(|variable| context::get_from(variable.bind(py))).is_some_and(|base| {
-                faces::get(py).is_some_and(|faces| faces.suppresses_http(&base))
-            })
+            && VARIABLE
+                .get(py)
+                .and_then(|variable| context::get_from(variable.bind(py)))
+                .is_some_and(|base| faces::get(py).is_some_and(|faces| faces.suppresses_http(&base)))
     })
 }
 

@@ -107,8 +107,7 @@ impl<'py> Place<'py> {
     fn of(context: Option<pitviper_agent::SpanContext>) -> Self {
         // Of another process a trace may come without a span, or baggage without a trace.
         let counts = |context: &pitviper_agent::SpanContext| {
-            context.is_valid()
-                || context.is_remote && (context.trace_id.is_valid() || context.baggage.is_some())
+            context.is_valid() || context.is_remote && (context.trace_id.is_valid() || context.baggage.is_some())
         };
         context.filter(counts).map_or(Self::Root, Self::BelowContext)
     }

@@ -51,25 +51,6 @@ OWNERS = {
     "urllib3": ("urllib3",),
 }
 
-#: Further ways to apply them: the class, and the methods that concern one object of the application's. They
-#: return that object, or nothing.
-_SINGLE = {
-    "aio_pika": ("AioPikaInstrumentor", "instrument_channel"),
-    "confluent_kafka": ("ConfluentKafkaInstrumentor", "instrument_producer instrument_consumer"),
-    "falcon": ("FalconInstrumentor", "instrument_app"),
-    "fastapi": ("FastAPIInstrumentor", "instrument_app"),
-    "flask": ("FlaskInstrumentor", "instrument_app"),
-    "httpx": ("HTTPXClientInstrumentor", "instrument_client"),
-    "mysqlclient": ("MySQLClientInstrumentor", "instrument_connection"),
-    "pika": ("PikaInstrumentor", "instrument_channel"),
-    "psycopg": ("PsycopgInstrumentor", "instrument_connection"),
-    "psycopg2": ("Psycopg2Instrumentor", "instrument_connection"),
-    "pymysql": ("PyMySQLInstrumentor", "instrument_connection"),
-    "redis": ("RedisInstrumentor", "instrument_client"),
-    "sqlite3": ("SQLite3Instrumentor", "instrument_connection"),
-    "starlette": ("StarletteInstrumentor", "instrument_app"),
-}
-
 _PACKAGE = "opentelemetry.instrumentation."
 #: Where an integration is, or will be once its library is imported, ours is the owner.
 _OURS = ("in place", "waits for the library to be imported")
@@ -119,28 +100,32 @@ def install() -> None:
         return None if _leave_out(_library_of(type(self))) else original(self, **kwargs)
 
     instrumentor.instrument = instrument
-    for library, (name, methods) in _SINGLE.items():
-        engine.when_imported(
-            _PACKAGE + library,
-            lambda library=library, name=name, methods=methods: _guard(library, name, methods),
-        )
+    # A class is complete when this is called, while its module, which imports the base, is not.
+    instrumentor.__init_subclass__ = classmethod(_guard)
+    for present in instrumentor.__subclasses__():
+        _guard(present)
     engine.when_imported(f"{_PACKAGE}wsgi", _guard_wsgi)
     engine.when_imported(f"{_PACKAGE}asgi", _guard_asgi)
 
 
-def _guard(library: str, name: str, methods: str) -> None:
-    """Watches the methods that apply an instrumentation to one object."""
-    owner: Any = getattr(importlib.import_module(_PACKAGE + library), name, None)
-    for method in methods.split():
-        defined: Any = vars(owner).get(method) if owner is not None else None
-        if defined is None:
-            continue
-        kind: Any = type(defined)
-        is_bound = kind in (staticmethod, classmethod)
-        function: Any = defined.__func__ if is_bound else defined
-        # A plain method and a class method get the instrumentor, or its class, before the object.
-        guarded = _guarded(library, function, 0 if kind is staticmethod else 1)
-        setattr(owner, method, kind(guarded) if is_bound else guarded)
+def _guard(instrumentor: Any, **_: Any) -> None:
+    """Watches the methods that apply an instrumentation to one object, such as ``instrument_app``."""
+    try:
+        library = _library_of(instrumentor)
+        if library not in OWNERS:
+            return
+        methods: dict[str, Any] = dict(vars(instrumentor))
+        for name, defined in methods.items():
+            if not name.startswith("instrument_"):
+                continue
+            kind: Any = type(defined)
+            is_bound = kind in (staticmethod, classmethod)
+            function: Any = defined.__func__ if is_bound else defined
+            # A plain method and a class method get the instrumentor, or its class, before the object.
+            guarded = _guarded(library, function, 0 if kind is staticmethod else 1)
+            setattr(instrumentor, name, kind(guarded) if is_bound else guarded)
+    except Exception as error:
+        internal_error(error)
 
 
 def _guarded(library: str, original: Callable[..., Any], position: int) -> Callable[..., Any]:

@@ -11,13 +11,8 @@ use pitviper_model::{SpanId, TraceId};
 use super::trace_state::{MAX_VALUE_BYTES, member, with_member};
 use super::{Carrier, Field, Losses, SpanContext};
 
-pub(super) const FIELDS: [Field; 5] = [
-    Field::DatadogTraceId,
-    Field::DatadogParentId,
-    Field::DatadogPriority,
-    Field::DatadogOrigin,
-    Field::DatadogTags,
-];
+pub(super) const FIELDS: [Field; 5] =
+    [Field::DatadogTraceId, Field::DatadogParentId, Field::DatadogPriority, Field::DatadogOrigin, Field::DatadogTags];
 
 /// The member of the trace state.
 const KEY: &str = "dd";
@@ -102,7 +97,9 @@ fn put(out: &mut String, key: &str, value: &str, losses: &mut Losses) {
     if !out.is_empty() {
         out.push(';');
     }
-    out.extend(key.chars().map(|c| if matches!(c, '!'..='~') && !matches!(c, ',' | ';' | '=' | ':') { c } else { '_' }));
+    out.extend(
+        key.chars().map(|c| if matches!(c, '!'..='~') && !matches!(c, ',' | ';' | '=' | ':') { c } else { '_' }),
+    );
     out.push(':');
     out.extend(value.chars().map(|c| match c {
         '=' => '~',

@@ -84,8 +84,7 @@ pub enum Format {
 }
 
 impl Format {
-    const ALL: [Self; 6] =
-        [Self::TraceContext, Self::Baggage, Self::Datadog, Self::B3, Self::B3Multi, Self::Dynatrace];
+    const ALL: [Self; 6] = [Self::TraceContext, Self::Baggage, Self::Datadog, Self::B3, Self::B3Multi, Self::Dynatrace];
 
     /// The format of this name.
     #[must_use]

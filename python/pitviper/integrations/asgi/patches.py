@@ -117,9 +117,7 @@ def _start(scope: Scope, kind: str, scope_name: str) -> ServerRequest:
         if values:
             attributes[header.attribute] = header.shown(values)
     return ServerRequest(
-        _native.start_span(
-            name, SERVER, attributes, _native.extract(scope["headers"]), None, None, scope_name
-        ),
+        _native.start_span(name, SERVER, attributes, _native.extract(scope["headers"]), None, None, scope_name),
         name,
         scope.get("root_path", "").rstrip("/"),
     )

@@ -2,36 +2,28 @@
 
 from typing import Any, Callable
 
+from pitviper import _native
 from pitviper._guard import internal_error
 from pitviper.bootstrap import current_config
 from pitviper.instrument import option
-from pitviper.integrations._log import NONE, ids
+from pitviper.integrations._log import NONE
 from pitviper.integrations.logging import INTEGRATION
 
 
 def make_record(original: Callable[..., Any]) -> Callable[..., Any]:
     """``Logger.makeRecord``; after the application's ``extra``, which must not name what is there before."""
+    mark = _native.mark_record
 
     def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
         record = original(self, *args, **kwargs)
         try:
-            _mark(record.__dict__)
+            config = current_config()
+            mark(record.__dict__, "" if config is None else config["service"])
         except Exception as error:
             internal_error(error)
         return record
 
     return wrapper
-
-
-def _mark(record: "dict[str, Any]") -> None:
-    config = current_config()
-    trace_id, span_id, sampled = ids() or (NONE, NONE, False)
-    record.setdefault("trace_id", trace_id)
-    record.setdefault("span_id", span_id)
-    record.setdefault("otelTraceID", trace_id)
-    record.setdefault("otelSpanID", span_id)
-    record.setdefault("otelTraceSampled", sampled)
-    record.setdefault("otelServiceName", "" if config is None else config["service"])
 
 
 def format_message(original: Callable[..., Any]) -> Callable[..., Any]:

@@ -3,6 +3,7 @@
 import sys
 from typing import Any, Callable
 
+from pitviper import _native
 from pitviper._guard import internal_error
 from pitviper.instrument import option
 from pitviper.integrations import _link
