@@ -209,3 +209,15 @@ def test_dramatiq_in_one_process(agent):
     worker.join()
     worker.stop()
     assert tree(agent()) == [["producer enqueue greet", ["consumer process greet", ["internal greeting"]]]] * 3
+
+
+@pytest.mark.parametrize("loop_spans", ["", "true"])
+def test_what_a_worker_asks_redis_between_jobs_is_no_trace(jobs, agent, monkeypatch, loop_spans):
+    functions, queue, work = jobs
+    monkeypatch.setenv("PITVIPER_RQ_LOOP_SPANS", loop_spans)
+    with tracer.start_as_current_span("request"):
+        queue.enqueue(functions.add, 1, 2)
+    work()
+    roots = [root[0] for root in tree(agent())]
+    asked = [root for root in roots if root.startswith("client ")]
+    assert "internal request" in roots and bool(asked) == bool(loop_spans), roots

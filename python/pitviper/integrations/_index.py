@@ -6,6 +6,7 @@ MODULES: "dict[str, tuple[str, ...]]" = {
     "aiohttp_server": ("aiohttp.web_protocol", "aiohttp.web_urldispatcher"),
     "aiokafka": ("aiokafka.producer.producer", "aiokafka.consumer.consumer"),
     "aiomysql": ("aiomysql.cursors", "aiomysql.connection"),
+    "aiosqlite": ("aiosqlite.core",),
     "asgi": (),
     "asyncpg": ("asyncpg.protocol.protocol", "asyncpg.connection", "asyncpg.connect_utils"),
     "botocore": ("botocore.client",),
@@ -17,6 +18,7 @@ MODULES: "dict[str, tuple[str, ...]]" = {
         "celery.concurrency.prefork",
         "celery.events.dispatcher",
         "celery.backends.rpc",
+        "celery.worker.worker",
     ),
     "confluent_kafka": ("confluent_kafka.cimpl", "confluent_kafka", "confluent_kafka.aio._AIOConsumer"),
     "django": (

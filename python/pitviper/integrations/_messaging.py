@@ -13,6 +13,7 @@ from typing import Any, Callable, Optional, TypeVar
 
 from pitviper import _native
 from pitviper._guard import internal_error
+from pitviper.instrument import Integration, option
 from pitviper.integrations._propagation import HEADERS
 
 INTERNAL, CLIENT, PRODUCER, CONSUMER = 1, 3, 4, 5
@@ -39,6 +40,28 @@ def quietly(original: "Callable[..., _R]") -> "Callable[..., _R]":
             QUIET.reset(token)
 
     return wrapper
+
+
+def between_jobs(integration: Integration) -> "Callable[[Callable[..., Any]], Callable[..., Any]]":
+    """A factory for a worker's loop: calls of clients that it makes by itself are no traces. What is processed has
+    a span, and calls below it are spans as ever."""
+
+    def factory(original: "Callable[..., Any]") -> "Callable[..., Any]":
+        if option(integration, "loop_spans"):
+            return original
+
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            # Whoever runs a worker within a span of its own wants to see what it does.
+            token = _native.activate(_native.worker_loop()) if _native.current_span() is None else None
+            try:
+                return original(*args, **kwargs)
+            finally:
+                if token is not None:
+                    _native.deactivate(token)
+
+        return wrapper
+
+    return factory
 
 
 def extract(headers: Any) -> Optional[_native.SpanContext]:

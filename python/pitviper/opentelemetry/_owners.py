@@ -7,7 +7,7 @@ ours in ``PITVIPER_INTEGRATIONS_DISABLED``.
 
 import functools
 import importlib
-from typing import Any, Callable
+from typing import Any, Callable, cast
 
 from pitviper._guard import internal_error
 from pitviper.instrument import engine
@@ -101,7 +101,8 @@ def install() -> None:
 
     instrumentor.instrument = instrument
     # A class is complete when this is called, while its module, which imports the base, is not.
-    instrumentor.__init_subclass__ = classmethod(_guard)
+    instrumentor.__init_subclass__ = classmethod(cast("Any", _guard))
+    present: Any
     for present in instrumentor.__subclasses__():
         _guard(present)
     engine.when_imported(f"{_PACKAGE}wsgi", _guard_wsgi)
@@ -114,11 +115,11 @@ def _guard(instrumentor: Any, **_: Any) -> None:
         library = _library_of(instrumentor)
         if library not in OWNERS:
             return
-        methods: dict[str, Any] = dict(vars(instrumentor))
+        methods = cast("dict[str, Any]", dict(vars(cast("type", instrumentor))))
         for name, defined in methods.items():
             if not name.startswith("instrument_"):
                 continue
-            kind: Any = type(defined)
+            kind: Any = cast("Any", type(defined))
             is_bound = kind in (staticmethod, classmethod)
             function: Any = defined.__func__ if is_bound else defined
             # A plain method and a class method get the instrumentor, or its class, before the object.

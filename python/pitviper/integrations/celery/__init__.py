@@ -11,11 +11,13 @@ its hard time limit and one whose child died (``abort``), one that was revoked o
 (``revoke``). Spans in a child that the operating system kills are lost with it. Works with every pool;
 children of the prefork pool send their spans before they leave, also at ``--max-tasks-per-child``.
 
+What a worker asks its broker between tasks makes no spans, unless ``PITVIPER_CELERY_LOOP_SPANS`` asks for them.
 The transport and the messages that store results have no spans beside those of their client library,
 such as Redis.
 """
 
 from pitviper.instrument import Integration, Patch, SpanShape
+from pitviper.integrations._worker_loop import loop_spans
 
 _TASK = "messaging.system messaging.operation.name messaging.operation.type messaging.message.id celery.task_name"
 
@@ -32,6 +34,7 @@ INTEGRATION = Integration(
         Patch("celery.concurrency.prefork:process_destructor", "process_destructor"),
         Patch("celery.events.dispatcher:EventDispatcher._publish", "quietly"),
         Patch("celery.backends.rpc:RPCBackend.store_result", "quietly"),
+        Patch("celery.worker.worker:WorkController.start", "loop"),
     ),
     spans=(
         SpanShape(
@@ -61,4 +64,5 @@ INTEGRATION = Integration(
             "no time: a worker dropped the message, or ended its task",
         ),
     ),
+    options=(loop_spans("celery"),),
 )

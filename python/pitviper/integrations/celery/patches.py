@@ -6,11 +6,14 @@ from pitviper import _native, bootstrap
 from pitviper._guard import internal_error
 from pitviper.integrations import _messaging
 from pitviper.integrations._messaging import CONSUMER, INTERNAL, PRODUCER, QUIET
+from pitviper.integrations.celery import INTEGRATION
 
 _SCOPE = "pitviper.celery"
 _ERROR = 2
 
 quietly = _messaging.quietly
+#: ``WorkController.start``: the main process of a worker.
+loop = _messaging.between_jobs(INTEGRATION)
 
 _Call = Callable[..., Any]
 

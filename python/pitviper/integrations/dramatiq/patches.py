@@ -7,6 +7,7 @@ from typing import Any, Callable, Optional
 from pitviper import _native
 from pitviper.integrations import _messaging
 from pitviper.integrations._messaging import PRODUCER, QUIET
+from pitviper.integrations.dramatiq import INTEGRATION
 
 _SCOPE = "pitviper.dramatiq"
 
@@ -14,6 +15,8 @@ _SCOPE = "pitviper.dramatiq"
 _attempt: "ContextVar[Optional[tuple[Any, _native.Span]]]" = ContextVar("pitviper_dramatiq_attempt", default=None)
 
 quietly = _messaging.quietly
+#: ``run`` of the threads that fetch messages and process them.
+loop = _messaging.between_jobs(INTEGRATION)
 
 _Call = Callable[..., Any]
 

@@ -5,9 +5,11 @@ job's ``meta``. Retries, jobs that wait for others and scheduled jobs belong to 
 them first. The span of an attempt covers the job, its result stored and its callbacks. Workers that fork
 for each job send the child's spans before it leaves; what such a child could not tell because it was
 killed, the worker does (``abort``). Queues that are not asynchronous run the job below its producer span.
+What a worker asks Redis between jobs makes no spans, unless ``PITVIPER_RQ_LOOP_SPANS`` asks for them.
 """
 
 from pitviper.instrument import Integration, Patch, SpanShape
+from pitviper.integrations._worker_loop import loop_spans
 
 _ALL = (
     "messaging.system messaging.operation.name messaging.operation.type messaging.destination.name "
@@ -27,6 +29,8 @@ INTEGRATION = Integration(
         Patch("rq.worker:BaseWorker.perform_job", "perform_job", optional=True),
         Patch("rq.worker:Worker.perform_job", "perform_job"),
         Patch("rq.worker:Worker.handle_work_horse_killed", "killed", optional=True),
+        Patch("rq.worker:BaseWorker.work", "loop", optional=True),
+        Patch("rq.worker:Worker.work", "loop"),
     ),
     spans=(
         SpanShape("enqueue {function}", "producer", f"{_ALL} error.type", "handing the job to Redis"),
@@ -36,4 +40,5 @@ INTEGRATION = Integration(
         ),
         SpanShape("abort {function}", "consumer", f"{_ALL} error.type", "no time: the child was killed"),
     ),
+    options=(loop_spans("rq"),),
 )

@@ -5,11 +5,15 @@ from typing import Any, Callable
 from pitviper import _native, bootstrap
 from pitviper.integrations import _messaging
 from pitviper.integrations._messaging import CONSUMER, PRODUCER, QUIET
+from pitviper.integrations.rq import INTEGRATION
 
 _SCOPE = "pitviper.rq"
 _ERROR = 2
 #: Attribute of a job, in the process that performs it, that holds the span of the attempt.
 _SPAN = "_pitviper_span"
+
+#: ``work`` of a worker.
+loop = _messaging.between_jobs(INTEGRATION)
 
 _Call = Callable[..., Any]
 
