@@ -32,7 +32,6 @@ OWNERS = {
     "httpx": ("httpx",),
     "jinja2": ("jinja2",),
     "kafka": ("kafka",),
-    "logging": ("logging",),
     "mysqlclient": ("mysqldb",),
     "pika": ("pika",),
     "psycopg": ("psycopg",),
@@ -45,7 +44,6 @@ OWNERS = {
     "requests": ("requests",),
     "sqlite3": ("sqlite3",),
     "starlette": ("starlette",),
-    "structlog": ("structlog",),
     "tornado": ("tornado",),
     "urllib": ("http_client",),
     "urllib3": ("urllib3",),
@@ -97,7 +95,7 @@ def install() -> None:
 
     @functools.wraps(original)
     def instrument(self: Any, **kwargs: Any) -> Any:
-        return None if _leave_out(_library_of(type(self))) else original(self, **kwargs)
+        return None if _leave_out(_library_of(self.__class__)) else original(self, **kwargs)
 
     instrumentor.instrument = instrument
     # A class is complete when this is called, while its module, which imports the base, is not.
@@ -115,7 +113,7 @@ def _guard(instrumentor: Any, **_: Any) -> None:
         library = _library_of(instrumentor)
         if library not in OWNERS:
             return
-        methods = cast("dict[str, Any]", dict(vars(cast("type", instrumentor))))
+        methods = dict(vars(cast("type", instrumentor)))
         for name, defined in methods.items():
             if not name.startswith("instrument_"):
                 continue

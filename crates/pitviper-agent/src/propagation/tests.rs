@@ -1,3 +1,5 @@
+//! What the formats read and write, and what they make of anything else.
+
 use std::collections::HashMap;
 
 use proptest::prelude::*;
