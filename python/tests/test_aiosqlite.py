@@ -34,14 +34,12 @@ def test_statements_belong_to_who_awaits_them(agent):
 def test_the_exception_is_the_hosts(agent):
     async def fail():
         async with aiosqlite.connect(":memory:") as connection:
-            with (
-                tracer.start_as_current_span("outer"),
-                pytest.raises(aiosqlite.OperationalError, match="no such table"),
-            ):
-                await connection.execute("SELECT a FROM nothing")
+            refused = pytest.raises(aiosqlite.OperationalError, match="no such table")
+            with tracer.start_as_current_span("outer"), refused:
+                await connection.execute("SELECT a FROM absent")
 
     asyncio.run(fail())
-    statement, outer = sorted(agent(), key=lambda span: span.name != "SELECT nothing")
+    statement, outer = sorted(agent(), key=lambda span: span.name == "outer")
     assert (statement.parent, statement.status) == (outer.span_id, "error")
 
 
@@ -65,4 +63,5 @@ def test_it_can_be_switched_off(run, sink, how):
     disabled = "aiosqlite,sqlite3" if how == "disable" else ""
     done = run(SWITCHED, how, PITVIPER_INTEGRATIONS_DISABLED=disabled)
     assert (done.returncode, done.stderr) == (0, "")
-    assert [root[0] for root in tree(sink.wait_for(1))] == ["internal outer"]
+    # The connection itself was made by our sqlite3, and goes on as it was.
+    assert ["internal outer"] in tree(sink.wait_for(1))
