@@ -9,9 +9,9 @@ agent than without is a defect of the agent's: it is listed, and the exit status
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -96,8 +96,7 @@ def sdist(python: Path, name: str, version: str) -> Path:
             command = [python, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
             subprocess.run([*command, "--no-binary", name, "-d", scratch, f"{name}=={version}"], check=True)
             (archive,) = Path(scratch).glob("*.tar.gz")
-            with tarfile.open(archive) as tar:
-                tar.extractall(scratch, filter="data")
+            shutil.unpack_archive(archive, scratch)
             (unpacked,) = (path for path in Path(scratch).iterdir() if path.is_dir())
             unpacked.rename(folder)
     return folder
