@@ -30,7 +30,9 @@ class Server:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.ready = folder / "ready.json"
-        self.ports = {"http": 0, "otlp-http": 0, "otlp-grpc": 0}
+        self.ports = {"http": 0, "otlp-http": 0, "otlp-grpc": 0, "datadog": 0, "dogstatsd": 0}
+        self.sockets = folder / "sockets"
+        self.sockets.mkdir()
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -39,6 +41,8 @@ class Server:
         command = [str(BINARY), "serve", "--data-dir", str(self.folder / "data"), "--ready-file", str(self.ready)]
         for flag, port in self.ports.items():
             command += [f"--{flag}", f"127.0.0.1:{port}"]
+        for flag in ("datadog", "dogstatsd"):
+            command += [f"--{flag}-socket", str(self.sockets / flag)]
         with (self.folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
         addresses = eventually(lambda: json.loads(self.ready.read_text()))
@@ -65,6 +69,15 @@ class Server:
     def get(self, path: str, body: "dict[str, Any] | None" = None) -> Any:
         """Asks the API; the data of the answer."""
         return demo.get(f"{self.url}/api/v1/{path}", body)["data"]
+
+    def put(self, path: str, body: Any) -> Any:
+        """Tells the API something; its answer."""
+        import urllib.request
+
+        url, data = f"{self.url}/api/v1/{path}", json.dumps(body).encode()
+        request = urllib.request.Request(url, data, {"content-type": "application/json"}, method="PUT")
+        with urllib.request.urlopen(request, timeout=10) as response:
+            return json.load(response)
 
     def spans(self, trace_id: str) -> "list[dict[str, Any]]":
         """All spans of a trace."""
@@ -97,6 +110,24 @@ def eventually(probe: "Callable[[], Any]", timeout: float = 20.0) -> Any:
             if time.monotonic() > until:
                 raise
         time.sleep(0.1)
+
+
+def client_environment(name: str) -> Path:
+    """A Python with what ``tests/clients/NAME.txt`` asks for, and nothing of ours."""
+    sys.path.insert(0, str(ROOT / "python" / "tools"))
+    import matrix
+    from interpreters import find
+
+    version, interpreter = list(find().items())[-1]
+    folder = matrix.CACHE / "environments" / f"clients-{name}-{version}"
+    requirements = ROOT / "tests" / "clients" / f"{name}.txt"
+    stamp, executable = folder / "installed", folder / "bin" / "python"
+    if not stamp.exists() or stamp.read_text() != requirements.read_text():
+        subprocess.run([interpreter, "-m", "venv", "--clear", folder], check=True)
+        pip = [executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, "-r", requirements], check=True)
+        stamp.write_text(requirements.read_text())
+    return executable
 
 
 @pytest.fixture

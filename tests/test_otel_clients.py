@@ -2,17 +2,12 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from conftest import ROOT, Server
-
-sys.path.insert(0, str(ROOT / "python" / "tools"))
-import matrix
-from interpreters import find
+from conftest import ROOT, Server, client_environment
 
 CLIENTS = ROOT / "tests" / "clients"
 
@@ -20,16 +15,7 @@ CLIENTS = ROOT / "tests" / "clients"
 @pytest.fixture(scope="session")
 def python() -> Path:
     """A Python with OpenTelemetry's SDK and exporters, and nothing of ours."""
-    version, interpreter = list(find().items())[-1]
-    folder = matrix.CACHE / "environments" / f"clients-{version}"
-    requirements = CLIENTS / "requirements.txt"
-    stamp, executable = folder / "installed", folder / "bin" / "python"
-    if not stamp.exists() or stamp.read_text() != requirements.read_text():
-        subprocess.run([interpreter, "-m", "venv", "--clear", folder], check=True)
-        pip = [executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "-r", requirements], check=True)
-        stamp.write_text(requirements.read_text())
-    return executable
+    return client_environment("otel")
 
 
 def run(python: Path, server: Server, protocol: str, temporality: str) -> "dict[str, str]":

@@ -2,7 +2,47 @@
 
 use std::time::{Duration, Instant};
 
+use crate::datadog::Payloads;
 use crate::spans::{Requests, SPANS_A_REQUEST};
+
+/// What the clients speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wire {
+    /// OTLP over HTTP, protobuf.
+    Otlp,
+    /// Datadog's MessagePack, version 0.5.
+    Datadog,
+}
+
+impl Wire {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Otlp => "OTLP over HTTP, protobuf",
+            Self::Datadog => "Datadog's MessagePack, version 0.5",
+        }
+    }
+
+    fn content_type(self) -> &'static str {
+        match self {
+            Self::Otlp => "application/x-protobuf",
+            Self::Datadog => "application/msgpack",
+        }
+    }
+
+    /// What makes the bodies of one client.
+    fn bodies(self, client: u64) -> Box<dyn FnMut() -> Vec<u8>> {
+        match self {
+            Self::Otlp => {
+                let mut requests = Requests::new(client);
+                Box::new(move || requests.next())
+            }
+            Self::Datadog => {
+                let mut payloads = Payloads::new(client);
+                Box::new(move || payloads.next())
+            }
+        }
+    }
+}
 
 /// What the server did with the requests.
 #[derive(Debug, Default)]
@@ -20,11 +60,12 @@ pub(crate) struct Load {
 
 impl Load {
     /// Sends over so many connections for so long.
-    pub(crate) fn run(url: &str, connections: usize, duration: Duration) -> Self {
+    pub(crate) fn run(url: &str, wire: Wire, connections: usize, duration: Duration) -> Self {
         let until = Instant::now() + duration;
         let parts = std::thread::scope(|scope| {
-            let clients: Vec<_> =
-                (0..connections).map(|client| scope.spawn(move || one_client(url, client as u64, until))).collect();
+            let clients: Vec<_> = (0..connections)
+                .map(|client| scope.spawn(move || one_client(url, wire, client as u64, until)))
+                .collect();
             clients.into_iter().map(|client| client.join().unwrap_or_default()).collect::<Vec<_>>()
         });
         let mut whole = Self::default();
@@ -50,14 +91,14 @@ impl Load {
     }
 }
 
-fn one_client(url: &str, client: u64, until: Instant) -> Load {
+fn one_client(url: &str, wire: Wire, client: u64, until: Instant) -> Load {
     let http: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).proxy(None).build().into();
-    let mut requests = Requests::new(client);
+    let mut next = wire.bodies(client);
     let mut load = Load::default();
     while Instant::now() < until {
-        let body = requests.next();
+        let body = next();
         let began = Instant::now();
-        let answer = http.post(url).header("content-type", "application/x-protobuf").send(&body[..]);
+        let answer = http.post(url).header("content-type", wire.content_type()).send(&body[..]);
         load.answers.push(began.elapsed());
         let status = answer.map(|mut answer| (answer.status().as_u16(), answer.body_mut().read_to_vec()));
         match status {

@@ -1,12 +1,13 @@
-//! Measures what a server takes in: `pitviper-bench-ingest SERVER [SECONDS] [CONNECTIONS]`.
+//! Measures what a server takes in: `pitviper-bench-ingest SERVER [SECONDS] [CONNECTIONS] [otlp|datadog]`.
 //!
-//! Starts the given server binary on an empty directory, sends it spans over OTLP/HTTP as fast as it
-//! accepts them, and tells what that cost it. A request counts once the server has answered 200,
+//! Starts the given server binary on an empty directory, sends it spans over OTLP/HTTP or as Datadog's
+//! clients do, as fast as it accepts them, and tells what that cost it. A request counts once the server has answered 200,
 //! which it does when the spans are safe on disk. Client and server share the machine, so the rate
 //! is that of both together, and the server's CPU time is told apart.
 
 #![expect(clippy::print_stdout, reason = "its output is its purpose")]
 
+mod datadog;
 mod load;
 mod server;
 mod spans;
@@ -14,9 +15,9 @@ mod spans;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 
-use crate::load::Load;
+use crate::load::{Load, Wire};
 use crate::server::Server;
 use crate::spans::SPANS_A_REQUEST;
 
@@ -25,11 +26,17 @@ const DEFAULT_CONNECTIONS: usize = 4;
 
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
-    let binary = arguments.next().context("usage: pitviper-bench-ingest SERVER [SECONDS] [CONNECTIONS]")?;
+    let binary =
+        arguments.next().context("usage: pitviper-bench-ingest SERVER [SECONDS] [CONNECTIONS] [otlp|datadog]")?;
     let seconds = arguments.next().map_or(Ok(DEFAULT_SECONDS), |text| text.parse())?;
     let connections = arguments.next().map_or(Ok(DEFAULT_CONNECTIONS), |text| text.parse())?;
+    let wire = match arguments.next().as_deref() {
+        None | Some("otlp") => Wire::Otlp,
+        Some("datadog") => Wire::Datadog,
+        Some(other) => bail!("`{other}` is neither otlp nor datadog"),
+    };
     let directory = scratch_directory()?;
-    let outcome = measure(&PathBuf::from(binary), &directory, seconds, connections);
+    let outcome = measure(&PathBuf::from(binary), &directory, seconds, connections, wire);
     std::fs::remove_dir_all(&directory)?;
     outcome
 }
@@ -39,11 +46,12 @@ fn measure(
     directory: &std::path::Path,
     seconds: u64,
     connections: usize,
+    wire: Wire,
 ) -> anyhow::Result<()> {
     let server = Server::start(binary, directory)?;
     let cpu_before = server.cpu_seconds()?;
     let began = Instant::now();
-    let load = Load::run(&server.traces_url(), connections, Duration::from_secs(seconds));
+    let load = Load::run(&server.traces_url(wire), wire, connections, Duration::from_secs(seconds));
     let took = began.elapsed().as_secs_f64();
     let cpu = server.cpu_seconds()? - cpu_before;
     let peak_mb = server.peak_mb()?;
@@ -55,6 +63,7 @@ fn measure(
     let bytes = size_of(&directory.join("data"))?;
     let accepted = load.accepted as f64;
     println!("# Results\n");
+    println!("{}: ", wire.name());
     println!(
         "{connections} connections, {SPANS_A_REQUEST} spans a request, {took:.0} s, client and server on one machine"
     );

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 
+use crate::load::Wire;
+
 /// The longest its start may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Units of CPU time in /proc: fixed at 100 a second for what user programs see.
@@ -16,6 +18,7 @@ pub(crate) struct Server {
     child: Child,
     http: String,
     otlp_http: String,
+    datadog: String,
 }
 
 impl Server {
@@ -24,7 +27,7 @@ impl Server {
         let ready_file = directory.join("ready.json");
         let mut child = Command::new(binary)
             .args(["serve", "--http", "127.0.0.1:0", "--otlp-http", "127.0.0.1:0", "--otlp-grpc", "127.0.0.1:0"])
-            .args(["--log-level", "warn", "--data-dir"])
+            .args(["--datadog", "127.0.0.1:0", "--dogstatsd", "off", "--log-level", "warn", "--data-dir"])
             .arg(directory.join("data"))
             .arg("--ready-file")
             .arg(&ready_file)
@@ -36,7 +39,8 @@ impl Server {
             if let Ok(text) = std::fs::read_to_string(&ready_file) {
                 let ready: serde_json::Value = serde_json::from_str(&text)?;
                 let address = |name: &str| ready[name].as_str().map(str::to_owned).context("an address is missing");
-                return Ok(Self { http: address("http")?, otlp_http: address("otlp_http")?, child });
+                let (http, otlp_http) = (address("http")?, address("otlp_http")?);
+                return Ok(Self { http, otlp_http, datadog: address("datadog")?, child });
             }
             if let Some(status) = child.try_wait()? {
                 bail!("the server ended with {status}");
@@ -46,8 +50,11 @@ impl Server {
         }
     }
 
-    pub(crate) fn traces_url(&self) -> String {
-        format!("http://{}/v1/traces", self.otlp_http)
+    pub(crate) fn traces_url(&self, wire: Wire) -> String {
+        match wire {
+            Wire::Otlp => format!("http://{}/v1/traces", self.otlp_http),
+            Wire::Datadog => format!("http://{}/v0.5/traces", self.datadog),
+        }
     }
 
     /// CPU time so far, of all threads, in seconds.

@@ -33,6 +33,7 @@ use tower::ServiceExt;
 use crate::problem::Problem;
 
 pub use exposition::{Exposition, MetricsSource};
+pub use routes::client_settings;
 pub use state::{Api, ApiConfig, Endpoints};
 
 /// Path prefix of the receivers that share the port with the API.
@@ -68,6 +69,16 @@ async fn no_such_path(request: Request) -> Problem {
 /// Puts access control and the frame around what a port answers.
 pub fn guarded(api: &Api, inner: Router) -> Router {
     let guard = axum::middleware::from_fn_with_state(api.clone(), auth::guard);
-    let frame = axum::middleware::from_fn_with_state(api.clone(), layers::frame);
-    inner.layer(guard).layer(frame)
+    framed(api, inner.layer(guard))
+}
+
+/// Puts the frame around what a port answers that only this machine can reach and whose clients have no
+/// token: requests have to be addressed to loopback.
+pub fn guarded_loopback(api: &Api, inner: Router) -> Router {
+    framed(api, inner.layer(axum::middleware::from_fn_with_state(api.clone(), auth::guard_loopback)))
+}
+
+/// Puts the frame around what a unix socket answers: the file's permissions say who may use it.
+pub fn framed(api: &Api, inner: Router) -> Router {
+    inner.layer(axum::middleware::from_fn_with_state(api.clone(), layers::frame))
 }

@@ -14,6 +14,7 @@ use crate::exposition::MetricsSource;
 use crate::layers::HttpMetrics;
 use crate::queries::MAX_CONCURRENT_QUERIES;
 use crate::questions::Questions;
+use crate::routes::client_settings::KeepsClientSettings;
 use crate::routes::first_span::MAX_WAITING;
 
 /// Where the server can be reached, as `http://127.0.0.1:4390`.
@@ -39,6 +40,8 @@ pub struct ApiConfig {
     pub access: Access,
     /// Figures of other rooms, for `/metrics`.
     pub metrics: Vec<Arc<dyn MetricsSource>>,
+    /// What clients are told to do.
+    pub client_settings: Arc<dyn KeepsClientSettings>,
     /// Turns true when the server stops; open streams then end.
     pub stopping: watch::Receiver<bool>,
 }

@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use pitviper_model::{
-    DropReason, DurationCounts, Durations, Outcome, RejectReason, ResourceLogs, ResourceMetrics, ResourceSpans, Signal,
+    DropReason, DurationCounts, Durations, Library, Outcome, RejectReason, ResourceLogs, ResourceMetrics,
+    ResourceSpans, Signal,
 };
-use pitviper_store::schema::{SpanMetricsBuilder, SpansBuilder, WriteBatch};
+use pitviper_store::schema::{LibrariesBuilder, SpanMetricsBuilder, SpansBuilder, WriteBatch};
 use pitviper_store::{Store, StoreError};
+use pitviper_wire::decode::datadog::stats::CountedSpans;
 use pitviper_wire::decode::{Decoded, Telemetry};
 
 use crate::accounting::{
-    ItemCounts, OpenRequest, OutcomeCount, Pending, Protocol, RequestCount, RequestCounts, Transport,
+    ItemCounts, OpenRequest, OutcomeCount, Pending, Protocol, RequestCount, RequestCounts, Subject, Transport,
 };
 use crate::limits::{ByteBudget, Limits, Share};
 use crate::panics::PanicLog;
@@ -118,21 +120,29 @@ impl Ingest {
     /// When the store cannot take it; the sender should try again.
     pub async fn accept(&self, transport: Transport, telemetry: impl Into<Telemetry>) -> Result<Accepted, IngestError> {
         match telemetry.into() {
-            Telemetry::Traces(decoded) => self.accept_spans(transport, decoded).await,
+            Telemetry::Traces(decoded) => self.accept_spans(transport, decoded, Vec::new()).await,
             Telemetry::Metrics(decoded) => self.accept_points(transport, decoded).await,
             Telemetry::Logs(decoded) => self.accept_records(transport, decoded).await,
         }
     }
 
-    async fn accept_spans(&self, transport: Transport, decoded: Decoded) -> Result<Accepted, IngestError> {
+    /// Keeps spans. Of those that are `counted` their sender tells rates and durations itself.
+    pub(crate) async fn accept_spans(
+        &self,
+        transport: Transport,
+        decoded: Decoded,
+        counted: Vec<ResourceSpans>,
+    ) -> Result<Accepted, IngestError> {
         let Decoded { batch, mut rejected } = decoded;
-        let spans: usize = batch.iter().map(ResourceSpans::span_count).sum();
+        let spans: usize = batch.iter().chain(&counted).map(ResourceSpans::span_count).sum();
         let mut pending = self.items.receive(Signal::Traces, transport, spans + rejected.len());
 
-        let valid = normalize::apply(validate::fit_spans(batch, &mut rejected));
+        let mut valid = normalize::apply(validate::fit_spans(batch, &mut rejected));
+        let measured = red::measure(&valid);
+        valid.append(&mut normalize::apply(validate::fit_spans(counted, &mut rejected)));
         let rows = rows::of_spans(&valid);
         let accepted = reject(&mut pending, "spans", &rejected, rows.len());
-        let write = WriteBatch::new(rows, red::measure(&valid)).with_exceptions(exceptions::of_spans(&valid));
+        let write = WriteBatch::new(rows, measured).with_exceptions(exceptions::of_spans(&valid));
         self.append(&mut pending, write, accepted).await
     }
 
@@ -167,6 +177,29 @@ impl Ingest {
         self.append(&mut pending, write, accepted).await
     }
 
+    /// Keeps what clients have counted of their spans. There are no items: one span is not told from another.
+    pub(crate) async fn accept_counted(&self, counted: &[CountedSpans]) -> Result<(), IngestError> {
+        self.write(WriteBatch::new(SpansBuilder::default(), red::of_counted(counted))).await
+    }
+
+    /// Keeps which packages services run with.
+    pub(crate) async fn accept_libraries(&self, libraries: &[Library]) -> Result<(), IngestError> {
+        let mut rows = LibrariesBuilder::default();
+        libraries.iter().for_each(|library| rows.append(library));
+        self.write(no_spans().with_libraries(rows)).await
+    }
+
+    /// Writes what has no items.
+    async fn write(&self, write: WriteBatch) -> Result<(), IngestError> {
+        if write.is_empty() {
+            return Ok(());
+        }
+        let began = Instant::now();
+        let appended = self.store.append(write).await;
+        self.stages.append.record_since(began);
+        appended.map(drop).map_err(|error| from_store(&error))
+    }
+
     async fn append(
         &self,
         pending: &mut Pending<'_>,
@@ -193,8 +226,8 @@ impl Ingest {
     }
 
     /// A request has come in.
-    pub(crate) fn open(&self, signal: Signal, protocol: Protocol) -> OpenRequest {
-        self.requests.open(signal, protocol)
+    pub(crate) fn open(&self, subject: impl Into<Subject>, protocol: Protocol) -> OpenRequest {
+        self.requests.open(subject.into(), protocol)
     }
 
     /// A share of the bytes requests under way may take.
@@ -233,7 +266,7 @@ impl Ingest {
         self.items.outcomes()
     }
 
-    /// Requests by signal, protocol and outcome since the start.
+    /// Requests by subject, protocol and outcome since the start.
     #[must_use]
     pub fn requests(&self) -> Vec<RequestCount> {
         self.requests.requests()

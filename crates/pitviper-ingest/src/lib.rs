@@ -27,5 +27,5 @@ mod processors;
 pub mod receivers;
 
 pub use accept::{Accepted, Ingest, IngestError, IngestFigures};
-pub use accounting::{OutcomeCount, Protocol, RefusalReason, RequestCount, Transport};
+pub use accounting::{OutcomeCount, Protocol, RefusalReason, RequestCount, Subject, Transport};
 pub use limits::Limits;

@@ -78,6 +78,22 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "ADDRESS", env = "PITVIPER_SERVER_OTLP_GRPC", default_value = "127.0.0.1:4317", value_parser = address)]
     pub(crate) otlp_grpc: SocketAddr,
 
+    /// Loopback address that Datadog's clients send to, or `off` [default: 127.0.0.1:8126 while it is free]
+    #[arg(long, value_name = "ADDRESS", env = "PITVIPER_SERVER_DATADOG", value_parser = local_port)]
+    pub(crate) datadog: Option<Port>,
+
+    /// Unix socket that Datadog's clients send to as well, such as /var/run/datadog/apm.socket
+    #[arg(long, value_name = "PATH", env = "PITVIPER_SERVER_DATADOG_SOCKET")]
+    pub(crate) datadog_socket: Option<PathBuf>,
+
+    /// Loopback address that receives DogStatsD over UDP, or `off` [default: 127.0.0.1:8125 while it is free]
+    #[arg(long, value_name = "ADDRESS", env = "PITVIPER_SERVER_DOGSTATSD", value_parser = local_port)]
+    pub(crate) dogstatsd: Option<Port>,
+
+    /// Unix datagram socket that receives DogStatsD as well, such as /var/run/datadog/dsd.socket
+    #[arg(long, value_name = "PATH", env = "PITVIPER_SERVER_DOGSTATSD_SOCKET")]
+    pub(crate) dogstatsd_socket: Option<PathBuf>,
+
     /// File that holds the token clients have to send; needed on any address but loopback
     #[arg(long, value_name = "FILE", env = "PITVIPER_SERVER_TOKEN_FILE")]
     pub(crate) token_file: Option<PathBuf>,
@@ -191,6 +207,29 @@ impl Serve {
     }
 }
 
+/// A port that may be closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Port {
+    /// It is closed.
+    Off,
+    /// It is open at this address.
+    At(SocketAddr),
+}
+
+/// Reads `off` or an address of loopback: clients of Datadog's protocols cannot send a token.
+fn local_port(text: &str) -> Result<Port, String> {
+    if text == "off" {
+        return Ok(Port::Off);
+    }
+    let address = address(text)?;
+    if address.ip().is_loopback() {
+        return Ok(Port::At(address));
+    }
+    Err("Datadog's clients cannot send a token, so only this machine may reach the port: use 127.0.0.1 or [::1], or share \
+         a unix socket with containers"
+        .to_owned())
+}
+
 /// Reads `ADDRESS:PORT`; `localhost` stands for 127.0.0.1.
 fn address(text: &str) -> Result<SocketAddr, String> {
     let numeric = match text.strip_prefix("localhost:") {
@@ -252,6 +291,14 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn ports_without_a_token_are_of_this_machine() {
+        assert_eq!(local_port("off"), Ok(Port::Off));
+        assert_eq!(local_port("localhost:0"), Ok(Port::At(([127, 0, 0, 1], 0).into())));
+        assert!(local_port("0.0.0.0:8126").unwrap_err().contains("unix socket"));
+        assert!(local_port("8126").unwrap_err().contains("IP:PORT"));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use pitviper_api::{Exposition, MetricsSource};
 use pitviper_ingest::Ingest;
+use pitviper_ingest::receivers::datadog::Datadog;
 use pitviper_model::Signal;
 
 /// The figures of the receivers.
@@ -33,7 +34,7 @@ impl MetricsSource for Figures {
         let requests: Vec<_> = requests
             .iter()
             .map(|count| {
-                let (signal, transport) = (("signal", count.signal.as_str()), ("transport", count.protocol.as_str()));
+                let (signal, transport) = (("signal", count.subject.as_str()), ("transport", count.protocol.as_str()));
                 ([signal, transport, ("outcome", count.outcome), ("reason", count.reason)], count.count as f64)
             })
             .collect();
@@ -52,6 +53,41 @@ impl MetricsSource for Figures {
         out.durations("pitviper_ingest_decode_seconds", help, &[(&[], figures.decode)]);
         let help = "Time until what a request held was durable";
         out.durations("pitviper_ingest_append_seconds", help, &[(&[], figures.append)]);
+    }
+}
+
+/// What Datadog's clients sent that is neither a span nor a request.
+pub(crate) struct DatadogSource(pub(crate) Arc<Datadog>);
+
+impl MetricsSource for DatadogSource {
+    fn collect(&self, out: &mut Exposition) {
+        let figures = self.0.figures();
+        let lines: Vec<_> = figures.lines.iter().map(|line| ([("outcome", line.outcome)], line.count as f64)).collect();
+        write(out, "pitviper_dogstatsd_lines_total", "Lines of DogStatsD by outcome", &lines);
+        out.gauge("pitviper_dogstatsd_series", "Series that wait to become points", &[(&[], figures.series as f64)]);
+        let counters: [(&str, &str, u64); 6] = [
+            ("pitviper_dogstatsd_packets_cut_total", "Packets of DogStatsD that were too long", figures.packets_cut),
+            (
+                "pitviper_datadog_client_dropped_spans_total",
+                "Spans that clients counted and did not send",
+                figures.client_dropped_spans,
+            ),
+            ("pitviper_datadog_stats_groups_total", "Groups of statistics that were kept", figures.stats_groups),
+            ("pitviper_datadog_stats_damaged_total", "Groups of statistics that are damaged", figures.stats_damaged),
+            (
+                "pitviper_datadog_libraries_total",
+                "Packages that clients run with, each time they say",
+                figures.libraries,
+            ),
+            (
+                "pitviper_datadog_config_errors_total",
+                "Polls of clients that could not do as told",
+                figures.config_errors,
+            ),
+        ];
+        for (name, help, value) in counters {
+            out.counter(name, help, &[(&[], value as f64)]);
+        }
     }
 }
 

@@ -11,7 +11,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 
 /// Connections one port keeps open at once. Further clients wait until one ends.
@@ -62,8 +63,36 @@ fn explain(flag: &str, address: SocketAddr, error: &io::Error) -> anyhow::Error 
     }
 }
 
+/// Where connections come from.
+pub(crate) trait Accept: Send + Sync + 'static {
+    /// A connection.
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    /// Waits for the next one.
+    fn next(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+}
+
+impl Accept for TcpListener {
+    type Stream = TcpStream;
+
+    async fn next(&self) -> io::Result<TcpStream> {
+        let (stream, _) = self.accept().await?;
+        // Answers are written whole, so waiting to fill a packet only delays them.
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+}
+
+impl Accept for UnixListener {
+    type Stream = UnixStream;
+
+    async fn next(&self) -> io::Result<UnixStream> {
+        Ok(self.accept().await?.0)
+    }
+}
+
 /// Answers HTTP/1 and HTTP/2 until told to stop; then lets requests under way finish.
-pub(crate) async fn serve_http(listener: TcpListener, router: Router, mut stopping: watch::Receiver<bool>) {
+pub(crate) async fn serve_http<A: Accept>(listener: A, router: Router, mut stopping: watch::Receiver<bool>) {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(HEAD_TIMEOUT);
@@ -96,13 +125,10 @@ pub(crate) async fn serve_http(listener: TcpListener, router: Router, mut stoppi
     graceful.shutdown().await;
 }
 
-async fn accept(
-    listener: &TcpListener,
+async fn accept<A: Accept>(
+    listener: &A,
     connections: &Arc<Semaphore>,
-) -> io::Result<(tokio::net::TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+) -> io::Result<(A::Stream, tokio::sync::OwnedSemaphorePermit)> {
     let permit = Arc::clone(connections).acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
-    // Answers are written whole, so waiting to fill a packet only delays them.
-    stream.set_nodelay(true)?;
-    Ok((stream, permit))
+    Ok((listener.next().await?, permit))
 }

@@ -4,8 +4,10 @@
 //! puts receivers and API on their ports ([`listen`]), and takes everything down in order
 //! ([`serve`]). [`commands`] does what needs no server.
 
+mod client_settings;
 mod commands;
 mod config;
+mod datadog;
 mod figures;
 mod listen;
 mod logging;

@@ -16,6 +16,10 @@ pub(crate) struct Ready {
     pub(crate) otlp_http: String,
     /// Address of OTLP over gRPC.
     pub(crate) otlp_grpc: String,
+    /// Address that Datadog's clients send to, if there is one.
+    pub(crate) datadog: Option<String>,
+    /// Address of DogStatsD over UDP, if there is one.
+    pub(crate) dogstatsd: Option<String>,
     /// The server's process.
     pub(crate) pid: u32,
 }

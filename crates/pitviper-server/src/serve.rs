@@ -9,6 +9,7 @@ use http::HeaderMap;
 use pitviper_api::auth::{Access, Refusals};
 use pitviper_api::{Api, ApiConfig, Endpoints, MetricsSource};
 use pitviper_ingest::Ingest;
+use pitviper_ingest::receivers::datadog::Datadog;
 use pitviper_ingest::receivers::otlp;
 use pitviper_store::Store;
 use pitviper_store::embedded::{EmbeddedConfig, EmbeddedStore, RollUp};
@@ -19,8 +20,10 @@ use tokio::task::JoinSet;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::service::interceptor::InterceptedService;
 
+use crate::client_settings::KeptSettings;
 use crate::config::Serve;
-use crate::figures::Figures;
+use crate::datadog::{Files, Sockets};
+use crate::figures::{DatadogSource, Figures};
 use crate::ready::{self, Ready};
 use crate::self_trace::{self, SelfTraceQueue};
 use crate::{listen, logging, panics};
@@ -52,6 +55,7 @@ async fn serve(config: &Serve, self_trace: Option<SelfTraceQueue>) -> anyhow::Re
         sockets.push((flag, listen::take(flag, address)?));
     }
     let data_dir = config.data_dir()?;
+    let datadog = Sockets::open(config).await?;
     // Listened for from here on, so that a signal during a long recovery is not missed.
     let mut signals = Signals::new()?;
     let settings = EmbeddedConfig {
@@ -78,10 +82,14 @@ async fn serve(config: &Serve, self_trace: Option<SelfTraceQueue>) -> anyhow::Re
         http: http.1.to_string(),
         otlp_http: otlp_http.1.to_string(),
         otlp_grpc: otlp_grpc.1.to_string(),
+        datadog: datadog.http_address().map(|address| address.to_string()),
+        dogstatsd: datadog.dogstatsd_address().map(|address| address.to_string()),
         pid: std::process::id(),
     };
+    let settings = Arc::new(KeptSettings::open(&data_dir)?);
     let (stop, stopping) = watch::channel(false);
-    let mut ports = open_ports(&store, access, [http, otlp_http, otlp_grpc], &stopping, self_trace);
+    let (mut ports, files) =
+        open_ports(&store, access, [http, otlp_http, otlp_grpc], (datadog, settings), &stopping, self_trace);
     if let Some(path) = &config.ready_file {
         ready::write(path, &ready)?;
     }
@@ -89,6 +97,8 @@ async fn serve(config: &Serve, self_trace: Option<SelfTraceQueue>) -> anyhow::Re
         http = ready.http,
         otlp_http = ready.otlp_http,
         otlp_grpc = ready.otlp_grpc,
+        datadog = ready.datadog.as_deref().unwrap_or("off"),
+        dogstatsd = ready.dogstatsd.as_deref().unwrap_or("off"),
         data_dir = %data_dir.display(),
         version = env!("CARGO_PKG_VERSION"),
         "ready"
@@ -106,6 +116,7 @@ async fn serve(config: &Serve, self_trace: Option<SelfTraceQueue>) -> anyhow::Re
         () = signals.stop() => tracing::warn!("told to stop again: requests under way are cut off"),
     }
     drop(ports);
+    drop(files);
     store.close().await.context("the store could not be closed; what was acknowledged is in its log")?;
     tracing::info!("stopped");
     Ok(())
@@ -116,11 +127,14 @@ fn open_ports(
     store: &Arc<dyn Store>,
     access: Access,
     [http, otlp_http, otlp_grpc]: [(TcpListener, SocketAddr); 3],
+    (sockets, settings): (Sockets, Arc<KeptSettings>),
     stopping: &watch::Receiver<bool>,
     self_trace: Option<SelfTraceQueue>,
-) -> JoinSet<()> {
+) -> (JoinSet<()>, Files) {
     let ingest = Ingest::new(Arc::clone(store));
-    let mut metrics: Vec<Arc<dyn MetricsSource>> = vec![Arc::new(Figures(Arc::clone(&ingest)))];
+    let datadog = Datadog::new(Arc::clone(&ingest), settings.remote());
+    let mut metrics: Vec<Arc<dyn MetricsSource>> =
+        vec![Arc::new(Figures(Arc::clone(&ingest))), Arc::new(DatadogSource(Arc::clone(&datadog)))];
     metrics.extend(self_trace.as_ref().map(|queue| Arc::clone(&queue.figures) as Arc<dyn MetricsSource>));
     let api = Api::new(ApiConfig {
         store: Arc::clone(store),
@@ -128,6 +142,7 @@ fn open_ports(
         endpoints: Endpoints { http: url(http.1), otlp_http: url(otlp_http.1), otlp_grpc: url(otlp_grpc.1) },
         access: access.clone(),
         metrics,
+        client_settings: settings,
         stopping: stopping.clone(),
     });
     let receivers = otlp::router(Arc::clone(&ingest));
@@ -141,7 +156,8 @@ fn open_ports(
         ports.spawn(self_trace::store(queue, Arc::clone(&ingest), stopping.clone()));
     }
     ports.spawn(serve_grpc(otlp_grpc.0, ingest, access, api.refusals(), stopping.clone()));
-    ports
+    let files = sockets.serve(&datadog, &api, stopping, &mut ports);
+    (ports, files)
 }
 
 async fn serve_grpc(

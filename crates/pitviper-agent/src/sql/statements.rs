@@ -126,3 +126,20 @@ impl Statements {
         self.forgotten.load(Ordering::Relaxed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_memory_is_bounded_and_a_hash_that_two_share_mixes_nothing_up() {
+        let statements = Statements::new(Dialect::Sqlite, 0, Attributes::default());
+        assert_eq!(statements.describe("SELECT 1 FROM a", 7).summary, "SELECT a");
+        assert_eq!(statements.describe("SELECT 1 FROM b", 7).summary, "SELECT b");
+        for number in 0..10_000_u64 {
+            let statement = format!("SELECT {number} FROM t{number} WHERE {}", "a AND ".repeat(50));
+            assert_eq!(statements.describe(&statement, number).summary, format!("SELECT t{number}"));
+        }
+        assert!(statements.forgotten() > 8_000);
+    }
+}

@@ -87,6 +87,18 @@ pub(crate) async fn guard(State(api): State<Api>, request: Request, next: Next) 
     refusal
 }
 
+/// Refuses requests that were not addressed to loopback, whoever else may use the server: for a port whose
+/// clients cannot send a token, and which only this machine can reach.
+pub(crate) async fn guard_loopback(State(api): State<Api>, request: Request, next: Next) -> Response {
+    match refuse_foreign_host(&request) {
+        Some(refusal) => {
+            api.shared.refusals.count_host();
+            refusal
+        }
+        None => next.run(request).await,
+    }
+}
+
 fn refuse_foreign_host(request: &Request) -> Option<Response> {
     let host = host::of(request);
     if host.as_deref().is_some_and(host::is_loopback) {

@@ -1,6 +1,7 @@
 //! The routes, one folder each.
 
 pub mod aggregate;
+pub mod client_settings;
 pub mod complete;
 pub mod facets;
 pub mod first_span;
@@ -70,6 +71,7 @@ fn documented() -> OpenApiRouter<Api> {
         .routes(routes!(logs::of_trace))
         .routes(routes!(metric_data::query))
         .routes(routes!(metric_data::names))
+        .routes(routes!(client_settings::get, client_settings::put))
 }
 
 /// API, login and UI.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use pitviper_api::auth::Access;
+use pitviper_api::client_settings::{ClientSetting, ClientSettings, KeepsClientSettings};
 use pitviper_api::{Api, ApiConfig, Endpoints, app, guarded};
 use pitviper_model::{Resource, Scope, Span, SpanId, SpanKind, TraceId};
 use pitviper_store::Store;
@@ -27,9 +28,23 @@ fn api_over(store: Arc<EmbeddedStore>) -> (Api, watch::Sender<bool>) {
         endpoints: Endpoints { http: "a".into(), otlp_http: "b".into(), otlp_grpc: "c".into() },
         access: Access::Loopback,
         metrics: Vec::new(),
+        client_settings: Arc::new(NoSettings),
         stopping,
     };
     (Api::new(config), stop)
+}
+
+/// Keeps no settings.
+struct NoSettings;
+
+impl KeepsClientSettings for NoSettings {
+    fn get(&self) -> ClientSettings {
+        ClientSettings::default()
+    }
+
+    fn replace(&self, settings: Vec<ClientSetting>) -> std::io::Result<ClientSettings> {
+        Ok(ClientSettings { version: 1, settings })
+    }
 }
 
 /// A server whose store has these spans of one service.

@@ -15,6 +15,10 @@ pub enum Transport {
     OtlpHttpJson,
     /// OTLP over gRPC.
     OtlpGrpc,
+    /// Datadog's protocols over HTTP.
+    Datadog,
+    /// DogStatsD packets; the points are what they add up to.
+    Dogstatsd,
     /// A file that is imported.
     File,
     /// The server's own traces.
@@ -23,8 +27,15 @@ pub enum Transport {
 
 impl Transport {
     /// All transports.
-    pub const ALL: [Self; 5] =
-        [Self::OtlpHttpProtobuf, Self::OtlpHttpJson, Self::OtlpGrpc, Self::File, Self::SelfTrace];
+    pub const ALL: [Self; 7] = [
+        Self::OtlpHttpProtobuf,
+        Self::OtlpHttpJson,
+        Self::OtlpGrpc,
+        Self::Datadog,
+        Self::Dogstatsd,
+        Self::File,
+        Self::SelfTrace,
+    ];
 
     /// The transport's name in metrics.
     #[must_use]
@@ -33,6 +44,8 @@ impl Transport {
             Self::OtlpHttpProtobuf => "otlp_http_protobuf",
             Self::OtlpHttpJson => "otlp_http_json",
             Self::OtlpGrpc => "otlp_grpc",
+            Self::Datadog => "datadog",
+            Self::Dogstatsd => "dogstatsd",
             Self::File => "file",
             Self::SelfTrace => "self_trace",
         }

@@ -1,4 +1,4 @@
-//! Requests, by signal, protocol and outcome.
+//! Requests, by subject, protocol and outcome.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,11 +14,13 @@ pub enum Protocol {
     OtlpHttp,
     /// OTLP over gRPC.
     OtlpGrpc,
+    /// Datadog's protocols over HTTP.
+    Datadog,
 }
 
 impl Protocol {
     /// All protocols.
-    pub const ALL: [Self; 2] = [Self::OtlpHttp, Self::OtlpGrpc];
+    pub const ALL: [Self; 3] = [Self::OtlpHttp, Self::OtlpGrpc, Self::Datadog];
 
     /// The protocol's name in metrics.
     #[must_use]
@@ -26,6 +28,95 @@ impl Protocol {
         match self {
             Self::OtlpHttp => "otlp_http",
             Self::OtlpGrpc => "otlp_grpc",
+            Self::Datadog => "datadog",
+        }
+    }
+}
+
+/// What a request is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// Spans.
+    Traces,
+    /// Points of metrics.
+    Metrics,
+    /// Log records.
+    Logs,
+    /// What a client has counted of its spans.
+    Stats,
+    /// Profiles.
+    Profiles,
+    /// What a client says of itself.
+    Telemetry,
+    /// What a client wants to know of the server.
+    Info,
+    /// What a client is to do.
+    Config,
+    /// Snapshots of variables.
+    Debugger,
+    /// Symbols of programs.
+    Symbols,
+    /// Events for other products.
+    Events,
+    /// Logs of the client itself.
+    Flare,
+    /// Nothing that is known.
+    Unknown,
+}
+
+impl Subject {
+    /// All subjects.
+    pub const ALL: [Self; 13] = [
+        Self::Traces,
+        Self::Metrics,
+        Self::Logs,
+        Self::Stats,
+        Self::Profiles,
+        Self::Telemetry,
+        Self::Info,
+        Self::Config,
+        Self::Debugger,
+        Self::Symbols,
+        Self::Events,
+        Self::Flare,
+        Self::Unknown,
+    ];
+
+    /// The subject's name in metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Traces => "traces",
+            Self::Metrics => "metrics",
+            Self::Logs => "logs",
+            Self::Stats => "stats",
+            Self::Profiles => "profiles",
+            Self::Telemetry => "telemetry",
+            Self::Info => "info",
+            Self::Config => "config",
+            Self::Debugger => "debugger",
+            Self::Symbols => "symbols",
+            Self::Events => "events",
+            Self::Flare => "flare",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Whether there are such requests over the protocol.
+    fn is_of(self, protocol: Protocol) -> bool {
+        match protocol {
+            Protocol::OtlpHttp | Protocol::OtlpGrpc => matches!(self, Self::Traces | Self::Metrics | Self::Logs),
+            Protocol::Datadog => !matches!(self, Self::Metrics | Self::Logs),
+        }
+    }
+}
+
+impl From<Signal> for Subject {
+    fn from(signal: Signal) -> Self {
+        match signal {
+            Signal::Traces => Self::Traces,
+            Signal::Metrics => Self::Metrics,
+            Signal::Logs => Self::Logs,
         }
     }
 }
@@ -49,6 +140,12 @@ pub enum RefusalReason {
     BadProtobuf,
     /// The body is not the JSON document it should be.
     BadJson,
+    /// The body is not the MessagePack message it should be.
+    BadMsgpack,
+    /// The body is not the form with a profile it should be.
+    BadProfile,
+    /// There is nothing at the path.
+    UnknownPath,
     /// The connection ended before the body did, or before the answer.
     Incomplete,
     /// The body took too long to arrive.
@@ -65,7 +162,7 @@ pub enum RefusalReason {
 
 impl RefusalReason {
     /// All reasons.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::MethodNotAllowed,
         Self::UnsupportedMediaType,
         Self::UnsupportedEncoding,
@@ -74,6 +171,9 @@ impl RefusalReason {
         Self::BadFraming,
         Self::BadProtobuf,
         Self::BadJson,
+        Self::BadMsgpack,
+        Self::BadProfile,
+        Self::UnknownPath,
         Self::Incomplete,
         Self::Timeout,
         Self::Overloaded,
@@ -94,6 +194,9 @@ impl RefusalReason {
             Self::BadFraming => "bad_framing",
             Self::BadProtobuf => "bad_protobuf",
             Self::BadJson => "bad_json",
+            Self::BadMsgpack => "bad_msgpack",
+            Self::BadProfile => "bad_profile",
+            Self::UnknownPath => "unknown_path",
             Self::Incomplete => "incomplete",
             Self::Timeout => "timeout",
             Self::Overloaded => "overloaded",
@@ -104,11 +207,11 @@ impl RefusalReason {
     }
 }
 
-/// How many requests of a signal over a protocol were accepted, or refused for a reason.
+/// How many requests about a subject over a protocol were accepted, or refused for a reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestCount {
-    /// What was to be kept.
-    pub signal: Signal,
+    /// What they were about.
+    pub subject: Subject,
     /// What they were sent over.
     pub protocol: Protocol,
     /// `accepted` or `refused`.
@@ -125,18 +228,18 @@ struct ProtocolCounts {
     refused: [AtomicU64; RefusalReason::ALL.len()],
 }
 
-/// Requests by signal, protocol and outcome.
+/// Requests by subject, protocol and outcome.
 #[derive(Debug, Default)]
 pub(crate) struct RequestCounts {
-    signals: [[ProtocolCounts; Protocol::ALL.len()]; Signal::ALL.len()],
+    subjects: [[ProtocolCounts; Protocol::ALL.len()]; Subject::ALL.len()],
     under_way: AtomicU64,
 }
 
 impl RequestCounts {
     /// A request has come in. It leaves exactly one outcome.
-    pub(crate) fn open(self: &Arc<Self>, signal: Signal, protocol: Protocol) -> OpenRequest {
+    pub(crate) fn open(self: &Arc<Self>, subject: Subject, protocol: Protocol) -> OpenRequest {
         self.under_way.fetch_add(1, Ordering::Relaxed);
-        OpenRequest { counts: Arc::clone(self), signal, protocol, outcome: Err(RefusalReason::Incomplete) }
+        OpenRequest { counts: Arc::clone(self), subject, protocol, outcome: Err(RefusalReason::Incomplete) }
     }
 
     /// Requests that have no outcome yet.
@@ -146,11 +249,12 @@ impl RequestCounts {
 
     pub(crate) fn requests(&self) -> Vec<RequestCount> {
         let mut out = Vec::new();
-        for (signal, protocols) in Signal::ALL.into_iter().zip(&self.signals) {
-            for (protocol, counts) in Protocol::ALL.into_iter().zip(protocols) {
+        for (subject, protocols) in Subject::ALL.into_iter().zip(&self.subjects) {
+            let possible = Protocol::ALL.into_iter().zip(protocols).filter(|(protocol, _)| subject.is_of(*protocol));
+            for (protocol, counts) in possible {
                 let mut push = |outcome, reason, counter: &AtomicU64| {
                     out.push(RequestCount {
-                        signal,
+                        subject,
                         protocol,
                         outcome,
                         reason,
@@ -175,7 +279,7 @@ impl RequestCounts {
 #[must_use]
 pub(crate) struct OpenRequest {
     counts: Arc<RequestCounts>,
-    signal: Signal,
+    subject: Subject,
     protocol: Protocol,
     outcome: Result<(), RefusalReason>,
 }
@@ -193,7 +297,7 @@ impl OpenRequest {
 impl Drop for OpenRequest {
     fn drop(&mut self) {
         self.counts.under_way.fetch_sub(1, Ordering::Relaxed);
-        let protocols = &self.counts.signals[index_of(&Signal::ALL, &self.signal)];
+        let protocols = &self.counts.subjects[index_of(&Subject::ALL, &self.subject)];
         let counts = &protocols[index_of(&Protocol::ALL, &self.protocol)];
         let counter = match self.outcome {
             Ok(()) => &counts.accepted,
@@ -210,15 +314,15 @@ mod tests {
     #[test]
     fn every_request_leaves_one_outcome() {
         let counts = Arc::new(RequestCounts::default());
-        counts.open(Signal::Traces, Protocol::OtlpHttp).accepted();
-        counts.open(Signal::Metrics, Protocol::OtlpGrpc).refused(RefusalReason::TooLarge);
-        drop(counts.open(Signal::Logs, Protocol::OtlpGrpc));
+        counts.open(Subject::Traces, Protocol::OtlpHttp).accepted();
+        counts.open(Subject::Metrics, Protocol::OtlpGrpc).refused(RefusalReason::TooLarge);
+        drop(counts.open(Subject::Config, Protocol::Datadog));
         let left: Vec<_> = counts.requests().into_iter().filter(|count| count.count > 0).collect();
-        let count = |signal, protocol, outcome, reason| RequestCount { signal, protocol, outcome, reason, count: 1 };
+        let count = |subject, protocol, outcome, reason| RequestCount { subject, protocol, outcome, reason, count: 1 };
         let expected = [
-            count(Signal::Traces, Protocol::OtlpHttp, "accepted", ""),
-            count(Signal::Metrics, Protocol::OtlpGrpc, "refused", "too_large"),
-            count(Signal::Logs, Protocol::OtlpGrpc, "refused", "incomplete"),
+            count(Subject::Traces, Protocol::OtlpHttp, "accepted", ""),
+            count(Subject::Metrics, Protocol::OtlpGrpc, "refused", "too_large"),
+            count(Subject::Config, Protocol::Datadog, "refused", "incomplete"),
         ];
         assert_eq!(left, expected);
     }

@@ -2,7 +2,8 @@
 
 use pitviper_model::{Resource, ResourceSpans, Span, StatusCode};
 use pitviper_store::Red;
-use pitviper_store::schema::{METRIC_BUCKET_NS, SpanMetricKey, SpanMetricsBuilder};
+use pitviper_store::schema::{MAX_START_TIME_UNIX_NANO, METRIC_BUCKET_NS, SpanMetricKey, SpanMetricsBuilder};
+use pitviper_wire::decode::datadog::stats::CountedSpans;
 use rustc_hash::FxHashMap;
 
 /// Attributes that name the other end of a call, the most telling first.
@@ -24,6 +25,39 @@ pub(crate) fn measure(batch: &[ResourceSpans]) -> SpanMetricsBuilder {
     metrics
 }
 
+/// What clients have counted themselves.
+pub(crate) fn of_counted(counted: &[CountedSpans]) -> SpanMetricsBuilder {
+    let mut metrics = SpanMetricsBuilder::new();
+    for spans in counted.iter().filter(|spans| spans.hits > 0) {
+        let key = SpanMetricKey {
+            bucket_start_ns: bucket_start(spans.start_unix_nano),
+            service: spans.service.clone(),
+            environment: spans.environment.clone(),
+            version: spans.version.clone(),
+            name: spans.name.clone(),
+            kind: spans.kind,
+            is_root: spans.is_root,
+            peer: spans.peer.clone(),
+        };
+        let red = Red {
+            hits: spans.hits,
+            errors: spans.errors,
+            duration_sum_ns: spans.duration_sum_ns,
+            duration_min_ns: spans.duration_min_ns,
+            duration_max_ns: spans.duration_max_ns,
+            durations: spans.durations.clone(),
+        };
+        metrics.append(&key, &red);
+    }
+    metrics
+}
+
+/// Start of the bucket a time lies in.
+fn bucket_start(time_unix_nano: u64) -> i64 {
+    let time = time_unix_nano.min(MAX_START_TIME_UNIX_NANO).cast_signed();
+    time - time.rem_euclid(METRIC_BUCKET_NS)
+}
+
 #[derive(PartialEq, Eq, Hash)]
 struct Key<'a> {
     bucket_start_ns: i64,
@@ -35,10 +69,9 @@ struct Key<'a> {
 
 impl<'a> Key<'a> {
     fn of(span: &'a Span) -> Self {
-        let start_ns = span.start_time_unix_nano as i64;
         let calls_out = matches!(span.kind, pitviper_model::SpanKind::Client | pitviper_model::SpanKind::Producer);
         Self {
-            bucket_start_ns: start_ns - start_ns.rem_euclid(METRIC_BUCKET_NS),
+            bucket_start_ns: bucket_start(span.start_time_unix_nano),
             name: &span.name,
             kind: span.kind,
             is_root: !span.parent_span_id.is_valid(),

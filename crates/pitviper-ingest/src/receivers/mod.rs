@@ -1,3 +1,9 @@
-//! The protocols that are understood, one folder each.
+//! The protocols that are understood, one folder each, and what they share: bodies are read within
+//! bounds, decoded where it disturbs nobody, and kept on a task of their own.
 
+mod body;
+pub mod datadog;
+mod keep;
 pub mod otlp;
+mod refusal;
+mod work;

@@ -12,6 +12,7 @@
 
 mod compression;
 mod cost;
+pub mod datadog;
 mod json;
 mod points;
 mod protobuf;

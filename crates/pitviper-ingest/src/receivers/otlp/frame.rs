@@ -4,8 +4,8 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::refusal::Refusal;
 use crate::accounting::RefusalReason;
+use crate::receivers::refusal::Refusal;
 
 /// Length of the frame in bytes.
 pub(super) const FRAME_BYTES: usize = 5;

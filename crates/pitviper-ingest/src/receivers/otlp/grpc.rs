@@ -25,15 +25,16 @@ use tonic::codegen::{BoxFuture, Service};
 use tonic::server::NamedService;
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use super::body;
+use super::MAX_BODY_BYTES;
 use super::decode::{Format, decode};
 use super::frame::{self, FRAME_BYTES};
-use super::keep::keep;
-use super::refusal::Refusal;
 use super::success::ExportResponse;
 use crate::accept::{Accepted, Ingest};
 use crate::accounting::{Protocol, RefusalReason, Transport};
 use crate::limits::Share;
+use crate::receivers::body;
+use crate::receivers::keep::keep;
+use crate::receivers::refusal::Refusal;
 
 const CONTENT_TYPE_GRPC: &str = "application/grpc";
 /// A signal that has a gRPC service.
@@ -113,14 +114,15 @@ async fn answer<S: GrpcSignal>(
     request: Request<tonic::body::Body>,
 ) -> Response<tonic::body::Body> {
     let open = ingest.open(S::SIGNAL, Protocol::OtlpGrpc);
-    let decoded = match read::<S>(&ingest, request).await {
+    let (decoded, share) = match read::<S>(&ingest, request).await {
         Ok(decoded) => decoded,
         Err(refusal) => {
             open.refused(refusal.reason);
             return refused(&refusal);
         }
     };
-    match keep(ingest, open, Transport::OtlpGrpc, decoded).await {
+    let accept = move |ingest: Arc<Ingest>| async move { ingest.accept(Transport::OtlpGrpc, decoded).await };
+    match keep(ingest, open, share, accept).await {
         Ok(accepted) => success(accepted),
         Err(refusal) => refused(&refusal),
     }
@@ -137,7 +139,7 @@ async fn read<S: GrpcSignal>(
     check_content_type(request.headers())?;
     let encoding = encoding(request.headers())?;
     let (head, body) = request.into_parts();
-    let mut received = body::read(ingest, &head.headers, Body::new(body), FRAME_BYTES).await?;
+    let mut received = body::read(ingest, &head.headers, Body::new(body), MAX_BODY_BYTES + FRAME_BYTES).await?;
     let message = frame::unwrap(received.bytes)?;
     received.bytes = message.bytes;
     let encoding = match (message.compressed, encoding) {

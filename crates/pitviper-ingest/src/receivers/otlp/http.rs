@@ -13,14 +13,15 @@ use pitviper_model::Signal;
 use pitviper_wire::decode::{ContentEncoding, Telemetry};
 use prost::Message as _;
 
-use super::body;
+use super::MAX_BODY_BYTES;
 use super::decode::{Format, decode};
-use super::keep::keep;
-use super::refusal::Refusal;
 use super::success::ExportResponse;
 use crate::accept::{Accepted, Ingest};
 use crate::accounting::{Protocol, RefusalReason, Transport};
 use crate::limits::Share;
+use crate::receivers::body;
+use crate::receivers::keep::keep;
+use crate::receivers::refusal::Refusal;
 
 const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";
@@ -47,7 +48,7 @@ async fn export(ingest: Arc<Ingest>, signal: Signal, request: Request<Body>) -> 
             return refused(Format::Json, &refusal);
         }
     };
-    let decoded = match read(&ingest, signal, format, request).await {
+    let (decoded, share) = match read(&ingest, signal, format, request).await {
         Ok(decoded) => decoded,
         Err(refusal) => {
             open.refused(refusal.reason);
@@ -58,7 +59,8 @@ async fn export(ingest: Arc<Ingest>, signal: Signal, request: Request<Body>) -> 
         Format::Protobuf => Transport::OtlpHttpProtobuf,
         Format::Json => Transport::OtlpHttpJson,
     };
-    match keep(ingest, open, transport, decoded).await {
+    let accept = move |ingest: Arc<Ingest>| async move { ingest.accept(transport, decoded).await };
+    match keep(ingest, open, share, accept).await {
         Ok(accepted) => success(signal, format, accepted),
         Err(refusal) => refused(format, &refusal),
     }
@@ -92,7 +94,7 @@ async fn read(
 ) -> Result<(Telemetry, Share), Refusal> {
     let encoding = encoding(request.headers())?;
     let (head, body) = request.into_parts();
-    let received = body::read(ingest, &head.headers, body, 0).await?;
+    let received = body::read(ingest, &head.headers, body, MAX_BODY_BYTES).await?;
     decode(ingest, signal, format, encoding, received).await
 }
 

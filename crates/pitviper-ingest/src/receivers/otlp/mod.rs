@@ -3,13 +3,10 @@
 //! Source: OpenTelemetry Protocol specification 1.x. Traces, metrics and logs over HTTP (`POST
 //! /v1/traces` and so on, protobuf and JSON) and over gRPC.
 
-mod body;
 mod decode;
 mod frame;
 mod grpc;
 mod http;
-mod keep;
-mod refusal;
 mod success;
 
 pub use grpc::{GrpcReceiver, GrpcSignal, Logs, Metrics, Traces, grpc};

@@ -4,24 +4,27 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures::FutureExt as _;
-use pitviper_wire::decode::Telemetry;
 
 use super::refusal::Refusal;
-use crate::accept::{Accepted, Ingest};
-use crate::accounting::{OpenRequest, Transport};
+use crate::accept::{Ingest, IngestError};
+use crate::accounting::OpenRequest;
 use crate::limits::Share;
 
-/// Keeps a decoded request and counts its outcome.
-pub(super) async fn keep(
+/// Keeps a decoded request, as `accept` does it, and counts its outcome.
+pub(super) async fn keep<T, F>(
     ingest: Arc<Ingest>,
     open: OpenRequest,
-    transport: Transport,
-    (decoded, share): (Telemetry, Share),
-) -> Result<Accepted, Refusal> {
+    share: Share,
+    accept: impl FnOnce(Arc<Ingest>) -> F,
+) -> Result<T, Refusal>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, IngestError>> + Send + 'static,
+{
+    let accepting = accept(Arc::clone(&ingest));
     // On its own task: a client that hangs up must not undo what is half written.
     let kept = tokio::spawn(async move {
-        let accepting = AssertUnwindSafe(ingest.accept(transport, decoded));
-        let answer = match accepting.catch_unwind().await {
+        let answer = match AssertUnwindSafe(accepting).catch_unwind().await {
             Ok(answer) => answer.map_err(Refusal::from),
             Err(panic) => {
                 ingest.panics().report("accept", &*panic);

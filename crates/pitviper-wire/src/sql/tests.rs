@@ -155,18 +155,6 @@ fn a_statement_that_is_cut_shows_nothing_of_the_value_it_is_cut_in() {
     assert_eq!(describe(&long, Postgresql).text, "SELECT ?");
 }
 
-#[test]
-fn the_memory_is_bounded_and_a_hash_that_two_share_mixes_nothing_up() {
-    let statements = Statements::new(Sqlite, 0, pitviper_model::Attributes::default());
-    assert_eq!(statements.describe("SELECT 1 FROM a", 7).summary, "SELECT a");
-    assert_eq!(statements.describe("SELECT 1 FROM b", 7).summary, "SELECT b");
-    for number in 0..10_000_u64 {
-        let statement = format!("SELECT {number} FROM t{number} WHERE {}", "a AND ".repeat(50));
-        assert_eq!(statements.describe(&statement, number).summary, format!("SELECT t{number}"));
-    }
-    assert!(statements.forgotten() > 8_000);
-}
-
 /// A literal of the dialect that holds `secret`, which nothing else in a statement does.
 fn literal(dialect: Dialect) -> BoxedStrategy<String> {
     let inside = "[ -~é\\n]{0,6}";

@@ -5,6 +5,7 @@
 //! `RESOURCE_EXHAUSTED` only when the status says when.
 
 use http::StatusCode;
+use pitviper_wire::decode::datadog::{RoomError, TracesError};
 use pitviper_wire::decode::{DecodeError, DecompressError};
 use tonic::Code;
 
@@ -53,7 +54,10 @@ impl Refusal {
             | RefusalReason::BadFraming
             | RefusalReason::BadProtobuf
             | RefusalReason::BadJson
+            | RefusalReason::BadMsgpack
+            | RefusalReason::BadProfile
             | RefusalReason::Incomplete => StatusCode::BAD_REQUEST,
+            RefusalReason::UnknownPath => StatusCode::NOT_FOUND,
             RefusalReason::Timeout => StatusCode::REQUEST_TIMEOUT,
             RefusalReason::Overloaded | RefusalReason::StoreBusy => StatusCode::TOO_MANY_REQUESTS,
             // Not 500, after which senders throw the batch away.
@@ -64,7 +68,9 @@ impl Refusal {
     pub(super) fn grpc_code(&self) -> Code {
         match self.reason {
             // What the gRPC specification asks for, as far as it does.
-            RefusalReason::MethodNotAllowed | RefusalReason::UnsupportedEncoding => Code::Unimplemented,
+            RefusalReason::MethodNotAllowed | RefusalReason::UnsupportedEncoding | RefusalReason::UnknownPath => {
+                Code::Unimplemented
+            }
             RefusalReason::BadFraming => Code::Internal,
             RefusalReason::TooLarge | RefusalReason::Overloaded | RefusalReason::StoreBusy => Code::ResourceExhausted,
             RefusalReason::Timeout => Code::DeadlineExceeded,
@@ -73,6 +79,8 @@ impl Refusal {
             | RefusalReason::BadEncoding
             | RefusalReason::BadProtobuf
             | RefusalReason::BadJson
+            | RefusalReason::BadMsgpack
+            | RefusalReason::BadProfile
             | RefusalReason::Incomplete => Code::InvalidArgument,
         }
     }
@@ -95,6 +103,26 @@ impl From<DecodeError> for Refusal {
             DecodeError::Json(_) => RefusalReason::BadJson,
         };
         Self::new(reason, error.to_string())
+    }
+}
+
+impl From<TracesError> for Refusal {
+    fn from(error: TracesError) -> Self {
+        match error {
+            TracesError::Msgpack(_) | TracesError::Fields { .. } => {
+                Self::new(RefusalReason::BadMsgpack, error.to_string())
+            }
+            TracesError::Room(error) => Self::from(error),
+        }
+    }
+}
+
+impl From<RoomError> for Refusal {
+    fn from(error: RoomError) -> Self {
+        match error {
+            RoomError::TooLarge { .. } => Self::new(RefusalReason::TooLarge, error.to_string()),
+            RoomError::NoRoom => Self::overloaded(),
+        }
     }
 }
 

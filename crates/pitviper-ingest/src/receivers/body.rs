@@ -6,7 +6,6 @@ use futures::StreamExt as _;
 use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
 
-use super::MAX_BODY_BYTES;
 use super::refusal::Refusal;
 use crate::accept::Ingest;
 use crate::accounting::RefusalReason;
@@ -22,17 +21,11 @@ pub(super) struct Received {
     pub(super) share: Share,
 }
 
-/// Reads the body to its end. `frame_bytes` is what the protocol adds around the message.
-pub(super) async fn read(
-    ingest: &Ingest,
-    headers: &HeaderMap,
-    body: Body,
-    frame_bytes: usize,
-) -> Result<Received, Refusal> {
-    let limit = MAX_BODY_BYTES + frame_bytes;
+/// Reads the body to its end. It may have `limit` bytes.
+pub(super) async fn read(ingest: &Ingest, headers: &HeaderMap, body: Body, limit: usize) -> Result<Received, Refusal> {
     let announced = announced_bytes(headers);
     if announced > limit {
-        return Err(too_large());
+        return Err(too_large(limit));
     }
     let timeout = ingest.limits().body_timeout;
     let share = ingest.share();
@@ -49,7 +42,7 @@ async fn collect(body: Body, mut bytes: BytesMut, mut share: Share, limit: usize
         let chunk =
             chunk.map_err(|error| Refusal::new(RefusalReason::Incomplete, format!("body ended early: {error}")))?;
         if bytes.len() + chunk.len() > limit {
-            return Err(too_large());
+            return Err(too_large(limit));
         }
         // Charged as it arrives, so that slow senders hold no more than what they have sent.
         if !share.grow(chunk.len()) {
@@ -65,7 +58,7 @@ fn announced_bytes(headers: &HeaderMap) -> usize {
     length.and_then(|length| length.parse().ok()).unwrap_or(0)
 }
 
-fn too_large() -> Refusal {
-    let message = format!("body is larger than {MAX_BODY_BYTES} bytes; send smaller batches");
+fn too_large(limit: usize) -> Refusal {
+    let message = format!("body is larger than {limit} bytes; send smaller batches");
     Refusal::new(RefusalReason::TooLarge, message)
 }
