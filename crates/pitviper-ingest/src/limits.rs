@@ -59,6 +59,11 @@ pub(crate) struct Share {
 }
 
 impl Share {
+    /// Bytes it has taken.
+    pub(crate) fn held(&self) -> usize {
+        self.held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits)
+    }
+
     /// Takes that many more bytes; `false`, and nothing taken, when they are not there. It does not
     /// wait for them: requests that each hold a part and wait for the rest would wait forever.
     pub(crate) fn grow(&mut self, bytes: usize) -> bool {

@@ -321,6 +321,26 @@ fn what_a_client_counts_itself_is_told_apart() {
 }
 
 #[test]
+fn an_exception_that_is_handed_on_happened_once() {
+    let mut sent = chunk();
+    let handler = Sent {
+        texts: ["shop", "flask.handle_exception", "", ""],
+        ids: [-2, 4, 1],
+        meta: sent[1].meta.clone(),
+        metrics: vec![],
+        ..sent.remove(1)
+    };
+    sent.push(handler);
+    sent.insert(1, chunk().remove(1));
+    let read = read(TracesVersion::V04, &v04(&[sent])).unwrap();
+    let told: Vec<_> = spans(&read.decoded.batch)
+        .into_iter()
+        .filter(|span| span.events.iter().any(|event| event.name == "exception"))
+        .collect();
+    assert_eq!(told.iter().map(|span| span.name.as_str()).collect::<Vec<_>>(), ["pay"]);
+}
+
+#[test]
 fn a_service_that_a_user_named_is_one() {
     let mut sent = chunk();
     sent[2].meta.retain(|(key, _)| *key != "_dd.svc_src");

@@ -146,10 +146,14 @@ pub(crate) fn spans(count: u64) -> Vec<u8> {
     let mut out = vec![0x91, 0xdd];
     out.extend_from_slice(&u32::try_from(count).unwrap().to_be_bytes());
     for place in 1..=count {
-        out.push(0x88);
-        for (key, value) in
-            [("service", "shop"), ("name", "flask.request"), ("resource", if place == 1 { "GET /" } else { "work" })]
-        {
+        out.push(0x89);
+        let span_type = if place == 1 { "web" } else { "" };
+        for (key, value) in [
+            ("service", "shop"),
+            ("type", span_type),
+            ("name", "flask.request"),
+            ("resource", if place == 1 { "GET /" } else { "work" }),
+        ] {
             text(&mut out, key);
             text(&mut out, value);
         }
@@ -173,8 +177,8 @@ pub(crate) fn statistics(hits: u64) -> Vec<u8> {
     text(&mut out, "Start");
     number(&mut out, START);
     text(&mut out, "Stats");
-    out.extend_from_slice(&[0x91, 0x85]);
-    for (key, value) in [("Service", "shop"), ("Name", "flask.request"), ("Resource", "GET /")] {
+    out.extend_from_slice(&[0x91, 0x86]);
+    for (key, value) in [("Service", "shop"), ("Type", "web"), ("Name", "flask.request"), ("Resource", "GET /")] {
         text(&mut out, key);
         text(&mut out, value);
     }

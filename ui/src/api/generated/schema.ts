@@ -47,6 +47,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/clients/settings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What Datadog's clients are told to do. */
+        get: operations["getClientSettings"];
+        /**
+         * Tells Datadog's clients what to do. Those that run apply it within seconds; what is left out again they
+         *     decide themselves again.
+         */
+        put: operations["putClientSettings"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/complete": {
         parameters: {
             query?: never;
@@ -1126,6 +1147,56 @@ export interface components {
          * @enum {string}
          */
         ChipKind: "term" | "pipe";
+        /** @description Which share of some traces a client keeps. Conditions are globs; one that is missing holds for all. */
+        ClientSamplingRule: {
+            /** @description With this operation, such as `flask.request`. */
+            name?: string;
+            /** @description With this resource, such as `GET /health`. */
+            resource?: string;
+            /**
+             * Format: double
+             * @description The share, 0 to 1.
+             */
+            sample_rate: number;
+            /** @description Of this service. */
+            service?: string;
+            /** @description With these tags. */
+            tags?: {
+                [key: string]: string;
+            };
+        };
+        /** @description What the clients of a service in an environment are to do. What is missing they decide themselves. */
+        ClientSetting: {
+            /** @description The deployment environment; `*` for all. */
+            env?: string;
+            /** @description Whether records of logging name their trace. */
+            log_injection?: boolean | null;
+            /**
+             * Format: double
+             * @description Which share of their traces to keep, 0 to 1.
+             */
+            sample_rate?: number | null;
+            /** @description Rules that come before that, the first that fits counts. */
+            sampling_rules?: components["schemas"]["ClientSamplingRule"][];
+            /** @description The service; `*` for all. */
+            service?: string;
+            /** @description Tags for all spans. */
+            tags?: {
+                [key: string]: string;
+            };
+            /** @description Whether they trace at all. */
+            tracing?: boolean | null;
+        };
+        /** @description All settings. */
+        ClientSettings: {
+            /** @description The settings. */
+            settings: components["schemas"]["ClientSetting"][];
+            /**
+             * Format: int64
+             * @description Grows with every change.
+             */
+            version: number;
+        };
         /**
          * @description What the values of a column are.
          * @enum {string}
@@ -2296,6 +2367,59 @@ export interface operations {
                 content?: never;
             };
             /** @description The query or a parameter is not usable */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getClientSettings: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The settings */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClientSettings"];
+                };
+            };
+        };
+    };
+    putClientSettings: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ClientSetting"][];
+            };
+        };
+        responses: {
+            /** @description The settings that are in force now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClientSettings"];
+                };
+            };
+            /** @description A setting is not usable */
             400: {
                 headers: {
                     [name: string]: unknown;

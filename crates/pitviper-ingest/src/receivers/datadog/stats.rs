@@ -19,8 +19,9 @@ const MSGPACK: &[&str] = &["application/msgpack", "application/x-msgpack"];
 /// Keeps statistics.
 pub(super) async fn take(datadog: Arc<Datadog>, open: OpenRequest, request: Request<Body>) -> Response {
     let limit = datadog.ingest.limits().bytes_under_way;
-    let decoded =
-        read(&datadog, request, MSGPACK, move |bytes, share| Ok(stats(bytes, limit, |step| share.grow(step))?));
+    let decoded = read(&datadog, request, MSGPACK, move |bytes, share| {
+        Ok(stats(bytes, limit.saturating_sub(share.held()), |step| share.grow(step))?)
+    });
     let (stats, share) = match decoded.await {
         Ok(decoded) => decoded,
         Err(refusal) => {

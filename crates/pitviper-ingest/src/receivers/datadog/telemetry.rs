@@ -29,8 +29,9 @@ const INTEGRATIONS: &str = "ddtrace.integrations";
 /// Keeps what a client says.
 pub(super) async fn take(datadog: Arc<Datadog>, open: OpenRequest, request: Request<Body>) -> Response {
     let limit = datadog.ingest.limits().bytes_under_way;
-    let decoded =
-        read(&datadog, request, JSON, move |bytes, share| Ok(telemetry(bytes, limit, |step| share.grow(step))?));
+    let decoded = read(&datadog, request, JSON, move |bytes, share| {
+        Ok(telemetry(bytes, limit.saturating_sub(share.held()), |step| share.grow(step))?)
+    });
     let (said, share) = match decoded.await {
         Ok(decoded) => decoded,
         Err(refusal) => {

@@ -27,7 +27,7 @@ pub(super) async fn take(
     let dropped = header(request.headers(), "datadog-client-dropped-p0-spans").parse().unwrap_or_default();
     let limit = datadog.ingest.limits().bytes_under_way;
     let decoded = read(&datadog, request, MSGPACK, move |bytes, share| {
-        Ok(traces(version, bytes, &sender, limit, |step| share.grow(step))?)
+        Ok(traces(version, bytes, &sender, limit.saturating_sub(share.held()), |step| share.grow(step))?)
     });
     let (decoded, share) = match decoded.await {
         Ok(decoded) => decoded,

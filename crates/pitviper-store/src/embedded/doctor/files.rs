@@ -12,8 +12,18 @@ use crate::embedded::segment::beside;
 use crate::store::StoreError;
 
 /// What a data directory holds.
-const KNOWN: [&str; 8] =
-    ["lock", "manifest.sqlite", "manifest.sqlite-wal", "manifest.sqlite-shm", "segments", "tmp", "wal", DAMAGED_DIR];
+const KNOWN: [&str; 9] = [
+    // The server's own, beside the store.
+    "client-settings.json",
+    "lock",
+    "manifest.sqlite",
+    "manifest.sqlite-wal",
+    "manifest.sqlite-shm",
+    "segments",
+    "tmp",
+    "wal",
+    DAMAGED_DIR,
+];
 
 /// How the copies begin that exports read and remove.
 const EXPORT_PREFIX: &str = ".export-";

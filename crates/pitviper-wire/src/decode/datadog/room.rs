@@ -43,7 +43,8 @@ impl<'a> Room<'a> {
         if self.used > self.limit {
             return Err(RoomError::TooLarge { limit: self.limit });
         }
-        let step = (self.used - self.granted).max(STEP_BYTES);
+        // Up to the limit and no further: a request that is alone gets all of it.
+        let step = (self.used - self.granted).max(STEP_BYTES).min(self.limit - self.granted);
         if !(self.may_grow)(step) {
             return Err(RoomError::NoRoom);
         }
@@ -68,8 +69,8 @@ mod tests {
         assert_eq!(room.take(STEP_BYTES - 1), Ok(()));
         assert_eq!(room.take(STEP_BYTES + 1), Ok(()));
         assert_eq!(room.take(STEP_BYTES), Ok(()));
-        assert_eq!(room.take(1), Err(RoomError::NoRoom));
-        assert_eq!(room.take(usize::MAX), Err(RoomError::TooLarge { limit: 4 * STEP_BYTES }));
-        assert_eq!(asked, [STEP_BYTES, STEP_BYTES + 1, STEP_BYTES, STEP_BYTES]);
+        assert_eq!(room.take(STEP_BYTES - 1), Err(RoomError::NoRoom));
+        assert_eq!(room.take(1), Err(RoomError::TooLarge { limit: 4 * STEP_BYTES }));
+        assert_eq!(asked, [STEP_BYTES, STEP_BYTES + 1, STEP_BYTES, STEP_BYTES - 1]);
     }
 }

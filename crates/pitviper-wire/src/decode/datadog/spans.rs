@@ -20,6 +20,9 @@ use crate::decode::Decoded;
 /// What a name of a service that was not chosen by its user comes from. `m` is the user.
 const CHOSEN: &str = "m";
 
+/// Operations that are given an exception which another span has let through.
+const HANDLERS: [&str; 2] = ["flask.handle_exception", "flask.handle_user_exception"];
+
 /// What stays under names of our own.
 const OPERATION: &str = "operation.name";
 const RESOURCE: &str = "resource.name";
@@ -101,7 +104,13 @@ fn told_below(payload: &Payload<'_>, spans: &[RawSpan<'_>]) -> BTreeSet<u64> {
         ["error.type", "error.message"].iter().all(|key| payload.text(one, key) == payload.text(other, key))
     };
     let is_told = |span: &&RawSpan<'_>| failed.get(&span.parent_id).is_some_and(|parent| is_same(parent, span));
-    failed.values().copied().filter(is_told).map(|span| span.parent_id).collect()
+    let handles = |span: &&RawSpan<'_>| {
+        let is_other = |other: &&RawSpan<'_>| other.span_id != span.span_id && is_same(other, span);
+        HANDLERS.contains(&&*span.name) && failed.values().any(|other| is_other(other))
+    };
+    let below = failed.values().copied().filter(is_told).map(|span| span.parent_id);
+    let handled = failed.values().copied().filter(handles).map(|span| span.span_id);
+    below.chain(handled).collect()
 }
 
 fn span(
