@@ -112,6 +112,16 @@ fn requests(method: &str, path: &str) -> Vec<Request> {
             post(path, json!({ "query": "DROP TABLE spans" })),
         ],
         ("get", "/api/v1/sql/views") => vec![Request::get(path)],
+        ("get", "/api/v1/clients/settings") => vec![Request::get(path)],
+        ("put", "/api/v1/clients/settings") => {
+            let put = |body: Value| Request { method: "PUT", ..post(path, body) };
+            let rule = json!({ "resource": "GET /health", "sample_rate": 0 });
+            let setting = json!({ "service": "flaskr", "tags": { "team": "web" }, "log_injection": true });
+            vec![
+                put(json!([{ "sampling_rules": [rule], "sample_rate": 0.5, "tracing": true }, setting])),
+                put(json!([{ "sample_rate": 2 }])),
+            ]
+        }
         other => panic!("{other:?} is documented and not tested here"),
     }
 }

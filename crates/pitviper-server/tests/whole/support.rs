@@ -71,6 +71,7 @@ impl Server {
         let stderr = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
         let child = command()
             .args(["serve", "--http", "127.0.0.1:0", "--otlp-http", "127.0.0.1:0", "--otlp-grpc", "127.0.0.1:0"])
+            .args(["--datadog", "127.0.0.1:0", "--dogstatsd", "127.0.0.1:0"])
             .arg("--data-dir")
             .arg(dir.join("data"))
             .arg("--ready-file")
