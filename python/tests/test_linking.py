@@ -192,19 +192,19 @@ from pitviper import tracer
 def job(name):
     with tracer.start_as_current_span(name): return name
 if __name__ == "__main__":
-    for method in ("fork", "spawn"):
+    for method in ("fork", "spawn", "forkserver"):
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context(method)) as pool:
             with tracer.start_as_current_span(method):
                 print(pool.submit(job, "submitted").result(), *pool.map(job, ["mapped"]))
             pool.submit(job, "alone").result()
 """
     done = run(source)
-    assert (done.stdout, done.stderr) == ("submitted mapped\n" * 2, "")
+    assert (done.stdout, done.stderr) == ("submitted mapped\n" * 3, "")
     job = [["internal submitted"], ["internal mapped"]]
-    assert sorted(tree(sink.wait_for(8))) == [
-        ["internal alone"],
-        ["internal alone"],
+    assert sorted(tree(sink.wait_for(12))) == [
+        *[["internal alone"]] * 3,
         ["internal fork", *job],
+        ["internal forkserver", *job],
         ["internal spawn", *job],
     ]
 
@@ -245,9 +245,11 @@ print([key for key in vars(thread) if "pitviper" in key], _native.current_span()
 """
 
 
+# Whether threads inherit a context, as Python 3.14 can, says nothing of spans.
+@pytest.mark.parametrize("inherit", ["0", "1"])
 @pytest.mark.parametrize("variable", ["PITVIPER_THREADING_LINKING", "PITVIPER_LINKING"])
-def test_threads_are_linked_when_asked(run, sink, variable):
-    done = run(THREADS, **{variable: "true"})
+def test_threads_are_linked_when_asked(run, sink, variable, inherit):
+    done = run(THREADS, **{variable: "true", "PYTHON_THREAD_INHERIT_CONTEXT": inherit})
     assert (done.stdout, done.stderr) == ("threads can only be started once\n[] None\n", "")
     spans = by_name(sink.wait_for(6))
     assert tree(list(spans.values())) == [
@@ -259,8 +261,9 @@ def test_threads_are_linked_when_asked(run, sink, variable):
     assert spans["alone"].links == spans["pooled alone"].links == []
 
 
-def test_threads_are_not_linked_by_default(run, sink):
-    assert run(THREADS).stderr == ""
+@pytest.mark.parametrize("inherit", ["0", "1"])
+def test_threads_are_not_linked_by_default(run, sink, inherit):
+    assert run(THREADS, PYTHON_THREAD_INHERIT_CONTEXT=inherit).stderr == ""
     assert all(node[1:] == [] for node in tree(sink.wait_for(6)))
 
 
@@ -421,13 +424,13 @@ if __name__ == "__main__":
 
 
 def test_multiprocessing_is_linked_when_asked(run, sink):
-    done = run(PROCESSES, "fork", "spawn", PITVIPER_MULTIPROCESSING_LINKING="true")
+    done = run(PROCESSES, "fork", "spawn", "forkserver", PITVIPER_MULTIPROCESSING_LINKING="true")
     assert done.stderr == ""
     pooled = [["internal applied"], ["internal mapped"], ["internal mapped"]]
-    assert sorted(tree(sink.wait_for(15))) == [
-        ["internal alone"],
-        ["internal alone"],
+    assert sorted(tree(sink.wait_for(21))) == [
+        *[["internal alone"]] * 3,
         ["internal fork", ["internal process"], ["internal own"], *pooled],
+        ["internal forkserver", ["internal process"], *pooled],
         ["internal spawn", ["internal process"], *pooled],
         ["internal threads", ["internal thread"]],
     ]

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use pitviper_model::{Attributes, Resource, Scope, TraceId, Value};
@@ -13,8 +13,9 @@ use crate::bounds::AtomicLimits;
 use crate::config::{Config, Signals};
 use crate::counters::{Counters, Stats};
 use crate::host::Host;
+use crate::locks::{lock, wait_with};
 use crate::propagation::{self, AtomicFormats, Baggage, Carrier, Field, Losses, RANDOM, SAMPLED, SpanContext};
-use crate::queue::{Offer, Queue, Signal, State, set_forking};
+use crate::queue::{Offer, Queue, Signal, State, is_forking, set_forking};
 use crate::runtime::{Identity, Runtime};
 use crate::sampler::Sampler;
 use crate::scopes::Scopes;
@@ -81,8 +82,8 @@ struct Held {
     instance: MutexGuard<'static, Identity>,
     metrics: MutexGuard<'static, metrics::State>,
     _log_scopes: MutexGuard<'static, crate::scopes::State>,
-    _origins: MutexGuard<'static, Vec<Origin>>,
-    _config: MutexGuard<'static, Arc<Config>>,
+    origins: MutexGuard<'static, Vec<Origin>>,
+    config: MutexGuard<'static, Arc<Config>>,
 }
 
 thread_local! {
@@ -93,6 +94,7 @@ impl Agent {
     /// Makes an agent that lives as long as the process.
     #[must_use]
     pub fn leak(config: Config, host: Host) -> &'static Self {
+        wait_with(host.wait);
         let registry = metrics::Registry::default();
         let agent = Box::leak(Box::new(Self {
             config: Mutex::new(Arc::new(Config::default())),
@@ -129,10 +131,10 @@ impl Agent {
         self.threshold.store(config.sampler.threshold(), Ordering::Relaxed);
         self.bound(Signal::Spans, config.max_queue_spans, config.max_batch_spans, config.schedule_delay_ms);
         self.enabled.store(config.enabled, Ordering::Relaxed);
-        let mut current = lock(&self.config);
-        config.signals = current.signals.clone();
-        *current = Arc::new(config);
-        drop(current);
+        self.with_config(|current| {
+            config.signals = current.signals.clone();
+            *current = Arc::new(config);
+        });
         self.queue.follow_settings();
     }
 
@@ -143,9 +145,7 @@ impl Agent {
         self.logs_enabled.store(signals.logs_enabled, Ordering::Relaxed);
         self.exemplars.store(signals.exemplars as u8, Ordering::Relaxed);
         self.runtime.configure(signals.metrics_enabled && signals.runtime_metrics);
-        let mut current = lock(&self.config);
-        *current = Arc::new(Config { signals, ..Config::clone(&current) });
-        drop(current);
+        self.with_config(|current| *current = Arc::new(Config { signals, ..Config::clone(current) }));
         self.queue.follow_settings();
     }
 
@@ -158,7 +158,7 @@ impl Agent {
     /// The settings in force.
     #[must_use]
     pub fn config(&self) -> Arc<Config> {
-        Arc::clone(&lock(&self.config))
+        self.with_config(|config| Arc::clone(config))
     }
 
     /// The number of the instrumentation scope of this name, for [`SpanOptions::scope`].
@@ -167,46 +167,47 @@ impl Agent {
         if name.is_empty() {
             return 0;
         }
-        let mut origins = lock(&self.origins);
-        if let Some(found) = origins.iter().position(|origin| origin.is_own(name)) {
-            return found as u16;
-        }
-        add(&mut origins, Origin::named(name, ""))
+        self.with_origins(|origins| match origins.iter().position(|origin| origin.is_own(name)) {
+            Some(found) => found as u16,
+            None => add(origins, Origin::named(name, "")),
+        })
     }
 
     /// The number of a scope that a tracer of the application's names, with the resource its provider
     /// was given, if any.
     #[must_use]
     pub fn scope_of_tracer(&self, scope: Scope, resource: Option<Arc<Attributes>>) -> u16 {
-        let mut origins = lock(&self.origins);
-        let same = |origin: &Origin| *origin.scope == scope && origin.resource == resource;
-        match origins.iter().position(same) {
-            Some(found) => found as u16,
-            None => add(&mut origins, Origin { scope: Arc::new(scope), resource }),
-        }
+        self.with_origins(|origins| {
+            let same = |origin: &Origin| *origin.scope == scope && origin.resource == resource;
+            match origins.iter().position(same) {
+                Some(found) => found as u16,
+                None => add(origins, Origin { scope: Arc::new(scope), resource }),
+            }
+        })
     }
 
     /// The name and version behind a scope's number.
     #[must_use]
     pub fn scope_at(&self, scope: u16) -> Arc<Scope> {
-        Arc::clone(&lock(&self.origins)[usize::from(scope)].scope)
+        self.with_origins(|origins| Arc::clone(&origins[usize::from(scope)].scope))
     }
 
     /// Says which version of the instrumented library stands behind a scope. It goes out with the
     /// batches that are sent from now on.
     pub fn set_scope_version(&self, name: &str, version: &str) {
         let index = usize::from(self.scope(name));
-        let mut origins = lock(&self.origins);
-        if origins[index].scope.name == name {
-            origins[index] = Origin::named(name, version);
-        }
+        self.with_origins(|origins| {
+            if origins[index].scope.name == name {
+                origins[index] = Origin::named(name, version);
+            }
+        });
     }
 
     /// Who made the items that batches of a signal are numbered by.
     pub(crate) fn origins_of(&self, signal: Signal) -> Vec<Origin> {
         let own = |scope| Origin { scope, resource: None };
         match signal {
-            Signal::Spans => lock(&self.origins).clone(),
+            Signal::Spans => self.with_origins(|origins| origins.clone()),
             Signal::Logs => self.log_scopes.all().into_iter().map(own).collect(),
             Signal::Metrics => self.registry.scopes().into_iter().map(own).collect(),
         }
@@ -228,9 +229,33 @@ impl Agent {
     /// worker's number or name. It goes out with what is sent from now on, and a forked child begins
     /// without.
     pub fn set_worker(&self, kind: &str, name: &str) {
-        if !crate::queue::is_forking() {
+        if !is_forking() {
             lock(&self.instance).worker = Some((kind.to_owned(), name.to_owned()));
         }
+    }
+
+    /// The lock is held by the calling thread itself while it forks, and other hooks of that fork may make
+    /// spans.
+    #[inline]
+    fn with_origins<T>(&self, work: impl FnOnce(&mut Vec<Origin>) -> T) -> T {
+        if is_forking() {
+            return FORKING.with(|slot| match &mut *slot.borrow_mut() {
+                Some(held) => work(&mut held.origins),
+                None => work(&mut lock(&self.origins)),
+            });
+        }
+        work(&mut lock(&self.origins))
+    }
+
+    /// The same for settings.
+    fn with_config<T>(&self, work: impl FnOnce(&mut Arc<Config>) -> T) -> T {
+        if is_forking() {
+            return FORKING.with(|slot| match &mut *slot.borrow_mut() {
+                Some(held) => work(&mut held.config),
+                None => work(&mut lock(&self.config)),
+            });
+        }
+        work(&mut lock(&self.config))
     }
 
     /// Starts a span. It is recorded if the agent is enabled and the sampler keeps its trace.
@@ -434,7 +459,7 @@ impl Agent {
         let metrics = self.registry.hold();
         let log_scopes = self.log_scopes.hold();
         let queue = self.queue.hold();
-        let held = Held { queue, instance, metrics, _log_scopes: log_scopes, _origins: origins, _config: config };
+        let held = Held { queue, instance, metrics, _log_scopes: log_scopes, origins, config };
         FORKING.with(|slot| *slot.borrow_mut() = Some(held));
         set_forking(true);
     }
@@ -506,8 +531,4 @@ fn new_instance_id() -> String {
         let _ = write!(out, "{dash}{}", &hex[range]);
     }
     out
-}
-
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

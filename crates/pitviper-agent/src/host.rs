@@ -24,6 +24,9 @@ pub struct Host {
     pub thread_start: fn(),
     /// Runs in the thread whose first span, log record or measurement started the exporter.
     pub exporter_started: fn(),
+    /// Runs what may take long, so that the interpreter goes on without the calling thread meanwhile. Also
+    /// called by threads that have nothing to do with it.
+    pub wait: fn(&mut (dyn FnMut() + Send)),
     /// Shows a warning to whoever reads the process's standard error.
     pub warn: fn(&str),
     /// What the process has used; `None` where that cannot be known.

@@ -20,6 +20,7 @@ mod counters;
 mod exporter;
 mod host;
 mod id;
+mod locks;
 mod logs;
 mod metrics;
 mod propagation;

@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::locks::lock;
+
 /// Bytes at which a batch is closed, well below what receivers accept in one request.
 const MAX_BATCH_BYTES: usize = 4 * 1024 * 1024;
 
@@ -169,7 +171,7 @@ impl Queue {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing panics while the lock is held but an allocation; the state is whole even then.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Takes the lock for as long as the guard lives: across a fork.
@@ -366,8 +368,10 @@ impl Queue {
 
     /// Tells the exporter, if there is one, that there are new settings.
     pub(crate) fn follow_settings(&self) {
-        self.lock().follow = true;
-        self.work.notify_all();
+        if !is_forking() {
+            self.lock().follow = true;
+            self.work.notify_all();
+        }
     }
 
     /// Has metrics collected now. It does not wait for it.
@@ -405,11 +409,17 @@ impl Queue {
 
     /// Throws away what waits; how many items that were, by signal.
     pub(crate) fn discard(&self) -> [usize; SIGNALS] {
+        if is_forking() {
+            return [0; SIGNALS];
+        }
         self.lock().discard()
     }
 
-    /// Items that wait or are on their way, by signal.
+    /// Items that wait or are on their way, by signal; none for a thread in the middle of a fork.
     pub(crate) fn pending(&self) -> [usize; SIGNALS] {
+        if is_forking() {
+            return [0; SIGNALS];
+        }
         let state = self.lock();
         Signal::ALL.map(|signal| {
             let lane = &state.lanes[signal as usize];

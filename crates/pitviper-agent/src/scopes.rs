@@ -1,9 +1,11 @@
 //! Numbers for instrumentation scopes, found by what they are.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use pitviper_model::Scope;
+
+use crate::locks::lock;
 
 /// Most scopes; later ones are reported without a name.
 const MAX_SCOPES: usize = 1_024;
@@ -22,7 +24,7 @@ pub(crate) struct Scopes {
 
 impl Scopes {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Takes the lock for as long as the guard lives: across a fork.

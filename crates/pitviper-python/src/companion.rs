@@ -16,7 +16,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
 use crate::host;
-use crate::runtime::agent;
+use crate::runtime::{agent, is_interpreter_lock_enabled};
 use crate::shield::shield;
 
 /// How often the interpreter lock is asked for, at least: between this and half as long again, so that
@@ -129,7 +129,7 @@ fn run() {
     // Attached once, and detached while it waits: to attach anew makes a thread state each time.
     let _ = Python::try_attach(|py| {
         call(py, "start");
-        let has_gil = has_gil(py);
+        let has_gil = is_interpreter_lock_enabled(py);
         let began = Instant::now();
         let mut observed = began;
         let mut spread = u64::from(std::process::id());
@@ -169,9 +169,4 @@ fn run() {
             }
         }
     });
-}
-
-fn has_gil(py: Python<'_>) -> bool {
-    let asked = py.import("sys").and_then(|sys| sys.call_method0("_is_gil_enabled")?.extract());
-    asked.unwrap_or(true)
 }

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 use crate::faces;
+use crate::runtime::has_interpreter_lock;
 use pitviper_agent::Span;
 use pitviper_model::{Attributes, SpanKind, Value};
 use pyo3::prelude::*;
@@ -50,15 +51,29 @@ pub(crate) fn set_attribute(span: &mut Span, key: &Bound<'_, PyAny>, value: &Bou
 #[inline]
 pub(crate) fn set_attributes(span: &mut Span, attributes: &Bound<'_, PyAny>) {
     if let Ok(dict) = attributes.cast::<PyDict>() {
-        for (key, value) in dict {
-            set_attribute(span, &key, &value);
-        }
+        for_each(dict, |key, value| set_attribute(span, key, value));
     } else if let Some(items) = mapping_items(attributes) {
         for (key, value) in items {
             set_attribute(span, &key, &value);
         }
     } else if !attributes.is_none() {
         span.drop_attribute();
+    }
+}
+
+/// Runs `work` with each item of a dictionary, those that are in it now, whoever changes it meanwhile.
+#[inline]
+pub(crate) fn for_each<'py>(dict: &Bound<'py, PyDict>, mut work: impl FnMut(&Bound<'py, PyAny>, &Bound<'py, PyAny>)) {
+    // Iterating over a dictionary that changes panics. With an interpreter lock only the conversion of a
+    // value can change it, and of the usual types it does not; without, other threads do.
+    if !has_interpreter_lock() {
+        for (key, value) in dict.items().iter().filter_map(|pair| pair.extract().ok()) {
+            work(&key, &value);
+        }
+        return;
+    }
+    for (key, value) in dict {
+        work(&key, &value);
     }
 }
 

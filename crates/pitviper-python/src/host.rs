@@ -1,7 +1,10 @@
 //! What the agent core cannot do without unsafe code.
-#![expect(unsafe_code, reason = "signal masks, resource usage and writing to a file descriptor are C calls")]
+#![expect(unsafe_code, reason = "signal masks, resource usage, thread states and file descriptors take C calls")]
 
 use pitviper_agent::{Host, Usage};
+use pyo3::ffi::PyGILState_GetThisThreadState;
+use pyo3::ffi::compat::PyThreadState_GetUnchecked;
+use pyo3::prelude::*;
 
 /// What the agent core is given.
 pub(crate) fn host() -> Host {
@@ -10,10 +13,24 @@ pub(crate) fn host() -> Host {
     Host {
         thread_start: block_signals,
         exporter_started: crate::companion::start,
+        wait,
         warn,
         usage,
         clock_ticks: u64::try_from(ticks).unwrap_or(100),
         page_size: u64::try_from(page).unwrap_or(4_096),
+    }
+}
+
+/// Lets go of the interpreter meanwhile, if the calling thread has it.
+pub(crate) fn wait(work: &mut (dyn FnMut() + Send)) {
+    // Before Python 3.12 the current state is that of whatever thread has the interpreter, hence the second.
+    // SAFETY: both calls read a variable and may be made by any thread at any time; what they return is
+    // compared and nothing else.
+    let (current, own) = unsafe { (PyThreadState_GetUnchecked(), PyGILState_GetThisThreadState()) };
+    if current.is_null() || current != own {
+        work();
+    } else {
+        Python::attach(|py| py.detach(work));
     }
 }
 

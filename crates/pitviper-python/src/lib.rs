@@ -4,7 +4,9 @@
 //! Invariants:
 //! - A bad argument from an instrumented path never raises: what cannot be represented is left out
 //!   and counted. Panics stop at this boundary (see [`shield`]).
-//! - The GIL is released while anything waits.
+//! - The GIL is released while anything waits, for locks of ours too.
+//! - Nothing relies on the GIL: classes are frozen, what changes in them is behind a lock or atomic, and no
+//!   lock is held while Python code runs but that of a span, which nobody waits for who holds one.
 //! - Unsafe code is confined to [`context`] and [`host`].
 
 mod baggage;
@@ -83,6 +85,7 @@ mod _native {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         crate::shield::show_panics_once();
+        crate::runtime::look_for_interpreter_lock(module.py());
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

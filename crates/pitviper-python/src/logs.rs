@@ -197,12 +197,12 @@ fn export(py: Python<'_>, record: &Bound<'_, PyAny>) -> PyResult<()> {
         let stack = convert::to_text(&stack);
         attributes.set("code.stacktrace", Scalar::Str(shortened(&stack).0), MAX_LOG_ATTRIBUTES);
     }
-    for (key, value) in &fields {
+    convert::for_each(&fields, |key, value| {
         let is_known = key.cast::<PyString>().ok().and_then(|key| key.to_str().ok()).is_none_or(is_known);
         if !is_known {
-            put(&mut attributes, &key, &value, MAX_LOG_ATTRIBUTES);
+            put(&mut attributes, key, value, MAX_LOG_ATTRIBUTES);
         }
-    }
+    });
     let name = field(Key::Name);
     let level = field(Key::LevelName);
     let created: f64 = field(Key::Created).and_then(|created| created.extract().ok()).unwrap_or_default();

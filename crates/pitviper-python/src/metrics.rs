@@ -159,9 +159,7 @@ pub(crate) fn to_trace_point(context: &Bound<'_, PyAny>) -> Option<TracePoint> {
 pub(crate) fn fill(list: &mut AttributeList, mapping: Option<&Bound<'_, PyAny>>, limit: u32) {
     let Some(mapping) = mapping else { return };
     if let Ok(dict) = mapping.cast::<PyDict>() {
-        for (key, value) in dict {
-            put(list, &key, &value, limit);
-        }
+        convert::for_each(dict, |key, value| put(list, key, value, limit));
     } else if let Ok(items) =
         mapping.cast::<PyMapping>().map_err(|_| ()).and_then(|mapping| mapping.items().map_err(|_| ()))
     {

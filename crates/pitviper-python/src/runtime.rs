@@ -1,6 +1,7 @@
 //! The agent of this process, and the functions that concern it as a whole.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use pitviper_agent::{Agent, Config};
@@ -15,6 +16,27 @@ static AGENT: OnceLock<&'static Agent> = OnceLock::new();
 /// The agent. Until it is configured it records nothing.
 pub(crate) fn agent() -> &'static Agent {
     AGENT.get_or_init(|| Agent::leak(Config { enabled: false, ..Config::default() }, host::host()))
+}
+
+/// Whether the interpreter had a lock when this module was loaded.
+static HAS_INTERPRETER_LOCK: AtomicBool = AtomicBool::new(true);
+
+/// Remembers whether the interpreter has a lock.
+pub(crate) fn look_for_interpreter_lock(py: Python<'_>) {
+    HAS_INTERPRETER_LOCK.store(is_interpreter_lock_enabled(py), Ordering::Relaxed);
+}
+
+/// Whether no other thread runs Python code while the calling one does not let go of the interpreter. A
+/// lock that came later, with a module that needs one, does no harm to what does without.
+#[inline]
+pub(crate) fn has_interpreter_lock() -> bool {
+    HAS_INTERPRETER_LOCK.load(Ordering::Relaxed)
+}
+
+/// Whether the interpreter has a lock now.
+pub(crate) fn is_interpreter_lock_enabled(py: Python<'_>) -> bool {
+    let asked = py.import("sys").and_then(|sys| sys.call_method0("_is_gil_enabled")?.extract());
+    asked.unwrap_or(true)
 }
 
 /// Says which version of the instrumented library stands behind a scope.

@@ -1,7 +1,9 @@
 //! `Span`, as Python sees it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::{Duration, Instant};
 
 use pitviper_model::{Attributes, Event, Link, StatusCode};
 use pyo3::exceptions::PyException;
@@ -11,11 +13,19 @@ use pyo3::types::{PyAny, PyDict, PyMappingProxy};
 
 use crate::exception::Escaped;
 use crate::pipeline::Pipeline;
-use crate::runtime::agent;
+use crate::runtime::{agent, has_interpreter_lock};
 use crate::shield::shield;
 use crate::span_context::{LINK_IS_REMOTE, SpanContext, link_of};
 use crate::tracer::Tracer;
-use crate::{context, convert, exception, faces};
+use crate::{context, convert, exception, faces, host};
+
+/// How long a thread waits for another that is changing the same span, where the interpreter has no lock.
+const PATIENCE: Duration = Duration::from_millis(20);
+
+thread_local! {
+    /// This thread is changing a span. Then it waits for no other, so that no two threads wait for each other.
+    static CHANGING: Cell<bool> = const { Cell::new(false) };
+}
 
 /// A span under way. Using it after its end, from several threads, or with values that have no
 /// representation does nothing and raises nothing.
@@ -31,6 +41,9 @@ pub(crate) struct Span {
     displaced: Mutex<Option<Option<Py<PyAny>>>>,
     /// When it ended, if that happened while someone was changing it; who changes it then ends it.
     end_requested: AtomicU64,
+    /// It does not record: it has ended, or was never meant to. A copy outside the lock, as every span below
+    /// it asks.
+    ended: AtomicBool,
     maker: Maker,
 }
 
@@ -57,12 +70,14 @@ const NOT_REQUESTED: u64 = 0;
 impl Span {
     pub(crate) fn make(span: pitviper_agent::Span, maker: Maker) -> Self {
         let context = span.context().clone();
+        let ended = AtomicBool::new(!span.is_recording());
         Self {
             span: Mutex::new(span),
             context,
             shown_context: PyOnceLock::new(),
             displaced: Mutex::new(None),
             end_requested: AtomicU64::new(NOT_REQUESTED),
+            ended,
             maker,
         }
     }
@@ -78,11 +93,36 @@ impl Span {
     /// The span, unless it is in use: by another thread, or by this one further up the stack (an
     /// attribute whose `__str__` touches the span). Waiting could deadlock, so the call is void.
     pub(crate) fn lock(&self) -> Option<MutexGuard<'_, pitviper_agent::Span>> {
+        self.try_lock().or_else(|| self.lock_soon())
+    }
+
+    fn try_lock(&self) -> Option<MutexGuard<'_, pitviper_agent::Span>> {
         match self.span.try_lock() {
             Ok(span) => Some(span),
             Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
             Err(TryLockError::WouldBlock) => None,
         }
+    }
+
+    /// With an interpreter lock, whoever uses the span runs Python code meanwhile, and that may take any
+    /// time. Without, other threads use it at the same time as a matter of course, each for a moment.
+    #[cold]
+    fn lock_soon(&self) -> Option<MutexGuard<'_, pitviper_agent::Span>> {
+        if has_interpreter_lock() || CHANGING.with(Cell::get) {
+            return None;
+        }
+        let until = Instant::now() + PATIENCE;
+        while Instant::now() < until {
+            host::wait(&mut || {
+                while self.try_lock().is_none() && Instant::now() < until {
+                    std::thread::yield_now();
+                }
+            });
+            if let Some(span) = self.try_lock() {
+                return Some(span);
+            }
+        }
+        None
     }
 
     /// Reads the span; the default when it is in use.
@@ -102,11 +142,7 @@ impl Span {
 
     /// Whether it was recorded and has ended.
     pub(crate) fn has_ended(&self) -> bool {
-        self.context.is_sampled()
-            && match self.lock() {
-                Some(span) => !span.is_recording(),
-                None => self.end_requested.load(Ordering::SeqCst) != NOT_REQUESTED,
-            }
+        self.context.is_sampled() && self.ended.load(Ordering::SeqCst)
     }
 
     fn displaced(&self) -> MutexGuard<'_, Option<Option<Py<PyAny>>>> {
@@ -114,10 +150,29 @@ impl Span {
     }
 }
 
+/// Says that this thread is changing a span, until it is dropped.
+struct Changing {
+    before: bool,
+}
+
+impl Changing {
+    fn begin() -> Self {
+        Self { before: CHANGING.with(|changing| changing.replace(true)) }
+    }
+}
+
+impl Drop for Changing {
+    fn drop(&mut self) {
+        CHANGING.with(|changing| changing.set(self.before));
+    }
+}
+
 pub(crate) fn change(slf: &Bound<'_, Span>, change: impl FnOnce(&mut pitviper_agent::Span)) {
     shield((), || {
         if let Some(mut span) = slf.get().lock() {
+            let changing = Changing::begin();
             change(&mut span);
+            drop(changing);
             drop(span);
             end_if_requested(slf);
         }
@@ -133,11 +188,13 @@ fn finish(slf: &Bound<'_, Span>, end_time: Option<u64>) {
     }
     let Some(mut span) = this.lock() else {
         this.end_requested.store(end_time.unwrap_or_else(crate::runtime::now).max(1), Ordering::SeqCst);
+        this.ended.store(true, Ordering::SeqCst);
         // Who held it may have let go before the request was there to be seen.
         end_if_requested(slf);
         return;
     };
     let ended = span.end(end_time);
+    this.ended.store(true, Ordering::SeqCst);
     drop(span);
     if let Some(pipeline) = watcher.filter(|_| ended) {
         pipeline.get().tell("on_end", slf);
@@ -279,7 +336,7 @@ impl Span {
 
     /// Whether what is set still counts.
     fn is_recording(&self) -> bool {
-        self.lock().is_some_and(|span| span.is_recording())
+        !self.ended.load(Ordering::SeqCst)
     }
 
     /// Whether it was recorded and has ended; false for one that the sampler left out.

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -14,13 +15,33 @@ from typing import Any, Callable, Optional
 #: How long a server may take to answer, in seconds. RabbitMQ takes ten on two cores.
 _START = 60.0
 _STOP = 10.0
+#: Ports below those that the system gives to outgoing connections: none of them takes one away before the
+#: server it is meant for listens on it.
+_PORTS = range(20_000, 32_000)
+
+#: Held as long as this process lives.
+_reservations: "list[socket.socket]" = []
 
 
 def free_port() -> int:
-    """A port of the loopback address that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+    """A port of the loopback address that nobody listens on, and that no other run of the tests is given.
+
+    Raises:
+        RuntimeError: There is none left.
+    """
+    for port in random.sample(_PORTS, len(_PORTS)):
+        reservation = socket.socket(socket.AF_UNIX)
+        try:
+            # A name without a file: it is gone with this process, however that ends.
+            reservation.bind(f"\0pitviper-tests-port-{port}")
+            with socket.socket() as listener:
+                listener.bind(("127.0.0.1", port))
+        except OSError:
+            reservation.close()
+            continue
+        _reservations.append(reservation)
+        return port
+    raise RuntimeError(f"no free port in {_PORTS}")
 
 
 def program(name: str, *folders: str) -> str:

@@ -14,7 +14,7 @@ mod series;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use pitviper_model::{Metric, MetricKind, Number, Scope, Temporality};
 use pitviper_wire::encode::{AttributeList, PointHead, Scalar, append_metric};
@@ -24,6 +24,7 @@ pub use self::series::TracePoint;
 use self::series::{Exemplar, Series};
 use crate::agent::Agent;
 use crate::config::{ExemplarFilter, TemporalityPreference};
+use crate::locks::{lock, try_lock};
 use crate::queue::{Batch, Signal, is_forking};
 use crate::runtime::Sampler;
 use crate::span::now_unix_nano;
@@ -178,7 +179,7 @@ pub(crate) struct Registry {
 
 impl Registry {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Takes the lock for as long as the guard lives: across a fork.
@@ -228,12 +229,8 @@ impl Registry {
             return false;
         }
         attributes.sort();
-        let mut state = match self.state.try_lock() {
-            Ok(state) => state,
-            Err(TryLockError::Poisoned(state)) => state.into_inner(),
-            Err(TryLockError::WouldBlock) if wait => self.lock(),
-            Err(TryLockError::WouldBlock) => return false,
-        };
+        let state = if wait { Some(self.lock()) } else { try_lock(&self.state) };
+        let Some(mut state) = state else { return false };
         let Some(instrument) = state.instruments.get_mut(id.0 as usize) else { return false };
         if !instrument.accepts(value) {
             self.invalid.fetch_add(1, Ordering::Relaxed);

@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, TryLockError};
+use std::sync::{Arc, Mutex};
 
 use pitviper_model::Attributes;
 use pitviper_wire::encode::Scalar;
 
 use super::{Description, Dialect, describe};
+use crate::locks::try_lock;
 use crate::span::Span;
 
 /// The longest statement that is remembered, in bytes. One that long is seldom sent twice.
@@ -96,11 +97,7 @@ impl Statements {
             return Arc::new(describe(statement, self.dialect));
         }
         // Another thread may be at it, or was when this process was forked; nobody waits for a memory.
-        let memory = || match self.memory.try_lock() {
-            Ok(memory) => Some(memory),
-            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        };
+        let memory = || try_lock(&self.memory);
         if let Some(memory) = memory()
             && let Some((known, described)) = memory.by_hash.get(&hash)
             && **known == *statement
