@@ -54,8 +54,7 @@ impl Drop for Files {
 impl Sockets {
     /// Opens all of them.
     pub(crate) async fn open(config: &Serve) -> anyhow::Result<Self> {
-        let mut sockets = Self::default();
-        sockets.http = match config.datadog {
+        let http = match config.datadog {
             Some(Port::Off) => None,
             Some(Port::At(address)) => Some(listen::listen("--datadog", listen::take("--datadog", address)?)?),
             None => {
@@ -63,6 +62,7 @@ impl Sockets {
                 taken.inspect_err(|error| goes_without("--datadog", error)).ok()
             }
         };
+        let mut sockets = Self { http, ..Self::default() };
         let udp = match config.dogstatsd {
             Some(Port::Off) => None,
             Some(Port::At(address)) => {

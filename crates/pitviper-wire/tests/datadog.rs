@@ -1,6 +1,7 @@
 //! What Datadog's clients send, read into the model: each version says the same, and nothing strangers send
 //! makes the reader panic or take more room than there is.
 #![cfg(feature = "decode")]
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use pitviper_model::{ResourceSpans, Span, SpanKind, StatusCode, Value};
 use pitviper_wire::decode::datadog::stats::stats;

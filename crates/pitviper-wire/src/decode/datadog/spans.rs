@@ -35,7 +35,7 @@ pub(super) fn into_model(payload: &Payload<'_>, sender: &Sender, room: &mut Room
     let mut sorted = Sorted::default();
     for chunk in &payload.chunks {
         let spans = &payload.spans[chunk.clone()];
-        let high = spans.iter().find_map(|span| payload.text(span, "_dd.p.tid")).and_then(|high| hex(high));
+        let high = spans.iter().find_map(|span| payload.text(span, "_dd.p.tid")).and_then(hex);
         let told = told_below(payload, spans);
         for raw in spans {
             // Partial results of spans that run long come again when they are whole.
@@ -105,8 +105,8 @@ fn told_below(payload: &Payload<'_>, spans: &[RawSpan<'_>]) -> BTreeSet<u64> {
     };
     let is_told = |span: &&RawSpan<'_>| failed.get(&span.parent_id).is_some_and(|parent| is_same(parent, span));
     let handles = |span: &&RawSpan<'_>| {
-        let is_other = |other: &&RawSpan<'_>| other.span_id != span.span_id && is_same(other, span);
-        HANDLERS.contains(&&*span.name) && failed.values().any(|other| is_other(other))
+        let is_other = |other: &RawSpan<'_>| other.span_id != span.span_id && is_same(other, span);
+        HANDLERS.contains(&&*span.name) && failed.values().copied().any(is_other)
     };
     let below = failed.values().copied().filter(is_told).map(|span| span.parent_id);
     let handled = failed.values().copied().filter(handles).map(|span| span.span_id);
