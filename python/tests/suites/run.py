@@ -41,7 +41,7 @@ REPEATS_WITH_FAULTS = 8
 #: The longest a suite may take, in seconds.
 SELECTION_TIMEOUT, WHOLE_TIMEOUT = 900, 7_200
 #: How many modes run at the same time.
-_AT_ONCE = 2
+_AT_ONCE = 3
 #: Exit statuses of a run whose tests all ran: some of them may have failed.
 RAN = (0, 1)
 
