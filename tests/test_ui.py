@@ -102,6 +102,7 @@ def test_mistakes_are_shown_where_they_are(page: Page, house: House) -> None:
     page.goto(f"{house.server.url}/search")
     box = page.get_by_role("combobox", name="Search traces")
     expect(page.get_by_role("table", name="Traces")).to_be_visible()
+    expect(page.get_by_test_id("search-state")).to_have_text(re.compile(r"^\d+\+? traces? · [\d.]+ (ms|s)$"))
     box.fill("service:nowhere")
     box.press("Enter")
     expect(page.get_by_text("No trace matches")).to_be_visible()
@@ -119,6 +120,35 @@ def test_mistakes_are_shown_where_they_are(page: Page, house: House) -> None:
     box.fill(trace_id)
     box.press("Enter")
     expect(page.get_by_test_id("trace-page")).to_contain_text(trace_id)
+
+
+def test_a_search_is_told_while_it_runs(page: Page, house: House) -> None:
+    house.load(20)
+    page.wait_for_timeout(1_500)
+    told: list[str] = []
+    page.on(
+        "response",
+        lambda answer: told.append(answer.headers["content-type"]) if answer.url.endswith("/spans/search") else None,
+    )
+    page.goto(f"{house.server.url}/search?query=service%3Aflaskr&from=now-15m&to=now")
+    page.get_by_role("button", name="Live").click()
+    rows = page.get_by_role("table", name="Traces").locator("tbody a")
+    expect(rows.first).to_be_visible()
+    found = house.server.get("spans/search", {"query": "service:flaskr", "from": "now-15m", "limit": 100})
+    names = [trace["root"]["name"] for trace in found if trace["root"]]
+    expect(rows.first).to_have_text(names[0])
+    assert set(told) == {"application/x-ndjson"}
+    # What relates spans is told and counted as well.
+    box = page.get_by_role("combobox", name="Search traces")
+    box.fill("{service:flaskr kind:server} >> {db.system.name:*}")
+    box.press("Enter")
+    expect(page.get_by_test_id("search-state")).to_have_text(re.compile(r"^\d+\+? traces? · "))
+    region = page.get_by_role("region", name="Latency")
+    counted = house.server.get(
+        "heatmap", {"query": "{service:flaskr kind:server} >> {db.system.name:*}", "from": "now-15m"}
+    )["total"]
+    assert counted > 0
+    expect(region).to_contain_text(f"{counted} spans" if counted < 10_000 else " spans")
 
 
 def test_a_query_is_written_with_help(page: Page, house: House) -> None:

@@ -21,6 +21,7 @@ const KEYS: [string, string][] = [
   ['z', 'twice the time range'],
   ['t', 'dark, light, system'],
   ['Search: Ctrl Space', 'what can be written here; Tab takes it'],
+  ['Search: Escape', 'stop looking; what was found stays'],
   ['Search: Alt Enter', 'mend the mistake as proposed'],
   ['Heatmap: ↑ ↓ ← →', 'walk; with Shift select, Enter searches there'],
   ['SQL: Ctrl Enter', 'run the statement; Escape stops it'],

@@ -23,6 +23,7 @@ mod questions;
 mod request_id;
 pub mod routes;
 mod state;
+mod streams;
 mod ui;
 
 use axum::Router;

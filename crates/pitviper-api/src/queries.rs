@@ -11,7 +11,7 @@ use pitviper_query::views::Answer;
 use pitviper_store::Store;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::layers::current_route;
 use crate::problem::Problem;
@@ -25,7 +25,7 @@ pub(crate) const MAX_CONCURRENT_QUERIES: usize = 16;
 const MAX_QUEUE_TIME: Duration = Duration::from_secs(5);
 
 /// How long a query may run.
-const MAX_QUERY_TIME: Duration = Duration::from_secs(30);
+pub(crate) const MAX_QUERY_TIME: Duration = Duration::from_secs(30);
 
 /// Bytes of a hash that tell answers apart.
 const TAG_BYTES: usize = 16;
@@ -90,6 +90,17 @@ impl Api {
         Ok(body_response(content_type, body.into()))
     }
 
+    /// Waits for the turn of a query, not for long.
+    pub(crate) async fn turn(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let queries = Arc::clone(&self.shared.queries);
+        match tokio::time::timeout(MAX_QUEUE_TIME, queries.acquire_owned()).await {
+            Ok(Ok(turn)) => Ok(turn),
+            _ => Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "too many queries at once")
+                .detail(format!("{MAX_CONCURRENT_QUERIES} queries are running; try again"))
+                .retry_after(Duration::from_secs(1))),
+        }
+    }
+
     /// What is made of a view's answer.
     async fn run<T, F, P>(
         &self,
@@ -103,12 +114,12 @@ impl Api {
     {
         let mut question = self.shared.questions.ask(&current_route());
         let _mark = tracing::trace_span!(target: "pitviper::self", "question");
-        let queries = Arc::clone(&self.shared.queries);
-        let Ok(Ok(turn)) = tokio::time::timeout(MAX_QUEUE_TIME, queries.acquire_owned()).await else {
-            question.end(Ended::Refused);
-            return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "too many queries at once")
-                .detail(format!("{MAX_CONCURRENT_QUERIES} queries are running; try again"))
-                .retry_after(Duration::from_secs(1)));
+        let turn = match self.turn().await {
+            Ok(turn) => turn,
+            Err(problem) => {
+                question.end(Ended::Refused);
+                return Err(problem);
+            }
         };
         question.begin();
         let started = Instant::now();
@@ -143,10 +154,15 @@ impl Api {
                 tracing::error!(request_id = crate::request_id::current(), %panicked, "a query failed");
                 Err(Problem::internal())
             }
-            Err(_) => Err(Problem::new(StatusCode::GATEWAY_TIMEOUT, "timeout", "the query took too long")
-                .detail(format!("it was stopped after {} s; choose a shorter time range", MAX_QUERY_TIME.as_secs()))),
+            Err(_) => Err(time_is_over().into()),
         }
     }
+}
+
+/// What is said of a query that runs for longer than it may.
+pub(crate) fn time_is_over() -> QueryError {
+    let seconds = MAX_QUERY_TIME.as_secs();
+    QueryError::TooSlow { message: format!("it was stopped after {seconds} s; choose a shorter time range") }
 }
 
 /// A successful answer. Data is not to be kept by anyone in between.

@@ -240,8 +240,6 @@ async fn wrong_questions_are_explained() {
         (json!({ "metric": "count", "exemplars": 11 }), "exemplars"),
         (json!({ "metric": "count", "step": "5 minutes" }), "step"),
         (json!({ "metric": "count", "step": "1s", "from": 0 }), "step"),
-        (json!({ "metric": "count", "query": "{a} >> {b}" }), "query"),
-        (json!({ "metric": "count", "query": "root.service:web" }), "query"),
     ] {
         match ask(store.as_ref(), request.clone()).await {
             Err(QueryError::Parameter { parameter: wrong, .. }) => assert_eq!(wrong, parameter, "{request}"),
@@ -322,6 +320,40 @@ async fn roots_are_asked_for_from_anywhere_in_the_trace() {
     assert_eq!(found(store, "{root.service:cron kind:server} > {size:*}").await, numbers(|n| is_cron(n) && n % 3 != 0));
     assert_eq!(found(store, "root.user.role:nobody").await, numbers(|_| false));
     assert_eq!(found(store, "root.@service:x").await, numbers(|_| false));
+}
+
+#[tokio::test]
+async fn what_relates_spans_or_judges_traces_is_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(&dir).await;
+    let store = store.as_ref();
+    for query in [
+        "{service:web kind:server} > {size:*}",
+        "{status:error} >> {user.role:author}",
+        "root.service:cron",
+        "kind:client -root.status:error",
+        "service:web | sum(size) > 100",
+        "{name:\"call 1\"} ~ {name:\"call 2\"} | count() = 1",
+        "{service:nobody} >> {}",
+    ] {
+        let spans = found(store, query).await;
+        let request = json!({ "metric": "duration", "agg": "sum", "query": query, "step": null, "split": ["service"] });
+        let answer = ask(store, request).await.unwrap();
+        let meta = &answer.meta;
+        assert_eq!((meta.source, meta.exact, meta.bound), (Some(Source::Spans), true, None), "{query}");
+        for service in ["web", "cron"] {
+            let of_service: Vec<u64> = spans.iter().copied().filter(|number| span(*number).0 == service).collect();
+            let sum: u64 = of_service.iter().map(|number| (number + 1) * MS).sum();
+            let series = totals(&answer).into_iter().find(|(label, ..)| *label == Some(service));
+            let expect = (!of_service.is_empty()).then_some((Some(service), Some(sum as f64), of_service.len() as u64));
+            assert_eq!(series, expect, "{query}");
+        }
+        let request = json!({ "query": query, "from": START_S * 1_000_000, "to": NOW_US, "errors": true });
+        let request: heatmap::Request = serde_json::from_value(request).unwrap();
+        let map = heatmap::heatmap(store, &request, NOW_US).await.unwrap();
+        let failed = spans.iter().filter(|number| number.is_multiple_of(12)).count() as u64;
+        assert_eq!((map.data.total, map.data.failed, map.meta.exact), (spans.len() as u64, failed, true), "{query}");
+    }
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ mod plain_metrics;
 mod sql;
 mod surveys;
 mod tables;
+mod told;
 
 pub use cases::{verify, verify_spans};
 pub use compare::{Question, compare};

@@ -38,6 +38,8 @@ pub enum Filter {
     Span(SpanId),
     /// The span has one of these ids.
     Spans(Vec<SpanId>),
+    /// The span is one of these.
+    Known(KnownSpans),
     /// The span has no parent.
     IsRoot,
     /// The span is where work enters a service.
@@ -48,6 +50,46 @@ pub enum Filter {
     /// This text, in any case, stands in the name, the service, the status message or the value of
     /// an attribute.
     FullText(String),
+}
+
+/// Spans that were found before.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct KnownSpans(Arc<[(TraceId, SpanId)]>);
+
+impl KnownSpans {
+    /// These, in any order.
+    pub fn new(spans: impl IntoIterator<Item = (TraceId, SpanId)>) -> Self {
+        let mut spans: Vec<_> = spans.into_iter().collect();
+        spans.sort_unstable();
+        spans.dedup();
+        Self(spans.into())
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether this is one of them.
+    #[must_use]
+    pub fn contains(&self, trace_id: TraceId, span_id: SpanId) -> bool {
+        self.0.binary_search(&(trace_id, span_id)).is_ok()
+    }
+
+    /// Their traces, each once, in order.
+    #[must_use]
+    pub fn traces(&self) -> Vec<TraceId> {
+        let mut traces: Vec<TraceId> = self.0.iter().map(|(trace_id, _)| *trace_id).collect();
+        traces.dedup();
+        traces
+    }
 }
 
 /// Durations in nanoseconds by service and name.

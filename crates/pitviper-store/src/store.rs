@@ -16,6 +16,7 @@ use crate::questions::keys::{Keys, Matched};
 use crate::questions::kin::{Families, Family};
 use crate::questions::sql::{SqlAnswer, SqlError, SqlQuestion};
 use crate::questions::survey::{KnownAttributes, Survey, Surveyed};
+use crate::questions::walk::{Telling, Walk, collect};
 use crate::questions::{
     ExceptionGroups, ExceptionGroupsQuery, ExceptionsQuery, LibrariesAnswer, LibrariesQuery, LogsQuery,
     MetricPointsAnswer, MetricPointsQuery, MetricSeriesAnswer, MetricSeriesQuery, Page, ProfileAnswer, ProfileQuery,
@@ -448,11 +449,21 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<StoredSpan>, StoreError>;
 
-    /// Spans that match, in the order asked for.
-    async fn search_spans(&self, search: &Search) -> Result<Vec<StoredSpan>, StoreError>;
+    /// Spans that match, in the order asked for, as soon as it is certain that none comes before them.
+    fn walk_spans(&self, walk: &Walk) -> Telling<StoredSpan>;
 
-    /// Traces with at least one span that matches, in the order asked for.
-    async fn search_traces(&self, search: &Search) -> Result<Vec<TraceHit>, StoreError>;
+    /// Traces with at least one span that matches, likewise.
+    fn walk_traces(&self, walk: &Walk) -> Telling<TraceHit>;
+
+    /// All that [`Store::walk_spans`] tells.
+    async fn search_spans(&self, search: &Search) -> Result<Vec<StoredSpan>, StoreError> {
+        collect(self.walk_spans(&Walk::whole(search))).await
+    }
+
+    /// All that [`Store::walk_traces`] tells.
+    async fn search_traces(&self, search: &Search) -> Result<Vec<TraceHit>, StoreError> {
+        collect(self.walk_traces(&Walk::whole(search))).await
+    }
 
     /// Spans of several traces at once, for summaries; unknown traces are missing from the answer.
     /// Of each at most `limit_per_trace` spans, as in [`Store::trace`].

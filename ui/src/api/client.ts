@@ -20,7 +20,6 @@ import type {
   SqlRequest,
   SqlViews,
   TraceColumns,
-  TraceRow,
 } from './types';
 
 /** What is known of a failure: all that the server says, or that there was no server to say it. */
@@ -41,7 +40,7 @@ export interface Range {
   to: string;
 }
 
-async function send(path: string, accept: string, signal: AbortSignal | undefined, body?: unknown): Promise<Response> {
+export async function send(path: string, accept: string, signal: AbortSignal | undefined, body?: unknown): Promise<Response> {
   const options: RequestInit = { headers: { accept } };
   if (signal) options.signal = signal;
   if (body !== undefined) {
@@ -92,9 +91,6 @@ export const api = {
 
   series: (service: string, queries: SeriesQuery[], range: Range, signal?: AbortSignal) =>
     ask<SeriesAnswer>('series', signal, { scope: { service }, queries, ...range, max_points: 120 }),
-
-  traces: (search: { query: string; order: string; limit: number; cursor?: string } & Range, signal?: AbortSignal) =>
-    ask<TraceRow[]>('spans/search', signal, { ...search, mode: 'traces' }),
 
   heatmap: (wanted: HeatmapRequest, signal?: AbortSignal) => ask<Heatmap>('heatmap', signal, wanted),
 

@@ -72,9 +72,9 @@ test.each([
   ['root.service:a', 'This query asks for roots, which cannot be counted.'],
 ])('of %s it says: %s', async (query, words) => says(await panel(query), words));
 
-test('what is found trace by trace is not asked for', async () => {
-  await says(await panel('{a} >> {b}'), 'have no heatmap');
-  expect(asked.filter(({ path, query }) => path === 'heatmap' && query.includes('>>'))).toEqual([]);
+test('of what is found trace by trace all is asked at once', async () => {
+  await says(await panel('{a} >> {b}'), '50 spans · ▲ 5 failed, 10.0 %');
+  expect(asked.filter(({ path, query }) => path === 'heatmap' && query.includes('>>')).map(({ errors }) => errors)).toEqual([true]);
 });
 
 test('of time whose traces are a sample it says so, and does not mix spans into what the metrics count', async () => {

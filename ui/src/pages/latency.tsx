@@ -24,8 +24,6 @@ interface Props {
   height: number;
   /** The first part of the keys of its questions: `live` when they are to be asked again and again. */
   freshness: string;
-  /** Whether the server can count what the query finds; it cannot where that is found trace by trace. */
-  countable?: boolean;
   /** What a page looks at by this query, where the reader has not written it. */
   of?: string;
   onNarrow: (wanted: Narrowing) => void;
@@ -33,11 +31,10 @@ interface Props {
   explore: { query: string | undefined; metric: string; agg: string; split?: string };
 }
 
-export function Latency({ query, range, height, freshness, countable = true, of, onNarrow, explore }: Props) {
+export function Latency({ query, range, height, freshness, of, onNarrow, explore }: Props) {
   const [hidden, setHidden] = useStored('pitviper.latency.hidden', false);
   const isSampled = useIsSampled(range);
-  const { answer, shown: known } = useHeatmap(query, range, freshness, !hidden && countable, isSampled);
-  const shown = countable ? known : undefined;
+  const { answer, shown } = useHeatmap(query, range, freshness, !hidden, isSampled);
   const problem = answer.error instanceof ApiError ? answer.error.problem : null;
   return (
     <section className="panel" aria-label="Latency" style={{ flex: 'none' }}>
@@ -46,18 +43,14 @@ export function Latency({ query, range, height, freshness, countable = true, of,
         {shown && !hidden && <Figures data={shown.data} of={of} />}
         <span className="spacer" />
         {shown && !hidden && shown.data.total > 0 && <Scale data={shown.data} />}
-        {countable && (
-          <Link to="/explore" search={explore}>
-            Explore this
-          </Link>
-        )}
+        <Link to="/explore" search={explore}>
+          Explore this
+        </Link>
         <button type="button" aria-expanded={!hidden} onClick={() => setHidden(!hidden)}>
           {hidden ? 'Show' : 'Hide'}
         </button>
       </header>
-      {hidden ? null : !countable ? (
-        <div className="heat-note">Queries that relate spans or judge traces are answered trace by trace, and have no heatmap.</div>
-      ) : answer.isPending ? (
+      {hidden ? null : answer.isPending ? (
         <Skeleton height={height} />
       ) : problem?.status === 400 ? (
         <div className="heat-note">{problem.errors ? 'Nothing is drawn: the query has a mistake.' : refusalOf(problem.detail)}</div>
@@ -82,16 +75,18 @@ const sceneOf = (answer: Answer<HeatmapData>): HeatScene => ({ map: answer.data,
 /** The counts at once; and then, where some failed and it is not too dear, which of them. */
 function useHeatmap(query: string, range: Range, freshness: string, wanted: boolean, isSampled: boolean) {
   const ask = (errors: boolean, signal: AbortSignal) => api.heatmap({ query, ...range, width: COLUMNS, height: ROWS, errors }, signal);
+  // What is not asked again is dear, and is read from the spans anyhow.
+  const isDear = freshness === 'once';
   const answer = useQuery({
     queryKey: [freshness, 'heatmap', query, range],
-    queryFn: ({ signal }) => ask(false, signal),
+    queryFn: ({ signal }) => ask(isDear, signal),
     placeholderData: keepPreviousData,
     enabled: wanted,
   });
   const total = answer.data?.data;
   // The metrics count all; the spans of a sample would count less.
   const isSame = !isSampled || answer.data?.meta.source === 'spans';
-  const isWorthIt = total !== undefined && !answer.isPlaceholderData && isSame && total.failed > 0 && total.total <= CELLS_MOST;
+  const isWorthIt = total !== undefined && total.errors === null && !answer.isPlaceholderData && isSame && total.failed > 0 && total.total <= CELLS_MOST;
   const cells = useQuery({
     queryKey: [freshness, 'heatmap', query, range, 'failed'],
     queryFn: ({ signal }) => ask(true, signal),

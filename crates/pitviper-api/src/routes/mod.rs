@@ -29,6 +29,7 @@ use axum::routing::get;
 use http::StatusCode;
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -37,6 +38,7 @@ use crate::auth::{LOGIN_PATH, LOGOUT_PATH, log_in, log_out, login_page};
 use crate::layers::remember_route;
 use crate::problem::Problem;
 use crate::state::Api;
+use crate::streams::NDJSON;
 use crate::ui;
 
 /// Largest body of a request to the API, in bytes. A query has at most 8 KiB.
@@ -84,7 +86,12 @@ pub(crate) fn router(api: &Api) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .fallback(ui::serve)
-        .layer(CompressionLayer::new().quality(COMPRESSION))
+        // Lines that are told while they are made must not wait for a block to be full.
+        .layer(
+            CompressionLayer::new()
+                .quality(COMPRESSION)
+                .compress_when(DefaultPredicate::new().and(NotForContentType::const_new(NDJSON))),
+        )
         .with_state(api.clone())
 }
 

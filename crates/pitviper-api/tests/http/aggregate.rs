@@ -100,7 +100,7 @@ async fn wrong_questions_are_problems() {
         ("/api/v1/aggregate", json!({ "metric": "count", "agg": "p95" }), "bad_request"),
         ("/api/v1/aggregate", json!({ "agg": "p95" }), "bad_request"),
         ("/api/v1/aggregate", json!({ "metric": "count", "colour": "red" }), "bad_request"),
-        ("/api/v1/heatmap", json!({ "query": "{a} > {b}" }), "bad_request"),
+        ("/api/v1/heatmap", json!({ "query": "{a} > " }), "query.syntax"),
         ("/api/v1/heatmap", json!({ "height": 0 }), "bad_request"),
     ] {
         let (status, _, problem) = post(&router, path, None, body.clone()).await;

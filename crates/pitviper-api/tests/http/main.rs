@@ -6,6 +6,7 @@
 mod aggregate;
 mod complete;
 mod guard;
+mod search;
 mod sql;
 mod support;
 mod telemetry;

@@ -10,12 +10,13 @@ use pitviper_store::questions::keys::{Keys, Matched};
 use pitviper_store::questions::kin::{Families, Family};
 use pitviper_store::questions::sql::{SqlAnswer, SqlError, SqlQuestion};
 use pitviper_store::questions::survey::{KnownAttributes, Survey, Surveyed};
+use pitviper_store::questions::walk::{Telling, Walk};
 use pitviper_store::schema::WriteBatch;
 use pitviper_store::{
     Ack, ExceptionGroups, ExceptionGroupsQuery, ExceptionsQuery, LibrariesAnswer, LibrariesQuery, LogsQuery,
     MetricPointsAnswer, MetricPointsQuery, MetricRow, MetricSeriesAnswer, MetricSeriesQuery, MetricsQuery, Page,
-    ProfileAnswer, ProfileQuery, ResourceSeen, Search, Store, StoreError, StoreStats, StoredException, StoredLog,
-    StoredSpan, TimeRange, Trace, TraceHit,
+    ProfileAnswer, ProfileQuery, ResourceSeen, Store, StoreError, StoreStats, StoredException, StoredLog, StoredSpan,
+    TimeRange, Trace, TraceHit,
 };
 use tonic_types::StatusExt as _;
 
@@ -49,12 +50,12 @@ impl Store for Defective {
         self.store.trace_details(trace_id, span_ids, offset, limit).await
     }
 
-    async fn search_spans(&self, search: &Search) -> Result<Vec<StoredSpan>, StoreError> {
-        self.store.search_spans(search).await
+    fn walk_spans(&self, walk: &Walk) -> Telling<StoredSpan> {
+        self.store.walk_spans(walk)
     }
 
-    async fn search_traces(&self, search: &Search) -> Result<Vec<TraceHit>, StoreError> {
-        self.store.search_traces(search).await
+    fn walk_traces(&self, walk: &Walk) -> Telling<TraceHit> {
+        self.store.walk_traces(walk)
     }
 
     async fn traces(&self, trace_ids: &[TraceId], limit_per_trace: usize) -> Result<Vec<(TraceId, Trace)>, StoreError> {

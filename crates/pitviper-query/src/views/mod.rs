@@ -45,6 +45,9 @@ pub struct Meta {
     /// false, a bound on time or on the number of traces was reached, and `next` goes on from there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub complete: Option<bool>,
+    /// Of a search: the bound that ended it, or because of which something was looked at in part.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bound: Option<search::Bound>,
     /// Of a search by start time that is not complete: up to where it came, in microseconds since the
     /// epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -52,7 +55,7 @@ pub struct Meta {
     /// What figures were made from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<aggregate::Source>,
-    /// How many rows of that were looked at, at most.
+    /// How many rows of that, or of spans for a search, were looked at, at most.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scanned: Option<u64>,
     /// Of a statement: the most memory that was held at once to sort, group and join, in bytes.

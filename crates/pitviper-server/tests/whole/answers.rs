@@ -294,6 +294,8 @@ fn check_pages(server: &Server) {
                 let mut lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
                 let end = lines.pop().unwrap();
                 assert_eq!((&end["type"], &end["next"]), (&json!("end"), &plain["meta"]["next"]));
+                // On a busy machine it may be told how far the search came.
+                lines.retain(|line| line["type"] != "progress");
                 let rows = plain["data"].as_array().unwrap();
                 assert_eq!(lines.len(), rows.len());
                 assert!(lines.iter().all(|line| line["type"] == "row"));

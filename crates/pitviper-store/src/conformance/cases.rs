@@ -4,7 +4,7 @@ use pitviper_model::{SpanId, SpanKind, StatusCode, TraceId};
 
 use super::fixture::{SECOND, T0, span, stored, trace};
 use super::metric_edges;
-use crate::filter::{Bound, Filter, NumberField, NumberRange, Pattern, TextField, TextMatch};
+use crate::filter::{Bound, Filter, KnownSpans, NumberField, NumberRange, Pattern, TextField, TextMatch};
 use crate::store::{
     Dimension, MetricsQuery, Order, Search, SpanScope, Store, StoreError, StoredSpan, TimeRange, Trace, TraceHit,
 };
@@ -221,6 +221,8 @@ fn other_filters() -> Vec<(Filter, Vec<u8>)> {
         (Filter::Span(span(7)), vec![7]),
         (Filter::Spans(vec![span(2), span(99), span(7)]), vec![2, 7]),
         (Filter::Spans(vec![]), vec![]),
+        (Filter::Known(KnownSpans::new([(trace(2), span(5)), (trace(2), span(1)), (trace(1), span(2))])), vec![2, 5]),
+        (Filter::Known(KnownSpans::default()), vec![]),
         (Filter::IsRoot, vec![1, 4, 6, 8]),
         (Filter::IsEntry, vec![1, 3, 4, 6, 8]),
         (Filter::FullText("CART".to_owned()), vec![1, 2, 8]),

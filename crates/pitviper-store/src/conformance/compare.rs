@@ -3,6 +3,7 @@
 use pitviper_model::{SpanId, TraceId};
 
 use super::naive::{Naive, duration_ns, place, start_ns};
+use super::told::in_two_parts;
 use crate::questions::keys::{Keys, SpanKey};
 use crate::questions::kin::{Families, Family, Kin};
 use crate::schema::METRIC_BUCKET_NS;
@@ -64,6 +65,7 @@ async fn spans(store: &dyn Store, naive: &Naive, search: &Search) -> Result<(), 
     // One page more than there can be ends a walk in circles.
     for _ in 0..=expected.len() {
         let rows = store.search_spans(&page).await?;
+        assert_same(&in_two_parts(&page, |walk| store.walk_spans(walk)).await?, &rows, &page);
         assert!(rows.len() <= page.limit, "{page:?} has {} rows", rows.len());
         let is_full = rows.len() == page.limit;
         if let Some(last) = rows.last() {
@@ -85,6 +87,7 @@ async fn traces(store: &dyn Store, naive: &Naive, search: &Search) -> Result<(),
     let mut found = Vec::new();
     for _ in 0..=expected.len() {
         let hits = store.search_traces(&page).await?;
+        assert_same(&in_two_parts(&page, |walk| store.walk_traces(walk)).await?, &hits, &page);
         assert!(hits.len() <= page.limit, "{page:?} has {} hits", hits.len());
         let is_full = hits.len() == page.limit;
         page.after = hits.last().map(|hit| hit.cursor).or(page.after);

@@ -205,6 +205,7 @@ pub fn holds(filter: &Filter, stored: &StoredSpan) -> bool {
         Filter::Traces(trace_ids) => trace_ids.contains(&span.trace_id),
         Filter::Span(span_id) => span.span_id == *span_id,
         Filter::Spans(span_ids) => span_ids.contains(&span.span_id),
+        Filter::Known(spans) => spans.contains(span.trace_id, span.span_id),
         Filter::IsRoot => !span.parent_span_id.is_valid(),
         Filter::IsEntry => span.kind.is_entry(),
         Filter::SlowerThan(limits) => {

@@ -85,6 +85,7 @@ use crate::questions::keys::{Keys, Matched};
 use crate::questions::kin::{Families, Family};
 use crate::questions::sql::{SqlAnswer, SqlError, SqlQuestion};
 use crate::questions::survey::{KnownAttributes, Survey, Surveyed};
+use crate::questions::walk::{Telling, Walk};
 use crate::questions::{
     ExceptionGroups, ExceptionGroupsQuery, ExceptionsQuery, LibrariesAnswer, LibrariesQuery, LogsQuery,
     MetricPointsAnswer, MetricPointsQuery, MetricSeriesAnswer, MetricSeriesQuery, Page, ProfileAnswer, ProfileQuery,
@@ -92,8 +93,7 @@ use crate::questions::{
 };
 use crate::schema::{METRIC_BUCKET_NS, WriteBatch};
 use crate::store::{
-    Ack, MetricRow, MetricsQuery, ResourceSeen, Search, Store, StoreError, StoreStats, StoredSpan, TimeRange, Trace,
-    TraceHit,
+    Ack, MetricRow, MetricsQuery, ResourceSeen, Store, StoreError, StoreStats, StoredSpan, TimeRange, Trace, TraceHit,
 };
 
 /// Writes with more rows of a table than this are encoded on a thread that may block.
@@ -344,14 +344,12 @@ impl Store for EmbeddedStore {
         self.read(move |snapshot| traces::details(snapshot, trace_id, &span_ids, offset, limit)).await
     }
 
-    async fn search_spans(&self, search: &Search) -> Result<Vec<StoredSpan>, StoreError> {
-        let snapshot = self.tiers.snapshot();
-        self.engine.search_spans(snapshot, search).await
+    fn walk_spans(&self, walk: &Walk) -> Telling<StoredSpan> {
+        self.engine.walk_spans(self.tiers.snapshot(), walk)
     }
 
-    async fn search_traces(&self, search: &Search) -> Result<Vec<TraceHit>, StoreError> {
-        let snapshot = self.tiers.snapshot();
-        self.engine.search_traces(snapshot, search).await
+    fn walk_traces(&self, walk: &Walk) -> Telling<TraceHit> {
+        self.engine.walk_traces(self.tiers.snapshot(), walk)
     }
 
     async fn traces(&self, trace_ids: &[TraceId], limit_per_trace: usize) -> Result<Vec<(TraceId, Trace)>, StoreError> {

@@ -13,6 +13,7 @@ mod metric_points;
 mod profiles;
 pub mod sql;
 pub mod survey;
+pub mod walk;
 
 pub use distribution::Distribution;
 pub use exceptions::{ExceptionGroup, ExceptionGroups, ExceptionGroupsQuery, ExceptionsQuery, StoredException};

@@ -9,7 +9,7 @@ use pitviper_model::{
     Attributes, Event, ExpHistogram, Resource, Scope, Span, SpanId, SpanKind, Status, StatusCode, TraceId, Value,
 };
 use pitviper_store::conformance::Question;
-use pitviper_store::filter::{Bound, Filter, NumberField, NumberRange, Pattern, TextField, TextMatch};
+use pitviper_store::filter::{Bound, Filter, KnownSpans, NumberField, NumberRange, Pattern, TextField, TextMatch};
 use pitviper_store::questions::keys::Keys;
 use pitviper_store::schema::{MAX_START_TIME_UNIX_NANO, METRIC_BUCKET_NS, SpanMetricKey};
 use pitviper_store::{Cursor, Dimension, MetricsQuery, Order, Red, Search, SpanScope, StoredSpan, TimeRange};
@@ -294,6 +294,7 @@ fn leaf() -> impl Strategy<Value = Filter> {
         2 => vec(trace(), 0..6).prop_map(Filter::Traces),
         1 => (1..30u8).prop_map(|number| Filter::Span(span_id(number))),
         1 => vec((1..30u8).prop_map(span_id), 0..6).prop_map(Filter::Spans),
+        1 => vec((trace(), (1..30u8).prop_map(span_id)), 0..20).prop_map(|spans| Filter::Known(KnownSpans::new(spans))),
         1 => Just(Filter::IsRoot),
         1 => Just(Filter::IsEntry),
         2 => text().prop_map(Filter::FullText),

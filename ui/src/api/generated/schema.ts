@@ -328,8 +328,9 @@ export interface paths {
         put?: never;
         /**
          * One page of the traces or spans that match a query.
-         * @description With `Accept: application/x-ndjson` the same rows come one a line, each with `"type":"row"`, and
-         *     a last line `{"type":"end","next":…}`.
+         * @description With `Accept: application/x-ndjson` it is told line by line while it runs: each row as soon as it
+         *     is certain that none comes before it, now and then how far the search came, and a last line of type
+         *     `end` or `error`. A search ends when its client goes away.
          */
         post: operations["searchSpans"];
         delete?: never;
@@ -504,8 +505,8 @@ export interface components {
              */
             metric: string;
             /**
-             * @description Which spans count; all when empty. Conditions on spans alone, without braces that relate them
-             *     and without functions.
+             * @description Which spans count; all when empty. Of a query that relates spans or judges traces those that it
+             *     finds, as far as the bounds of such a search allow: see `meta.bound`.
              */
             query?: string;
             /**
@@ -761,6 +762,8 @@ export interface components {
                  * @description When it started, in microseconds since the epoch.
                  */
                 started_us: number;
+                /** @description What became of the spans of that time since the server started. */
+                thinning: components["schemas"]["Thinning"];
                 /** @description Its version. */
                 version: string;
             };
@@ -1378,7 +1381,10 @@ export interface components {
              * @description Most rows, at most 500; 60 by default.
              */
             height?: number | null;
-            /** @description Which spans count; all when empty. Conditions on spans alone. */
+            /**
+             * @description Which spans count; all when empty. Of a query that relates spans or judges traces those that it
+             *     finds, as far as the bounds of such a search allow: see `meta.bound`.
+             */
             query?: string;
             to?: components["schemas"]["TimeText"] | null;
             /**
@@ -1443,6 +1449,24 @@ export interface components {
         /** @description Attributes by key, each with its own type. */
         JsonAttributes: {
             [key: string]: unknown;
+        };
+        /** @description What thinning kept for one reason; a trace has one, the most telling. */
+        Kept: {
+            /**
+             * @description `error`, `rule` (it was asked for), `slow`, `rare`, `crossing` (some of its spans lie outside of
+             *     what was thinned) or `share` (of all others).
+             */
+            reason: string;
+            /**
+             * Format: int64
+             * @description How many spans they have.
+             */
+            spans: number;
+            /**
+             * Format: int64
+             * @description How many traces.
+             */
+            traces: number;
         };
         /**
          * @description The role of a span.
@@ -1566,6 +1590,7 @@ export interface components {
         };
         /** @description How an answer came about. */
         Meta: {
+            bound?: components["schemas"]["SearchBound"] | null;
             /**
              * @description Of a search: whether the page ended because it is full or because there is no more. When
              *     false, a bound on time or on the number of traces was reached, and `next` goes on from there.
@@ -1597,7 +1622,7 @@ export interface components {
             relative_error?: number | null;
             /**
              * Format: int64
-             * @description How many rows of that were looked at, at most.
+             * @description How many rows of that, or of spans for a search, were looked at, at most.
              */
             scanned?: number | null;
             /**
@@ -1849,6 +1874,86 @@ export interface components {
          * @enum {string}
          */
         RowOrder: "-start" | "start" | "-duration";
+        /**
+         * @description What a search may not go beyond.
+         * @enum {string}
+         */
+        SearchBound: "time" | "traces" | "spans" | "memory";
+        /** @description How a search ended. */
+        SearchEnd: {
+            /** @description What an answer as a whole says beside its rows. */
+            meta: components["schemas"]["Meta"];
+            /** @description The cursor of the next page; null when there is none. */
+            next: string | null;
+            /**
+             * Format: int64
+             * @description How many rows there were.
+             */
+            rows: number;
+        };
+        /** @description Why a search failed. */
+        SearchFailure: {
+            /** @description The same as an answer that is no success has. */
+            problem: components["schemas"]["Problem"];
+        };
+        /** @description A line of a search that is told while it runs. */
+        SearchLine: (components["schemas"]["SearchRow"] & {
+            /** @enum {string} */
+            type: "row";
+        }) | (components["schemas"]["SearchProgress"] & {
+            /** @enum {string} */
+            type: "progress";
+        }) | (components["schemas"]["SearchEnd"] & {
+            /** @enum {string} */
+            type: "end";
+        }) | (components["schemas"]["SearchFailure"] & {
+            /** @enum {string} */
+            type: "error";
+        });
+        /**
+         * @description What a search looks at one by one.
+         * @enum {string}
+         */
+        SearchLookedAt: "spans" | "conditions" | "candidates";
+        /** @description How far a search came. */
+        SearchProgress: {
+            /**
+             * Format: int64
+             * @description How long the search has taken so far, in milliseconds.
+             */
+            elapsed_ms: number;
+            /**
+             * Format: int64
+             * @description How many matches were found so far. Those which others may still come before are not told yet.
+             */
+            found: number;
+            /**
+             * Format: int64
+             * @description How many of them were looked at.
+             */
+            looked_at: number;
+            /** @description The cursor of what is left, for whoever ends the search here. */
+            next: string | null;
+            /**
+             * Format: int64
+             * @description How many there are at most; null when that is not known. A search that finds enough looks at
+             *     fewer.
+             */
+            of: number | null;
+            /**
+             * Format: int64
+             * @description Of a search by start time: up to where all that matches was told, in microseconds since the
+             *     epoch.
+             */
+            reached_us: number | null;
+            /**
+             * Format: int64
+             * @description How many rows were told so far.
+             */
+            rows: number;
+            /** @description What is looked at, one by one. */
+            what: components["schemas"]["SearchLookedAt"];
+        };
         /** @description What to look for. */
         SearchRequest: {
             /** @description The cursor of the page before, from `meta.next`. */
@@ -1946,6 +2051,8 @@ export interface components {
              * @description When it started, in microseconds since the epoch.
              */
             started_us: number;
+            /** @description What became of the spans of that time since the server started. */
+            thinning: components["schemas"]["Thinning"];
             /** @description Its version. */
             version: string;
         };
@@ -2188,6 +2295,16 @@ export interface components {
             message: string;
             /** @description Where it ends, in UTF-16 code units, exclusive. */
             to: number;
+        };
+        /** @description What thinning did since the server started. */
+        Thinning: {
+            /** @description What was kept, by reason. */
+            kept: components["schemas"]["Kept"][];
+            /**
+             * Format: int64
+             * @description Spans let go.
+             */
+            spans_let_go: number;
         };
         /** @description A time in a request: microseconds as a number, or any of the text forms. */
         TimeText: number | string;
@@ -2903,6 +3020,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Answer_Vec_SearchRow"];
+                    "application/x-ndjson": components["schemas"]["SearchLine"];
                 };
             };
             /** @description The query or a parameter is not usable */

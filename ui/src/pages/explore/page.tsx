@@ -9,6 +9,7 @@ import type { Answer, AggregateAnswer } from '../../api/types';
 import { SearchBar } from '../../components/search-bar/search-bar';
 import { Empty, Skeleton } from '../../components/states';
 import { count } from '../../lib/format';
+import { freshness } from '../../lib/query/freshness';
 import { recent, remember } from '../../lib/query/history';
 import { useTitle } from '../../lib/title';
 import { type ExploreState, rangeOf } from '../../router';
@@ -79,7 +80,7 @@ interface FiguresProps {
 
 function Figures({ view, range, onChange }: FiguresProps) {
   const request = requestOf(view, range);
-  const answer = useQuery({ queryKey: ['live', 'aggregate', request], queryFn: ({ signal }) => api.aggregate(request, signal), placeholderData: keepPreviousData });
+  const answer = useQuery({ queryKey: [freshness(view.query), 'aggregate', request], queryFn: ({ signal }) => api.aggregate(request, signal), placeholderData: keepPreviousData });
   const isSampled = useIsSampled(range);
   const navigate = useNavigate();
   const problem = answer.error instanceof ApiError ? answer.error.problem : null;

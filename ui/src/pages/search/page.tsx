@@ -1,19 +1,19 @@
 // Search: traces that contain a matching span.
 
-import { type UseInfiniteQueryResult, type InfiniteData, keepPreviousData, useInfiniteQuery, useQuery } from '@tanstack/react-query';
+import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { useNavigate, useSearch } from '@tanstack/react-router';
 import { useEffect, useState } from 'react';
 
 import { ApiError, type Range, api } from '../../api/client';
-import type { Answer, TraceRow } from '../../api/types';
+import type { Running } from '../../api/search';
 import { FacetList } from '../../components/facets/facets';
 import type { Narrowing } from '../../components/heatmap/scene';
 import { SearchBar } from '../../components/search-bar/search-bar';
 import { Empty, Skeleton } from '../../components/states';
 import { durationTerm, withDuration } from '../../lib/query/duration';
 import { toggle } from '../../lib/query/edit';
+import { freshness } from '../../lib/query/freshness';
 import { recent, remember } from '../../lib/query/history';
-import { tokenize } from '../../lib/query/tokens';
 import { useTitle } from '../../lib/title';
 import { rangeOf } from '../../router';
 import { Latency } from '../latency';
@@ -23,6 +23,8 @@ import { Further } from './further';
 import { Help } from './help';
 import { traceAt, traceIdIn } from './links';
 import { Results } from './results';
+import { SearchState } from './state';
+import { type FoundTraces, useTraces } from './use-traces';
 import { useAnalysis, useCompletion } from '../use-query-help';
 
 const ORDERS: [string, string][] = [
@@ -30,7 +32,6 @@ const ORDERS: [string, string][] = [
   ['-duration', 'slowest first'],
   ['start', 'oldest first'],
 ];
-const PAGE = 100;
 
 export function SearchPage() {
   const search = useSearch({ from: '/search' });
@@ -48,7 +49,7 @@ export function SearchPage() {
 
   const analysis = useAnalysis(typed);
   const completed = useCompletion(typed, cursor, range);
-  const found = useTraces(query, order, range);
+  const { found, running, stop } = useTraces(freshness(query), query, order, range);
   const facets = useFacets(query, range);
 
   const find = (text: string) => void navigate({ to: '/search', search: (before) => ({ ...before, query: text.trim() || undefined }) });
@@ -57,6 +58,7 @@ export function SearchPage() {
     if (id) return void navigate(traceAt(id));
     remember(text);
     setHistory(recent());
+    if (text.trim() === query) void found.refetch();
     find(text);
   };
   /** Chips and fields change the query step by step; the steps are for Back, not for the list of queries. */
@@ -99,6 +101,7 @@ export function SearchPage() {
           Help
         </button>
       </SearchBar>
+      <SearchState order={order} running={running} last={lastOf(found)} onStop={stop} />
       {help && <Help onClose={() => setHelp(false)} />}
       <div className="found">
         {facets.isShown && <FacetList facets={facets.data} failed={facets.failed} scope={facets.scope} query={typed} onToggle={(term, wanted) => edit(toggle(typed, term, wanted))} />}
@@ -108,34 +111,15 @@ export function SearchPage() {
             range={range}
             height={136}
             freshness={freshness(query)}
-            countable={freshness(query) === 'live'}
             onNarrow={narrow}
             explore={{ query: query || undefined, metric: 'duration', agg: 'p95' }}
           />
           <SampleNote range={range} also="Searches find what is kept; rates and percentiles of services count all." />
-          <Found found={found} query={query} order={order} />
+          <Found found={found} running={running} query={query} order={order} />
         </div>
       </div>
     </div>
   );
-}
-
-type Found = UseInfiniteQueryResult<InfiniteData<Answer<TraceRow[]>>>;
-
-/**
- * Whether answers are asked for again while the page is live. What relates or counts spans is found by
- * looking at traces one by one: too dear for every few seconds, and for each page that was reached.
- */
-const freshness = (query: string) => (tokenize(query).some((token) => token.kind === 'relation' || token.kind === 'pipe') ? 'once' : 'live');
-
-function useTraces(query: string, order: string, range: Range): Found {
-  return useInfiniteQuery({
-    queryKey: [freshness(query), 'traces', query, order, range],
-    queryFn: ({ signal, pageParam }) => api.traces({ query, order, limit: PAGE, ...range, ...(pageParam ? { cursor: pageParam } : {}) }, signal),
-    initialPageParam: '',
-    getNextPageParam: (last) => last.meta.next ?? undefined,
-    placeholderData: keepPreviousData,
-  });
 }
 
 function useFacets(query: string, range: Range) {
@@ -150,25 +134,37 @@ function useFacets(query: string, range: Range) {
   return { data: answer.data?.facets ?? null, scope: answer.data?.scope ?? scope, failed: answer.isError, isShown };
 }
 
-function Found({ found, query, order }: { found: Found; query: string; order: string }) {
+/** What is said of the rows that are shown. */
+function lastOf(found: FoundTraces) {
+  const page = found.isPlaceholderData || !found.data ? undefined : found.data.pages.at(-1);
+  if (!page) return null;
+  const rows = found.data?.pages.reduce((sum, { data }) => sum + data.length, 0) ?? 0;
+  return { rows, more: found.hasNextPage, elapsedMs: page.meta.elapsed_ms };
+}
+
+function Found({ found, running, query, order }: { found: FoundTraces; running: Running | null; query: string; order: string }) {
   const navigate = useNavigate();
   const problem = found.error instanceof ApiError ? found.error.problem : null;
   if (problem?.errors) return <Empty title="The query has a mistake">Nothing was searched. The mistake is underlined above.</Empty>;
-  if (found.isError) return <Problem error={found.error} retry={() => void found.refetch()} />;
-  if (found.isPending) return <Skeleton height={320} />;
+  if (found.isError && !running) return <Problem error={found.error} retry={() => void found.refetch()} />;
 
-  const rows = found.data.pages.flatMap((page) => page.data);
-  const last = found.data.pages.at(-1)?.meta;
-  const hasStopped = last?.complete === false && found.hasNextPage;
-  const further = () => void found.fetchNextPage();
-  const note = hasStopped && <Further order={order} untilUs={last.scanned_until_us} searching={found.isFetchingNextPage} onFurther={further} />;
+  // Rows of before, dimmed when they are of another query, stay until there is one in their place.
+  const isReplaced = running && running.rows.length > 0 && !found.isFetchingNextPage;
+  const known = isReplaced ? [] : (found.data?.pages ?? []).flatMap((page) => page.data);
+  const rows = running ? [...known, ...running.rows] : known;
+  const isOld = found.isPlaceholderData && known.length > 0;
+  const end = running ? undefined : found.data?.pages.at(-1);
+  const hasStopped = end !== undefined && (end.ended !== undefined || (end.meta.complete === false && found.hasNextPage));
+  const further = () => void (found.hasNextPage ? found.fetchNextPage() : found.refetch());
+  const note = hasStopped && <Further order={order} ended={end.ended} untilUs={end.meta.scanned_until_us} onFurther={further} />;
   if (rows.length > 0) {
     return (
-      <Results rows={rows} pageOf={(row) => traceAt(row.trace_id, query ? row.matched[0] : undefined)} more={found.hasNextPage && !hasStopped ? further : null}>
+      <Results rows={rows} isOld={isOld} pageOf={(row) => traceAt(row.trace_id, query ? row.matched[0] : undefined)} more={found.hasNextPage && !running && !hasStopped ? further : null}>
         {note}
       </Results>
     );
   }
+  if (running || !found.data) return <Skeleton height={320} />;
   if (hasStopped) return <Empty title="No trace matches so far">{note}</Empty>;
   return (
     <Empty title="No trace matches in this time">

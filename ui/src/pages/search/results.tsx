@@ -19,6 +19,8 @@ const shares = (row: TraceRow): string[] => row.services.map(([name, share]) => 
 
 interface Props {
   rows: TraceRow[];
+  /** Whether these are of another query, shown until there are some of this one. */
+  isOld: boolean;
   pageOf: (row: TraceRow) => ReturnType<typeof traceAt>;
   /** Fetches the next page; `null` when there is none, or when it is not to be fetched unasked. */
   more: (() => void) | null;
@@ -26,7 +28,7 @@ interface Props {
   children: ReactNode;
 }
 
-export function Results({ rows, pageOf, more, children }: Props) {
+export function Results({ rows, isOld, pageOf, more, children }: Props) {
   const navigate = useNavigate();
   const scroller = useRef<HTMLDivElement>(null);
   const selected = useListKeys(rows.length, (index) => rows[index] && void navigate(pageOf(rows[index])));
@@ -45,7 +47,7 @@ export function Results({ rows, pageOf, more, children }: Props) {
   const below = virtual.getTotalSize() - (items[items.length - 1]?.end ?? 0);
 
   return (
-    <div ref={scroller} className="found-table">
+    <div ref={scroller} className={isOld ? 'found-table old' : 'found-table'} aria-busy={isOld}>
       <table aria-label="Traces" aria-rowcount={rows.length}>
         <thead>
           <tr>

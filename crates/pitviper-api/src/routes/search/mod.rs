@@ -2,26 +2,68 @@
 
 use axum::extract::State;
 use axum::response::Response;
+use futures::StreamExt as _;
+use futures::channel::mpsc;
 use http::{HeaderMap, header};
-use pitviper_query::views::search::{self as view, Request, SearchRow};
+use pitviper_query::views::search::{self as view, News, Progress, Request, SearchRow};
 use pitviper_query::views::{Answer, Meta};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::extract::Body;
 use crate::problem::Problem;
 use crate::state::Api;
+use crate::streams::{Lines, NDJSON};
 
-const NDJSON: &str = "application/x-ndjson";
+/// News that wait to be written to a client.
+const NEWS_WAITING: usize = 1;
+
+/// A line of a search that is told while it runs.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum SearchLine {
+    /// The next row, in order.
+    Row(SearchRow),
+    /// How far the search came, now and then.
+    Progress(Progress),
+    /// The last line: the search has ended.
+    End(SearchEnd),
+    /// The last line: the search failed. The rows before it are right.
+    Error(SearchFailure),
+}
+
+/// How a search ended.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct SearchEnd {
+    /// The cursor of the next page; null when there is none.
+    #[schema(required)]
+    pub next: Option<String>,
+    /// How many rows there were.
+    pub rows: u64,
+    /// What an answer as a whole says beside its rows.
+    pub meta: Meta,
+}
+
+/// Why a search failed.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct SearchFailure {
+    /// The same as an answer that is no success has.
+    pub problem: Problem,
+}
 
 /// One page of the traces or spans that match a query.
 ///
-/// With `Accept: application/x-ndjson` the same rows come one a line, each with `"type":"row"`, and
-/// a last line `{"type":"end","next":…}`.
+/// With `Accept: application/x-ndjson` it is told line by line while it runs: each row as soon as it
+/// is certain that none comes before it, now and then how far the search came, and a last line of type
+/// `end` or `error`. A search ends when its client goes away.
 #[utoipa::path(
     post, path = "/api/v1/spans/search", tag = "traces", operation_id = "searchSpans",
     request_body = Request,
     responses(
-        (status = 200, description = "The rows, and in `meta.next` the cursor of the next page", body = Answer<Vec<SearchRow>>),
+        (
+            status = 200, description = "The rows, and in `meta.next` the cursor of the next page",
+            content((Answer<Vec<SearchRow>> = "application/json"), (SearchLine = "application/x-ndjson"))
+        ),
         (status = 400, description = "The query or a parameter is not usable", body = Problem, content_type = "application/problem+json")
     )
 )]
@@ -30,34 +72,36 @@ pub(crate) async fn search(
     headers: HeaderMap,
     Body(request): Body<Request>,
 ) -> Result<Response, Problem> {
-    let lines =
+    let in_lines =
         headers.get_all(header::ACCEPT).iter().any(|accept| accept.to_str().is_ok_and(|text| text.contains(NDJSON)));
-    let view = async move |store: &dyn pitviper_store::Store, now_us| view::search(store, &request, now_us).await;
-    if lines { api.render(NDJSON, view, as_lines).await } else { api.answer(view).await }
+    if !in_lines {
+        return api.answer(async move |store, now_us| view::search(store, &request, now_us).await).await;
+    }
+    let started = std::time::Instant::now();
+    api.stream(async move |store, now_us, lines| {
+        let (teller, news) = mpsc::channel(NEWS_WAITING);
+        let search = view::search_telling(store, &request, now_us, teller);
+        let (ended, rows) = futures::join!(search, write(news, &lines));
+        let meta = Meta { elapsed_ms: started.elapsed().as_millis() as u64, ..ended? };
+        lines.put(&SearchLine::End(SearchEnd { next: meta.next.clone().flatten(), rows, meta })).await;
+        Ok(())
+    })
+    .await
 }
 
-fn as_lines(answer: &Answer<Vec<SearchRow>>) -> Vec<u8> {
-    #[derive(Serialize)]
-    struct Line<'a> {
-        #[serde(rename = "type")]
-        kind: &'static str,
-        #[serde(flatten)]
-        row: &'a SearchRow,
+/// Writes news until there are no more; how many rows they had.
+async fn write(mut news: mpsc::Receiver<News>, lines: &Lines) -> u64 {
+    let mut count = 0;
+    while let Some(news) = news.next().await {
+        match news {
+            News::Progress(progress) => lines.put(&SearchLine::Progress(progress)).await,
+            News::Rows(rows) => {
+                count += rows.len() as u64;
+                for row in rows {
+                    lines.put(&SearchLine::Row(row)).await;
+                }
+            }
+        }
     }
-    #[derive(Serialize)]
-    struct End<'a> {
-        #[serde(rename = "type")]
-        kind: &'static str,
-        next: Option<&'a str>,
-        meta: &'a Meta,
-    }
-    let mut out = Vec::new();
-    for row in &answer.data {
-        serde_json::to_writer(&mut out, &Line { kind: "row", row }).expect("rows hold no map whose keys are not text");
-        out.push(b'\n');
-    }
-    let end = End { kind: "end", next: answer.meta.next.as_ref().and_then(Option::as_deref), meta: &answer.meta };
-    serde_json::to_writer(&mut out, &end).expect("meta data holds no map");
-    out.push(b'\n');
-    out
+    count
 }

@@ -21,6 +21,7 @@ pub(in crate::views) use self::collect::{Collected, collect, of_durations};
 use self::figure::Metric;
 pub use self::figure::Unit;
 pub(in crate::views) use self::figure::percentile;
+use super::search::{Meant, meant};
 use super::{Answer, Meta, Window, slowest};
 use crate::QueryError;
 use crate::search::{Query, group_field};
@@ -66,8 +67,8 @@ pub struct Request {
     /// `version`, `host`, `http.status`, or the name of an attribute.
     #[serde(default)]
     pub split: Vec<String>,
-    /// Which spans count; all when empty. Conditions on spans alone, without braces that relate them
-    /// and without functions.
+    /// Which spans count; all when empty. Of a query that relates spans or judges traces those that it
+    /// finds, as far as the bounds of such a search allow: see `meta.bound`.
     #[serde(default)]
     pub query: String,
     /// Start: microseconds, ISO 8601 or `now-15m`; an hour ago by default.
@@ -153,7 +154,7 @@ pub async fn aggregate(store: &dyn Store, request: &Request, now_us: i64) -> Res
         group_by.push(field);
     }
     let window = window(store, request, now_us)?;
-    let (query, filter) = condition(store, &request.query, &window).await?;
+    let Counted { query, filter, meant } = condition(store, &request.query, &window).await?;
     let exemplars = match (&metric, wanted.unwrap_or(DEFAULT_EXEMPLARS)) {
         (_, 0) => Exemplars::Nothing,
         (Metric::Errors | Metric::FailureRate, _) => Exemplars::GreatestFailed,
@@ -178,6 +179,7 @@ pub async fn aggregate(store: &dyn Store, request: &Request, now_us: i64) -> Res
         warnings: warnings(&query, &figures),
         ..Meta::over(&window)
     };
+    let meta = cut_by(meta, meant.as_ref());
     let mut data = draw.data(figures, top as usize);
     if let (Source::Metrics, Some(wanted @ 1..)) = (source, wanted) {
         for (series, group) in &mut data.drawn {
@@ -195,15 +197,36 @@ pub async fn aggregate(store: &dyn Store, request: &Request, now_us: i64) -> Res
     Ok(Answer { data, meta })
 }
 
-/// The query and the condition on spans that it is.
-pub(super) async fn condition(store: &dyn Store, text: &str, window: &Window) -> Result<(Query, Filter), QueryError> {
+/// Which spans are counted.
+pub(super) struct Counted {
+    pub(super) query: Query,
+    pub(super) filter: Filter,
+    /// How far it is known which spans a query means that relates spans or judges traces.
+    pub(super) meant: Option<Meant>,
+}
+
+/// The condition on spans that a query is, or that the spans are among those which it finds.
+pub(super) async fn condition(store: &dyn Store, text: &str, window: &Window) -> Result<Counted, QueryError> {
     let mut query = Query::parse(text)?;
     slowest::resolve(store, &mut query, window.range).await?;
-    let filter = query.filter().ok_or_else(|| {
-        let message = "relates spans, asks for roots or judges traces, which cannot be counted; ask for spans alone";
-        wrong("query", message.to_owned())
-    })?;
-    Ok((query, filter))
+    if let Some(filter) = query.filter() {
+        return Ok(Counted { query, filter, meant: None });
+    }
+    let meant = meant(store, &query, window.range).await?;
+    Ok(Counted { query, filter: meant.filter.clone(), meant: Some(meant) })
+}
+
+/// Says of figures that they are not of all spans, when they are not.
+pub(super) fn cut_by(meta: Meta, meant: Option<&Meant>) -> Meta {
+    let Some(Meant { bound: Some(bound), until_ns, .. }) = meant else { return meta };
+    let mut meta = Meta { exact: false, bound: Some(*bound), ..meta };
+    meta.scanned_until_us = until_ns.map(|until| until.div_euclid(1_000));
+    let why = match until_ns {
+        Some(_) => "which spans the query means is not known for all of the range: older traces are missing",
+        None => "of some traces not all spans could be looked at",
+    };
+    meta.warnings.push(format!("{why}; choose a shorter range or a narrower query"));
+    meta
 }
 
 /// Remarks on what was left out.

@@ -6,7 +6,7 @@ use pitviper_store::questions::aggregate::{Aggregate, GroupField, Keep, Tally};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::aggregate::{Collected, bounded, collect, condition, of_durations, warnings};
+use super::aggregate::{Collected, Counted, bounded, collect, condition, cut_by, of_durations, warnings};
 use super::{Answer, Meta, Window};
 use crate::QueryError;
 use crate::time::TimeText;
@@ -28,7 +28,8 @@ pub const MAX_HEIGHT: u32 = 500;
 #[serde(deny_unknown_fields)]
 #[schema(as = HeatmapRequest)]
 pub struct Request {
-    /// Which spans count; all when empty. Conditions on spans alone.
+    /// Which spans count; all when empty. Of a query that relates spans or judges traces those that it
+    /// finds, as far as the bounds of such a search allow: see `meta.bound`.
     #[serde(default)]
     pub query: String,
     /// Start: microseconds, ISO 8601 or `now-15m`; an hour ago by default.
@@ -83,7 +84,7 @@ pub async fn heatmap(store: &dyn Store, request: &Request, now_us: i64) -> Resul
     let height = bounded("height", request.height.unwrap_or(DEFAULT_HEIGHT), 1, MAX_HEIGHT)?;
     let window = Window::new(request.from.as_ref(), request.to.as_ref(), now_us)?;
     let window = window.in_steps("width", width, store.metric_bucket_ns(window.range))?;
-    let (query, filter) = condition(store, &request.query, &window).await?;
+    let Counted { query, filter, meant } = condition(store, &request.query, &window).await?;
     let group_by = if request.errors { vec![GroupField::Status] } else { Vec::new() };
     let question = Aggregate { keep: Keep::Buckets, group_by, max_groups: 3, ..of_durations(&window, filter) };
     let Collected { figures, source } = collect(store, &window, &question).await?;
@@ -94,6 +95,7 @@ pub async fn heatmap(store: &dyn Store, request: &Request, now_us: i64) -> Resul
         warnings: warnings(&query, &figures),
         ..Meta::over(&window)
     };
+    let meta = cut_by(meta, meant.as_ref());
     let mut columns = vec![Tally::default(); window.steps()];
     let mut failed = vec![Tally::default(); window.steps()];
     for group in &figures.groups {

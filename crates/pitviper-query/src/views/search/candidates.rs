@@ -45,6 +45,14 @@ impl<'a> Candidates<'a> {
         Self::Asked { store, task, search: Search { range: task.range, filter, order, limit: 0, after: task.after } }
     }
 
+    /// How many there are, where that is known.
+    pub(super) fn count(&self) -> Option<u64> {
+        match self {
+            Self::Known { places, .. } => Some(places.len() as u64),
+            Self::Asked { .. } => None,
+        }
+    }
+
     /// The next ones, at most so many, and whether there are no more.
     pub(super) async fn next(&mut self, count: usize) -> Result<(Vec<Candidate>, bool), QueryError> {
         match self {
@@ -121,7 +129,7 @@ fn known(task: &Task<'_>, learnt: &Learnt<'_>, order: Order) -> Option<Vec<Curso
 }
 
 /// A value so that what the order puts first is less.
-fn rank(order: Order, value: i64) -> i64 {
+pub(super) fn rank(order: Order, value: i64) -> i64 {
     match order {
         Order::OldestFirst => value,
         Order::NewestFirst | Order::SlowestFirst => !value,

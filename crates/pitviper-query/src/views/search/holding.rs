@@ -4,23 +4,28 @@
 //! of the answer has to meet leave only the traces they have in common. What too many spans meet, or
 //! takes too long to learn, is looked at trace by trace instead.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pitviper_model::{SpanId, TraceId};
 use pitviper_store::filter::Filter;
-use pitviper_store::questions::keys::{Keys, SpanKey};
+use pitviper_store::questions::keys::{Keys, Matched, SpanKey};
 use pitviper_store::{Store, TimeRange};
 
+use super::out::{LookedAt, Out};
 use super::pages::Task;
 use crate::QueryError;
-use crate::search::{Aggregate, Expr, Measured, Pipe, Query, SpanSet, condition_filter};
+use crate::search::{Aggregate, Expr, Measured, Pipe, Query, SpanSet, condition_filter, condition_filter_of_roots};
 
 /// Most spans for which one condition is known to hold.
 const KEYS_OF_CONDITION: usize = 500_000;
 
 /// Most spans for which all conditions of a query together are known to hold: 40 MB.
 pub(super) const KEYS_OF_QUERY: usize = 1_000_000;
+
+/// Most traces whose roots are known to be as a condition asks: each segment looks all of them up.
+const ROOT_TRACES: usize = 16_384;
 
 /// This share of a query's time is for learning where conditions hold.
 const TIME_AS_SHARE: u32 = 4;
@@ -54,6 +59,20 @@ impl Holding {
         traces.dedup();
         traces
     }
+}
+
+/// The condition of being a span of one of these traces. The keys are in order.
+pub(super) fn of_traces(keys: Vec<SpanKey>) -> Filter {
+    let mut traces: Vec<TraceId> = keys.into_iter().map(|key| key.trace_id).collect();
+    traces.dedup();
+    if traces.is_empty() { Filter::Or(Vec::new()) } else { Filter::Traces(traces) }
+}
+
+/// The store's form of a condition, with these in place of its terms on a root, from left to right.
+pub(super) fn with_roots(condition: &Expr, answers: Vec<Filter>) -> Filter {
+    // The filter is made from left to right too.
+    let answers = RefCell::new(answers.into_iter());
+    condition_filter_of_roots(condition, &|_| answers.borrow_mut().next().unwrap_or_else(|| Filter::Or(Vec::new())))
 }
 
 /// Whether the span is among those of its trace.
@@ -91,7 +110,11 @@ impl Learnt<'_> {
 }
 
 /// Learns what can be learnt. `None` when no trace can be meant.
-pub(super) async fn learn<'a>(store: &dyn Store, task: &Task<'a>) -> Result<Option<Learnt<'a>>, QueryError> {
+pub(super) async fn learn<'a>(
+    store: &dyn Store,
+    task: &Task<'a>,
+    out: &mut Out,
+) -> Result<Option<Learnt<'a>>, QueryError> {
     let mut learning = Learning {
         store,
         range: task.range,
@@ -101,7 +124,8 @@ pub(super) async fn learn<'a>(store: &dyn Store, task: &Task<'a>) -> Result<Opti
         learnt: Learnt { conditions: conditions(task.query), traces: None },
     };
     let order = learning.order().await?;
-    for &number in &order {
+    for (known, &number) in (0..).zip(&order) {
+        out.progress(LookedAt::Conditions, (known, Some(order.len() as u64)), 0, task.after).await;
         if !learning.learn(number).await? {
             return Ok(None);
         }
@@ -167,9 +191,29 @@ impl Learning<'_, '_> {
         Ok(order.into_iter().map(|(.., number)| number).collect())
     }
 
-    async fn keys(&self, filter: Filter, limit: usize) -> Result<pitviper_store::questions::keys::Matched, QueryError> {
+    async fn keys(&self, filter: Filter, limit: usize) -> Result<Matched, QueryError> {
+        self.keys_in(self.range, filter, limit).await
+    }
+
+    async fn keys_in(&self, range: TimeRange, filter: Filter, limit: usize) -> Result<Matched, QueryError> {
         let time = self.time.saturating_sub(self.began.elapsed());
-        Ok(self.store.keys(&Keys { range: self.range, filter, limit, time }).await?)
+        Ok(self.store.keys(&Keys { range, filter, limit, time }).await?)
+    }
+
+    /// The store's form of a condition, with the traces for whose roots each of its terms on a root holds;
+    /// `None` when these are too many or take too long to find. A root may have started before the range.
+    async fn of_roots(&self, condition: &Expr) -> Result<Option<Filter>, QueryError> {
+        let mut answers = Vec::new();
+        for term in condition.root_terms() {
+            let mut parts = vec![Filter::IsRoot, condition_filter(Some(term))];
+            parts.extend(self.narrowed().cloned().map(Filter::Traces));
+            let found = self.keys_in(TimeRange::ALL, Filter::And(parts), ROOT_TRACES).await?;
+            if !found.complete {
+                return Ok(None);
+            }
+            answers.push(of_traces(found.keys));
+        }
+        Ok(Some(with_roots(condition, answers)))
     }
 
     /// The traces that can be meant, when they are few enough to search them alone.
@@ -179,19 +223,24 @@ impl Learning<'_, '_> {
 
     /// Learns where a condition holds, if it can; whether any trace can still be meant.
     async fn learn(&mut self, number: usize) -> Result<bool, QueryError> {
-        let Condition { expr, filter, is_required, .. } = &self.learnt.conditions[number];
-        // Roots may lie before the range, and are asked for trace by trace.
-        if expr.is_some_and(|expr| !expr.root_terms().is_empty()) {
-            return Ok(true);
-        }
-        let is_required = *is_required;
-        let same = |known: &&Condition<'_>| known.filter == *filter && known.holding.is_some();
+        let condition = &self.learnt.conditions[number];
+        let is_required = condition.is_required;
+        let filter = match condition.expr {
+            Some(expr) if !expr.root_terms().is_empty() => match self.of_roots(expr).await? {
+                Some(filter) => filter,
+                // Then roots are asked for trace by trace.
+                None => return Ok(true),
+            },
+            _ => condition.filter.clone(),
+        };
+        let is_same = |known: &&Condition<'_>| known.expr == condition.expr && known.filter == condition.filter;
+        let same = |known: &&Condition<'_>| known.holding.is_some() && is_same(known);
         let holding = match self.learnt.conditions.iter().find(same) {
             Some(same) => same.holding.clone(),
             None => {
                 let filter = match self.narrowed() {
-                    Some(traces) => Filter::And(vec![Filter::Traces(traces.clone()), filter.clone()]),
-                    None => filter.clone(),
+                    Some(traces) => Filter::And(vec![Filter::Traces(traces.clone()), filter]),
+                    None => filter,
                 };
                 let found = self.keys(filter, KEYS_OF_CONDITION.min(self.keys_left)).await?;
                 let is_all = found.complete;

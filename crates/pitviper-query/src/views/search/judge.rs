@@ -4,7 +4,6 @@
 //! the store says how they hang together; the rest happens here. A span matches a condition when it
 //! started in the time range; how spans are related does not depend on the range.
 
-use std::cell::RefCell;
 use std::time::Duration;
 
 use pitviper_model::{SpanId, TraceId, Value};
@@ -14,11 +13,11 @@ use pitviper_store::questions::kin::{Families, Family, Kin};
 use pitviper_store::{Order, Search, Store, TimeRange, Trace};
 use rustc_hash::FxHashMap;
 
-use super::holding::{Condition, Holding, Learnt, has, has_condition};
+use super::holding::{Condition, Holding, Learnt, has, has_condition, of_traces, with_roots};
 use super::related::{Kinship, Of, holds};
 use super::{SearchRow, summarise};
 use crate::QueryError;
-use crate::search::{Expr, Measured, Query, SpanSet, condition_filter, condition_filter_of_roots};
+use crate::search::{Expr, Measured, Query, SpanSet, condition_filter};
 
 /// Most spans for which a condition holds in traces that are judged together.
 const KEYS_TOGETHER: usize = 200_000;
@@ -199,16 +198,9 @@ impl<'a> Judge<'a> {
         for term in condition.root_terms() {
             // A root may have started before the range.
             let of_root = Filter::And(vec![Filter::IsRoot, condition_filter(Some(term))]);
-            let roots = self.keys(&of_root, TimeRange::ALL, traces).await?;
-            let mut roots: Vec<TraceId> = roots.into_iter().map(|key| key.trace_id).collect();
-            roots.dedup();
-            answers.push(if roots.is_empty() { Filter::Or(Vec::new()) } else { Filter::Traces(roots) });
+            answers.push(of_traces(self.keys(&of_root, TimeRange::ALL, traces).await?));
         }
-        // The filter is made from left to right too.
-        let answers = RefCell::new(answers.into_iter());
-        Ok(condition_filter_of_roots(condition, &|_| {
-            answers.borrow_mut().next().unwrap_or_else(|| Filter::Or(Vec::new()))
-        }))
+        Ok(with_roots(condition, answers))
     }
 
     /// The spans of these traces for which the condition holds.

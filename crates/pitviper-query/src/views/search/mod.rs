@@ -4,18 +4,25 @@ mod candidates;
 mod cursor;
 mod holding;
 mod judge;
+mod meant;
+mod out;
 mod pages;
 mod related;
+mod walk;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::channel::mpsc;
 use pitviper_model::{SpanId, StatusCode, TraceId};
-use pitviper_store::{Order, Search, Store, StoredSpan, TimeRange, Trace, TraceHit};
+use pitviper_store::{Cursor, Order, Store, StoredSpan, TimeRange, Trace, TraceHit};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub(super) use self::meant::{Meant, meant};
+use self::out::Out;
+pub use self::out::{LookedAt, News, Progress};
 use super::spans::micros;
 use super::trace::{Forest, Strings, legend};
 use super::{Answer, JsonAttributes, Meta, Text, Window, slowest};
@@ -95,6 +102,22 @@ impl From<RowOrder> for Order {
             RowOrder::SlowestFirst => Self::SlowestFirst,
         }
     }
+}
+
+/// What a search may not go beyond.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = SearchBound)]
+pub enum Bound {
+    /// How long it may take.
+    Time,
+    /// How many traces are judged for one page.
+    Traces,
+    /// How many spans are judged for one page.
+    Spans,
+    /// How much of a trace, or of a condition's matches, is held in memory: something was looked at in
+    /// part. The page itself has its end.
+    Memory,
 }
 
 /// A row: a trace or a span, by the mode of the request.
@@ -184,60 +207,81 @@ pub struct SpanRow {
 /// [`QueryError::Syntax`] when the query is not in the language; also when a parameter is not usable
 /// or the store fails.
 pub async fn search(store: &dyn Store, request: &Request, now_us: i64) -> Result<Answer<Vec<SearchRow>>, QueryError> {
-    let limit = request.limit.unwrap_or(DEFAULT_LIMIT);
-    if !(1..=MAX_LIMIT).contains(&limit) {
-        let message = format!("has to be between 1 and {MAX_LIMIT}");
-        return Err(QueryError::Parameter { parameter: "limit", message });
+    let asked = Asked::new(request)?;
+    let mut out = Out::list((request.mode, request.order), asked.after);
+    let meta = asked.answer(store, now_us, &mut out).await?;
+    Ok(Answer { data: out.into_rows(), meta })
+}
+
+/// As [`search`], with rows and how far it came told as soon as they are known.
+///
+/// # Errors
+/// As [`search`]. What was told by then is right.
+pub async fn search_telling(
+    store: &dyn Store,
+    request: &Request,
+    now_us: i64,
+    to: mpsc::Sender<News>,
+) -> Result<Meta, QueryError> {
+    let asked = Asked::new(request)?;
+    let mut out = Out::listener(to, (request.mode, request.order), asked.after);
+    asked.answer(store, now_us, &mut out).await
+}
+
+/// A request that was understood.
+struct Asked<'a> {
+    request: &'a Request,
+    query: Query,
+    limit: usize,
+    after: Option<Cursor>,
+}
+
+impl<'a> Asked<'a> {
+    fn new(request: &'a Request) -> Result<Self, QueryError> {
+        let limit = request.limit.unwrap_or(DEFAULT_LIMIT);
+        if !(1..=MAX_LIMIT).contains(&limit) {
+            let message = format!("has to be between 1 and {MAX_LIMIT}");
+            return Err(QueryError::Parameter { parameter: "limit", message });
+        }
+        let query = Query::parse(&request.query)?;
+        let cursor = request.cursor.as_deref();
+        let after = cursor.map(|text| cursor::parse(text, request.mode, request.order)).transpose()?;
+        Ok(Self { request, query, limit: limit as usize, after })
     }
-    let limit = limit as usize;
-    let mut query = Query::parse(&request.query)?;
-    let warnings = query.warnings();
-    let window = Window::new(request.from.as_ref(), request.to.as_ref(), now_us)?;
-    slowest::resolve(store, &mut query, window.range).await?;
-    let after = request.cursor.as_deref().map(|text| cursor::parse(text, request.mode, request.order)).transpose()?;
-    let Some(filter) = query.filter() else {
-        let (range, mode, order) = (window.range, request.mode, request.order);
-        let time = pages::CANDIDATE_TIME;
-        let keys = holding::KEYS_OF_QUERY;
-        let task = pages::Task { query: &query, range, mode, order, limit, after, time, keys };
-        let page = pages::page(store, &task).await?;
-        let next = page.next.map(|next| cursor::print(next, mode, order));
-        let is_by_start = order != RowOrder::SlowestFirst;
-        let stopped = page.next.filter(|_| !page.complete && is_by_start);
-        let meta = Meta {
-            next: Some(next),
-            warnings,
-            exact: page.exact,
-            complete: Some(page.complete),
-            scanned_until_us: stopped.map(|stopped| stopped.value.div_euclid(1_000)),
-            ..Meta::over(&window)
+
+    async fn answer(mut self, store: &dyn Store, now_us: i64, out: &mut Out) -> Result<Meta, QueryError> {
+        let Request { mode, order, .. } = *self.request;
+        let window = Window::new(self.request.from.as_ref(), self.request.to.as_ref(), now_us)?;
+        slowest::resolve(store, &mut self.query, window.range).await?;
+        let (range, limit, after) = (window.range, self.limit, self.after);
+        let (next, bound, exact, looked_at) = match self.query.filter() {
+            Some(filter) => {
+                let task = walk::Task { range, filter, mode, order, limit, after, time: walk::WALK_TIME };
+                let end = walk::page(store, task, out).await?;
+                (end.next, end.bound, end.bound.is_none(), Some(end.looked_at))
+            }
+            None => {
+                let (time, keys) = (pages::CANDIDATE_TIME, holding::KEYS_OF_QUERY);
+                let task = pages::Task { query: &self.query, range, mode, order, limit, after, time, keys };
+                let page = pages::page(store, &task, out).await?;
+                (page.next, page.bound, page.exact, None)
+            }
         };
-        return Ok(Answer { data: page.rows, meta });
-    };
-    let search = Search {
-        range: window.range,
-        filter,
-        order: request.order.into(),
-        // One more than the page tells whether there is another page.
-        limit: limit + 1,
-        after,
-    };
-    let (data, last) = match request.mode {
-        Mode::Traces => {
-            let mut hits = store.search_traces(&search).await?;
-            let last = (hits.len() > limit).then(|| hits[limit - 1].cursor);
-            hits.truncate(limit);
-            (trace_rows(store, hits).await?.into_iter().map(|(_, row)| row).collect(), last)
-        }
-        Mode::Spans => {
-            let mut spans = store.search_spans(&search).await?;
-            let last = (spans.len() > limit).then(|| cursor::of_span(&spans[limit - 1], request.order));
-            spans.truncate(limit);
-            (spans.into_iter().map(|span| SearchRow::Span(span.into())).collect(), last)
-        }
-    };
-    let next = last.map(|last| cursor::print(last, request.mode, request.order));
-    Ok(Answer { data, meta: Meta { next: Some(next), warnings, complete: Some(true), ..Meta::over(&window) } })
+        let is_complete = bound.is_none_or(|bound| bound == Bound::Memory);
+        let stopped = next.filter(|_| !is_complete && order != RowOrder::SlowestFirst);
+        Ok(Meta {
+            next: Some(next.map(|next| cursor::print(next, mode, order))),
+            warnings: self.query.warnings(),
+            exact,
+            complete: Some(is_complete),
+            bound,
+            scanned: looked_at,
+            // Where it stopped may lie behind the end of the range: pages hold more than the range.
+            scanned_until_us: stopped
+                .map(|stopped| stopped.value.clamp(range.start_ns, range.end_ns).div_euclid(1_000)),
+            ..Meta::over(&window)
+        })
+    }
 }
 
 /// The newest spans that a query with related conditions or functions means, at most `limit`, and
@@ -252,8 +296,9 @@ pub(super) async fn newest_matching(
     let (mode, order) = (Mode::Spans, RowOrder::NewestFirst);
     let keys = holding::KEYS_OF_QUERY;
     let task = pages::Task { query, range, mode, order, limit, after: None, time, keys };
-    let page = pages::find(store, &task).await?;
-    Ok((page.spans, page.exact && page.next.is_none()))
+    let mut out = Out::spans(order);
+    let page = pages::page(store, &task, &mut out).await?;
+    Ok((out.into_spans(), page.exact && page.next.is_none()))
 }
 
 async fn trace_rows(store: &dyn Store, hits: Vec<TraceHit>) -> Result<Vec<(TraceId, SearchRow)>, QueryError> {

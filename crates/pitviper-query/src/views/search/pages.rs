@@ -14,15 +14,16 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::candidates::Candidates;
 use super::holding::{condition_of_members, learn};
 use super::judge::Judge;
-use super::{Mode, RowOrder, SearchRow, cursor, trace_rows};
+use super::out::{LookedAt, Out};
+use super::{Bound, Mode, RowOrder, cursor, trace_rows};
 use crate::QueryError;
 use crate::search::{Aggregate, Query, SpanSet};
 
 /// Most candidate traces that are looked at for one page, where looking at them takes reading.
-const CANDIDATE_TRACES: usize = 5_000;
+const CANDIDATE_TRACES: (usize, Bound) = (5_000, Bound::Traces);
 
 /// Most candidate spans that are looked at for one page of spans, where looking at them takes reading.
-const CANDIDATE_SPANS: usize = 20_000;
+const CANDIDATE_SPANS: (usize, Bound) = (20_000, Bound::Spans);
 
 /// How long candidates are looked at for one page; what is under way then is finished.
 pub(super) const CANDIDATE_TIME: Duration = Duration::from_secs(8);
@@ -59,49 +60,42 @@ pub(super) struct Task<'a> {
     pub(super) keys: usize,
 }
 
-/// A page, as far as it came.
-#[derive(Default)]
+/// How a page ended.
+#[derive(Debug, Default)]
 pub(super) struct Page {
-    pub(super) rows: Vec<SearchRow>,
-    /// In the mode of spans, what the rows are made of, until they are.
-    pub(super) spans: Vec<StoredSpan>,
     /// Where the next page goes on; `None` when there is none.
     pub(super) next: Option<Cursor>,
     /// Whether all candidates up to the page's end were looked at as a whole.
     pub(super) exact: bool,
-    /// Whether the page ended because it was full, or because there is no more.
-    pub(super) complete: bool,
+    /// The bound that ended it, unless it was full or there is no more; or the one because of which
+    /// candidates were looked at in part.
+    pub(super) bound: Option<Bound>,
 }
 
 /// One page of what the query means.
-pub(super) async fn page(store: &dyn Store, task: &Task<'_>) -> Result<Page, QueryError> {
-    let mut page = find(store, task).await?;
-    page.rows.extend(std::mem::take(&mut page.spans).into_iter().map(|span| SearchRow::Span(span.into())));
-    Ok(page)
-}
-
-/// One page of what the query means, with spans as they are stored.
-pub(super) async fn find(store: &dyn Store, task: &Task<'_>) -> Result<Page, QueryError> {
+pub(super) async fn page(store: &dyn Store, task: &Task<'_>, out: &mut Out) -> Result<Page, QueryError> {
     let started = Instant::now();
-    let Some(learnt) = learn(store, task).await? else {
-        return Ok(Page { exact: true, complete: true, ..Page::default() });
+    let Some(learnt) = learn(store, task, out).await? else {
+        return Ok(Page { exact: true, ..Page::default() });
     };
     let candidates = Candidates::new(store, task, &learnt);
     let judge = Judge::new(store, task.query, task.range, Order::from(task.order), &learnt);
     let is_bounded = judge.reads() || matches!(candidates, Candidates::Asked { .. });
-    let mut work = Work { store, task, judge, candidates, is_bounded, started };
+    let mut work = Work { store, task, out, judge, candidates, is_bounded, started };
     let mut page = match task.mode {
         Mode::Traces if is_bounded && only_counts(task.query) => work.counted_traces().await?,
         Mode::Traces => work.traces().await?,
         Mode::Spans => work.spans().await?,
     };
-    page.exact = page.complete && !work.judge.cut;
+    page.exact = page.bound.is_none() && !work.judge.cut;
+    page.bound = page.bound.or(work.judge.cut.then_some(Bound::Memory));
     Ok(page)
 }
 
 struct Work<'a> {
     store: &'a dyn Store,
     task: &'a Task<'a>,
+    out: &'a mut Out,
     judge: Judge<'a>,
     candidates: Candidates<'a>,
     /// Whether looking at candidates takes reading.
@@ -110,20 +104,29 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// How many more candidates may be looked at; `None` when the page is to end.
-    fn room(&self, looked_at: usize, most: usize) -> Option<usize> {
+    /// How many more candidates may be looked at, or the bound that ends the page.
+    fn room(&self, looked_at: usize, (most, bound): (usize, Bound)) -> Result<usize, Bound> {
         if !self.is_bounded {
-            return Some(usize::MAX);
+            return Ok(usize::MAX);
         }
-        let room = most.saturating_sub(looked_at);
-        (room > 0 && self.started.elapsed() < self.task.time).then_some(room)
+        match most.saturating_sub(looked_at) {
+            0 => Err(bound),
+            _ if self.started.elapsed() >= self.task.time => Err(Bound::Time),
+            room => Ok(room),
+        }
+    }
+
+    /// Says how far it came.
+    async fn came(&mut self, looked_at: usize, found: usize, place: Option<Cursor>) {
+        let of = self.candidates.count();
+        self.out.progress(LookedAt::Candidates, (looked_at as u64, of), found as u64, place).await;
     }
 
     async fn traces(&mut self) -> Result<Page, QueryError> {
         let mut found: Vec<(TraceId, Vec<SpanId>)> = Vec::new();
         let (mut looked_at, mut together) = (0, TRACES_TOGETHER);
         let mut last = self.task.after;
-        let mut room = CANDIDATE_TRACES;
+        let mut room = CANDIDATE_TRACES.0;
         let page = 'page: loop {
             let (candidates, is_last) = self.candidates.next(together.min(room)).await?;
             looked_at += candidates.len();
@@ -133,21 +136,26 @@ impl Work<'_> {
                 let place = candidate.place;
                 last = Some(place);
                 found.extend(judged.remove(&place.trace_id).map(|spans| (place.trace_id, spans)));
-                if found.len() == self.task.limit {
+                if self.out.count() + found.len() == self.task.limit {
                     let nothing_follows = is_last && number + 1 == candidates.len();
-                    break 'page Page { next: last.filter(|_| !nothing_follows), complete: true, ..Page::default() };
+                    break 'page Page { next: last.filter(|_| !nothing_follows), ..Page::default() };
                 }
             }
             if is_last {
-                break Page { complete: true, ..Page::default() };
+                break Page::default();
             }
             match self.room(looked_at, CANDIDATE_TRACES) {
-                Some(more) => room = more,
-                None => break Page { next: last, ..Page::default() },
+                Ok(more) => room = more,
+                Err(bound) => break Page { next: last, bound: Some(bound), ..Page::default() },
             }
             together = (together * MORE_TOGETHER).min(MAX_TRACES_TOGETHER);
+            if self.out.is_heard() {
+                self.out.put(self.judge.rows(std::mem::take(&mut found)).await?).await;
+                self.came(looked_at, self.out.count(), last).await;
+            }
         };
-        Ok(Page { rows: self.judge.rows(found).await?, ..page })
+        self.out.put(self.judge.rows(found).await?).await;
+        Ok(page)
     }
 
     /// Traces of which nothing is asked but how many spans match: the store has counted already.
@@ -156,7 +164,6 @@ impl Work<'_> {
         let filter = condition_of_members(&task.query.spans);
         let (order, limit) = (Order::from(task.order), COUNTED_TOGETHER);
         let mut search = Search { range: task.range, filter, order, limit, after: task.after };
-        let mut page = Page::default();
         let mut looked_at = 0;
         loop {
             let mut hits = self.store.search_traces(&search).await?;
@@ -166,22 +173,23 @@ impl Work<'_> {
             hits.retain(|hit| passes_counts(task.query, hit.matched_count));
             // What does not fit the page is left to the next one: the fewer traces are summarised, the
             // more of each is read.
-            let room = task.limit - page.rows.len();
+            let room = task.limit - self.out.count();
             if hits.len() > room {
                 hits.truncate(room);
                 search.after = hits.last().map(|hit| hit.cursor);
                 is_last = false;
             }
-            page.rows.extend(trace_rows(self.store, hits).await?.into_iter().map(|(_, row)| row));
+            self.out.put(trace_rows(self.store, hits).await?.into_iter().map(|(_, row)| row).collect()).await;
             if is_last {
-                return Ok(Page { complete: true, ..page });
+                return Ok(Page::default());
             }
-            if page.rows.len() >= task.limit {
-                return Ok(Page { next: search.after, complete: true, ..page });
+            if self.out.count() >= task.limit {
+                return Ok(Page { next: search.after, ..Page::default() });
             }
-            if self.room(looked_at, CANDIDATE_TRACES).is_none() {
-                return Ok(Page { next: search.after, ..page });
+            if let Err(bound) = self.room(looked_at, CANDIDATE_TRACES) {
+                return Ok(Page { next: search.after, bound: Some(bound), ..Page::default() });
             }
+            self.came(looked_at, self.out.count(), search.after).await;
         }
     }
 
@@ -217,23 +225,33 @@ impl Work<'_> {
                     places.push(place);
                     spans.extend(candidate.span);
                 }
-                if places.len() == self.task.limit {
+                if self.out.count() + places.len() == self.task.limit {
                     let nothing_follows = is_last && number + 1 == count;
-                    break 'page Page { next: last.filter(|_| !nothing_follows), complete: true, ..Page::default() };
+                    break 'page Page { next: last.filter(|_| !nothing_follows), ..Page::default() };
                 }
             }
             if is_last {
-                break Page { complete: true, ..Page::default() };
+                break Page::default();
             }
-            let is_over = self.is_bounded && judged_traces >= CANDIDATE_TRACES;
-            if is_over || self.room(looked_at, CANDIDATE_SPANS).is_none() {
-                break Page { next: last, ..Page::default() };
+            let traces =
+                if self.is_bounded && judged_traces >= CANDIDATE_TRACES.0 { Err(Bound::Traces) } else { Ok(0) };
+            if let Err(bound) = traces.and_then(|_| self.room(looked_at, CANDIDATE_SPANS)) {
+                break Page { next: last, bound: Some(bound), ..Page::default() };
+            }
+            if self.out.is_heard() {
+                self.put_spans(std::mem::take(&mut spans), std::mem::take(&mut places)).await?;
+                self.came(looked_at, self.out.count(), last).await;
             }
         };
-        if spans.len() < places.len() {
-            spans = self.whole(&places).await?;
-        }
-        Ok(Page { spans, ..page })
+        self.put_spans(spans, places).await?;
+        Ok(page)
+    }
+
+    /// The spans at these places, which are in order and may have been read already.
+    async fn put_spans(&mut self, spans: Vec<StoredSpan>, places: Vec<Cursor>) -> Result<(), QueryError> {
+        let spans = if spans.len() < places.len() { self.whole(&places).await? } else { spans };
+        self.out.put_spans(spans).await;
+        Ok(())
     }
 
     /// The spans at these places, which are in order.

@@ -5,14 +5,14 @@ use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{Int64Type, UInt8Type};
 use arrow::record_batch::RecordBatch;
-use pitviper_model::{SpanId, SpanKind};
+use pitviper_model::{SpanId, SpanKind, TraceId};
 use rustc_hash::FxHashSet;
 
 use super::row_test::{AttributeNumber, AttributeText, ContainsText, TextTest, by_dictionary, slower_than};
 use crate::embedded::open_segment::OpenSegment;
 use crate::embedded::segment::Segment;
 use crate::embedded::wanted::Wanted;
-use crate::filter::{Bound, DurationLimits, Filter, NumberField, NumberRange, TextField, TextMatch};
+use crate::filter::{Bound, DurationLimits, Filter, KnownSpans, NumberField, NumberRange, TextField, TextMatch};
 use crate::store::{StoreError, TimeRange};
 
 /// Columns that are dear to read: they hold most of a span's bytes.
@@ -97,6 +97,7 @@ pub(super) enum Test {
     Code(&'static str, Vec<u8>),
     Traces(Wanted),
     Spans(FxHashSet<SpanId>),
+    Known(KnownSpans),
     IsRoot,
     SlowerThan(DurationLimits),
     FullText(ContainsText),
@@ -124,6 +125,7 @@ impl Test {
             Filter::Traces(traces) => Self::Traces(Wanted::of(traces.iter().copied())),
             Filter::Span(span) => Self::Spans(FxHashSet::from_iter([*span])),
             Filter::Spans(spans) => Self::Spans(spans.iter().copied().collect()),
+            Filter::Known(spans) => Self::Known(spans.clone()),
             Filter::IsRoot => Self::IsRoot,
             Filter::IsEntry => {
                 let kinds = SpanKind::ALL.into_iter().filter(|kind| kind.is_entry());
@@ -177,6 +179,7 @@ impl Test {
             Self::Number(_) => vec!["attrs_num"],
             Self::Traces(wanted) => vec![wanted.column()],
             Self::Spans(_) => vec!["span_id"],
+            Self::Known(_) => vec!["trace_id", "span_id"],
             Self::IsRoot => vec!["is_root"],
             Self::SlowerThan(_) => vec!["service", "name", "duration_ns"],
             Self::FullText(_) => vec!["name", "service", "status_message", "attrs"],
@@ -212,7 +215,9 @@ impl Test {
     }
 
     fn is_costly(&self) -> bool {
-        self.columns().iter().any(|column| COSTLY_COLUMNS.contains(column))
+        // Ids do not compress, and a segment names traces by its own numbers, which have to be looked up.
+        let is_known = matches!(self, Self::Known(_));
+        is_known || self.columns().iter().any(|column| COSTLY_COLUMNS.contains(column))
     }
 
     /// Which rows of a batch with at least these columns pass.
@@ -259,6 +264,14 @@ impl Test {
                 let ids = array(batch, "span_id").as_fixed_size_binary();
                 let id = |row: usize| SpanId::from_slice(ids.value(row)).unwrap_or_default();
                 BooleanBuffer::collect_bool(rows, |row| wanted.contains(&id(row)))
+            }
+            Self::Known(known) => {
+                let (traces, spans) = (array(batch, "trace_id"), array(batch, "span_id"));
+                let (traces, spans) = (traces.as_fixed_size_binary(), spans.as_fixed_size_binary());
+                BooleanBuffer::collect_bool(rows, |row| {
+                    let trace_id = TraceId::from_slice(traces.value(row)).unwrap_or_default();
+                    known.contains(trace_id, SpanId::from_slice(spans.value(row)).unwrap_or_default())
+                })
             }
             Self::IsRoot => array(batch, "is_root").as_boolean().values().clone(),
             Self::SlowerThan(limits) => {

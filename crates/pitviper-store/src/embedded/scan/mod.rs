@@ -2,7 +2,7 @@
 //!
 //! [`Scan::new`] leaves out what cannot match, judged without reading: segments by time, service and
 //! index, pages by their bounds. What is left is read by two threads. [`Scan::each`] shows all rows
-//! that match, in no order; [`Scan::first`] finds the first of an order and visits pages in the order
+//! that match, in no order; [`Scan::walk`] finds the first of an order and visits pages in the order
 //! of the best they may hold, so that it touches few; [`Scan::fetch`] reads whole rows of what was
 //! found. Of each page the columns that are cheap to read are asked first, the attributes only of
 //! rows that are left, and the columns that are wanted only of rows that match.
@@ -12,6 +12,7 @@
 
 pub(super) mod bounds;
 mod condition;
+mod first;
 mod interrupt;
 mod row_test;
 mod source;
@@ -31,6 +32,7 @@ use pitviper_model::{SpanId, TraceId};
 
 use self::bounds::Verdict;
 use self::condition::{Condition, OUTSIDE_COLUMNS, Test, outside_mask};
+pub(super) use self::first::Pace;
 pub(super) use self::interrupt::{Interrupt, too_slow};
 use self::source::Source;
 pub(super) use self::top::Key;
@@ -233,72 +235,6 @@ impl<'a> Scan<'a> {
             Ok(())
         })
         .map(|_| ())
-    }
-
-    /// The first spans that match in this order, behind a key, with the places of their rows. What a
-    /// client sent twice is there once.
-    ///
-    /// # Errors
-    /// What the file system says, and when the scan is interrupted.
-    pub(super) fn first(
-        &self,
-        order: Order,
-        after: Option<Key>,
-        limit: usize,
-    ) -> Result<Vec<(Key, Place)>, StoreError> {
-        self.first_until(order, after, limit, |_, _| false).map(|(found, _)| found)
-    }
-
-    /// As [`Scan::first`], until it is over, which is asked with how many were found and how many pages
-    /// were looked at. Returns whether it was not, too; when it was, what was found may not be the first.
-    ///
-    /// # Errors
-    /// What the file system says, and when the scan is interrupted.
-    pub(super) fn first_until(
-        &self,
-        order: Order,
-        after: Option<Key>,
-        limit: usize,
-        is_over: impl Fn(usize, usize) -> bool + Sync,
-    ) -> Result<(Vec<(Key, Place)>, bool), StoreError> {
-        let ended = AtomicBool::new(false);
-        let top = Mutex::new(Top::new(order, after, limit));
-        let ranks = |page: &Page| {
-            let (low, high) = if order == Order::SlowestFirst { page.duration_ns } else { page.start_ns };
-            let (one, other) = (rank(order, low), rank(order, high));
-            (one.min(other), one.max(other))
-        };
-        // The best first; pages of equal worth as they lie, so that neighbours are read together.
-        let mut pages: Vec<&Page> = self.pages.iter().collect();
-        pages.sort_by_key(|page| ranks(page).0);
-        let queue = Mutex::new(Queue { next: 0, pages });
-        in_parallel(self.pages.len(), || {
-            loop {
-                self.interrupt.check()?;
-                let Some((low, high)) = top.lock().open_ranks() else { return Ok(()) };
-                let (taken, looked_at) = {
-                    let mut queue = queue.lock();
-                    let before = queue.next;
-                    (queue.take_share(), before)
-                };
-                let Some(mut taken) = taken else { return Ok(()) };
-                if ranks(taken[0]).0 > high {
-                    return Ok(());
-                }
-                if is_over(top.lock().len(), looked_at) {
-                    ended.store(true, Ordering::Relaxed);
-                }
-                if ended.load(Ordering::Relaxed) {
-                    return Ok(());
-                }
-                taken.retain(|page| ranks(page).0 <= high && ranks(page).1 >= low);
-                taken.sort_by_key(|page| (page.source, page.rows.start));
-                for pages in taken.chunk_by(|left, right| is_same_group(left, right)) {
-                    self.offer_all(pages, &top)?;
-                }
-            }
-        })?;
-        Ok((top.into_inner().into_sorted(), !ended.into_inner()))
     }
 
     /// Offers all matching rows of pages of one row group.
@@ -522,14 +458,6 @@ impl<'a> Queue<'a> {
             rest.iter().copied().take(limit).take_while(|page| is_same_group(first, page)).collect();
         self.next += taken.len();
         Some(taken)
-    }
-
-    /// The next pages, of any row groups: the more, the more were taken before.
-    fn take_share(&mut self) -> Option<Vec<&'a Page>> {
-        let count = (self.next / PAGES_AS_SHARE).clamp(1, PAGES_AT_A_TIME);
-        let taken: Vec<&Page> = self.pages[self.next..].iter().copied().take(count).collect();
-        self.next += taken.len();
-        (!taken.is_empty()).then_some(taken)
     }
 }
 

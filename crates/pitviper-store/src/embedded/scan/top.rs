@@ -84,9 +84,17 @@ impl Top {
         }
     }
 
+    /// What was found before a rank, in order.
+    pub(super) fn before(&self, edge: i64) -> Vec<(Key, Place)> {
+        let found = self.found.range(..(edge, TraceId::INVALID, SpanId::INVALID));
+        found.map(|(ranked, place)| (self.key(*ranked), *place)).collect()
+    }
+
     pub(super) fn into_sorted(self) -> Vec<(Key, Place)> {
-        let order = self.order;
-        let key = |(ranked, trace_id, span_id)| Key { value: rank(order, ranked), trace_id, span_id };
-        self.found.into_iter().map(|(ranked, place)| (key(ranked), place)).collect()
+        self.found.iter().map(|(ranked, place)| (self.key(*ranked), *place)).collect()
+    }
+
+    fn key(&self, (ranked, trace_id, span_id): (i64, TraceId, SpanId)) -> Key {
+        Key { value: rank(self.order, ranked), trace_id, span_id }
     }
 }

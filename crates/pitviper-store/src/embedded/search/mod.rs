@@ -2,25 +2,23 @@
 //!
 //! Questions have their own threads, a bounded number at a time and a time limit, so that none of
 //! them can starve ingest.
-//!
-//! A search for spans first finds keys (sort value, trace, span), reading the columns of the filter
-//! alone, and then fetches the whole rows of the few that are shown.
 
 mod source;
+mod walk;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use pitviper_model::{SpanId, TraceId};
-use rustc_hash::{FxHashMap, FxHashSet};
+use futures::StreamExt as _;
+use futures::stream;
 use tokio::runtime::Runtime;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 
 pub(super) use self::source::Visit;
 use super::hot::Snapshot;
-use super::scan::{Interrupt, Key, Scan, too_slow};
-use crate::filter::Filter;
-use crate::store::{Cursor, Search, StoreError, StoredSpan, TraceHit};
+use super::scan::{Interrupt, Pace, too_slow};
+use crate::questions::walk::{Telling, Told, Walk};
+use crate::store::{StoreError, StoredSpan, TraceHit};
 
 /// How long a question may take.
 const QUERY_TIME_LIMIT: Duration = Duration::from_secs(30);
@@ -30,9 +28,6 @@ const SEARCHES_AT_A_TIME: usize = 2;
 const READS_AT_A_TIME: usize = 4;
 /// Threads that hand questions on; reading is done on threads that may block.
 const QUERY_THREADS: usize = 2;
-/// Keys fetched for a page of traces, as a multiple of its rows: many matching spans share a trace.
-const KEYS_PER_TRACE: usize = 4;
-const KEYS_AT_LEAST: usize = 256;
 
 /// Runs questions.
 pub(super) struct Engine {
@@ -99,6 +94,17 @@ impl Engine {
         permits: &Arc<Semaphore>,
         job: impl FnOnce(&Interrupt) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        // A caller that goes away takes its question along.
+        let mut task = self.begin(permits, job);
+        (&mut task.0).await.map_err(|error| StoreError::Engine(error.to_string()))?
+    }
+
+    /// Begins a job, which ends when what is returned is dropped.
+    fn begin<T: Send + 'static>(
+        &self,
+        permits: &Arc<Semaphore>,
+        job: impl FnOnce(&Interrupt) -> Result<T, StoreError> + Send + 'static,
+    ) -> AbortOnDrop<Result<T, StoreError>> {
         let (interrupt, give_up) = Interrupt::after(QUERY_TIME_LIMIT);
         let permits = Arc::clone(permits);
         let handle = self.runtime().handle().clone();
@@ -115,25 +121,44 @@ impl Engine {
         let task = self.runtime().spawn(async move {
             tokio::time::timeout(QUERY_TIME_LIMIT, run).await.unwrap_or_else(|_| Err(too_slow(QUERY_TIME_LIMIT)))
         });
-        // A caller that goes away takes its question along.
-        let mut task = AbortOnDrop(task);
-        (&mut task.0).await.map_err(|error| StoreError::Engine(error.to_string()))?
+        AbortOnDrop(task)
     }
 
-    pub(super) async fn search_spans(
+    pub(super) fn walk_spans(&self, snapshot: Snapshot, walk: &Walk) -> Telling<StoredSpan> {
+        let (walk, pace) = (walk.clone(), Pace::of(walk));
+        self.tell(move |interrupt, teller| walk::spans(&snapshot, (&walk, pace), interrupt, teller))
+    }
+
+    pub(super) fn walk_traces(&self, snapshot: Snapshot, walk: &Walk) -> Telling<TraceHit> {
+        let (walk, pace) = (walk.clone(), Pace::of(walk));
+        self.tell(move |interrupt, teller| walk::traces(&snapshot, (&walk, pace), interrupt, teller))
+    }
+
+    /// Runs a job that scans and tells what it finds. It begins at once, and does not wait for whoever
+    /// listens: what waits to be heard is bounded by the search's limit and by how often it tells.
+    fn tell<T: Send + 'static>(
         &self,
-        snapshot: Snapshot,
-        search: &Search,
-    ) -> Result<Vec<StoredSpan>, StoreError> {
-        let search = search.clone();
-        self.run_scan(move |interrupt| spans(&snapshot, &search, interrupt)).await
-    }
-
-    pub(super) async fn search_traces(&self, snapshot: Snapshot, search: &Search) -> Result<Vec<TraceHit>, StoreError> {
-        let search = search.clone();
-        self.run_scan(move |interrupt| traces(&snapshot, &search, interrupt)).await
+        job: impl FnOnce(&Interrupt, &Teller<T>) -> Result<(), StoreError> + Send + 'static,
+    ) -> Telling<T> {
+        let (teller, told) = mpsc::unbounded_channel();
+        let task = self.begin(&self.searches, move |interrupt| job(interrupt, &teller));
+        let telling = stream::unfold(Some((told, task)), async |telling| {
+            let (mut told, mut task) = telling?;
+            if let Some(told_now) = told.recv().await {
+                return Some((Ok(told_now), Some((told, task))));
+            }
+            match (&mut task.0).await {
+                Ok(Ok(())) => None,
+                Ok(Err(error)) => Some((Err(error), None)),
+                Err(error) => Some((Err(StoreError::Engine(error.to_string())), None)),
+            }
+        });
+        telling.boxed()
     }
 }
+
+/// Where a job says what it found.
+pub(super) type Teller<T> = mpsc::UnboundedSender<Told<T>>;
 
 /// Takes a task along when dropped.
 pub(super) struct AbortOnDrop<T>(pub(super) tokio::task::JoinHandle<T>);
@@ -141,79 +166,5 @@ pub(super) struct AbortOnDrop<T>(pub(super) tokio::task::JoinHandle<T>);
 impl<T> Drop for AbortOnDrop<T> {
     fn drop(&mut self) {
         self.0.abort();
-    }
-}
-
-fn spans(snapshot: &Snapshot, search: &Search, interrupt: &Interrupt) -> Result<Vec<StoredSpan>, StoreError> {
-    let after =
-        search.after.map(|cursor| Key { value: cursor.value, trace_id: cursor.trace_id, span_id: cursor.span_id });
-    let scan = Scan::new(snapshot, search.range, &search.filter, interrupt)?;
-    let found = scan.first(search.order, after, search.limit)?;
-    let places: Vec<_> = found.into_iter().map(|(_, place)| place).collect();
-    scan.fetch(&places)
-}
-
-fn traces(snapshot: &Snapshot, search: &Search, interrupt: &Interrupt) -> Result<Vec<TraceHit>, StoreError> {
-    let start = search.after.map(|cursor| Key {
-        value: cursor.value,
-        trace_id: cursor.trace_id,
-        // Behind every span of the page's last trace that has the same value.
-        span_id: SpanId([u8::MAX; 8]),
-    });
-    let mut after = start;
-    let mut hits: Vec<TraceHit> = Vec::new();
-    let mut judged: FxHashSet<TraceId> = FxHashSet::default();
-    let scan = Scan::new(snapshot, search.range, &search.filter, interrupt)?;
-    while hits.len() < search.limit {
-        let fetch = (search.limit - hits.len()).saturating_mul(KEYS_PER_TRACE).max(KEYS_AT_LEAST);
-        let page: Vec<Key> = scan.first(search.order, after, fetch)?.into_iter().map(|(key, _)| key).collect();
-        let exhausted = page.len() < fetch;
-        after = page.last().copied().or(after);
-        let candidates: Vec<TraceId> =
-            page.iter().map(|key| key.trace_id).filter(|trace_id| judged.insert(*trace_id)).collect();
-        let mut matches = matches(snapshot, search, &candidates, interrupt)?;
-        for trace_id in candidates {
-            let Some(spans) = matches.remove(&trace_id) else { continue };
-            // A trace whose best span lies before the cursor stood on an earlier page.
-            let is_new = start.is_none_or(|start| spans[0].cmp_in(search.order, &start).is_gt());
-            if is_new && hits.len() < search.limit {
-                hits.push(hit(trace_id, &spans));
-            }
-        }
-        if exhausted {
-            break;
-        }
-    }
-    Ok(hits)
-}
-
-/// All matching spans of these traces, each trace's in order, once each.
-fn matches(
-    snapshot: &Snapshot,
-    search: &Search,
-    traces: &[TraceId],
-    interrupt: &Interrupt,
-) -> Result<FxHashMap<TraceId, Vec<Key>>, StoreError> {
-    let mut found: FxHashMap<TraceId, Vec<Key>> = FxHashMap::default();
-    if traces.is_empty() {
-        return Ok(found);
-    }
-    let filter = Filter::And(vec![Filter::Traces(traces.to_vec()), search.filter.clone()]);
-    Scan::new(snapshot, search.range, &filter, interrupt)?.keys(search.order, |key| {
-        found.entry(key.trace_id).or_default().push(key);
-    })?;
-    for keys in found.values_mut() {
-        keys.sort_unstable_by(|left, right| left.cmp_in(search.order, right));
-        keys.dedup();
-    }
-    Ok(found)
-}
-
-fn hit(trace_id: TraceId, spans: &[Key]) -> TraceHit {
-    TraceHit {
-        trace_id,
-        matched: spans.iter().take(TraceHit::MAX_MATCHED).map(|key| key.span_id).collect(),
-        matched_count: spans.len() as u64,
-        cursor: Cursor { value: spans[0].value, trace_id, span_id: SpanId::INVALID },
     }
 }
