@@ -170,7 +170,21 @@ mod tests {
 
     use super::*;
     use crate::auth::Access;
+    use crate::client_settings::{ClientSetting, ClientSettings, KeepsClientSettings};
     use crate::{ApiConfig, Endpoints};
+
+    /// Keeps no settings.
+    struct NoSettings;
+
+    impl KeepsClientSettings for NoSettings {
+        fn get(&self) -> ClientSettings {
+            ClientSettings::default()
+        }
+
+        fn replace(&self, _: Vec<ClientSetting>) -> std::io::Result<ClientSettings> {
+            Ok(ClientSettings::default())
+        }
+    }
 
     #[tokio::test]
     async fn what_goes_wrong_later_is_the_last_line() {
@@ -182,6 +196,7 @@ mod tests {
             endpoints: Endpoints { http: "a".into(), otlp_http: "b".into(), otlp_grpc: "c".into() },
             access: Access::Loopback,
             metrics: Vec::new(),
+            client_settings: std::sync::Arc::new(NoSettings),
             stopping,
         });
         let view = async |_: &dyn Store, _: i64, lines: Lines| {

@@ -1,13 +1,18 @@
 // Says that of older traces only a sample is kept, and what it is made of.
 
-import type { ServerMeta } from '../api/types';
 import { count, moment } from '../lib/format';
 import { resolve } from '../lib/time';
+
+/** What thinning did since the server started. */
+interface Thinning {
+  kept: readonly { reason: string; traces: number }[];
+  spans_let_go: number;
+}
 
 interface Props {
   /** Up to when traces are a sample, in microseconds since the epoch. */
   throughUs: number | null | undefined;
-  thinning?: ServerMeta['thinning'] | undefined;
+  thinning?: Thinning | undefined;
   from: string;
   /** What else is of the sample, as a sentence; rates and percentiles of services never are. */
   also?: string;
@@ -22,7 +27,7 @@ export function reachesSample(throughUs: number | null | undefined, from: string
 const REASONS: Record<string, string> = { error: 'failed', rule: 'were asked for', slow: 'were slow', rare: 'were rare', crossing: 'reach into other time', share: 'are of the share of all others' };
 
 /** What thinning has kept and let go since the server started; nothing when it has not run since. */
-export function thinned(thinning: ServerMeta['thinning'] | undefined): string {
+export function thinned(thinning: Thinning | undefined): string {
   const kept = thinning?.kept.filter(({ traces }) => traces > 0) ?? [];
   if (!thinning || (kept.length === 0 && thinning.spans_let_go === 0)) return '';
   const parts = kept.map(({ reason, traces }) => `${count(traces)} ${REASONS[reason] ?? reason}`);
