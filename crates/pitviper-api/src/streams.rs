@@ -39,12 +39,14 @@ const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 pub(crate) struct Lines(mpsc::Sender<Bytes>);
 
 impl Lines {
-    /// Adds a line, as soon as there is room for it. Nothing happens when nobody reads any more: the
-    /// view is about to be dropped.
+    /// Adds a line, as soon as there is room for it. When nobody reads any more this does not come back: the
+    /// view is about to be dropped, and must not end as if it had been read.
     pub(crate) async fn put(&self, line: &impl Serialize) {
         let mut text = serde_json::to_vec(line).expect("lines hold no map whose keys are not text");
         text.push(b'\n');
-        drop(self.0.send(text.into()).await);
+        if self.0.send(text.into()).await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 }
 
