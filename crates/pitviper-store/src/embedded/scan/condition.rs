@@ -69,7 +69,8 @@ impl Condition {
         let mut own = Self::new(range, filter);
         let mut has_others = false;
         let tests = std::iter::once(&mut own.cheap).chain(&mut own.costly);
-        for test in tests {
+        // The column of ids is made of that of numbers: of one reading there is only either.
+        for test in tests.filter(|test| !test.needs_ids()) {
             has_others |= test.number_traces(segment, open)?;
         }
         Ok(has_others.then_some(own))
@@ -202,6 +203,16 @@ impl Test {
                 Ok(true)
             }
             _ => Ok(false),
+        }
+    }
+
+    /// Whether it is asked of trace ids as such, somewhere.
+    fn needs_ids(&self) -> bool {
+        match self {
+            Self::All(tests) | Self::Any(tests) => tests.iter().any(Self::needs_ids),
+            Self::Not(test) => test.needs_ids(),
+            Self::Known(_) => true,
+            _ => false,
         }
     }
 
