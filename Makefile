@@ -37,11 +37,13 @@ lint: setup ## Formatting, lints, types, and the arrows between rooms
 	@bash scripts/section.sh "API types" npm --prefix ui run --silent types:check
 	@bash scripts/section.sh "oxlint" npm --prefix ui run --silent lint
 	@bash scripts/section.sh "clippy" cargo clippy --release --locked --workspace --all-targets --quiet -- -D warnings
+	@PYO3_CONFIG_FILE=$(CURDIR)/python/tools/free-threaded.config bash scripts/section.sh "free-threaded" \
+		cargo check --release --locked --quiet -p pitviper-python --target-dir $(CARGO_TARGET_DIR)/free-threaded
 
 test-rust: setup ## Rust tests
 	@bash scripts/section.sh "Rust" cargo nextest run --release --locked --workspace
 
-test-python: setup ## Agent tests on every CPython found, 3.9 to 3.13
+test-python: setup ## Agent tests on every CPython found, 3.9 to 3.14
 	@bash scripts/section.sh "Python" $(TOOLS)/python python/tools/matrix.py test
 
 test-suites: setup ## Flask's, requests' and Django's own tests with the agent, and with it failing

@@ -25,7 +25,7 @@ from typing import Any, Optional
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "python" / "tools"))
 import matrix  # noqa: E402
-from interpreters import find  # noqa: E402
+from interpreters import newest  # noqa: E402
 
 CACHE = matrix.CACHE
 DEMO = CACHE / "demo"
@@ -97,7 +97,7 @@ def tutorial() -> Path:
 
 def environment() -> Path:
     """A virtual environment with the services and the agent; returns its ``bin``."""
-    version, interpreter = list(find().items())[-1]
+    version, interpreter = newest()
     requirements = ROOT / "scripts" / "requirements-demo.txt"
     python = matrix.environment(version, interpreter, requirements)
     marker = python.parent.parent / "flaskr"

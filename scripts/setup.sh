@@ -59,5 +59,7 @@ when_changed() {
 when_changed "$cache/tools/requirements.stamp" tools scripts/requirements-tools.txt \
     "$cache/tools/bin/pip" install --quiet --disable-pip-version-check -r scripts/requirements-tools.txt
 
+bash scripts/newer-pythons.sh
+
 mkdir -p ui/node_modules
 when_changed ui/node_modules/.lock.stamp ui ui/package-lock.json npm --prefix ui install --silent --no-audit --no-fund

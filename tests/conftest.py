@@ -116,9 +116,9 @@ def client_environment(name: str) -> Path:
     """A Python with what ``tests/clients/NAME.txt`` asks for, and nothing of ours."""
     sys.path.insert(0, str(ROOT / "python" / "tools"))
     import matrix
-    from interpreters import find
+    from interpreters import newest
 
-    version, interpreter = list(find().items())[-1]
+    version, interpreter = newest()
     folder = matrix.CACHE / "environments" / f"clients-{name}-{version}"
     requirements = ROOT / "tests" / "clients" / f"{name}.txt"
     stamp, executable = folder / "installed", folder / "bin" / "python"

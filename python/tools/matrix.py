@@ -2,15 +2,26 @@
 
 Everything lies in ``~/.cache/pitviper``: a wheel and a virtual environment for each version. A wheel
 is built again only when a source it is made of has changed.
+
+Tests wait more than they work, so two versions run at the same time: each in a process, an environment
+and a temporary folder of its own. ``PITVIPER_TEST_JOBS`` says how many. What they print is shown version
+after version.
 """
 
+import contextlib
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import IO, Optional
 
-from interpreters import find
+from interpreters import NEWER, find
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = Path.home() / ".cache" / "pitviper"
@@ -27,6 +38,10 @@ _SOURCES = (
     "crates/pitviper-wire",
     "python/pitviper",
 )
+#: How many versions run at the same time. More than two wait for each other on two processors.
+_JOBS = int(os.environ.get("PITVIPER_TEST_JOBS") or min(2, os.cpu_count() or 1))
+#: One build at a time: all use the same target folder.
+_building = threading.Lock()
 
 
 def source_hash() -> str:
@@ -43,6 +58,11 @@ def source_hash() -> str:
 
 def build(version: str, interpreter: Path) -> Path:
     """The wheel for one version, built when it is not up to date."""
+    with _building:
+        return _build(version, interpreter)
+
+
+def _build(version: str, interpreter: Path) -> Path:
     folder = CACHE / "wheels" / version
     stamp = folder / "sources"
     current = source_hash()
@@ -61,31 +81,88 @@ def build(version: str, interpreter: Path) -> Path:
     return wheel
 
 
-def environment(version: str, interpreter: Path, requirements: Path) -> Path:
-    """A virtual environment with the requirements and the current wheel; returns its Python."""
+def environment(version: str, interpreter: Path, requirements: Path, log: "Optional[IO[bytes]]" = None) -> Path:
+    """A virtual environment with the requirements and the current wheel; returns its Python.
+
+    Args:
+        version: The interpreter's version.
+        interpreter: What it is made with.
+        requirements: The file of requirements, in a folder that gives the environment its name.
+        log: Where the output of what is run goes; by default this process's own.
+    """
     wheel = build(version, interpreter)
     folder = CACHE / "environments" / f"{requirements.parent.parent.name}-{requirements.parent.name}-{version}"
     python = folder / "bin" / "python"
-    if not python.exists():
-        subprocess.run([interpreter, "-m", "venv", folder], check=True)
-    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     stamp = folder / "installed"
     current = hashlib.sha256(requirements.read_bytes()).hexdigest() + source_hash()
-    if not stamp.exists() or stamp.read_text() != current:
-        subprocess.run([*pip, "-r", requirements], check=True)
-        subprocess.run([*pip, "--force-reinstall", "--no-deps", wheel], check=True)
-        stamp.write_text(current)
+    if stamp.exists() and stamp.read_text() == current:
+        return python
+
+    def run(*command: "str | Path") -> None:
+        subprocess.run(command, check=True, stdout=log, stderr=log)
+
+    pip = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+    # What is as it was need not be installed again; what was never whole begins anew.
+    if not stamp.exists() and interpreter.parent != NEWER:
+        run(interpreter, "-m", "venv", "--clear", folder)
+    elif not stamp.exists():
+        # Its ensurepip looks for pip where the system has it; that of the same Debian lies beside it.
+        run(interpreter, "-m", "venv", "--clear", "--without-pip", folder)
+        (bundled,) = (NEWER.parent / "share" / "python-wheels").glob("pip-*.whl")
+        run(python, bundled / "pip", *pip[2:], "--no-index", bundled)
+    run(python, *pip, "-r", requirements)
+    run(python, *pip, "--force-reinstall", "--no-deps", wheel)
+    stamp.write_text(current)
     return python
 
 
-def test(version: str, interpreter: Path) -> int:
-    """Runs the agent's tests on one version."""
-    python = environment(version, interpreter, ROOT / "python" / "tests" / "requirements.txt")
-    print(f"\n-- CPython {version}", flush=True)
+def test(version: str, interpreter: Path, log: "IO[bytes]") -> int:
+    """Runs the agent's tests on one version; what is printed goes to the log."""
+    python = environment(version, interpreter, ROOT / "python" / "tests" / "requirements.txt", log)
     # Tests import the installed package, so they must not run where the sources are importable.
     command = [python, "-m", "pytest", "--quiet", "-p", "no:cacheprovider", "-c", ROOT / "pyproject.toml"]
+    folder = Path(tempfile.mkdtemp(prefix=f"pitviper-{version}-"))
     variables = {**os.environ, "PITVIPER_TESTING_RAISE": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    return subprocess.run([*command, ROOT / "python" / "tests"], check=False, env=variables).returncode
+    status = subprocess.run(
+        [*command, f"--basetemp={folder / 'pytest'}", ROOT / "python" / "tests"],
+        check=False,
+        env=variables,
+        stdout=log,
+        stderr=log,
+    ).returncode
+    if status == 0:
+        shutil.rmtree(folder, ignore_errors=True)
+    return status
+
+
+def _logged(version: str, interpreter: Path, log: "IO[bytes]") -> "tuple[int, float]":
+    """The exit status of one version's tests, and how many seconds they took."""
+    began = time.monotonic()
+    try:
+        status = test(version, interpreter, log)
+    except (OSError, subprocess.CalledProcessError) as error:
+        log.write(f"{error}\n".encode())
+        status = 1
+    return status, time.monotonic() - began
+
+
+def test_all(interpreters: "dict[str, Path]") -> "list[str]":
+    """Runs the tests on each version, some at the same time; the versions on which they failed."""
+    failed: list[str] = []
+    with contextlib.ExitStack() as stack:
+        # Files and no pipes: what a test leaves running must not hold up the end.
+        logs = {version: stack.enter_context(tempfile.TemporaryFile()) for version in interpreters}
+        pool = stack.enter_context(ThreadPoolExecutor(_JOBS))
+        running = [(version, pool.submit(_logged, version, interpreters[version], logs[version])) for version in logs]
+        for version, run in running:
+            status, seconds = run.result()
+            print(f"\n-- CPython {version}: {seconds:.0f} s", flush=True)
+            logs[version].seek(0)
+            shutil.copyfileobj(logs[version], sys.stdout.buffer)
+            sys.stdout.buffer.flush()
+            if status != 0:
+                failed.append(version)
+    return failed
 
 
 def main() -> int:
@@ -98,14 +175,12 @@ def main() -> int:
     if not wanted or set(wanted) - set(interpreters):
         print(f"matrix: found CPython {', '.join(interpreters) or 'none'}, wanted {wanted or 'any'}", file=sys.stderr)
         return 1
-    failed: list[str] = []
-    for version in wanted:
-        if sys.argv[1] == "build":
+    if sys.argv[1] == "build":
+        for version in wanted:
             print(build(version, interpreters[version]).name)
-        elif test(version, interpreters[version]) != 0:
-            failed.append(version)
-    if sys.argv[1] == "test":
-        print(f"\nCPython {', '.join(wanted)}: {'failed on ' + ', '.join(failed) if failed else 'all passed'}")
+        return 0
+    failed = test_all({version: interpreters[version] for version in wanted})
+    print(f"\nCPython {', '.join(wanted)}: {'failed on ' + ', '.join(failed) if failed else 'all passed'}")
     return 1 if failed else 0
 
 
