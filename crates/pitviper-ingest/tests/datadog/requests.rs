@@ -39,7 +39,8 @@ async fn what_a_client_counts_is_counted_once() {
 #[tokio::test]
 async fn every_refusal_is_told_and_counted() {
     let house = House::open(Limits::default()).await;
-    let cases: [(&str, &str, &str, &[u8], u16, &str, &str); 9] = [
+    type Case<'a> = (&'a str, &'a str, &'a str, &'a [u8], u16, &'a str, &'a str);
+    let cases: [Case<'_>; 9] = [
         ("POST", "/v0.5/traces", "", b"\x90\x91", 200, "traces", ""),
         ("POST", "/v0.5/traces", "", b"\x92\x91\xa0\x91\x91\x91\x01", 400, "traces", "bad_msgpack"),
         ("POST", "/v0.4/traces", "", b"\x91", 400, "traces", "bad_msgpack"),
@@ -99,7 +100,7 @@ async fn bombs_and_slow_senders_are_bounded() {
     let answer = house.send("POST", "/v0.4/traces", "content-encoding: zstd\r\n", &bomb).await;
     assert_eq!((answer.status, answer.head.contains("retry-after: 1")), (429, true), "{}", answer.body);
     // Many lists of nothing are small when sent and large in memory.
-    let lists = [&b"\xdd\x00\x10\x00\x00"[..], &vec![0x91_u8, 0x80].repeat(0x0010_0000)].concat();
+    let lists = [&b"\xdd\x00\x10\x00\x00"[..], &[0x91_u8, 0x80].repeat(0x0010_0000)].concat();
     let answer = house.post("/v0.4/traces", &lists).await;
     assert_eq!(answer.status, 413, "{}", answer.body);
     let slow =

@@ -88,7 +88,12 @@ impl<'a> Candidates<'a> {
 
 /// All candidates behind the cursor, in order; `None` when not all are known.
 fn known(task: &Task<'_>, learnt: &Learnt<'_>, order: Order) -> Option<Vec<Cursor>> {
-    let holding = |number: usize| learnt.conditions[number].holding.as_deref();
+    let holding = |number: usize| {
+        let condition = &learnt.conditions[number];
+        // A trace's place leaves roots open, so that pages follow each other whether those are known or not.
+        let is_open = task.mode == Mode::Traces && condition.expr.is_some_and(|expr| !expr.root_terms().is_empty());
+        condition.holding.as_deref().filter(|_| !is_open)
+    };
     let holdings = conditions_of_members(&task.query.spans).into_iter().map(holding).collect::<Option<Vec<_>>>()?;
     let keys = holdings.into_iter().flat_map(|holding| holding.keys());
     let can_be_meant =
