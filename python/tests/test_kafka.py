@@ -10,6 +10,9 @@ from pitviper import _native, tracer
 
 #: The newest that the stand-in serves; kafka-python asks real brokers.
 VERSION = (2, 1)
+#: kafka-python's consumers ask about topics this often. Now and then the stand-in's first answer about a new topic
+#: names no partition, and the next question would be asked after five minutes.
+REFRESH_MS = 1_000
 #: Seconds a consumer needs to join its group and get a record.
 _PATIENCE = 60
 
@@ -44,6 +47,7 @@ def kafka_python(agent, kafka_servers):
                 api_version=VERSION,
                 auto_offset_reset="earliest",
                 enable_auto_commit=False,
+                metadata_max_age_ms=REFRESH_MS,
                 **settings,
             )
         clients.append(client)
@@ -129,7 +133,7 @@ import kafka
 from pitviper import _native
 broker = dict(bootstrap_servers={kafka_servers!r}, api_version={VERSION})
 kafka.KafkaProducer(**broker).send({topic!r}, b"x").get(timeout=20)
-for record in kafka.KafkaConsumer({topic!r}, auto_offset_reset="earliest", **broker):
+for record in kafka.KafkaConsumer({topic!r}, auto_offset_reset="earliest", metadata_max_age_ms={REFRESH_MS}, **broker):
     print(_native.current_span())
     break
 """
@@ -143,7 +147,7 @@ def test_a_loop_that_was_left_ends_with_the_process(run, sink, kafka_servers, to
 import kafka
 broker = dict(bootstrap_servers={kafka_servers!r}, api_version={VERSION})
 kafka.KafkaProducer(**broker).send({topic!r}, b"x").get(timeout=20)
-consumer = kafka.KafkaConsumer({topic!r}, auto_offset_reset="earliest", **broker)
+consumer = kafka.KafkaConsumer({topic!r}, auto_offset_reset="earliest", metadata_max_age_ms={REFRESH_MS}, **broker)
 for record in consumer:
     break
 """
