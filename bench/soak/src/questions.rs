@@ -58,7 +58,9 @@ pub(crate) fn run(shared: &Shared) -> Answers {
             _ => ("trace", trace(shared, &agent, &address)),
         };
         match outcome {
-            Ok(200 | 404) => {
+            // A server that is busy beyond its time limit says so, which is an answer as well.
+            Ok(status @ (200 | 404 | 504)) => {
+                let kind = if status == 504 { "questions out of time" } else { kind };
                 let (count, longest) = answers.entry(kind).or_default();
                 *count += 1;
                 *longest = began.elapsed().max(*longest);
