@@ -58,6 +58,8 @@ pub struct Agent {
     /// The formats in which contexts are read and written.
     extract_formats: AtomicFormats,
     inject_formats: AtomicFormats,
+    /// Spans get members of baggage as attributes.
+    describes_baggage: AtomicBool,
     origins: Mutex<Vec<Origin>>,
     instance: Mutex<Identity>,
     pub(crate) queue: Queue,
@@ -90,6 +92,23 @@ thread_local! {
     static FORKING: RefCell<Option<Held>> = const { RefCell::new(None) };
 }
 
+/// Works with what a lock protects. While the calling thread forks it holds the lock itself, and other hooks of
+/// that fork may make spans.
+#[inline]
+fn with_lock<G: Send, T>(
+    mutex: &Mutex<G>,
+    held: impl FnOnce(&mut Held) -> &mut G,
+    work: impl FnOnce(&mut G) -> T,
+) -> T {
+    if is_forking() {
+        return FORKING.with(|slot| match &mut *slot.borrow_mut() {
+            Some(all) => work(held(all)),
+            None => work(&mut lock(mutex)),
+        });
+    }
+    work(&mut lock(mutex))
+}
+
 impl Agent {
     /// Makes an agent that lives as long as the process.
     #[must_use]
@@ -104,6 +123,7 @@ impl Agent {
             limits: AtomicLimits::default(),
             extract_formats: AtomicFormats::default(),
             inject_formats: AtomicFormats::default(),
+            describes_baggage: AtomicBool::new(false),
             origins: Mutex::new(vec![Origin::named("pitviper", "")]),
             instance: Mutex::new(Identity::new(new_instance_id())),
             queue: Queue::new(),
@@ -127,6 +147,7 @@ impl Agent {
         self.limits.store(config.limits);
         self.extract_formats.store(&config.propagation.extract);
         self.inject_formats.store(&config.propagation.inject);
+        self.describes_baggage.store(!config.propagation.baggage_attributes.is_empty(), Ordering::Relaxed);
         self.parent_based.store(config.sampler.parent_based, Ordering::Relaxed);
         self.threshold.store(config.sampler.threshold(), Ordering::Relaxed);
         self.bound(Signal::Spans, config.max_queue_spans, config.max_batch_spans, config.schedule_delay_ms);
@@ -234,28 +255,13 @@ impl Agent {
         }
     }
 
-    /// The lock is held by the calling thread itself while it forks, and other hooks of that fork may make
-    /// spans.
     #[inline]
     fn with_origins<T>(&self, work: impl FnOnce(&mut Vec<Origin>) -> T) -> T {
-        if is_forking() {
-            return FORKING.with(|slot| match &mut *slot.borrow_mut() {
-                Some(held) => work(&mut held.origins),
-                None => work(&mut lock(&self.origins)),
-            });
-        }
-        work(&mut lock(&self.origins))
+        with_lock(&self.origins, |held| &mut held.origins, work)
     }
 
-    /// The same for settings.
     fn with_config<T>(&self, work: impl FnOnce(&mut Arc<Config>) -> T) -> T {
-        if is_forking() {
-            return FORKING.with(|slot| match &mut *slot.borrow_mut() {
-                Some(held) => work(&mut held.config),
-                None => work(&mut lock(&self.config)),
-            });
-        }
-        work(&mut lock(&self.config))
+        with_lock(&self.config, |held| &mut held.config, work)
     }
 
     /// Starts a span. It is recorded if the agent is enabled and the sampler keeps its trace.
@@ -289,7 +295,10 @@ impl Agent {
             self.counters.sampled_out.fetch_add(1, Ordering::Relaxed);
         }
         let mut span = Span::new(self, options, context, recorded, exported);
-        if recorded && let Some(baggage) = span.context().baggage.clone() {
+        if recorded
+            && self.describes_baggage.load(Ordering::Relaxed)
+            && let Some(baggage) = span.context().baggage.clone()
+        {
             self.describe_baggage(&mut span, &baggage);
         }
         span
@@ -298,10 +307,6 @@ impl Agent {
     /// Gives a span the chosen members of baggage as attributes.
     #[cold]
     fn describe_baggage(&self, span: &mut Span, baggage: &Baggage) {
-        // The thread that forks holds the settings.
-        if crate::queue::is_forking() {
-            return;
-        }
         let config = self.config();
         let wanted = &config.propagation.baggage_attributes;
         for member in baggage.members() {
