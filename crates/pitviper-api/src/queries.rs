@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::layers::current_route;
 use crate::problem::Problem;
-use crate::questions::Ended;
+use crate::questions::{Ended, Question};
 use crate::state::{Api, now_us};
 
 /// Most queries that run at once. Each may use several threads of the store.
@@ -91,13 +91,28 @@ impl Api {
     }
 
     /// Waits for the turn of a query, not for long.
-    pub(crate) async fn turn(&self) -> Result<OwnedSemaphorePermit, Problem> {
+    async fn turn(&self) -> Result<OwnedSemaphorePermit, Problem> {
         let queries = Arc::clone(&self.shared.queries);
         match tokio::time::timeout(MAX_QUEUE_TIME, queries.acquire_owned()).await {
             Ok(Ok(turn)) => Ok(turn),
             _ => Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "too many queries at once")
                 .detail(format!("{MAX_CONCURRENT_QUERIES} queries are running; try again"))
                 .retry_after(Duration::from_secs(1))),
+        }
+    }
+
+    /// A question to the current route and its turn among those that run, once it has come.
+    pub(crate) async fn begin_question(&self) -> Result<(Question, OwnedSemaphorePermit), Problem> {
+        let mut question = self.shared.questions.ask(&current_route());
+        match self.turn().await {
+            Ok(turn) => {
+                question.begin();
+                Ok((question, turn))
+            }
+            Err(problem) => {
+                question.end(Ended::Refused);
+                Err(problem)
+            }
         }
     }
 
@@ -112,16 +127,8 @@ impl Api {
         F: AsyncFnOnce(&dyn Store, i64) -> Result<Answer<T>, QueryError> + Send + 'static,
         P: Send + 'static,
     {
-        let mut question = self.shared.questions.ask(&current_route());
         let _mark = tracing::trace_span!(target: "pitviper::self", "question");
-        let turn = match self.turn().await {
-            Ok(turn) => turn,
-            Err(problem) => {
-                question.end(Ended::Refused);
-                return Err(problem);
-            }
-        };
-        question.begin();
+        let (question, turn) = self.begin_question().await?;
         let started = Instant::now();
         let store = Arc::clone(self.store());
         let runtime = tokio::runtime::Handle::current();

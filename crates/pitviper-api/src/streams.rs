@@ -18,7 +18,6 @@ use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::layers::current_route;
 use crate::problem::Problem;
 use crate::queries::{MAX_QUERY_TIME, time_is_over};
 use crate::questions::Ended;
@@ -66,15 +65,7 @@ impl Api {
     where
         F: AsyncFnOnce(&dyn Store, i64, Lines) -> Result<(), QueryError> + Send + 'static,
     {
-        let mut question = self.shared.questions.ask(&current_route());
-        let turn = match self.turn().await {
-            Ok(turn) => turn,
-            Err(problem) => {
-                question.end(Ended::Refused);
-                return Err(problem);
-            }
-        };
-        question.begin();
+        let (question, turn) = self.begin_question().await?;
         let store = Arc::clone(self.store());
         let runtime = tokio::runtime::Handle::current();
         let (lines, mut waiting) = mpsc::channel(MAX_LINES_WAITING);
