@@ -41,18 +41,8 @@ class Bare:
         return []
 
 
-class Pitviper(Bare):
-    """Ours: ``pitviper.init()``, as ``pitviper run`` does it."""
-
-    compression = "auto"
-
-    def start(self, port: str) -> None:
-        import pitviper
-
-        pitviper.init(endpoint=f"http://127.0.0.1:{port}", service="bench", compression=self.compression)
-        from pitviper import _native
-
-        self._span = _native.start_as_current_span
+class _Spans(Bare):
+    """An agent whose spans are made as OpenTelemetry has it, by ``self._span``."""
 
     def transaction(self, name: str) -> "AbstractContextManager[Any]":
         return self._span(name)
@@ -64,6 +54,20 @@ class Pitviper(Bare):
             span.set_attribute(_THREE, _NUMBER)
             if depth > 1:
                 self.nest(depth - 1)
+
+
+class Pitviper(_Spans):
+    """Ours: ``pitviper.init()``, as ``pitviper run`` does it."""
+
+    compression = "auto"
+
+    def start(self, port: str) -> None:
+        import pitviper
+
+        pitviper.init(endpoint=f"http://127.0.0.1:{port}", service="bench", compression=self.compression)
+        from pitviper import _native
+
+        self._span = _native.start_as_current_span
 
     def flush(self) -> None:
         import pitviper
@@ -108,7 +112,7 @@ class Datadog(Bare):
         self._tracer.flush()
 
 
-class OpenTelemetry(Bare):
+class OpenTelemetry(_Spans):
     """OpenTelemetry's SDK, its OTLP exporter over HTTP, and contrib's instrumentation of what is measured."""
 
     def start(self, port: str) -> None:
@@ -148,17 +152,6 @@ class OpenTelemetry(Bare):
         exporter = OTLPLogExporter(f"{self._endpoint}/v1/logs")
         self._logs.add_log_record_processor(BatchLogRecordProcessor(exporter, max_queue_size=10**6))
         logging.getLogger().addHandler(LoggingHandler(logger_provider=self._logs))
-
-    def transaction(self, name: str) -> "AbstractContextManager[Any]":
-        return self._span(name)
-
-    def nest(self, depth: int) -> None:
-        with self._span("operation") as span:
-            span.set_attribute(_ONE, _VALUE)
-            span.set_attribute(_TWO, _OTHER)
-            span.set_attribute(_THREE, _NUMBER)
-            if depth > 1:
-                self.nest(depth - 1)
 
     def flush(self) -> None:
         self._provider.force_flush(60_000)

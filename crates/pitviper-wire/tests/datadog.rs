@@ -3,6 +3,8 @@
 #![cfg(feature = "decode")]
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+mod support;
+
 use pitviper_model::{ResourceSpans, Span, SpanKind, StatusCode, Value};
 use pitviper_wire::decode::datadog::stats::stats;
 use pitviper_wire::decode::datadog::telemetry::telemetry;
@@ -10,6 +12,8 @@ use pitviper_wire::decode::datadog::{RoomError, Sender, Traces, TracesError, Tra
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
+
+use self::support::changed;
 
 /// MessagePack, written by hand.
 #[derive(Debug, Clone, PartialEq)]
@@ -400,14 +404,6 @@ fn statistics_are_named_as_spans_are() {
     assert_eq!((of.name.as_str(), of.kind, of.peer.as_str()), ("SELECT card", SpanKind::Client, "postgresql"));
     assert_eq!((of.hits, of.errors, of.duration_sum_ns, of.duration_min_ns), (1, 1, 1_234_567, 1_234_567));
     assert_eq!((of.durations.count(), of.is_root), (1, false));
-}
-
-fn changed(mut bytes: Vec<u8>, changes: &[(Index, u8)]) -> Vec<u8> {
-    for (at, byte) in changes {
-        let at = at.index(bytes.len());
-        bytes[at] = *byte;
-    }
-    bytes
 }
 
 /// Looks at bytes in every way there is, with little room.

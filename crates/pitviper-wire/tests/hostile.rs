@@ -2,6 +2,8 @@
 //! foreseen.
 #![cfg(feature = "decode")]
 
+mod support;
+
 use pitviper_model::{Resource, Scope, Signal, SpanId, SpanKind, StatusCode, TraceId};
 use pitviper_wire::decode::{
     ContentEncoding, Telemetry, decompress, json_cost, protobuf_cost, traces_from_json, traces_from_protobuf,
@@ -10,6 +12,8 @@ use pitviper_wire::encode::{Scalar, SpanEncoder, SpanHead, append_resource_spans
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
+
+use self::support::changed;
 
 /// What unpacks to more is refused.
 const LIMIT: usize = 10_000;
@@ -43,14 +47,6 @@ const JSON: &str = r#"{"resourceSpans":[{"resource":{"attributes":[{"key":"servi
 "scopeSpans":[{"spans":[{"traceId":"02020202020202020202020202020202","spanId":"0000000000000001","name":"as json","kind":2,
 "startTimeUnixNano":"5","endTimeUnixNano":9,"attributes":[{"key":"a","value":{"arrayValue":{"values":[{"intValue":"1"},
 {"doubleValue":0.5},{"bytesValue":"AAE="},{"kvlistValue":{"values":[{"key":"b","value":{"boolValue":true}}]}}]}}}]}]}]}]}"#;
-
-fn changed(mut bytes: Vec<u8>, changes: &[(Index, u8)]) -> Vec<u8> {
-    for (at, byte) in changes {
-        let at = at.index(bytes.len());
-        bytes[at] = *byte;
-    }
-    bytes
-}
 
 /// Looks at bytes in every way there is.
 fn take(bytes: &[u8]) {
