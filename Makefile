@@ -59,7 +59,7 @@ test-ui: setup ## UI type check, unit tests, build, size budget
 	@bash scripts/section.sh "UI size" npm --prefix ui run --silent budget
 
 test-house: build wheels ## Whole-house tests: real server, real Flaskr, real browser
-	@bash scripts/section.sh "Whole house" $(TOOLS)/python -m pytest tests
+	@bash scripts/section.sh "Whole house" $(TOOLS)/python scripts/steady.py tests
 
 bench-agent: wheels ## What the agent costs, beside ddtrace, OpenTelemetry, New Relic, Elastic and fastotel
 	@$(TOOLS)/python bench/agent/run.py $(ARGS)

@@ -29,6 +29,7 @@ class Span:
         self.status_message: str = span.status.message
         self.duration_ms = (span.end_time_unix_nano - span.start_time_unix_nano) / 1e6
         self.start_ns: int = span.start_time_unix_nano
+        self.end_ns: int = span.end_time_unix_nano
         self.resource = resource
         self.scope = scope
 
@@ -195,3 +196,10 @@ def tree(spans: "list[Span]", attributes: "tuple[str, ...]" = (), parent: Option
                 node.append(chosen)
             out.append(node + tree(spans, attributes, span.span_id))
     return out
+
+
+def lasting(spans: "list[Span]") -> "list[bool]":
+    """Of each server span, by start, whether it ended after everything within its trace did."""
+    servers = sorted((span for span in spans if span.kind == "server"), key=lambda span: span.start_ns)
+    ends = {server: max(span.end_ns for span in spans if span.trace_id == server.trace_id) for server in servers}
+    return [server.end_ns == end for server, end in ends.items()]

@@ -8,7 +8,7 @@ import pytest
 import websockets.sync.client
 from aiohttp import web
 from services.process import free_port
-from sink import tree
+from sink import lasting, tree
 from web_servers import ended, get, process_serving, until_listening
 
 from pitviper import tracer
@@ -189,7 +189,7 @@ def test_streams_last_to_their_last_byte(agent, port):
     assert get(port, "/stream")[0] == 200
     spans = ended(agent, 4)
     assert tree(spans) == [["server GET /stream", *[["internal producing"]] * 3]]
-    assert next(span for span in spans if span.kind == "server").duration_ms >= 60
+    assert lasting(spans) == [True]
 
 
 @pytest.mark.parametrize("cancelling", [True, False])

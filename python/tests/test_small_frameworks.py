@@ -11,7 +11,7 @@ import websockets.sync.client
 from pyramid.config import Configurator
 from pyramid.httpexceptions import HTTPNotFound
 from pyramid.response import Response
-from sink import tree
+from sink import lasting, tree
 from web_servers import ended, get, uvicorn_serving, wsgi_serving
 
 from pitviper import tracer
@@ -246,7 +246,7 @@ def test_streams_last_to_their_last_byte(agent, port):
     assert get(port, "/stream")[0] == 200
     spans = ended(agent, 4)
     assert tree(spans) == [["server GET /stream", *[["internal producing"]] * 3]]
-    assert next(span for span in spans if span.kind == "server").duration_ms >= 60
+    assert lasting(spans) == [True]
 
 
 def test_concurrent_requests_do_not_mix(agent, port, framework):

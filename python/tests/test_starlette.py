@@ -7,7 +7,7 @@ import time
 import weakref
 
 import pytest
-from sink import tree
+from sink import lasting, tree
 from web_servers import ended, get, uvicorn_serving
 
 pytest.importorskip("starlette")
@@ -301,7 +301,7 @@ def test_a_stream_lasts_to_its_last_byte(agent, port):
     assert get(port, "/stream")[0] == 200
     spans = ended(agent, 3)
     assert tree(spans) == [["server GET /stream", [f"internal {HERE}.stream"], ["internal producing"]]]
-    assert next(span for span in spans if span.kind == "server").duration_ms >= 60
+    assert lasting(spans) == [True]
 
 
 def test_a_stream_of_a_thread(agent, port):
@@ -340,7 +340,7 @@ def test_background_tasks_belong_to_the_trace_not_to_the_duration(agent, port):
     ]
     server = next(span for span in spans if span.kind == "server")
     tasks = [span for span in spans if span.name.startswith("background")]
-    assert server.duration_ms < 50 <= min(span.duration_ms for span in tasks)
+    assert len(tasks) == 2 and server.end_ns < min(span.end_ns for span in tasks)
 
 
 def test_a_failing_background_task_fails_itself(agent, port):

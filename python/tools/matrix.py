@@ -120,7 +120,7 @@ def test(version: str, interpreter: Path, log: "IO[bytes]") -> int:
     """Runs the agent's tests on one version; what is printed goes to the log."""
     python = environment(version, interpreter, ROOT / "python" / "tests" / "requirements.txt", log)
     # Tests import the installed package, so they must not run where the sources are importable.
-    command = [python, "-m", "pytest", "--quiet", "-p", "no:cacheprovider", "-c", ROOT / "pyproject.toml"]
+    command = [python, ROOT / "scripts" / "steady.py", "--quiet", "-c", ROOT / "pyproject.toml"]
     folder = Path(tempfile.mkdtemp(prefix=f"pitviper-{version}-"))
     variables = {**os.environ, "PITVIPER_TESTING_RAISE": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     status = subprocess.run(
