@@ -34,6 +34,7 @@ _SOURCES = (
     "pyproject.toml",
     "crates/pitviper-agent",
     "crates/pitviper-model",
+    "crates/pitviper-onesdk",
     "crates/pitviper-python",
     "crates/pitviper-wire",
     "python/pitviper",

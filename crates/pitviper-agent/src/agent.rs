@@ -29,21 +29,32 @@ const MAX_SCOPES: usize = 256;
 /// itself: servers log while they start, and then fork their workers.
 const LOGS_ALONE_AFTER: Duration = Duration::from_secs(10);
 
-/// Who made a span: the instrumentation scope, and the resource when it is not the agent's own.
+/// Who made a span: the instrumentation scope, and the resource and the service when they are not the
+/// process's.
 #[derive(Debug, Clone)]
 pub(crate) struct Origin {
     pub(crate) scope: Arc<Scope>,
     pub(crate) resource: Option<Arc<Attributes>>,
+    pub(crate) service: Option<Arc<str>>,
 }
 
 impl Origin {
     fn named(name: &str, version: &str) -> Self {
         let (name, version) = (name.to_owned(), version.to_owned());
-        Self { scope: Arc::new(Scope { name, version, ..Scope::default() }), resource: None }
+        Self { scope: Arc::new(Scope { name, version, ..Scope::default() }), resource: None, service: None }
     }
 
     fn is_own(&self, name: &str) -> bool {
-        self.scope.name == name && self.resource.is_none() && self.scope.attributes.0.is_empty()
+        self.is_of_process() && self.scope.name == name && self.scope.attributes.0.is_empty()
+    }
+
+    fn is_of_process(&self) -> bool {
+        self.resource.is_none() && self.service.is_none()
+    }
+
+    /// Whether both go out with the same resource.
+    pub(crate) fn shares_resource(&self, other: &Self) -> bool {
+        self.resource == other.resource && self.service == other.service
     }
 }
 
@@ -199,10 +210,27 @@ impl Agent {
     #[must_use]
     pub fn scope_of_tracer(&self, scope: Scope, resource: Option<Arc<Attributes>>) -> u16 {
         self.with_origins(|origins| {
-            let same = |origin: &Origin| *origin.scope == scope && origin.resource == resource;
+            let same =
+                |origin: &Origin| *origin.scope == scope && origin.resource == resource && origin.service.is_none();
             match origins.iter().position(same) {
                 Some(found) => found as u16,
-                None => add(origins, Origin { scope: Arc::new(scope), resource }),
+                None => add(origins, Origin { scope: Arc::new(scope), resource, service: None }),
+            }
+        })
+    }
+
+    /// The number of the same scope within another service of this process than its own.
+    fn scope_in_service(&self, scope: u16, service: &Arc<str>) -> u16 {
+        self.with_origins(|origins| {
+            let Origin { scope: name, resource, .. } = origins[usize::from(scope)].clone();
+            let same = |origin: &Origin| {
+                origin.service.as_ref() == Some(service) && *origin.scope == *name && origin.resource == resource
+            };
+            match origins.iter().position(same) {
+                Some(found) => found as u16,
+                // Where there is no room the service is lost, and the scope is not.
+                None if origins.len() >= MAX_SCOPES => scope,
+                None => add(origins, Origin { scope: name, resource, service: Some(Arc::clone(service)) }),
             }
         })
     }
@@ -218,15 +246,21 @@ impl Agent {
     pub fn set_scope_version(&self, name: &str, version: &str) {
         let index = usize::from(self.scope(name));
         self.with_origins(|origins| {
-            if origins[index].scope.name == name {
-                origins[index] = Origin::named(name, version);
+            if origins[index].scope.name != name {
+                return;
+            }
+            let Origin { scope: renamed, .. } = Origin::named(name, version);
+            for origin in origins.iter_mut().filter(|origin| origin.scope.name == name && origin.resource.is_none()) {
+                if origin.scope.attributes.0.is_empty() {
+                    origin.scope = Arc::clone(&renamed);
+                }
             }
         });
     }
 
     /// Who made the items that batches of a signal are numbered by.
     pub(crate) fn origins_of(&self, signal: Signal) -> Vec<Origin> {
-        let own = |scope| Origin { scope, resource: None };
+        let own = |scope| Origin { scope, resource: None, service: None };
         match signal {
             Signal::Spans => self.with_origins(|origins| origins.clone()),
             Signal::Logs => self.log_scopes.all().into_iter().map(own).collect(),
@@ -234,9 +268,13 @@ impl Agent {
         }
     }
 
-    /// The resource that telemetry goes out with: the process's, or one that was given in its stead.
-    pub(crate) fn resource(&self, given: Option<&Attributes>) -> Resource {
+    /// The resource that telemetry goes out with: the process's, or one that was given in its stead; of
+    /// the process's service, or of another that runs within it.
+    pub(crate) fn resource(&self, given: Option<&Attributes>, service: Option<&str>) -> Resource {
         let mut attributes = given.cloned().unwrap_or_else(|| self.config().resource.clone());
+        if let Some(service) = service {
+            attributes.set("service.name", service.to_owned());
+        }
         let named = given.and_then(|given| given.get("service.instance.id")).cloned();
         lock(&self.instance).describe(&mut attributes);
         // What the application calls its instance stays.
@@ -294,7 +332,11 @@ impl Agent {
         if !exported {
             self.counters.sampled_out.fetch_add(1, Ordering::Relaxed);
         }
-        let mut span = Span::new(self, options, context, recorded, exported);
+        let scope = match options.service {
+            Some(service) if recorded => self.scope_in_service(options.scope, service),
+            _ => options.scope,
+        };
+        let mut span = Span::new(self, &SpanOptions { scope, ..*options }, context, recorded, exported);
         if recorded
             && self.describes_baggage.load(Ordering::Relaxed)
             && let Some(baggage) = span.context().baggage.clone()
@@ -357,6 +399,12 @@ impl Agent {
     /// Counts members of baggage that had no room.
     pub fn count_dropped_baggage(&self, members: u64) {
         self.counters.dropped_baggage.fetch_add(members, Ordering::Relaxed);
+    }
+
+    /// What the agent was given to do what it cannot.
+    #[must_use]
+    pub fn host(&self) -> &Host {
+        &self.host
     }
 
     /// Whether spans are exported at all.

@@ -203,15 +203,16 @@ impl Exporter {
             if done[first] || batch.scopes[first].is_empty() {
                 continue;
             }
-            let resource = &origins[first].resource;
+            let origin = &origins[first];
             let mut scope_spans = Vec::with_capacity(batch.bytes + 256);
             for index in first..batch.scopes.len() {
-                if !batch.scopes[index].is_empty() && origins[index].resource == *resource {
+                if !batch.scopes[index].is_empty() && origins[index].shares_resource(origin) {
                     done[index] = true;
                     append_scope_spans(&mut scope_spans, &origins[index].scope, &batch.scopes[index]);
                 }
             }
-            append_resource_spans(&mut body, &self.agent.resource(resource.as_deref()), &scope_spans);
+            let resource = self.agent.resource(origin.resource.as_deref(), origin.service.as_deref());
+            append_resource_spans(&mut body, &resource, &scope_spans);
         }
         body
     }

@@ -42,7 +42,9 @@ pub use metrics::{
     Aggregation, InstrumentId, InstrumentKind, InstrumentOptions, MAX_ATTRIBUTES as MAX_SERIES_ATTRIBUTES, TracePoint,
 };
 pub use pitviper_wire::encode::{AttributeList, Body, Scalar, SpanEncoder};
-pub use propagation::{Baggage, Carrier, Field, Format, Member, Propagation, SpanContext};
+pub use propagation::{
+    Baggage, Carrier, Field, Format, Member, Propagation, SpanContext, dynatrace_tag, read_dynatrace_tag,
+};
 pub use runtime::{Distribution, GENERATIONS, GenerationStats, installed_distributions, machine_attributes};
 pub use sampler::Sampler;
 pub use span::{Parent, Span, SpanOptions};

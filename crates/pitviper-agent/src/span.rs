@@ -101,6 +101,8 @@ pub struct SpanOptions<'a> {
     pub scope: u16,
     /// Bounds that hold instead of the agent's.
     pub limits: Option<Limits>,
+    /// The service that it is part of; `None` for the process's own.
+    pub service: Option<&'a Arc<str>>,
 }
 
 /// A span under way. Dropped without [`Span::end`], it ends there and then.
@@ -129,6 +131,8 @@ pub struct Span {
     exported: bool,
     /// Bounds that hold instead of the agent's.
     limits: Option<Box<Limits>>,
+    /// The service that it is part of; `None` for the process's own.
+    service: Option<Arc<str>>,
     /// The process it was started in. A forked child has a copy, and only the parent may send it.
     generation: u64,
 }
@@ -163,6 +167,7 @@ impl Span {
             finished: None,
             exported,
             limits: options.limits.map(Box::new),
+            service: options.service.cloned(),
             generation: id::generation(),
         }
     }
@@ -203,6 +208,12 @@ impl Span {
     #[must_use]
     pub fn scope(&self) -> u16 {
         self.scope
+    }
+
+    /// The service that it is part of, and what is below it in this process; `None` for the process's own.
+    #[must_use]
+    pub fn service(&self) -> Option<&Arc<str>> {
+        self.service.as_ref()
     }
 
     /// When it began, in nanoseconds since the Unix epoch.

@@ -50,6 +50,7 @@ fn export(span: &Bound<'_, PyAny>, resource: Option<&Bound<'_, PyAny>>) -> PyRes
         start_time_unix_nano: convert::to_time(Some(&span.getattr("start_time")?)),
         scope: agent().scope_of_tracer(scope, resource),
         limits: None,
+        service: None,
     };
     let exported = context.is_sampled() && agent().is_enabled();
     let mut out = agent().begin(&options, context, exported, exported);

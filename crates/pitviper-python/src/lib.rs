@@ -20,6 +20,7 @@ mod foreign;
 mod host;
 mod logs;
 mod metrics;
+mod onesdk;
 mod pipeline;
 mod process;
 mod propagate;
@@ -86,6 +87,7 @@ mod _native {
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         crate::shield::show_panics_once();
         crate::runtime::look_for_interpreter_lock(module.py());
+        pitviper_onesdk::attach(&crate::onesdk::InContextVariables);
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

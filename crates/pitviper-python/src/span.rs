@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use pitviper_model::{Attributes, Event, Link, StatusCode};
@@ -34,6 +34,8 @@ pub(crate) struct Span {
     span: Mutex<pitviper_agent::Span>,
     /// A copy outside the lock: others need it while the span is being changed.
     context: pitviper_agent::SpanContext,
+    /// The service it is part of, when that is not the process's own. A copy outside the lock, too.
+    service: Option<Arc<str>>,
     /// The same as OpenTelemetry's class, once someone asked for it.
     shown_context: PyOnceLock<Py<PyAny>>,
     /// Whether it made itself current, and what was current before. The lock is held for no longer
@@ -70,10 +72,12 @@ const NOT_REQUESTED: u64 = 0;
 impl Span {
     pub(crate) fn make(span: pitviper_agent::Span, maker: Maker) -> Self {
         let context = span.context().clone();
+        let service = span.service().cloned();
         let ended = AtomicBool::new(!span.is_recording());
         Self {
             span: Mutex::new(span),
             context,
+            service,
             shown_context: PyOnceLock::new(),
             displaced: Mutex::new(None),
             end_requested: AtomicU64::new(NOT_REQUESTED),
@@ -84,6 +88,10 @@ impl Span {
 
     pub(crate) fn core_context(&self) -> &pitviper_agent::SpanContext {
         &self.context
+    }
+
+    pub(crate) fn service(&self) -> Option<&Arc<str>> {
+        self.service.as_ref()
     }
 
     pub(crate) fn is_suppressed(&self) -> bool {
@@ -143,6 +151,11 @@ impl Span {
     /// Whether it was recorded and has ended.
     pub(crate) fn has_ended(&self) -> bool {
         self.context.is_sampled() && self.ended.load(Ordering::SeqCst)
+    }
+
+    /// What was current before it, if it made itself current.
+    pub(crate) fn around<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        Some(self.displaced().as_ref()?.as_ref()?.bind(py).clone())
     }
 
     fn displaced(&self) -> MutexGuard<'_, Option<Option<Py<PyAny>>>> {

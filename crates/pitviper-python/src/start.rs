@@ -1,5 +1,7 @@
 //! The functions that start spans for integrations and for `pitviper.tracer`.
 
+use std::sync::Arc;
+
 use pitviper_agent::{Parent, SpanOptions};
 use pitviper_model::{Attributes, SpanKind};
 use pyo3::prelude::*;
@@ -36,6 +38,8 @@ pub(crate) struct Start<'a, 'py> {
     pub(crate) scope: u16,
     pub(crate) attributes: Option<&'a Bound<'py, PyAny>>,
     pub(crate) links: Option<&'a Bound<'py, PyAny>>,
+    /// The service that begins with it; by default it is part of its parent's.
+    pub(crate) service: Option<&'a Arc<str>>,
 }
 
 /// Gives a span what is known at its start.
@@ -112,6 +116,15 @@ impl<'py> Place<'py> {
         context.filter(counts).map_or(Self::Root, Self::BelowContext)
     }
 
+    /// The service that goes on here, when it is not the process's own.
+    #[inline]
+    fn service(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Below(span) => span.get().service(),
+            _ => None,
+        }
+    }
+
     #[inline]
     fn parent(&self) -> Parent<'_> {
         match self {
@@ -125,9 +138,17 @@ impl<'py> Place<'py> {
     }
 }
 
+/// The service of the current span, if a span with this parent is part of it.
+pub(crate) fn service_below(py: Python<'_>, parent: Parent<'_>) -> Option<Arc<str>> {
+    let Parent::Context(parent) = parent else { return None };
+    let current = current(py)?;
+    let current = current.get();
+    current.service().filter(|_| current.core_context().span_id == parent.span_id).cloned()
+}
+
 /// Starts a span of the agent's own; says in `maker` on whose behalf.
 #[inline]
-fn start<'py>(
+pub(crate) fn start<'py>(
     py: Python<'py>,
     start: &Start<'_, 'py>,
     given: Option<&Bound<'py, PyAny>>,
@@ -151,6 +172,7 @@ fn start<'py>(
         start_time_unix_nano: start.start_time,
         scope: start.scope,
         limits: None,
+        service: start.service.or_else(|| place.service()),
     };
     if let Place::Nowhere(_) = place {
         *maker = Maker::Suppressed;
@@ -205,7 +227,7 @@ fn unwanted(options: &SpanOptions<'_>) -> pitviper_agent::Span {
 
 /// Tells processors, if there are any, of a span that an integration started.
 #[cold]
-fn tell_start(span: &Bound<'_, Span>) {
+pub(crate) fn tell_start(span: &Bound<'_, Span>) {
     if let Some(pipeline) = span.get().watcher(span.py()) {
         pipeline.get().tell_start(span, None);
     }
@@ -228,7 +250,7 @@ pub(crate) fn start_span<'py>(
 ) -> PyResult<Bound<'py, Span>> {
     let kind = kind.map_or(SpanKind::Internal, convert::to_kind);
     let scope = scope_of(scope);
-    let begin = Start { name, kind, start_time: convert::to_time(start_time), scope, attributes, links };
+    let begin = Start { name, kind, start_time: convert::to_time(start_time), scope, attributes, links, service: None };
     let mut maker = Maker::Agent;
     let span = start(py, &begin, parent, &mut maker);
     let recorded = span.is_recording();
@@ -304,6 +326,7 @@ impl<'py> Leaf<'_, 'py> {
             scope: self.scope,
             attributes: self.attributes,
             links: None,
+            service: None,
         };
         let mut maker = Maker::Agent;
         let mut span = start(py, &begin, None, &mut maker);

@@ -14,7 +14,7 @@ use crate::runtime_context::Suppressed;
 use crate::shield::shield;
 use crate::span::{self, Maker, Span};
 use crate::span_context::context_of;
-use crate::start::fill;
+use crate::start::{fill, service_below};
 use crate::{baggage, context, convert, faces};
 
 /// Starts spans for one instrumentation scope.
@@ -207,6 +207,7 @@ fn begin<'py>(
     context: Option<&Bound<'py, PyAny>>,
     parent: Parent<'_>,
 ) -> pitviper_agent::Span {
+    let service = service_below(tracer.py(), parent);
     let options = SpanOptions {
         name: &convert::to_text(arguments.name),
         kind: arguments.kind.map_or(SpanKind::Internal, convert::to_kind),
@@ -214,6 +215,7 @@ fn begin<'py>(
         start_time_unix_nano: convert::to_time(arguments.start_time),
         scope: tracer.get().scope,
         limits: None,
+        service: service.as_ref(),
     };
     let asked = Asked { context, name: arguments.name, attributes: arguments.attributes, links: arguments.links };
     let mut begun = tracer.get().pipeline.get().begin(tracer.py(), &options, &asked);

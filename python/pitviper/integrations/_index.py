@@ -55,6 +55,7 @@ MODULES: "dict[str, tuple[str, ...]]" = {
     "memcache": ("memcache",),
     "multiprocessing": ("multiprocessing.process", "multiprocessing.pool"),
     "mysqldb": ("MySQLdb.cursors", "MySQLdb.connections"),
+    "oneagent": ("oneagent._impl.native.nativeagent",),
     "pika": ("pika.channel", "pika.adapters.blocking_connection"),
     "psycopg": ("psycopg",),
     "psycopg2": ("psycopg2",),

@@ -52,9 +52,21 @@ fn parse(tag: &str, losses: &mut Losses) -> Option<SpanContext> {
     context.is_valid().then_some(context)
 }
 
-/// Writes the tag: the fields that came with the trace, and who we are.
+/// Writes the tag.
 pub(super) fn inject(context: &SpanContext, put: &mut impl FnMut(Field, &str)) {
+    put(Field::Dynatrace, &dynatrace_tag(context));
+}
+
+/// Dynatrace's tag for another process: the fields that came with the trace, and who we are.
+#[must_use]
+pub fn dynatrace_tag(context: &SpanContext) -> String {
     let kept = member(context.trace_state.as_deref(), KEY).filter(|kept| kept.starts_with(VERSION));
     let others = kept.unwrap_or(NO_FIELDS);
-    put(Field::Dynatrace, &format!("{others};{TRACE_ID}{};{SPAN_ID}{}", context.trace_id, context.span_id));
+    format!("{others};{TRACE_ID}{};{SPAN_ID}{}", context.trace_id, context.span_id)
+}
+
+/// Reads Dynatrace's tag; `None` unless it has both ids.
+#[must_use]
+pub fn read_dynatrace_tag(tag: &str) -> Option<SpanContext> {
+    parse(tag.trim(), &mut Losses::default())
 }

@@ -22,6 +22,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use pitviper_model::{SpanId, TraceId};
 
 pub use baggage::{Baggage, Member};
+pub use dynatrace::{dynatrace_tag, read_dynatrace_tag};
 pub use field::{Carrier, Field};
 
 /// The flag that says the trace is recorded.

@@ -1,0 +1,202 @@
+//! What tracers are told of their particulars.
+
+use pitviper_model::Value;
+
+use super::short;
+use super::tracer::with;
+use crate::describe::{self, Attribute};
+use crate::text::Text;
+use crate::tracer::Kind;
+
+/// Adds attributes to a tracer of one of these kinds.
+fn add(handle: u64, kinds: &[Kind], attributes: Vec<Attribute>) {
+    with(handle, |tracer| {
+        if kinds.contains(&tracer.kind()) {
+            tracer.add(attributes);
+            Ok(())
+        } else {
+            Err("It is a tracer of another kind.")
+        }
+    });
+}
+
+/// Adds a text, unless it is empty.
+///
+/// # Safety
+///
+/// As for all of this module.
+unsafe fn add_text(handle: u64, kind: Kind, key: &'static str, text: *const Text) {
+    // SAFETY: the text can be read.
+    let text = unsafe { short(text) };
+    if !text.is_empty() {
+        add(handle, &[kind], vec![(key.into(), text.into())]);
+    }
+}
+
+/// Adds what headers or parameters say.
+///
+/// # Safety
+///
+/// As for all of this module.
+unsafe fn add_pairs(
+    handle: u64,
+    kind: Kind,
+    names: *const Text,
+    values: *const Text,
+    count: usize,
+    describe: impl Fn(&str, &str) -> Attribute,
+) {
+    // SAFETY: both lists have so many.
+    let pairs = unsafe { Text::read_pairs(names, values, count) };
+    add(handle, &[kind], pairs.iter().map(|(name, value)| describe(name, value)).collect());
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn onesdk_databaserequesttracer_set_returned_row_count(handle: u64, count: i32) {
+    if count >= 0 {
+        let count = Value::Int(count.into());
+        add(handle, &[Kind::Database], vec![("db.response.returned_rows".into(), count)]);
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn onesdk_databaserequesttracer_set_round_trip_count(handle: u64, count: i32) {
+    if count >= 0 {
+        let count = Value::Int(count.into());
+        add(handle, &[Kind::Database], vec![("db.client.round_trips".into(), count)]);
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn onesdk_outgoingremotecalltracer_set_protocol_name_p(handle: u64, protocol: *const Text) {
+    // SAFETY: the text can be read.
+    unsafe { add_text(handle, Kind::OutgoingRemoteCall, "rpc.system", protocol) };
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn onesdk_incomingremotecalltracer_set_protocol_name_p(handle: u64, protocol: *const Text) {
+    // SAFETY: the text can be read.
+    unsafe { add_text(handle, Kind::IncomingRemoteCall, "rpc.system", protocol) };
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn onesdk_incomingwebrequesttracer_add_request_headers_p(
+    handle: u64,
+    names: *const Text,
+    values: *const Text,
+    count: usize,
+) {
+    // SAFETY: both lists have so many.
+    unsafe {
+        let pairs = Text::read_pairs(names, values, count);
+        with(handle, |tracer| {
+            if tracer.kind() == Kind::IncomingWebRequest && !tracer.has_tag() {
+                tracer.read_context(&pairs);
+            }
+            Ok(())
+        });
+        let describe = |name: &str, value: &str| describe::header("request", name, value);
+        add_pairs(handle, Kind::IncomingWebRequest, names, values, count, describe);
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn onesdk_incomingwebrequesttracer_add_response_headers_p(
+    handle: u64,
+    names: *const Text,
+    values: *const Text,
+    count: usize,
+) {
+    let describe = |name: &str, value: &str| describe::header("response", name, value);
+    // SAFETY: both lists have so many.
+    unsafe { add_pairs(handle, Kind::IncomingWebRequest, names, values, count, describe) };
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn onesdk_incomingwebrequesttracer_add_parameters_p(
+    handle: u64,
+    names: *const Text,
+    values: *const Text,
+    count: usize,
+) {
+    // SAFETY: both lists have so many.
+    unsafe { add_pairs(handle, Kind::IncomingWebRequest, names, values, count, describe::parameter) };
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn onesdk_incomingwebrequesttracer_set_remote_address_p(handle: u64, address: *const Text) {
+    // SAFETY: the text can be read.
+    let address = unsafe { short(address) };
+    let host = describe::host_of(&address);
+    if !host.is_empty() {
+        add(handle, &[Kind::IncomingWebRequest], vec![("client.address".into(), host.into())]);
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn onesdk_incomingwebrequesttracer_set_status_code(handle: u64, code: i32) {
+    set_status_code(handle, Kind::IncomingWebRequest, code);
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn onesdk_outgoingwebrequesttracer_add_request_headers_p(
+    handle: u64,
+    names: *const Text,
+    values: *const Text,
+    count: usize,
+) {
+    let describe = |name: &str, value: &str| describe::header("request", name, value);
+    // SAFETY: both lists have so many.
+    unsafe { add_pairs(handle, Kind::OutgoingWebRequest, names, values, count, describe) };
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn onesdk_outgoingwebrequesttracer_add_response_headers_p(
+    handle: u64,
+    names: *const Text,
+    values: *const Text,
+    count: usize,
+) {
+    let describe = |name: &str, value: &str| describe::header("response", name, value);
+    // SAFETY: both lists have so many.
+    unsafe { add_pairs(handle, Kind::OutgoingWebRequest, names, values, count, describe) };
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn onesdk_outgoingwebrequesttracer_set_status_code(handle: u64, code: i32) {
+    set_status_code(handle, Kind::OutgoingWebRequest, code);
+}
+
+fn set_status_code(handle: u64, kind: Kind, code: i32) {
+    with(handle, |tracer| {
+        if tracer.kind() != kind {
+            return Err("It is a tracer of another kind.");
+        }
+        tracer.set_status_code(code);
+        Ok(())
+    });
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn onesdk_outgoingmessagetracer_set_vendor_message_id_p(handle: u64, id: *const Text) {
+    // SAFETY: the text can be read.
+    unsafe { add_text(handle, Kind::OutgoingMessage, "messaging.message.id", id) };
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn onesdk_outgoingmessagetracer_set_correlation_id_p(handle: u64, id: *const Text) {
+    // SAFETY: the text can be read.
+    unsafe { add_text(handle, Kind::OutgoingMessage, "messaging.message.conversation_id", id) };
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn onesdk_incomingmessageprocesstracer_set_vendor_message_id_p(handle: u64, id: *const Text) {
+    // SAFETY: the text can be read.
+    unsafe { add_text(handle, Kind::ProcessMessage, "messaging.message.id", id) };
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn onesdk_incomingmessageprocesstracer_set_correlation_id_p(handle: u64, id: *const Text) {
+    // SAFETY: the text can be read.
+    unsafe { add_text(handle, Kind::ProcessMessage, "messaging.message.conversation_id", id) };
+}
