@@ -41,6 +41,13 @@ MODULES: "dict[str, tuple[str, ...]]" = {
     "fastapi": ("fastapi.routing", "fastapi.telemetry._asgi"),
     "flask": ("flask.app",),
     "futures": ("concurrent.futures.thread", "concurrent.futures.process"),
+    "graphql": (
+        "graphql.graphql",
+        "graphql.language.parser",
+        "graphql.validation.validate",
+        "graphql.execution.execute",
+        "graphql.execution.executor",
+    ),
     "grpc": ("grpc", "grpc.aio"),
     "gunicorn": ("gunicorn.workers.base",),
     "http_client": ("http.client",),
