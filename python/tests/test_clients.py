@@ -14,7 +14,7 @@ from requests.auth import HTTPDigestAuth
 from sink import tree
 from urllib3._collections import HTTPHeaderDict
 
-from pitviper import tracer
+from pitviper import _native, tracer
 
 RESEND = "http.request.resend_count"
 STATUS = "http.response.status_code"
@@ -397,13 +397,18 @@ def test_threads_keep_their_calls_apart(agent, http):
 
 
 def test_nothing_stays_under_way(agent, refused, http):
-    from pitviper.integrations import _client
-
     with pytest.raises(requests.ConnectionError):
         requests.get(f"http://127.0.0.1:{refused}")
     requests.get(f"{http.url}/redirect/1")
     pool(http).urlopen("GET", "/")
-    assert not _client._under_way
+    assert not _native.inside_call() and _native.current_call() is None
+    # A span that has ended hides nothing, even while it is current.
+    call = _native.start_http_call("GET", http.url, "test")
+    assert _native.current_call() is call and _native.inside_call()
+    call.end()
+    token = _native.activate(call)
+    assert not _native.inside_call()
+    _native.deactivate(token)
     agent()
 
 

@@ -19,6 +19,7 @@ mod config;
 mod counters;
 mod exporter;
 mod host;
+pub mod http;
 mod id;
 mod locks;
 mod logs;

@@ -10,6 +10,7 @@
 //! - Unsafe code is confined to [`context`] and [`host`].
 
 mod baggage;
+mod client;
 mod companion;
 mod configure;
 mod context;
@@ -43,6 +44,10 @@ mod _native {
 
     #[pymodule_export]
     use crate::baggage::{get_baggage, set_baggage};
+    #[pymodule_export]
+    use crate::client::{
+        answered_call, current_call, describe_call, inside_call, masked_query, masked_url, start_call, start_http_call,
+    };
     #[pymodule_export]
     use crate::companion::{companion_wanted, set_companion_hook};
     #[pymodule_export]

@@ -46,6 +46,9 @@ pub(crate) struct Span {
     /// It does not record: it has ended, or was never meant to. A copy outside the lock, as every span below
     /// it asks.
     ended: AtomicBool,
+    /// It is a client's call that is under way: libraries below, which make the same call, see it and make
+    /// no span.
+    is_call: AtomicBool,
     maker: Maker,
 }
 
@@ -82,8 +85,17 @@ impl Span {
             displaced: Mutex::new(None),
             end_requested: AtomicU64::new(NOT_REQUESTED),
             ended,
+            is_call: AtomicBool::new(false),
             maker,
         }
+    }
+
+    pub(crate) fn begin_call(&self) {
+        self.is_call.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_call(&self) -> bool {
+        self.is_call.load(Ordering::Relaxed)
     }
 
     pub(crate) fn core_context(&self) -> &pitviper_agent::SpanContext {
@@ -242,6 +254,7 @@ pub(crate) fn enter(slf: &Bound<'_, Span>) {
 /// Ends a span, and makes current again what was, if the span still is.
 pub(crate) fn leave(slf: &Bound<'_, Span>, end_time: Option<u64>) {
     let py = slf.py();
+    slf.get().is_call.store(false, Ordering::Relaxed);
     finish(slf, end_time);
     let displaced = slf.get().displaced().take();
     if let Some(displaced) = displaced

@@ -30,7 +30,7 @@ def request(original: Callable[..., Any]) -> Callable[..., Any]:
     """``ClientSession._request``: a call with all its redirects."""
 
     async def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if _client.inside_client_span():
+        if _native.inside_call():
             return await original(self, *args, **kwargs)
         call = _Call()
         token = _call.set(call)
@@ -43,7 +43,7 @@ def request(original: Callable[..., Any]) -> Callable[..., Any]:
             raise
         finally:
             if call.span is not None:
-                _client.end(call.span)
+                call.span.end()
             # A coroutine may be closed in another context than it ran in.
             with contextlib.suppress(ValueError):
                 _call.reset(token)
@@ -75,9 +75,9 @@ def _begin(call: _Call, request: Any) -> None:
     if call.span is not None:
         # Sent again, and nothing was heard of the request before.
         call.span.set_attribute("error.type", "_OTHER")
-        _client.end(call.span)
+        call.span.end()
     url = request.url
-    call.span = _client.start(request.method, str(url), url.host, url.port, _SCOPE, call.sent)
+    call.span = _native.start_http_call(request.method, str(url), _SCOPE, url.host, url.port, call.sent)
     call.sent += 1
     _client.inject(request.headers)
 
@@ -96,8 +96,8 @@ def start(original: Callable[..., Any]) -> Callable[..., Any]:
             call = _call.get()
             if call is not None and call.span is not None and not call.connecting:
                 span, call.span = call.span, None
-                _client.answered(span, self.status)
-                _client.end(span)
+                _native.answered_call(span, self.status)
+                span.end()
         except Exception as error:
             internal_error(error)
         return result

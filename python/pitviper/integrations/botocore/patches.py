@@ -36,7 +36,7 @@ def make_api_call(original: Callable[..., Any]) -> Callable[..., Any]:
                 span.add_link(context)
         except Exception as error:
             internal_error(error)
-        _client.end(span)
+        span.end()
         return response
 
     return wrapper
@@ -54,7 +54,7 @@ def _start(client: Any, operation: str, parameters: Any) -> Optional[_native.Spa
             attributes["server.address"] = endpoint.hostname
             attributes["server.port"] = endpoint.port or _client.DEFAULT_PORTS.get(endpoint.scheme)
         sends = services.describe(service, operation, parameters, meta.region_name, attributes)
-        return _client.begin(f"{service}.{operation}", attributes, _SCOPE, _PRODUCER if sends else _CLIENT)
+        return _native.start_call(f"{service}.{operation}", _PRODUCER if sends else _CLIENT, attributes, _SCOPE)
     except Exception as error:
         internal_error(error)
         return None
@@ -90,7 +90,7 @@ def _failed(span: _native.Span, failure: BaseException) -> None:
                 span.record_exception(failure)
                 span.set_attribute("error.type", str(code))
                 span.set_status(_ERROR, str(failure))
-                _client.end(span)
+                span.end()
                 return
     except Exception as error:
         internal_error(error)

@@ -1,7 +1,6 @@
 """Follows a request through the calls that make it up."""
 
 from typing import Any, Callable, Optional
-from urllib.parse import urlsplit
 
 from pitviper import _native
 from pitviper._guard import internal_error
@@ -20,9 +19,10 @@ def putrequest(original: Callable[..., Any]) -> Callable[..., Any]:
     def wrapper(self: Any, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
         result = original(self, method, url, *args, **kwargs)
         try:
-            _end(self)
-            if not _client.inside_client_span():
-                self.__dict__[_SPAN] = _start(self, method, url)
+            if getattr(self, _SPAN, None) is not None:
+                _end(self)
+            if not _native.inside_call():
+                setattr(self, _SPAN, _start(self, method, url))
         except Exception as error:
             internal_error(error)
         return result
@@ -32,28 +32,29 @@ def putrequest(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def _start(connection: Any, method: str, url: str) -> _native.Span:
     scheme = "https" if connection.default_port == _client.DEFAULT_PORTS["https"] else "http"
-    if "://" in url:
-        # Through a proxy.
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port or _client.DEFAULT_PORTS.get(parts.scheme)
-    else:
+    # Through a proxy the URL says where to.
+    host: Any = None
+    port: Any = None
+    if "://" not in url:
         host, port = connection._tunnel_host or connection.host, connection._tunnel_port or connection.port
         shown = f"[{host}]" if ":" in host else host
         url = f"{scheme}://{shown if port == _client.DEFAULT_PORTS[scheme] else f'{shown}:{port}'}{url}"
-    name, attributes = _client.described(method, url, host, port)
+    name, attributes = _native.describe_call(method, url, host, port)
     return _native.start_span(name, _CLIENT, attributes, None, None, None, _SCOPE)
 
 
 def _end(connection: Any) -> None:
-    span: Optional[_native.Span] = connection.__dict__.pop(_SPAN, None)
-    if span is not None:
-        span.end()
+    """Ends the span of the request that a connection has under way."""
+    span: _native.Span = getattr(connection, _SPAN)
+    delattr(connection, _SPAN)
+    span.end()
 
 
 def _fail(connection: Any, failure: BaseException) -> None:
     try:
-        span: Optional[_native.Span] = connection.__dict__.pop(_SPAN, None)
+        span: Optional[_native.Span] = getattr(connection, _SPAN, None)
         if span is not None:
+            delattr(connection, _SPAN)
             span.__exit__(type(failure), failure, None)
     except Exception as error:
         internal_error(error)
@@ -63,10 +64,11 @@ def endheaders(original: Callable[..., Any]) -> Callable[..., Any]:
     """``HTTPConnection.endheaders``: connects, and sends the headers and perhaps the body."""
 
     def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
+        span: Optional[_native.Span] = getattr(self, _SPAN, None)
+        if span is None:
+            return original(self, *args, **kwargs)
         try:
-            span: Optional[_native.Span] = self.__dict__.get(_SPAN)
-            if span is not None:
-                _put_context(self, span)
+            _put_context(self, span)
         except Exception as error:
             internal_error(error)
         try:
@@ -89,20 +91,21 @@ def getresponse(original: Callable[..., Any]) -> Callable[..., Any]:
     """``HTTPConnection.getresponse``: reads the headers of the response."""
 
     def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
+        span: Optional[_native.Span] = getattr(self, _SPAN, None)
+        if span is None:
+            return original(self, *args, **kwargs)
         # The connection may be closed before this returns: the response keeps the socket.
-        span: Optional[_native.Span] = self.__dict__.pop(_SPAN, None)
+        delattr(self, _SPAN)
         try:
             response = original(self, *args, **kwargs)
         except BaseException as error:
-            if span is not None:
-                span.__exit__(type(error), error, None)
+            span.__exit__(type(error), error, None)
             raise
-        if span is not None:
-            try:
-                _client.answered(span, response.status)
-                span.end()
-            except Exception as error:
-                internal_error(error)
+        try:
+            _native.answered_call(span, response.status)
+            span.end()
+        except Exception as error:
+            internal_error(error)
         return response
 
     return wrapper
@@ -113,7 +116,8 @@ def close(original: Callable[..., Any]) -> Callable[..., Any]:
 
     def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
         try:
-            _end(self)
+            if getattr(self, _SPAN, None) is not None:
+                _end(self)
         except Exception as error:
             internal_error(error)
         return original(self, *args, **kwargs)

@@ -81,7 +81,7 @@ def send_single_request_async(original: Callable[..., Any]) -> Callable[..., Any
 def _start(request: Any) -> Optional[_native.Span]:
     """The span of a request; None when it is part of a call that has one."""
     try:
-        if _client.inside_client_span():
+        if _native.inside_call():
             return None
         sent = _sent.get()
         resend = 0
@@ -90,7 +90,7 @@ def _start(request: Any) -> Optional[_native.Span]:
             sent[0] += 1
         url = request.url
         port = url.port or _client.DEFAULT_PORTS.get(url.scheme)
-        span = _client.start(request.method, str(url), url.host, port, _SCOPE, resend)
+        span = _native.start_http_call(request.method, str(url), _SCOPE, url.host, port, resend)
         _client.inject(request.headers)
         return span
     except Exception as error:
@@ -103,7 +103,7 @@ def _answered(span: _native.Span, response: Any) -> None:
         version = response.extensions.get("http_version")
         if version:
             span.set_attribute("network.protocol.version", version.decode("ascii").rpartition("/")[2])
-        _client.answered(span, response.status_code)
+        _native.answered_call(span, response.status_code)
     except Exception as error:
         internal_error(error)
-    _client.end(span)
+    span.end()

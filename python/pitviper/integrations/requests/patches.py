@@ -2,7 +2,6 @@
 
 import threading
 from typing import Any, Callable, Optional
-from urllib.parse import urlsplit
 
 from pitviper import _native
 from pitviper._guard import internal_error
@@ -33,10 +32,10 @@ def send(original: Callable[..., Any]) -> Callable[..., Any]:
             _client.failed(span, error)
             raise
         try:
-            _client.answered(span, getattr(response, "status_code", None))
+            _native.answered_call(span, getattr(response, "status_code", None))
+            span.end()
         except Exception as error:
             internal_error(error)
-        _client.end(span)
         return response
 
     return wrapper
@@ -46,14 +45,11 @@ def _start(request: Any) -> Optional[_native.Span]:
     """The span of a request; None when it is part of a call that has one."""
     try:
         resend, _redirects.count = _redirects.count, 0
-        if _client.inside_client_span():
+        if _native.inside_call():
             if not _native.http_suppressed():
                 _client.inject(request.headers)
             return None
-        url = request.url or ""
-        parts = urlsplit(url)
-        port = parts.port or _client.DEFAULT_PORTS.get(parts.scheme)
-        span = _client.start(request.method or "GET", url, parts.hostname, port, _SCOPE, resend)
+        span = _native.start_http_call(request.method or "GET", request.url or "", _SCOPE, resend=resend)
         _client.inject(request.headers)
         return span
     except Exception as error:
@@ -70,10 +66,10 @@ def resolve_redirects(original: Callable[..., Any]) -> Callable[..., Any]:
             if not resp.is_redirect or kwargs.get("yield_requests"):
                 return responses
             # Its headers are here: the request that follows is not part of it.
-            span = _client.current_call()
+            span = _native.current_call()
             if span is not None:
-                _client.answered(span, resp.status_code)
-                _client.end(span)
+                _native.answered_call(span, resp.status_code)
+                span.end()
             return _counted(responses)
         except Exception as error:
             internal_error(error)

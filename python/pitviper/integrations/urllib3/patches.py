@@ -2,7 +2,6 @@
 
 import threading
 from typing import Any, Callable, Optional
-from urllib.parse import urlsplit
 
 from pitviper import _native
 from pitviper._guard import internal_error
@@ -28,8 +27,9 @@ def urlopen(original: Callable[..., Any]) -> Callable[..., Any]:
 
     def wrapper(self: Any, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
         try:
-            retries = args[_RETRIES_POSITION] if len(args) > _RETRIES_POSITION else kwargs.get("retries")
-            _sent.count = len(getattr(retries, "history", ()))
+            if not _native.inside_call():
+                retries = args[_RETRIES_POSITION] if len(args) > _RETRIES_POSITION else kwargs.get("retries")
+                _sent.count = len(getattr(retries, "history", ()))
         except Exception as error:
             internal_error(error)
         return original(self, method, url, *args, **kwargs)
@@ -52,10 +52,10 @@ def make_request(original: Callable[..., Any]) -> Callable[..., Any]:
             _client.failed(span, error)
             raise
         try:
-            _client.answered(span, getattr(response, "status", None))
+            _native.answered_call(span, getattr(response, "status", None))
+            span.end()
         except Exception as error:
             internal_error(error)
-        _client.end(span)
         return response
 
     return wrapper
@@ -64,18 +64,16 @@ def make_request(original: Callable[..., Any]) -> Callable[..., Any]:
 def _start(pool: Any, method: str, url: str) -> Optional[_native.Span]:
     """The span of a request; None when it is part of a call that has one."""
     try:
-        resend, _sent.count = _sent.count, 0
-        if _client.inside_client_span():
+        if _native.inside_call():
             return None
+        resend, _sent.count = _sent.count, 0
         if "://" in url:
             # The pool is that of a proxy.
-            parts = urlsplit(url)
-            port = parts.port or _client.DEFAULT_PORTS.get(parts.scheme)
-            return _client.start(method, url, parts.hostname, port, _SCOPE, resend)
+            return _native.start_http_call(method, url, _SCOPE, resend=resend)
         default = _client.DEFAULT_PORTS.get(pool.scheme)
         host = f"[{pool.host}]" if ":" in pool.host else pool.host
         full = f"{pool.scheme}://{host if pool.port in (None, default) else f'{host}:{pool.port}'}{url}"
-        return _client.start(method, full, pool.host, pool.port or default, _SCOPE, resend)
+        return _native.start_http_call(method, full, _SCOPE, pool.host, pool.port or default, resend)
     except Exception as error:
         internal_error(error)
         return None
@@ -110,7 +108,7 @@ def prepare_proxy(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def _tunnel_failed(pool: Any, started: int, failure: BaseException) -> None:
     try:
-        if not _client.inside_client_span():
+        if not _native.inside_call():
             attributes: dict[str, object] = {"http.request.method": "CONNECT"}
             if pool.proxy is not None:
                 attributes["server.address"], attributes["server.port"] = pool.proxy.host, pool.proxy.port
