@@ -225,3 +225,80 @@ def test_its_own_spans_stay_off_for_our_provider(agent):
         assert provider.asked == asked, telemetry
         assert app._telemetry["tracing"] is True
     assert len(ended(agent, 8)) == 8, fastapi.__version__
+
+
+OWN_TELEMETRY = """
+import asyncio, sys
+import pitviper
+from fastapi import BackgroundTasks, FastAPI, WebSocket
+from starlette.testclient import TestClient
+
+shop = FastAPI()
+
+@shop.get("/item")
+def item(): return {}
+
+app = FastAPI()
+app.mount("/shop", shop)
+
+@app.get("/page/{number}")
+async def page(number: int): return number
+
+@app.get("/fail")
+def fail(): raise KeyError("x")
+
+@app.get("/late")
+def late(tasks: BackgroundTasks): tasks.add_task(fail)
+
+@app.websocket("/socket/{number}")
+async def socket(websocket: WebSocket, number: int):
+    await websocket.accept()
+    raise KeyError("y")
+
+client = TestClient(app, raise_server_exceptions=False)
+for path in ("/page/1", "/page/2", "/page/x", "/fail", "/late", "/nowhere", "/shop/item"):
+    client.get(path)
+client.request("PURGE", "/page/1")
+for path in ("/socket/1", "/socket/x"):
+    try:
+        with client.websocket_connect(path) as connection: connection.receive()
+    except Exception: pass
+assert pitviper.flush(10)
+"""
+
+
+def _steady(attributes):
+    return [item for item in sorted(attributes.items()) if item[0] != "exception.stacktrace"]
+
+
+def told(sink):
+    """What FastAPI told of its requests, without what differs from run to run."""
+    points = [
+        (point.name, point.unit, point.description, point.scope, sorted(point.attributes.items()))
+        + ((point.point.count, list(point.point.explicit_bounds)) if point.kind == "histogram" else (point.value,))
+        for point in sink.points
+        if point.scope == "fastapi"
+    ]
+    logs = [
+        (log.event_name, log.body, log.severity, log.severity_text, *_steady(log.attributes))
+        for log in sink.logs
+        if log.scope == "fastapi"
+    ]
+    return sorted(points), sorted(logs)
+
+
+def test_its_own_metrics_and_logs_are_the_same_however_they_are_made(run, sink):
+    pytest.importorskip("fastapi.telemetry", reason="FastAPI before Python 3.11 has no telemetry of its own")
+    once = {"OTEL_METRIC_EXPORT_INTERVAL": "600000", "PITVIPER_METRICS_RUNTIME": "false"}
+    done = run(OWN_TELEMETRY, **once, PITVIPER_INTEGRATIONS_DISABLED="fastapi")
+    assert done.returncode == 0, done.stderr
+    spans = {span.scope for span in sink.spans}
+    theirs = told(sink)
+    assert "fastapi" in spans and len(theirs[0]) >= 8 and len(theirs[1]) >= 4
+    for kept in (sink.spans, sink.points, sink.logs):
+        kept.clear()
+    done = run(OWN_TELEMETRY, **once)
+    assert done.returncode == 0, done.stderr
+    assert "fastapi" not in {span.scope for span in sink.spans}
+    assert told(sink)[0] == theirs[0]
+    assert told(sink)[1] == theirs[1]

@@ -41,6 +41,8 @@ class ServerRequest:
         "_suspect",
         "client_left",
         "ended",
+        "failure",
+        "measured",
         "method",
         "prefix",
         "route",
@@ -61,6 +63,10 @@ class ServerRequest:
         self.ended = False
         #: Whether sending failed because the client went away: errors of connections are then about that.
         self.client_left = False
+        #: The type of what made it fail: an exception's, or its status from 500 on. Empty while nothing did.
+        self.failure = ""
+        #: What measures it besides; its ``end`` is called before the span's.
+        self.measured: Any = None
         self._failed = False
         self._recorded: Optional[BaseException] = None
         self._suspect: Optional[BaseException] = None
@@ -92,7 +98,8 @@ class ServerRequest:
                     self.fail(suspect)
                 # An exception says more than the status it became.
                 elif not self._failed:
-                    self.span.set_attribute("error.type", str(status))
+                    self.failure = str(status)
+                    self.span.set_attribute("error.type", self.failure)
                     self.span.set_status(_ERROR)
         except Exception as error:
             internal_error(error)
@@ -107,7 +114,8 @@ class ServerRequest:
             if self._recorded is not error:
                 self._recorded = error
                 self.span.record_exception(error)
-            self.span.set_attribute("error.type", error_type(error))
+            self.failure = error_type(error)
+            self.span.set_attribute("error.type", self.failure)
             self.span.set_status(_ERROR, f"{type(error).__name__}: {error}")
         except Exception as failure:
             internal_error(failure)
@@ -137,6 +145,8 @@ class ServerRequest:
         """Ends the span. Exceptions are let go of, with all that their frames hold."""
         self.ended = True
         self._recorded = self._suspect = None
+        if self.measured is not None:
+            self.measured.end(self)
         self.span.end(end_time)
 
 

@@ -1,21 +1,18 @@
 """Wrappers for FastAPI's routes and endpoints."""
 
 import sys
-from contextlib import suppress
-from contextvars import ContextVar, Token
+from contextvars import Token
 from typing import Any, Callable, Optional
 from weakref import WeakKeyDictionary
 
 from pitviper._guard import internal_error
 from pitviper.integrations._calls import begin, failed
 from pitviper.integrations._server import REQUEST, ServerRequest
+from pitviper.integrations.fastapi import telemetry
 
 _SCOPE = "pitviper.fastapi"
 
 Method = Callable[..., Any]
-
-#: The request whose endpoint is about to be called: FastAPI calls it without a word about that.
-_request: "ContextVar[Optional[ServerRequest]]" = ContextVar("pitviper_fastapi_request", default=None)
 
 
 def route_handle(original: Method) -> Method:
@@ -31,16 +28,14 @@ def route_handle(original: Method) -> Method:
                 included: Any = own.get("effective_route_context")
                 route: Any = self if included is None or included.original_route is not self else included
                 request.matched(request.prefix + route.path_format)
-                token = _request.set(request)
+                token = telemetry.current_request.set(request)
         except Exception as error:
             internal_error(error)
         try:
             await original(self, scope, receive, send)
         finally:
             if token is not None:
-                # Closed by the garbage collector, it runs in another context, which has nothing to reset.
-                with suppress(ValueError):
-                    _request.reset(token)
+                telemetry.leave(token)
 
     return wrapper
 
@@ -56,10 +51,28 @@ def run_endpoint_function(original: Method) -> Method:
         try:
             return await original(*args, **kwargs)
         except BaseException as error:
-            failed(span, error, _request.get())
+            failed(span, error, telemetry.current_request.get())
             raise
         finally:
             span.end()
+
+    return wrapper
+
+
+enabled = telemetry.enabled
+exception = telemetry.exception
+outermost = telemetry.outermost
+
+
+def validation_failed(original: Method) -> Method:
+    """``_validation_failed``: parameters or a body that do not fit."""
+
+    def wrapper(exc: Any) -> None:
+        original(exc)
+        try:
+            telemetry.validation_failed(telemetry.current_request.get(), exc)
+        except Exception as error:
+            internal_error(error)
 
     return wrapper
 
