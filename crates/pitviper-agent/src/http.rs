@@ -128,9 +128,9 @@ fn masked_parameters(text: &str, from: usize) -> Cow<'_, str> {
 
 fn is_sensitive(name: &[u8]) -> bool {
     (0..name.len()).any(|start| {
-        SENSITIVE.iter().any(|word| {
-            name.get(start..start + word.len()).is_some_and(|piece| piece.eq_ignore_ascii_case(word))
-        })
+        SENSITIVE
+            .iter()
+            .any(|word| name.get(start..start + word.len()).is_some_and(|piece| piece.eq_ignore_ascii_case(word)))
     })
 }
 

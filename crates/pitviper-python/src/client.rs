@@ -15,8 +15,7 @@ use crate::span::{self, Span};
 use crate::{convert, start};
 
 /// The methods that are known, and so what spans are named after.
-const METHODS: [&str; 10] =
-    ["GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS", "QUERY", "CONNECT", "TRACE"];
+const METHODS: [&str; 10] = ["GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS", "QUERY", "CONNECT", "TRACE"];
 
 /// A status from which on a call failed.
 const FAILED: i64 = 400;

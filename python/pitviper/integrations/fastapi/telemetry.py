@@ -32,7 +32,7 @@ _OWN = "_pitviper_own"
 class _Own:
     """Our stand-in for the telemetry of one application."""
 
-    __slots__ = ("_decided", "_finders", "_telemetry", "logs", "metrics")
+    __slots__ = ("_finders", "_providers", "_telemetry", "decided", "logs", "metrics")
 
     def __init__(self, telemetry: Any) -> None:
         config = telemetry.config
@@ -46,18 +46,18 @@ class _Own:
                 found: Callable[[], Any] = getattr(sys.modules[module], function)
                 self._finders.append(found if provider is None else lambda provider=provider: provider)
         #: The providers as they were when it was last decided, and what was decided.
-        self._decided: tuple[list[Any], bool] = ([], False)
+        self._providers: list[Any] = [None]
+        self.decided = False
 
     def counts(self) -> bool:
         """Whether all that the application's telemetry tells would come to us, and we see its requests."""
         providers = [find() for find in self._finders]
-        before, decided = self._decided
-        # By identity, which is quick; equality is the providers' own affair.
-        if len(before) != len(providers) or any(a is not b for a, b in zip(before, providers)):
+        if providers != self._providers:
             ours = all(type(provider).__module__.startswith("pitviper.") for provider in providers)
-            decided = ours and engine.states().get("starlette") == "in place"
-            self._decided = (providers, decided and self._telemetry.config["exclude"] is None)
-        return self._decided[1]
+            seen = engine.states().get("starlette") == "in place"
+            self.decided = ours and seen and self._telemetry.config["exclude"] is None
+            self._providers = providers
+        return self.decided
 
     def instruments(self) -> Any:
         """Those that FastAPI would measure with."""
@@ -65,13 +65,11 @@ class _Own:
 
     def emit(self, request: ServerRequest, **record: Any) -> None:
         """Writes a log record, in the words of FastAPI."""
-        from fastapi import __version__
-        from opentelemetry._logs import get_logger
-
         attributes: dict[str, Any] = record.pop("attributes", {})
         if request.route:
             attributes["http.route"] = request.route
-        logger = get_logger("fastapi", __version__, self._telemetry.config["logger_provider"])
+        fastapi, logs = _module("fastapi"), _module("opentelemetry._logs")
+        logger = logs.get_logger("fastapi", fastapi.__version__, self._telemetry.config["logger_provider"])
         logger.emit(timestamp=time.time_ns(), attributes=attributes or None, **record)
 
 
@@ -148,8 +146,9 @@ def outermost(original: Method) -> Method:
             request: Optional[ServerRequest] = scope.get(REQUEST)
             # A mounted application is part of the same request.
             if request is not None and request.measured is None:
-                own: _Own = _own(scope["app"]._native_telemetry)
-                if own.counts():
+                # It was decided when FastAPI asked, a moment ago.
+                own: Optional[_Own] = scope["app"]._native_telemetry.__dict__.get(_OWN)
+                if own is not None and own.decided:
                     request.measured = _Measured(own, scope, request)
             if request is not None and scope["type"] == "websocket":
                 return _known(original(self, scope, receive, send), request)
@@ -220,6 +219,9 @@ def validation_failed(request: Optional[ServerRequest], failure: Any) -> None:
 
 
 def _severity(name: str) -> Any:
-    from opentelemetry._logs import SeverityNumber
+    return _module("opentelemetry._logs").SeverityNumber[name]
 
-    return SeverityNumber[name]
+
+def _module(name: str) -> Any:
+    # FastAPI has imported them.
+    return sys.modules[name]
