@@ -46,11 +46,11 @@ pub fn app(api: &Api, receivers: Router) -> Router {
     by_path(receivers, routes::router(api))
 }
 
-/// What a port of receivers answers: the receivers, a health probe, and a problem for all else. Not
-/// yet behind [`guarded`].
-pub fn receivers_only(receivers: Router) -> Router {
+/// What a port of receivers answers: the receivers, those of other systems at paths of their own, a health
+/// probe, and a problem for all else. Not yet behind [`guarded`].
+pub fn receivers_only(receivers: Router, foreign: Router) -> Router {
     let elsewhere =
-        Router::new().route(routes::health::PATH, axum::routing::get(routes::health::health)).fallback(no_such_path);
+        foreign.route(routes::health::PATH, axum::routing::get(routes::health::health)).fallback(no_such_path);
     by_path(receivers, elsewhere)
 }
 

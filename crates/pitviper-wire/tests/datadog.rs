@@ -6,9 +6,10 @@
 mod support;
 
 use pitviper_model::{ResourceSpans, Span, SpanKind, StatusCode, Value};
+use pitviper_wire::decode::RoomError;
 use pitviper_wire::decode::datadog::stats::stats;
 use pitviper_wire::decode::datadog::telemetry::telemetry;
-use pitviper_wire::decode::datadog::{RoomError, Sender, Traces, TracesError, TracesVersion, dogstatsd, traces};
+use pitviper_wire::decode::datadog::{Sender, Traces, TracesError, TracesVersion, dogstatsd, traces};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};

@@ -41,7 +41,7 @@ async fn receivers_answer_beside_the_api_and_alone() {
     let (api, _stop) = api(&dir).await;
     let receivers = || Router::new().route("/v1/traces", post(async || "taken"));
     let both = guarded(&api, app(&api, receivers()));
-    let alone = guarded(&api, receivers_only(receivers()));
+    let alone = guarded(&api, receivers_only(receivers(), Router::new()));
     for router in [&both, &alone] {
         assert_eq!(ask(router, Request::post("/v1/traces")).await.0.status(), StatusCode::OK);
         assert_eq!(ask(router, Request::get("/v1/traces")).await.0.status(), StatusCode::METHOD_NOT_ALLOWED);

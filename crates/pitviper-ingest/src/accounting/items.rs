@@ -19,6 +19,10 @@ pub enum Transport {
     Datadog,
     /// DogStatsD packets; the points are what they add up to.
     Dogstatsd,
+    /// Zipkin's spans over HTTP.
+    Zipkin,
+    /// Jaeger's spans over HTTP.
+    Jaeger,
     /// A file that is imported.
     File,
     /// The server's own traces.
@@ -27,12 +31,14 @@ pub enum Transport {
 
 impl Transport {
     /// All transports.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::OtlpHttpProtobuf,
         Self::OtlpHttpJson,
         Self::OtlpGrpc,
         Self::Datadog,
         Self::Dogstatsd,
+        Self::Zipkin,
+        Self::Jaeger,
         Self::File,
         Self::SelfTrace,
     ];
@@ -46,6 +52,8 @@ impl Transport {
             Self::OtlpGrpc => "otlp_grpc",
             Self::Datadog => "datadog",
             Self::Dogstatsd => "dogstatsd",
+            Self::Zipkin => "zipkin",
+            Self::Jaeger => "jaeger",
             Self::File => "file",
             Self::SelfTrace => "self_trace",
         }

@@ -16,11 +16,15 @@ pub enum Protocol {
     OtlpGrpc,
     /// Datadog's protocols over HTTP.
     Datadog,
+    /// Zipkin's spans over HTTP.
+    Zipkin,
+    /// Jaeger's spans over HTTP.
+    Jaeger,
 }
 
 impl Protocol {
     /// All protocols.
-    pub const ALL: [Self; 3] = [Self::OtlpHttp, Self::OtlpGrpc, Self::Datadog];
+    pub const ALL: [Self; 5] = [Self::OtlpHttp, Self::OtlpGrpc, Self::Datadog, Self::Zipkin, Self::Jaeger];
 
     /// The protocol's name in metrics.
     #[must_use]
@@ -29,6 +33,8 @@ impl Protocol {
             Self::OtlpHttp => "otlp_http",
             Self::OtlpGrpc => "otlp_grpc",
             Self::Datadog => "datadog",
+            Self::Zipkin => "zipkin",
+            Self::Jaeger => "jaeger",
         }
     }
 }
@@ -107,6 +113,7 @@ impl Subject {
         match protocol {
             Protocol::OtlpHttp | Protocol::OtlpGrpc => matches!(self, Self::Traces | Self::Metrics | Self::Logs),
             Protocol::Datadog => !matches!(self, Self::Metrics | Self::Logs),
+            Protocol::Zipkin | Protocol::Jaeger => self == Self::Traces,
         }
     }
 }
@@ -142,6 +149,8 @@ pub enum RefusalReason {
     BadJson,
     /// The body is not the MessagePack message it should be.
     BadMsgpack,
+    /// The body is not the structure of Thrift it should be.
+    BadThrift,
     /// The body is not the form with a profile it should be.
     BadProfile,
     /// There is nothing at the path.
@@ -162,7 +171,7 @@ pub enum RefusalReason {
 
 impl RefusalReason {
     /// All reasons.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::MethodNotAllowed,
         Self::UnsupportedMediaType,
         Self::UnsupportedEncoding,
@@ -172,6 +181,7 @@ impl RefusalReason {
         Self::BadProtobuf,
         Self::BadJson,
         Self::BadMsgpack,
+        Self::BadThrift,
         Self::BadProfile,
         Self::UnknownPath,
         Self::Incomplete,
@@ -195,6 +205,7 @@ impl RefusalReason {
             Self::BadProtobuf => "bad_protobuf",
             Self::BadJson => "bad_json",
             Self::BadMsgpack => "bad_msgpack",
+            Self::BadThrift => "bad_thrift",
             Self::BadProfile => "bad_profile",
             Self::UnknownPath => "unknown_path",
             Self::Incomplete => "incomplete",

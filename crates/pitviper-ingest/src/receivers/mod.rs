@@ -3,7 +3,9 @@
 
 mod body;
 pub mod datadog;
+pub mod foreign;
 mod keep;
 pub mod otlp;
+mod posted;
 mod refusal;
 mod work;

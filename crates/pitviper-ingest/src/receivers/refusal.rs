@@ -5,8 +5,8 @@
 //! `RESOURCE_EXHAUSTED` only when the status says when.
 
 use http::StatusCode;
-use pitviper_wire::decode::datadog::{RoomError, TracesError};
-use pitviper_wire::decode::{DecodeError, DecompressError};
+use pitviper_wire::decode::datadog::TracesError;
+use pitviper_wire::decode::{DecodeError, DecompressError, ForeignError, RoomError};
 use tonic::Code;
 
 use crate::accept::{IngestError, RETRY_AFTER_MS};
@@ -55,6 +55,7 @@ impl Refusal {
             | RefusalReason::BadProtobuf
             | RefusalReason::BadJson
             | RefusalReason::BadMsgpack
+            | RefusalReason::BadThrift
             | RefusalReason::BadProfile
             | RefusalReason::Incomplete => StatusCode::BAD_REQUEST,
             RefusalReason::UnknownPath => StatusCode::NOT_FOUND,
@@ -80,6 +81,7 @@ impl Refusal {
             | RefusalReason::BadProtobuf
             | RefusalReason::BadJson
             | RefusalReason::BadMsgpack
+            | RefusalReason::BadThrift
             | RefusalReason::BadProfile
             | RefusalReason::Incomplete => Code::InvalidArgument,
         }
@@ -113,6 +115,16 @@ impl From<TracesError> for Refusal {
                 Self::new(RefusalReason::BadMsgpack, error.to_string())
             }
             TracesError::Room(error) => Self::from(error),
+        }
+    }
+}
+
+impl From<ForeignError> for Refusal {
+    fn from(error: ForeignError) -> Self {
+        match error {
+            ForeignError::Json(_) => Self::new(RefusalReason::BadJson, error.to_string()),
+            ForeignError::Thrift(_) => Self::new(RefusalReason::BadThrift, error.to_string()),
+            ForeignError::Room(error) => Self::from(error),
         }
     }
 }

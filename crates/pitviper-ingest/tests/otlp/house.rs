@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pitviper_ingest::receivers::otlp;
+use pitviper_ingest::receivers::{foreign, otlp};
 use pitviper_ingest::{Ingest, Limits};
 use pitviper_model::Signal;
 use pitviper_store::Store;
@@ -75,7 +75,7 @@ impl House {
         let ingest = Ingest::with_limits(wrap(store.clone()), limits);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let http = listener.local_addr().unwrap();
-        let router = otlp::router(Arc::clone(&ingest));
+        let router = otlp::router(Arc::clone(&ingest)).merge(foreign::router(Arc::clone(&ingest)));
         tokio::spawn(async move { axum::serve(listener, router).await });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let grpc = listener.local_addr().unwrap();
@@ -111,9 +111,12 @@ impl House {
     }
 
     pub(crate) async fn post_to(&self, signal: Signal, headers: &str, body: &[u8]) -> Answer {
-        let path = signal.as_str();
+        self.post_at(&format!("/v1/{}", signal.as_str()), headers, body).await
+    }
+
+    pub(crate) async fn post_at(&self, path: &str, headers: &str, body: &[u8]) -> Answer {
         let mut request = format!(
-            "POST /v1/{path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n{headers}\r\n\r\n",
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n{headers}\r\n\r\n",
             body.len()
         )
         .into_bytes();

@@ -15,8 +15,8 @@ use pitviper_model::{
     ResourceSpans, ScopeLogs, ScopeMetrics, ScopeSpans, Signal, Span, Value,
 };
 
-use super::json;
 use super::points::SUMMARY_ROOM_BYTES;
+use super::{json, zipkin};
 
 /// Deepest nesting that is looked into; the decoders refuse what is deeper.
 const MAX_DEPTH: usize = 128;
@@ -193,6 +193,28 @@ pub fn json_cost(signal: Signal, bytes: &[u8]) -> usize {
     }
     if signal == Signal::Metrics && may_have_summaries(bytes) {
         cost = cost.saturating_add(SUMMARY_ROOM_BYTES);
+    }
+    cost
+}
+
+/// About how many bytes a list of Zipkin's spans takes while it is decoded: in the list are objects, and in
+/// those are lists and objects of texts.
+pub(super) fn zipkin_cost(bytes: &[u8]) -> usize {
+    const SPAN_DEPTH: usize = 2;
+    let (mut cost, mut depth) = (bytes.len(), 0_usize);
+    let mut rest = bytes.iter();
+    while let Some(byte) = rest.next() {
+        match byte {
+            b'"' => skip_string(&mut rest),
+            b'{' | b'[' => {
+                depth += 1;
+                let container = if depth <= SPAN_DEPTH { zipkin::SPAN_BYTES } else { zipkin::ANNOTATION_BYTES };
+                cost = cost.saturating_add(container);
+            }
+            b',' if depth > SPAN_DEPTH => cost = cost.saturating_add(zipkin::TAG_BYTES),
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
     }
     cost
 }

@@ -13,19 +13,25 @@
 mod compression;
 mod cost;
 pub mod datadog;
+mod foreign;
+pub mod jaeger;
 mod json;
 mod points;
 mod protobuf;
+mod room;
+pub mod zipkin;
 
 use pitviper_model::{RejectReason, ResourceLogs, ResourceMetrics, ResourceSpans, Signal, SpanId};
 
 pub use compression::{ContentEncoding, DecompressError, decompress, decompress_within};
 pub use cost::{json_cost, protobuf_cost};
+pub use foreign::ForeignError;
 pub use json::{logs_from_json, metrics_from_json, traces_from_json};
 pub use opentelemetry_proto::tonic::collector::logs::v1 as logs_service;
 pub use opentelemetry_proto::tonic::collector::metrics::v1 as metrics_service;
 pub use opentelemetry_proto::tonic::collector::trace::v1 as trace_service;
 pub use protobuf::{logs_from_protobuf, metrics_from_protobuf, traces_from_protobuf};
+pub use room::RoomError;
 
 /// A request in the model: by default one of spans.
 #[derive(Debug, Clone, PartialEq)]

@@ -5,22 +5,20 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::MethodFilter;
 use axum::routing::{MethodRouter, any, get, on};
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, Request, Uri};
-use pitviper_wire::decode::ContentEncoding;
 use pitviper_wire::decode::datadog::TracesVersion;
 
 use super::{Datadog, MAX_BODY_BYTES, MAX_DECOMPRESSED_BYTES, info, remote, rest, stats, telemetry, traces};
 use crate::accounting::{OpenRequest, Protocol, RefusalReason, Subject};
 use crate::limits::Share;
-use crate::receivers::body;
+use crate::receivers::posted::{self, Bounds};
+pub(super) use crate::receivers::posted::{json, refused};
 use crate::receivers::refusal::Refusal;
-use crate::receivers::work;
 
-const JSON: &str = "application/json";
+const BOUNDS: Bounds = Bounds { body: MAX_BODY_BYTES, decompressed: MAX_DECOMPRESSED_BYTES };
 
 /// The routes of the receiver.
 pub fn router(datadog: &Arc<Datadog>) -> Router {
@@ -81,52 +79,7 @@ pub(super) async fn read<T: Send + 'static>(
     types: &'static [&'static str],
     see: impl FnOnce(&[u8], &mut Share) -> Result<T, Refusal> + Send + 'static,
 ) -> Result<(T, Share), Refusal> {
-    let (head, body) = request.into_parts();
-    check_type(&head.headers, types)?;
-    let encoding = encoding(&head.headers)?;
-    let received = body::read(&datadog.ingest, &head.headers, body, MAX_BODY_BYTES).await?;
-    let expected_bytes = work::expected_bytes(encoding, &received.bytes);
-    let decode = move || {
-        let (plain, mut share) = work::decompress(encoding, received, MAX_DECOMPRESSED_BYTES)?;
-        let done = see(&plain, &mut share)?;
-        Ok((done, share))
-    };
-    work::decode(&datadog.ingest, expected_bytes, decode).await
-}
-
-/// Clients that do not say what they send are believed to send what the path is for.
-fn check_type(headers: &HeaderMap, types: &[&str]) -> Result<(), Refusal> {
-    let Some(named) = headers.get(CONTENT_TYPE) else { return Ok(()) };
-    let named = named.to_str().unwrap_or("?");
-    let plain = named.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    if types.iter().any(|known| *known == plain) {
-        return Ok(());
-    }
-    let message = format!("content type `{plain}` is not understood; send {}", types.join(" or "));
-    Err(Refusal::new(RefusalReason::UnsupportedMediaType, message))
-}
-
-fn encoding(headers: &HeaderMap) -> Result<ContentEncoding, Refusal> {
-    let named = headers.get(CONTENT_ENCODING).map_or("", |value| value.to_str().unwrap_or("?"));
-    ContentEncoding::parse(named).ok_or_else(|| {
-        let message = format!("content encoding `{named}` is not understood; send {}", ContentEncoding::ACCEPTED);
-        Refusal::new(RefusalReason::UnsupportedEncoding, message)
-    })
-}
-
-/// An answer that is JSON.
-pub(super) fn json(body: impl Into<Body>) -> Response {
-    ([(CONTENT_TYPE, JSON)], body.into()).into_response()
-}
-
-/// Says why a request is not taken.
-pub(super) fn refused(refusal: &Refusal) -> Response {
-    let body = serde_json::json!({"message": refusal.message}).to_string();
-    let mut response = (refusal.http_status(), [(CONTENT_TYPE, JSON)], body).into_response();
-    if let Some(retry_after_ms) = refusal.retry_after_ms {
-        response.headers_mut().insert(RETRY_AFTER, retry_after_ms.div_ceil(1000).max(1).into());
-    }
-    response
+    posted::read(&datadog.ingest, request, types, BOUNDS, see).await
 }
 
 /// The text of a header; empty when there is none.

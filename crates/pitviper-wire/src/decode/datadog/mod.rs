@@ -16,7 +16,6 @@ mod msgpack;
 pub mod names;
 mod nested;
 mod payload;
-mod room;
 mod sketch;
 mod spans;
 pub mod stats;
@@ -26,10 +25,9 @@ use pitviper_model::{Attributes, ResourceSpans};
 
 pub use msgpack::MsgpackError;
 pub use payload::TracesVersion;
-pub use room::RoomError;
 
-use self::room::Room;
 use super::Decoded;
+use crate::decode::room::{Room, RoomError};
 
 /// Who sent a payload, from the headers of its request.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -3,7 +3,7 @@
 use pitviper_model::{Attributes, Event, Link, SpanId, TraceId, Value};
 use serde::Deserialize;
 
-use super::room::{Room, RoomError};
+use crate::decode::room::{Room, RoomError};
 
 /// How much larger than its text JSON may be in memory: a list of empty lists.
 const BYTES_PER_BYTE: usize = 48;

@@ -11,7 +11,7 @@ use pitviper_model::Value;
 
 use super::TracesError;
 use super::msgpack::{MsgpackError, Reader};
-use super::room::Room;
+use crate::decode::room::Room;
 
 /// How many values a span of version 0.5 has.
 const FIELDS: usize = 12;

@@ -13,9 +13,9 @@ use super::describe::{describe, system_of};
 use super::names;
 use super::nested;
 use super::payload::{Payload, RawLink, RawSpan};
-use super::room::Room;
 use super::{Sender, Traces, TracesError};
 use crate::decode::Decoded;
+use crate::decode::room::Room;
 
 /// What a name of a service that was not chosen by its user comes from. `m` is the user.
 const CHOSEN: &str = "m";

@@ -10,9 +10,9 @@ use pitviper_model::{ExpHistogram, SpanKind};
 use super::describe::{describe, system_of};
 use super::msgpack::{MsgpackError, Reader};
 use super::names;
-use super::room::Room;
 use super::sketch;
 use super::{RoomError, TracesError};
+use crate::decode::room::Room;
 
 /// Tags of the other end of a call, which clients are asked to count by, and what they are here. The most
 /// telling first, as for spans.

@@ -7,8 +7,8 @@ use serde::Deserialize;
 
 use super::RoomError;
 use super::Sender;
-use super::room::Room;
 use super::spans::resource_attributes;
+use crate::decode::room::Room;
 
 /// How much larger than its text JSON may be in memory.
 const BYTES_PER_BYTE: usize = 32;

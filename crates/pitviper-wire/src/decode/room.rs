@@ -1,7 +1,7 @@
 //! Memory that decoding may take, asked for while it is taken.
 //!
-//! A span of version 0.5 names its texts by number, so a few bytes may stand for megabytes, and what a
-//! request costs is not known before it is decoded.
+//! A span of Datadog's version 0.5 names its texts by number, so a few bytes may stand for megabytes, and an
+//! empty structure of Thrift is one byte: what such a request costs is not known before it is decoded.
 
 /// How much is asked for at once, in bytes.
 const STEP_BYTES: usize = 256 * 1024;
