@@ -126,6 +126,12 @@ fn masked_parameters(text: &str, from: usize) -> Cow<'_, str> {
     }
 }
 
+/// Whether the name of a parameter or header says that its value is a secret.
+#[must_use]
+pub fn is_sensitive_name(name: &str) -> bool {
+    is_sensitive(name.as_bytes())
+}
+
 fn is_sensitive(name: &[u8]) -> bool {
     (0..name.len()).any(|start| {
         SENSITIVE

@@ -3,27 +3,14 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use pitviper_agent::http::{self, is_sensitive_name, masked_query, masked_url};
 use pitviper_agent::sql::{self, Dialect};
 use pitviper_model::{SpanKind, Value};
 
 /// What stands for a value that may be secret.
 const MASKED: &str = "***";
-/// Words that say a parameter or header is secret, wherever in its name they stand.
-const SENSITIVE: [&str; 13] = [
-    "pass",
-    "secret",
-    "token",
-    "apikey",
-    "api_key",
-    "api-key",
-    "auth",
-    "signature",
-    "credential",
-    "session",
-    "sig",
-    "cookie",
-    "private",
-];
+/// Words that say so of a header, beside those of any name.
+const SENSITIVE_OF_HEADERS: [&str; 3] = ["cookie", "api-key", "private"];
 
 pub(crate) type Attribute = (Cow<'static, str>, Value);
 
@@ -185,25 +172,13 @@ impl Messaging {
 
 /// A request that is sent to a web server.
 pub(crate) fn outgoing_web_request(url: &str, method: &str) -> Draft {
-    let parsed = Url::parse(url);
-    let (host, port) = host_and_port(parsed.authority);
-    let query = masked_query(parsed.query);
-    let separator = if query.is_empty() { "" } else { "?" };
-    let full = match parsed.scheme {
-        "" => format!("{}{}{separator}{query}", parsed.authority, parsed.path),
-        scheme => format!("{scheme}://{}{}{separator}{query}", parsed.authority, parsed.path),
-    };
+    let (host, port) = http::host_and_port(url);
     let draft = Draft::new(method, SpanKind::Client)
         .with_text("http.request.method", method)
-        .with_text("url.full", &full)
-        .with_text("server.address", host);
-    let port = port.or(match parsed.scheme {
-        "http" => Some(80),
-        "https" => Some(443),
-        _ => None,
-    });
+        .with_text("url.full", &masked_url(url))
+        .with_text("server.address", &host);
     match port {
-        Some(port) => draft.with("server.port", port),
+        Some(port) => draft.with("server.port", i64::from(port)),
         None => draft,
     }
 }
@@ -241,33 +216,21 @@ pub(crate) fn in_process_link() -> Draft {
 
 /// What a header says, as an attribute.
 pub(crate) fn header(direction: &str, name: &str, value: &str) -> Attribute {
-    let value = if is_sensitive(name) { MASKED } else { value };
+    let is_secret =
+        is_sensitive_name(name) || SENSITIVE_OF_HEADERS.iter().any(|word| name.to_ascii_lowercase().contains(word));
+    let value = if is_secret { MASKED } else { value };
     let list = Value::Array(vec![Value::from(value)]);
     (format!("http.{direction}.header.{}", name.to_ascii_lowercase()).into(), list)
 }
 
 /// What a parameter of a form says, as an attribute.
 pub(crate) fn parameter(name: &str, value: &str) -> Attribute {
-    let value = if is_sensitive(name) { MASKED } else { value };
+    let value = if is_sensitive_name(name) { MASKED } else { value };
     (format!("http.request.parameter.{name}").into(), value.into())
 }
 
 fn name_of_service(name: &str) -> Option<Arc<str>> {
     (!name.is_empty()).then(|| Arc::from(name))
-}
-
-fn is_sensitive(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    SENSITIVE.iter().any(|word| name.contains(word))
-}
-
-/// A query without the values of parameters that look like secrets.
-fn masked_query(query: &str) -> String {
-    let mask = |pair: &str| match pair.split_once('=') {
-        Some((name, _)) if is_sensitive(name) => format!("{name}={MASKED}"),
-        _ => pair.to_owned(),
-    };
-    query.split('&').map(mask).collect::<Vec<_>>().join("&")
 }
 
 /// OpenTelemetry's name of a vendor's system.
@@ -356,7 +319,7 @@ mod tests {
     #[test]
     fn urls_lose_secrets_and_may_lack_their_beginning() {
         let draft = outgoing_web_request("https://user:pw@example.com:8443/a?q=1&api_key=x#top", "GET");
-        assert!(shown(&draft).iter().any(|text| text.contains("https://example.com:8443/a?q=1&api_key=***")));
+        assert!(shown(&draft).iter().any(|text| text.contains("https://***@example.com:8443/a?q=1&api_key=***")));
         let application = WebApplication { virtual_host: "shop".into(), id: "Shop".into(), context_root: "/".into() };
         let draft = application.request("/cart?session=9", "POST");
         assert_eq!(draft.service.as_deref(), Some("Shop"));
