@@ -65,7 +65,8 @@ bench-agent: wheels ## What the agent costs, beside ddtrace, OpenTelemetry, New 
 	@$(TOOLS)/python bench/agent/run.py $(ARGS)
 
 bench-ingest: build ## What the server takes in: spans a second, CPU and bytes a span
-	@cargo run --release --locked --quiet -p pitviper-bench-ingest -- $(CARGO_TARGET_DIR)/release/pitviper-server $(ARGS) | tee bench/ingest/results.md
+	@cargo build --release --locked --quiet -p pitviper-bench-ingest
+	@bash bench/ingest/run.sh $(ARGS)
 
 bench-soak: ## Minutes of load, questions and kill -9, and where every span went; ARGS=minutes
 	@cargo build --release --locked --quiet -p pitviper-server -p pitviper-bench-soak

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::datadog::Payloads;
+use crate::send::{Answer, sender};
 use crate::spans::{Requests, SPANS_A_REQUEST};
 
 /// What the clients speak.
@@ -10,6 +11,8 @@ use crate::spans::{Requests, SPANS_A_REQUEST};
 pub(crate) enum Wire {
     /// OTLP over HTTP, protobuf.
     Otlp,
+    /// OTLP over gRPC.
+    OtlpGrpc,
     /// Datadog's MessagePack, version 0.5.
     Datadog,
 }
@@ -18,21 +21,15 @@ impl Wire {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Otlp => "OTLP over HTTP, protobuf",
+            Self::OtlpGrpc => "OTLP over gRPC",
             Self::Datadog => "Datadog's MessagePack, version 0.5",
-        }
-    }
-
-    fn content_type(self) -> &'static str {
-        match self {
-            Self::Otlp => "application/x-protobuf",
-            Self::Datadog => "application/msgpack",
         }
     }
 
     /// What makes the bodies of one client.
     fn bodies(self, client: u64) -> Box<dyn FnMut() -> Vec<u8>> {
         match self {
-            Self::Otlp => {
+            Self::Otlp | Self::OtlpGrpc => {
                 let mut requests = Requests::new(client);
                 Box::new(move || requests.next())
             }
@@ -47,7 +44,7 @@ impl Wire {
 /// What the server did with the requests.
 #[derive(Debug, Default)]
 pub(crate) struct Load {
-    /// Spans in requests answered with 200.
+    /// Spans in requests that were accepted.
     pub(crate) accepted: u64,
     /// Requests the server asked to send again later.
     pub(crate) refused: u64,
@@ -92,27 +89,29 @@ impl Load {
 }
 
 fn one_client(url: &str, wire: Wire, client: u64, until: Instant) -> Load {
-    let http: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).proxy(None).build().into();
-    let mut next = wire.bodies(client);
     let mut load = Load::default();
+    let mut send = match sender(wire, url) {
+        Ok(send) => send,
+        Err(error) => return Load { failed: 1, first_failure: Some(format!("{error:#}")), ..load },
+    };
+    let mut next = wire.bodies(client);
     while Instant::now() < until {
         let body = next();
         let began = Instant::now();
-        let answer = http.post(url).header("content-type", wire.content_type()).send(&body[..]);
+        let answer = send(&body);
         load.answers.push(began.elapsed());
-        let status = answer.map(|mut answer| (answer.status().as_u16(), answer.body_mut().read_to_vec()));
-        match status {
-            Ok((200, _)) => {
+        match answer {
+            Answer::Accepted => {
                 load.accepted += SPANS_A_REQUEST;
                 load.sent_bytes += body.len() as u64;
             }
-            Ok((429 | 503, _)) => {
+            Answer::Later => {
                 load.refused += 1;
                 std::thread::sleep(Duration::from_millis(100));
             }
-            other => {
+            Answer::Failed(why) => {
                 load.failed += 1;
-                load.first_failure.get_or_insert_with(|| format!("{other:?}"));
+                load.first_failure.get_or_insert(why);
             }
         }
     }

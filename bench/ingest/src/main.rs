@@ -1,7 +1,7 @@
-//! Measures what a server takes in: `pitviper-bench-ingest SERVER [SECONDS] [CONNECTIONS] [otlp|datadog]`.
+//! Measures what a server takes in: `pitviper-bench-ingest SERVER [SECONDS] [CONNECTIONS] [otlp|grpc|datadog]`.
 //!
-//! Starts the given server binary on an empty directory, sends it spans over OTLP/HTTP or as Datadog's
-//! clients do, as fast as it accepts them, and tells what that cost it. A request counts once the server has answered 200,
+//! Starts the given server binary on an empty directory, sends it spans over OTLP or as Datadog's clients
+//! do, as fast as it accepts them, and tells what that cost it. A request counts once the server has accepted it,
 //! which it does when the spans are safe on disk. Client and server share the machine, so the rate
 //! is that of both together, and the server's CPU time is told apart.
 
@@ -9,6 +9,7 @@
 
 mod datadog;
 mod load;
+mod send;
 mod server;
 mod spans;
 
@@ -27,13 +28,14 @@ const DEFAULT_CONNECTIONS: usize = 4;
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let binary =
-        arguments.next().context("usage: pitviper-bench-ingest SERVER [SECONDS] [CONNECTIONS] [otlp|datadog]")?;
+        arguments.next().context("usage: pitviper-bench-ingest SERVER [SECONDS] [CONNECTIONS] [otlp|grpc|datadog]")?;
     let seconds = arguments.next().map_or(Ok(DEFAULT_SECONDS), |text| text.parse())?;
     let connections = arguments.next().map_or(Ok(DEFAULT_CONNECTIONS), |text| text.parse())?;
     let wire = match arguments.next().as_deref() {
         None | Some("otlp") => Wire::Otlp,
+        Some("grpc") => Wire::OtlpGrpc,
         Some("datadog") => Wire::Datadog,
-        Some(other) => bail!("`{other}` is neither otlp nor datadog"),
+        Some(other) => bail!("`{other}` is neither otlp, grpc nor datadog"),
     };
     let directory = scratch_directory()?;
     let outcome = measure(&PathBuf::from(binary), &directory, seconds, connections, wire);
@@ -62,8 +64,7 @@ fn measure(
     server.stop()?;
     let bytes = size_of(&directory.join("data"))?;
     let accepted = load.accepted as f64;
-    println!("# Results\n");
-    println!("{}: ", wire.name());
+    println!("## {}\n", wire.name());
     println!(
         "{connections} connections, {SPANS_A_REQUEST} spans a request, {took:.0} s, client and server on one machine"
     );

@@ -18,6 +18,7 @@ pub(crate) struct Server {
     child: Child,
     http: String,
     otlp_http: String,
+    otlp_grpc: String,
     datadog: String,
 }
 
@@ -40,7 +41,8 @@ impl Server {
                 let ready: serde_json::Value = serde_json::from_str(&text)?;
                 let address = |name: &str| ready[name].as_str().map(str::to_owned).context("an address is missing");
                 let (http, otlp_http) = (address("http")?, address("otlp_http")?);
-                return Ok(Self { http, otlp_http, datadog: address("datadog")?, child });
+                let (otlp_grpc, datadog) = (address("otlp_grpc")?, address("datadog")?);
+                return Ok(Self { http, otlp_http, otlp_grpc, datadog, child });
             }
             if let Some(status) = child.try_wait()? {
                 bail!("the server ended with {status}");
@@ -53,6 +55,7 @@ impl Server {
     pub(crate) fn traces_url(&self, wire: Wire) -> String {
         match wire {
             Wire::Otlp => format!("http://{}/v1/traces", self.otlp_http),
+            Wire::OtlpGrpc => format!("http://{}", self.otlp_grpc),
             Wire::Datadog => format!("http://{}/v0.5/traces", self.datadog),
         }
     }
