@@ -175,22 +175,8 @@ pub fn json_cost(signal: Signal, bytes: &[u8]) -> usize {
         }
         Signal::Logs => (ITEM_DEPTH, json::RECORD_BYTES, json::PAIR_BYTES, 0),
     };
-    let (mut cost, mut depth) = (bytes.len(), 0_usize);
-    let mut rest = bytes.iter();
-    while let Some(byte) = rest.next() {
-        match byte {
-            b'"' => skip_string(&mut rest),
-            b'{' | b'[' => {
-                depth += 1;
-                let container = if depth <= item_depth { item } else { below };
-                cost = cost.saturating_add(container);
-            }
-            // Lists of numbers have nothing else that tells how long they are.
-            b',' => cost = cost.saturating_add(number),
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
+    // Lists of numbers have nothing else that tells how long they are.
+    let mut cost = json_size(bytes, |depth| if depth <= item_depth { item } else { below }, |_| number);
     if signal == Signal::Metrics && may_have_summaries(bytes) {
         cost = cost.saturating_add(SUMMARY_ROOM_BYTES);
     }
@@ -201,22 +187,30 @@ pub fn json_cost(signal: Signal, bytes: &[u8]) -> usize {
 /// those are lists and objects of texts.
 pub(super) fn zipkin_cost(bytes: &[u8]) -> usize {
     const SPAN_DEPTH: usize = 2;
-    let (mut cost, mut depth) = (bytes.len(), 0_usize);
+    json_size(
+        bytes,
+        |depth| if depth <= SPAN_DEPTH { zipkin::SPAN_BYTES } else { zipkin::ANNOTATION_BYTES },
+        |depth| if depth > SPAN_DEPTH { zipkin::TAG_BYTES } else { 0 },
+    )
+}
+
+/// The bytes of a document, of its objects and lists and of its commas, each by how deep it is.
+fn json_size(bytes: &[u8], container: impl Fn(usize) -> usize, comma: impl Fn(usize) -> usize) -> usize {
+    let (mut size, mut depth) = (bytes.len(), 0_usize);
     let mut rest = bytes.iter();
     while let Some(byte) = rest.next() {
         match byte {
             b'"' => skip_string(&mut rest),
             b'{' | b'[' => {
                 depth += 1;
-                let container = if depth <= SPAN_DEPTH { zipkin::SPAN_BYTES } else { zipkin::ANNOTATION_BYTES };
-                cost = cost.saturating_add(container);
+                size = size.saturating_add(container(depth));
             }
-            b',' if depth > SPAN_DEPTH => cost = cost.saturating_add(zipkin::TAG_BYTES),
+            b',' => size = size.saturating_add(comma(depth)),
             b'}' | b']' => depth = depth.saturating_sub(1),
             _ => {}
         }
     }
-    cost
+    size
 }
 
 /// Whether the document may hold summaries; an escape may hide the key.
