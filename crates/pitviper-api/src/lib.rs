@@ -25,6 +25,7 @@ pub mod routes;
 mod state;
 mod streams;
 mod ui;
+mod work;
 
 use axum::Router;
 use axum::extract::Request;

@@ -1,7 +1,6 @@
-//! Runs views: a bounded number at once, off the network threads, for a bounded time.
+//! Answers questions with what views say, as a whole.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -11,21 +10,10 @@ use pitviper_query::views::Answer;
 use pitviper_store::Store;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use crate::layers::current_route;
 use crate::problem::Problem;
-use crate::questions::{Ended, Question};
-use crate::state::{Api, now_us};
-
-/// Most queries that run at once. Each may use several threads of the store.
-pub(crate) const MAX_CONCURRENT_QUERIES: usize = 16;
-
-/// How long a query waits for its turn.
-const MAX_QUEUE_TIME: Duration = Duration::from_secs(5);
-
-/// How long a query may run.
-pub(crate) const MAX_QUERY_TIME: Duration = Duration::from_secs(30);
+use crate::state::Api;
+use crate::work::mark_read;
 
 /// Bytes of a hash that tell answers apart.
 const TAG_BYTES: usize = 16;
@@ -90,32 +78,6 @@ impl Api {
         Ok(body_response(content_type, body.into()))
     }
 
-    /// Waits for the turn of a query, not for long.
-    async fn turn(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        let queries = Arc::clone(&self.shared.queries);
-        match tokio::time::timeout(MAX_QUEUE_TIME, queries.acquire_owned()).await {
-            Ok(Ok(turn)) => Ok(turn),
-            _ => Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "too many queries at once")
-                .detail(format!("{MAX_CONCURRENT_QUERIES} queries are running; try again"))
-                .retry_after(Duration::from_secs(1))),
-        }
-    }
-
-    /// A question to the current route and its turn among those that run, once it has come.
-    pub(crate) async fn begin_question(&self) -> Result<(Question, OwnedSemaphorePermit), Problem> {
-        let mut question = self.shared.questions.ask(&current_route());
-        match self.turn().await {
-            Ok(turn) => {
-                question.begin();
-                Ok((question, turn))
-            }
-            Err(problem) => {
-                question.end(Ended::Refused);
-                Err(problem)
-            }
-        }
-    }
-
     /// What is made of a view's answer.
     async fn run<T, F, P>(
         &self,
@@ -127,49 +89,17 @@ impl Api {
         F: AsyncFnOnce(&dyn Store, i64) -> Result<Answer<T>, QueryError> + Send + 'static,
         P: Send + 'static,
     {
-        let _mark = tracing::trace_span!(target: "pitviper::self", "question");
-        let (question, turn) = self.begin_question().await?;
-        let started = Instant::now();
-        let store = Arc::clone(self.store());
-        let runtime = tokio::runtime::Handle::current();
-        // Dropped with this future when the client goes away or time is up, which ends the query.
-        let (_wanted, abandoned) = oneshot::channel::<()>();
-        let query = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            runtime.block_on(async {
-                tokio::select! {
-                    answer = view(&*store, now_us()) => Some(answer.map(|mut answer| {
-                        answer.meta.elapsed_ms = started.elapsed().as_millis() as u64;
-                        print(&mut answer)
-                    })),
-                    _ = abandoned => None,
-                }
+        let mut work = self
+            .begin(async move |store, now_us| {
+                let started = Instant::now();
+                let mut answer = view(store, now_us).await?;
+                mark_read(answer.meta.scanned, None);
+                answer.meta.elapsed_ms = started.elapsed().as_millis() as u64;
+                Ok(print(&mut answer))
             })
-        });
-        let ended = tokio::time::timeout(MAX_QUERY_TIME, query).await;
-        question.end(match &ended {
-            Ok(Ok(Some(Ok(_)))) => Ended::Answered,
-            Ok(_) => Ended::Failed,
-            Err(_) => Ended::TimedOut,
-        });
-        match ended {
-            Ok(Ok(Some(Ok(printed)))) => Ok(printed),
-            Ok(Ok(Some(Err(error)))) => Err(error.into()),
-            // `None` only comes when this future, which would have got it, was dropped.
-            Ok(Ok(None)) => Err(Problem::internal()),
-            Ok(Err(panicked)) => {
-                tracing::error!(request_id = crate::request_id::current(), %panicked, "a query failed");
-                Err(Problem::internal())
-            }
-            Err(_) => Err(time_is_over().into()),
-        }
+            .await?;
+        work.end().await
     }
-}
-
-/// What is said of a query that runs for longer than it may.
-pub(crate) fn time_is_over() -> QueryError {
-    let seconds = MAX_QUERY_TIME.as_secs();
-    QueryError::TooSlow { message: format!("it was stopped after {seconds} s; choose a shorter time range") }
 }
 
 /// A successful answer. Data is not to be kept by anyone in between.

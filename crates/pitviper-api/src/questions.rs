@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use parking_lot::RwLock;
 use pitviper_model::Durations;
+use tracing::Span;
 
 use crate::exposition::{Exposition, MetricsSource};
 
@@ -48,20 +49,23 @@ struct Figures {
 }
 
 impl Questions {
-    /// A question has come and waits for its turn.
-    pub(crate) fn ask(&self, kind: &str) -> Question {
+    /// A question has come and waits for its turn. Its mark, in the server's own traces, gets to know how it
+    /// ended.
+    pub(crate) fn ask(&self, kind: &str, mark: Span) -> Question {
         let known = self.0.read().get(kind).map(Arc::clone);
         let figures = known.unwrap_or_else(|| Arc::clone(self.0.write().entry(kind.to_owned()).or_default()));
         figures.waiting.fetch_add(1, Ordering::Relaxed);
-        Question { figures, began: None, ended: Ended::Cancelled }
+        Question { figures, mark, began: None, ended: Ended::Cancelled }
     }
 }
 
-/// A question that is not answered yet. Dropped without a word, it was cancelled.
+/// A question that is not answered yet. Dropped without a word it was cancelled while it waited, and failed
+/// once it ran.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Question {
     figures: Arc<Figures>,
+    mark: Span,
     began: Option<Instant>,
     ended: Ended,
 }
@@ -70,6 +74,7 @@ impl Question {
     /// It is its turn.
     pub(crate) fn begin(&mut self) {
         self.began = Some(Instant::now());
+        self.ended = Ended::Failed;
         self.figures.waiting.fetch_sub(1, Ordering::Relaxed);
         self.figures.running.fetch_add(1, Ordering::Relaxed);
     }
@@ -81,17 +86,22 @@ impl Question {
 
 impl Drop for Question {
     fn drop(&mut self) {
+        let ended = Ended::ALL.iter().zip(&self.figures.ended).find(|((ended, _), _)| *ended == self.ended);
+        if let Some(((ended, name), counter)) = ended {
+            counter.fetch_add(1, Ordering::Relaxed);
+            self.mark.record("outcome", *name);
+            if matches!(ended, Ended::TimedOut | Ended::Refused) {
+                self.mark.record("error.type", *name);
+            }
+        }
+        // Last, so that who sees none running sees how they ended.
         match self.began {
-            None => self.figures.waiting.fetch_sub(1, Ordering::Relaxed),
+            None => self.figures.waiting.fetch_sub(1, Ordering::Release),
             Some(began) => {
                 self.figures.durations.record_since(began);
-                self.figures.running.fetch_sub(1, Ordering::Relaxed)
+                self.figures.running.fetch_sub(1, Ordering::Release)
             }
         };
-        let ended = Ended::ALL.iter().zip(&self.figures.ended).find(|((ended, _), _)| *ended == self.ended);
-        if let Some((_, counter)) = ended {
-            counter.fetch_add(1, Ordering::Relaxed);
-        }
     }
 }
 
@@ -128,9 +138,9 @@ mod tests {
     #[test]
     fn every_question_has_one_end() {
         let questions = Questions::default();
-        let mut running = questions.ask("/search");
+        let mut running = questions.ask("/search", Span::none());
         running.begin();
-        let waiting = questions.ask("/search");
+        let waiting = questions.ask("/search", Span::none());
         let mut text = Exposition::default();
         questions.collect(&mut text);
         let text = text.finish();

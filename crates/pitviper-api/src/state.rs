@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use pitviper_query::views::complete::FacetCache;
-use pitviper_store::Store;
+use pitviper_store::{Lane, Store};
 use serde::Serialize;
 use tokio::sync::{Semaphore, watch};
 use utoipa::ToSchema;
@@ -12,10 +12,10 @@ use utoipa::ToSchema;
 use crate::auth::{Access, Refusals};
 use crate::exposition::MetricsSource;
 use crate::layers::HttpMetrics;
-use crate::queries::MAX_CONCURRENT_QUERIES;
 use crate::questions::Questions;
 use crate::routes::client_settings::KeepsClientSettings;
 use crate::routes::first_span::MAX_WAITING;
+use crate::work::Places;
 
 /// Where the server can be reached, as `http://127.0.0.1:4390`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -50,6 +50,8 @@ pub struct ApiConfig {
 #[derive(Clone)]
 pub struct Api {
     pub(crate) shared: Arc<Shared>,
+    /// In which its questions are asked.
+    pub(crate) lane: Lane,
 }
 
 pub(crate) struct Shared {
@@ -58,7 +60,7 @@ pub(crate) struct Shared {
     pub(crate) http: HttpMetrics,
     pub(crate) questions: Questions,
     pub(crate) refusals: Arc<Refusals>,
-    pub(crate) queries: Arc<Semaphore>,
+    pub(crate) places: Places,
     pub(crate) waiting_streams: Arc<Semaphore>,
     /// What completion counted lately.
     pub(crate) facets: Arc<FacetCache>,
@@ -74,11 +76,16 @@ impl Api {
             http: HttpMetrics::default(),
             questions: Questions::default(),
             refusals: Arc::default(),
-            queries: Arc::new(Semaphore::new(MAX_CONCURRENT_QUERIES)),
+            places: Places::default(),
             waiting_streams: Arc::new(Semaphore::new(MAX_WAITING)),
             facets: Arc::default(),
         };
-        Self { shared: Arc::new(shared) }
+        Self { shared: Arc::new(shared), lane: Lane::First }
+    }
+
+    /// For questions that go with another one, which is what their asker waits for.
+    pub(crate) fn aside(self) -> Self {
+        Self { lane: Lane::Aside, ..self }
     }
 
     /// Where ports that are not HTTP count who was not let in.

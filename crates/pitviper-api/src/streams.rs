@@ -5,7 +5,6 @@
 //! away ends it.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
@@ -15,14 +14,12 @@ use http::{HeaderName, HeaderValue, header};
 use pitviper_query::QueryError;
 use pitviper_store::Store;
 use serde::Serialize;
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
+use tokio::sync::mpsc;
 
 use crate::problem::Problem;
-use crate::queries::{MAX_QUERY_TIME, time_is_over};
-use crate::questions::Ended;
 use crate::request_id;
-use crate::state::{Api, now_us};
+use crate::state::Api;
+use crate::work::Work;
 
 /// The content type of streams.
 pub(crate) const NDJSON: &str = "application/x-ndjson";
@@ -57,39 +54,16 @@ struct ErrorLine<'a> {
     problem: &'a Problem,
 }
 
-type Failure = Option<Result<(), QueryError>>;
-
 impl Api {
     /// Answers with the lines that a view tells.
     pub(crate) async fn stream<F>(&self, view: F) -> Result<Response, Problem>
     where
         F: AsyncFnOnce(&dyn Store, i64, Lines) -> Result<(), QueryError> + Send + 'static,
     {
-        let (question, turn) = self.begin_question().await?;
-        let store = Arc::clone(self.store());
-        let runtime = tokio::runtime::Handle::current();
         let (lines, mut waiting) = mpsc::channel(MAX_LINES_WAITING);
-        // Dropped with the answer when the client goes away, which ends the view.
-        let (wanted, abandoned) = oneshot::channel::<()>();
-        let task = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            let ended = runtime.block_on(async {
-                tokio::select! {
-                    ended = tokio::time::timeout(MAX_QUERY_TIME, view(&*store, now_us(), Lines(lines))) => Some(ended),
-                    _ = abandoned => None,
-                }
-            });
-            // The count of those that run falls with the work, not with the last line that is read.
-            let ended = ended?;
-            question.end(match &ended {
-                Ok(Ok(())) => Ended::Answered,
-                Ok(Err(_)) => Ended::Failed,
-                Err(_) => Ended::TimedOut,
-            });
-            Some(ended.unwrap_or_else(|_| Err(time_is_over())))
-        });
+        let work = self.begin(async move |store, now_us| view(store, now_us, Lines(lines)).await).await?;
         let first = waiting.recv().await;
-        let mut told = Told { first, waiting, task: Some(task), request_id: request_id::current(), _wanted: wanted };
+        let mut told = Told { first, waiting, work: Some(work), request_id: request_id::current() };
         if told.first.is_none()
             && let Some(problem) = told.failure().await
         {
@@ -112,11 +86,10 @@ impl Api {
 struct Told {
     first: Option<Bytes>,
     waiting: mpsc::Receiver<Bytes>,
-    /// Until it has ended.
-    task: Option<JoinHandle<Failure>>,
+    /// Until it has ended. Dropped with the answer when the client goes away, which ends the view.
+    work: Option<Work<()>>,
     /// Of the request, which is over when the lines are read.
     request_id: String,
-    _wanted: oneshot::Sender<()>,
 }
 
 impl Told {
@@ -136,21 +109,8 @@ impl Told {
 
     /// What went wrong, once all lines were told.
     async fn failure(&mut self) -> Option<Problem> {
-        let id = self.request_id.clone();
-        let ended = self.task.take()?.await;
-        request_id::scope(id, async {
-            match ended {
-                Ok(Some(Ok(()))) => None,
-                Ok(Some(Err(error))) => Some(error.into()),
-                // `None` only comes when this, which would have got it, was dropped.
-                Ok(None) => Some(Problem::internal()),
-                Err(panicked) => {
-                    tracing::error!(request_id = request_id::current(), %panicked, "a query failed");
-                    Some(Problem::internal())
-                }
-            }
-        })
-        .await
+        let mut work = self.work.take()?;
+        request_id::scope(self.request_id.clone(), work.end()).await.err()
     }
 }
 

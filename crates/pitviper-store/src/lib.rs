@@ -14,19 +14,21 @@
 pub mod conformance;
 pub mod embedded;
 pub mod filter;
+mod lane;
 pub mod questions;
 pub mod schema;
 mod span_file;
 mod stages;
 mod store;
 
+pub use lane::Lane;
 pub use questions::{
     ExceptionGroup, ExceptionGroups, ExceptionGroupsQuery, ExceptionsQuery, LibrariesAnswer, LibrariesQuery, LogsQuery,
     MetricPointsAnswer, MetricPointsQuery, MetricSeries, MetricSeriesAnswer, MetricSeriesQuery, MetricStep, Page,
     ProfileAnswer, ProfileDimension, ProfileQuery, ProfileRow, RowCursor, StepValue, StoredException, StoredLog,
 };
 pub use span_file::{SpanFileReader, SpanFileWriter};
-pub use stages::StageStats;
+pub use stages::{StageStats, TurnStats};
 pub use store::{
     Ack, Cursor, Dimension, KeptStats, MetricRow, MetricsQuery, Order, Red, ResourceSeen, Search, SpanScope, Store,
     StoreError, StoreStats, StoredSpan, TableStats, ThinStats, TimeRange, Trace, TraceHit, TraceSpan,

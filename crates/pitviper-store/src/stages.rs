@@ -2,6 +2,19 @@
 
 use pitviper_model::DurationCounts;
 
+/// What became of questions of a kind, of which so many run at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TurnStats {
+    /// Those that wait for their turn now.
+    pub waiting: u64,
+    /// Those that run now, those among them that are given up on and have not ended yet.
+    pub running: u64,
+    /// Those that ran to their end, which may be an error.
+    pub ended: u64,
+    /// Those that were given up on while they ran: nobody waited for the answer any more.
+    pub given_up: u64,
+}
+
 /// Figures of the way from a write to its last merge, and of the room there is. Durations and totals
 /// count since the store was opened.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -28,6 +41,10 @@ pub struct StageStats {
     pub merge: DurationCounts,
     /// Segments that wait to be merged, those of the merge under way among them.
     pub merge_backlog_segments: u64,
+    /// Scans: searches, surveys and aggregates of spans.
+    pub scans: TurnStats,
+    /// Direct reads: traces, metrics, logs and the like.
+    pub reads: TurnStats,
     /// Memory of what is kept of segments that queries have used, in bytes.
     pub cache_bytes: u64,
     /// Most memory of it, in bytes.

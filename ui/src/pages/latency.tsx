@@ -8,6 +8,7 @@ import type { Answer, Heatmap as HeatmapData } from '../api/types';
 import { Heatmap } from '../components/heatmap/heatmap';
 import type { HeatScene, Narrowing } from '../components/heatmap/scene';
 import { Skeleton } from '../components/states';
+import { useEndsWith, wasLeft } from '../lib/ends-with';
 import { count, percent } from '../lib/format';
 import { useStored } from '../lib/stored';
 import { Problem } from './loaded';
@@ -24,6 +25,8 @@ interface Props {
   height: number;
   /** The first part of the keys of its questions: `live` when they are to be asked again and again. */
   freshness: string;
+  /** Whether the reader has stopped the search that it goes with. */
+  isStopped?: boolean;
   /** What a page looks at by this query, where the reader has not written it. */
   of?: string;
   onNarrow: (wanted: Narrowing) => void;
@@ -31,10 +34,10 @@ interface Props {
   explore: { query: string | undefined; metric: string; agg: string; split?: string };
 }
 
-export function Latency({ query, range, height, freshness, of, onNarrow, explore }: Props) {
+export function Latency({ query, range, height, freshness, isStopped = false, of, onNarrow, explore }: Props) {
   const [hidden, setHidden] = useStored('pitviper.latency.hidden', false);
   const isSampled = useIsSampled(range);
-  const { answer, shown } = useHeatmap(query, range, freshness, !hidden, isSampled);
+  const { answer, shown } = useHeatmap(query, range, freshness, !hidden, isStopped, isSampled);
   const problem = answer.error instanceof ApiError ? answer.error.problem : null;
   return (
     <section className="panel" aria-label="Latency" style={{ flex: 'none' }}>
@@ -50,7 +53,14 @@ export function Latency({ query, range, height, freshness, of, onNarrow, explore
           {hidden ? 'Show' : 'Hide'}
         </button>
       </header>
-      {hidden ? null : answer.isPending ? (
+      {hidden ? null : wasLeft(isStopped, answer) ? (
+        <div className="heat-empty" style={{ height }}>
+          Not counted: the search was stopped.
+          <button type="button" onClick={() => void answer.refetch()}>
+            Count
+          </button>
+        </div>
+      ) : answer.isPending ? (
         <Skeleton height={height} />
       ) : problem?.status === 400 ? (
         <div className="heat-note">{problem.errors ? 'Nothing is drawn: the query has a mistake.' : refusalOf(problem.detail)}</div>
@@ -73,24 +83,26 @@ export function Latency({ query, range, height, freshness, of, onNarrow, explore
 const sceneOf = (answer: Answer<HeatmapData>): HeatScene => ({ map: answer.data, stepUs: (answer.meta.step_ms ?? 0) * 1e3 });
 
 /** The counts at once; and then, where some failed and it is not too dear, which of them. */
-function useHeatmap(query: string, range: Range, freshness: string, wanted: boolean, isSampled: boolean) {
+function useHeatmap(query: string, range: Range, freshness: string, wanted: boolean, isStopped: boolean, isSampled: boolean) {
   const ask = (errors: boolean, signal: AbortSignal) => api.heatmap({ query, ...range, width: COLUMNS, height: ROWS, errors }, signal);
   // What is not asked again is dear, and is read from the spans anyhow.
   const isDear = freshness === 'once';
+  const queryKey = [freshness, 'heatmap', query, range];
+  useEndsWith(isStopped, queryKey);
   const answer = useQuery({
-    queryKey: [freshness, 'heatmap', query, range],
+    queryKey,
     queryFn: ({ signal }) => ask(isDear, signal),
     placeholderData: keepPreviousData,
-    enabled: wanted,
+    enabled: wanted && !isStopped,
   });
   const total = answer.data?.data;
   // The metrics count all; the spans of a sample would count less.
   const isSame = !isSampled || answer.data?.meta.source === 'spans';
   const isWorthIt = total !== undefined && total.errors === null && !answer.isPlaceholderData && isSame && total.failed > 0 && total.total <= CELLS_MOST;
   const cells = useQuery({
-    queryKey: [freshness, 'heatmap', query, range, 'failed'],
+    queryKey: [...queryKey, 'failed'],
     queryFn: ({ signal }) => ask(true, signal),
-    enabled: wanted && isWorthIt,
+    enabled: wanted && isWorthIt && !isStopped,
   });
   return { answer, shown: isWorthIt && cells.data ? cells.data : answer.data };
 }

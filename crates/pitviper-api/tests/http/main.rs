@@ -6,6 +6,7 @@
 mod aggregate;
 mod complete;
 mod guard;
+mod leaving;
 mod search;
 mod sql;
 mod support;

@@ -6,6 +6,7 @@ mod access;
 mod answers;
 mod document;
 mod kill;
+mod leaving;
 mod lifecycle;
 mod operations;
 mod schema;

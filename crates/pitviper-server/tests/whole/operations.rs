@@ -5,12 +5,14 @@ use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
 use serde_json::Value;
 
-use crate::support::{Request, Server, command, export, failed, now_ns, number, request, run, send, span, text};
+use crate::support::{
+    PATIENCE, Request, Server, command, export, failed, now_ns, number, request, run, send, span, text,
+};
 
 const TRACE: [u8; 16] = [7; 16];
 const TRACE_TEXT: &str = "07070707070707070707070707070707";
@@ -364,6 +366,29 @@ fn the_server_traces_itself_only_when_asked_to() {
     let question = spans.iter().find(|row| row["name"] == "question").unwrap();
     assert_eq!((&root["kind"], &question["parent_span_id"]), (&"server".into(), &root["span_id"]), "{spans:?}");
     assert!(!spans.iter().any(|row| row["name"].as_str().unwrap().contains("append")));
+    assert_eq!(question["attributes"]["outcome"], "answered", "{question}");
+    // One whose answer is told line by line says what it read and how it ended as well.
+    let told = Request::post("/api/v1/spans/search", "application/json", find.to_string().as_bytes())
+        .header("accept", "application/x-ndjson");
+    assert_eq!(send(&server.http, &told).unwrap().header("content-type"), "application/x-ndjson");
+    let of_told = serde_json::json!({
+        "query": "service:pitviper-server name:question rows:>0", "mode": "spans", "from": "now-1h", "to": "now+1h",
+    });
+    let began = Instant::now();
+    let streamed = loop {
+        let found = server.post("/api/v1/spans/search", &of_told).data();
+        match found.as_array().unwrap().first() {
+            Some(row) => break row.clone(),
+            None => assert!(began.elapsed() < PATIENCE, "a search that was told leaves no mark"),
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    let attributes = &streamed["attributes"];
+    assert_eq!(
+        (&attributes["outcome"], &attributes["http.route"]),
+        (&"answered".into(), &"/api/v1/spans/search".into())
+    );
+    assert!(attributes["looked_at"].as_i64().unwrap() > 0 && attributes["waited_ms"].is_i64(), "{attributes}");
     let metrics = server.get("/metrics").text();
     assert!(figure(&metrics, "pitviper_self_trace_spans_total{outcome=\"kept\"} ") >= 2.0);
     assert_eq!(figure(&metrics, "pitviper_self_trace_spans_total{outcome=\"dropped\"} "), 0.0);

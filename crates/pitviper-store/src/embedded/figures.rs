@@ -43,6 +43,7 @@ impl EmbeddedStore {
         let (stages, room) = (&self.flush.stages, self.disk.room());
         let hot = self.tiers.waiting(self.flush.policy);
         let cache = self.flush.segment_cache.figures();
+        let [scans, reads] = self.engine.figures();
         StageStats {
             commit_waiting: stages.commit_waiting.load(Ordering::Relaxed),
             commit_wait: stages.commit_wait.counts(),
@@ -55,6 +56,8 @@ impl EmbeddedStore {
             flush_backlog_rows: hot.due_rows as u64,
             merge: stages.merge.counts(),
             merge_backlog_segments: stages.merge_backlog.load(Ordering::Relaxed),
+            scans,
+            reads,
             cache_bytes: cache.bytes,
             cache_budget_bytes: cache.budget_bytes,
             cache_hits: cache.hits,

@@ -23,7 +23,7 @@ const NAME = facet('name', { 'GET /': 50 });
 
 function show(facets: Partial<Facets> | null, query = '', scope = 'a'): void {
   const all = facets && { sampled: true, sample: 2_000, keys: [SERVICE, NAME], ...facets };
-  act(() => root.render(<FacetList facets={all} failed={false} scope={scope} query={query} onToggle={toggled} />));
+  act(() => root.render(<FacetList facets={all} failed={false} onAsk={null} scope={scope} query={query} onToggle={toggled} />));
 }
 
 const rows = () => [...document.querySelectorAll<HTMLElement>('[data-row]')].map((row) => row.dataset['row']);

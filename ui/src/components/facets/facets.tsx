@@ -18,13 +18,15 @@ interface Props {
   facets: Facets | null;
   /** Whether they cannot be had, as of a query with a mistake. */
   failed: boolean;
+  /** Asks for them after all, where they ended with a search that was stopped. */
+  onAsk: (() => void) | null;
   /** What they are of; as long as it stays, nothing changes its place. */
   scope: string;
   query: string;
   onToggle: (term: string, wanted: 'included' | 'excluded') => void;
 }
 
-export function FacetList({ facets, failed, scope, query, onToggle }: Props) {
+export function FacetList({ facets, failed, onAsk, scope, query, onToggle }: Props) {
   const [collapsed, setCollapsed] = useStored('pitviper.fields.collapsed', false);
   const [opened, setOpened] = useStored<Record<string, boolean>>('pitviper.fields.open', {});
   const [filter, setFilter] = useState('');
@@ -63,8 +65,16 @@ export function FacetList({ facets, failed, scope, query, onToggle }: Props) {
           ‹
         </button>
       </div>
-      <p className="muted facets-note">{failed ? 'Nothing was found to take fields from.' : noteOf(facets, keys.length)}</p>
-      {failed ? null : facets === null ? (
+      {onAsk && (
+        <p className="muted facets-note">
+          Not counted: the search was stopped.{' '}
+          <button type="button" onClick={onAsk}>
+            Count
+          </button>
+        </p>
+      )}
+      {!onAsk && <p className="muted facets-note">{failed ? 'Nothing was found to take fields from.' : noteOf(facets, keys.length)}</p>}
+      {failed || onAsk ? null : facets === null ? (
         <div className="facets-list" role="status" aria-label="Loading">
           {[5, 3, 4].map((lines) => (
             <div key={lines} className="skeleton" style={{ height: 28 + 24 * lines }} />

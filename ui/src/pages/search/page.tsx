@@ -10,6 +10,7 @@ import { FacetList } from '../../components/facets/facets';
 import type { Narrowing } from '../../components/heatmap/scene';
 import { SearchBar } from '../../components/search-bar/search-bar';
 import { Empty, Skeleton } from '../../components/states';
+import { useEndsWith, wasLeft } from '../../lib/ends-with';
 import { durationTerm, withDuration } from '../../lib/query/duration';
 import { toggle } from '../../lib/query/edit';
 import { freshness } from '../../lib/query/freshness';
@@ -49,8 +50,8 @@ export function SearchPage() {
 
   const analysis = useAnalysis(typed);
   const completed = useCompletion(typed, cursor, range);
-  const { found, running, stop } = useTraces(freshness(query), query, order, range);
-  const facets = useFacets(query, range);
+  const { found, running, stop, isStopped } = useTraces(freshness(query), query, order, range);
+  const facets = useFacets(query, range, isStopped);
 
   const find = (text: string) => void navigate({ to: '/search', search: (before) => ({ ...before, query: text.trim() || undefined }) });
   const run = (text: string) => {
@@ -104,13 +105,14 @@ export function SearchPage() {
       <SearchState order={order} running={running} last={lastOf(found)} onStop={stop} />
       {help && <Help onClose={() => setHelp(false)} />}
       <div className="found">
-        {facets.isShown && <FacetList facets={facets.data} failed={facets.failed} scope={facets.scope} query={typed} onToggle={(term, wanted) => edit(toggle(typed, term, wanted))} />}
+        {facets.isShown && <FacetList facets={facets.data} failed={facets.failed} onAsk={facets.onAsk} scope={facets.scope} query={typed} onToggle={(term, wanted) => edit(toggle(typed, term, wanted))} />}
         <div className="found-rows">
           <Latency
             query={query}
             range={range}
             height={136}
             freshness={freshness(query)}
+            isStopped={isStopped}
             onNarrow={narrow}
             explore={{ query: query || undefined, metric: 'duration', agg: 'p95' }}
           />
@@ -122,16 +124,20 @@ export function SearchPage() {
   );
 }
 
-function useFacets(query: string, range: Range) {
+function useFacets(query: string, range: Range, isStopped: boolean) {
   const scope = JSON.stringify([query, range]);
+  const queryKey = [freshness(query), 'facets', query, range];
+  useEndsWith(isStopped, queryKey);
   const answer = useQuery({
-    queryKey: [freshness(query), 'facets', query, range],
+    queryKey,
+    enabled: !isStopped,
     queryFn: async ({ signal }) => ({ scope, facets: await api.facets(query, range, signal) }),
     placeholderData: keepPreviousData,
   });
   // A server that has none leaves no room for them.
   const isShown = !answer.isSuccess || answer.data.facets !== null;
-  return { data: answer.data?.facets ?? null, scope: answer.data?.scope ?? scope, failed: answer.isError, isShown };
+  const onAsk = wasLeft(isStopped, answer) ? () => void answer.refetch() : null;
+  return { data: answer.data?.facets ?? null, scope: answer.data?.scope ?? scope, failed: answer.isError, isShown, onAsk };
 }
 
 /** What is said of the rows that are shown. */

@@ -18,6 +18,8 @@ interface Traces {
   running: Running | null;
   /** Ends the search with what was found by then. */
   stop: () => void;
+  /** Whether the reader has ended it so, and not gone on since. */
+  isStopped: boolean;
 }
 
 export function useTraces(freshness: string, query: string, order: string, range: Range): Traces {
@@ -62,5 +64,6 @@ export function useTraces(freshness: string, query: string, order: string, range
 
   const nothing: Running = { rows: [], progress: null };
   const running = isWaitedFor ? (news?.scope === scope ? news.running : nothing) : null;
-  return { found, running, stop };
+  const isStopped = !isWaitedFor && !found.isPlaceholderData && found.data?.pages.at(-1)?.ended === 'stopped';
+  return { found, running, stop, isStopped };
 }

@@ -35,6 +35,7 @@ pub(crate) async fn aggregate(
     headers: HeaderMap,
     Body(request): Body<Request>,
 ) -> Result<Response, Problem> {
+    let api = api.aside();
     let is_closed = is_closed(request.from.as_ref(), request.to.as_ref(), now_us());
     let view = async move |store: &dyn Store, now_us| view::aggregate(store, &request, now_us).await;
     if is_closed { api.answer_tagged(&headers, view).await } else { api.answer(view).await }

@@ -25,5 +25,5 @@ use crate::state::Api;
 )]
 pub(crate) async fn complete(State(api): State<Api>, Params(request): Params<Request>) -> Result<Response, Problem> {
     let cache = Arc::clone(&api.shared.facets);
-    api.answer(async move |store, now_us| view::complete(store, &cache, &request, now_us).await).await
+    api.aside().answer(async move |store, now_us| view::complete(store, &cache, &request, now_us).await).await
 }

@@ -22,5 +22,5 @@ use crate::state::Api;
     )
 )]
 pub(crate) async fn facets(State(api): State<Api>, Body(request): Body<Request>) -> Result<Response, Problem> {
-    api.answer(async move |store, now_us| view::facets(store, &request, now_us).await).await
+    api.aside().answer(async move |store, now_us| view::facets(store, &request, now_us).await).await
 }

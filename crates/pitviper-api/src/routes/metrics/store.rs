@@ -1,7 +1,7 @@
 //! The store's figures.
 
 use pitviper_model::DurationCounts;
-use pitviper_store::{KeptStats, StageStats, StoreStats, TableStats, ThinStats};
+use pitviper_store::{KeptStats, StageStats, StoreStats, TableStats, ThinStats, TurnStats};
 
 use crate::exposition::Exposition;
 
@@ -143,6 +143,7 @@ fn write_stages(stages: &StageStats, stats: &StoreStats, out: &mut Exposition) {
     for (name, help, value) in counters {
         out.counter(name, help, &[(&[], value as f64)]);
     }
+    write_turns(&[("scan", stages.scans), ("read", stages.reads)], out);
     let durations: [(&str, &str, DurationCounts); 4] = [
         (
             "pitviper_store_commit_wait_seconds",
@@ -156,4 +157,23 @@ fn write_stages(stages: &StageStats, stats: &StoreStats, out: &mut Exposition) {
     for (name, help, counts) in durations {
         out.durations(name, help, &[(&[], counts)]);
     }
+}
+
+fn write_turns(kinds: &[(&str, TurnStats)], out: &mut Exposition) {
+    let labels: Vec<[(&str, &str); 1]> = kinds.iter().map(|(kind, _)| [("kind", *kind)]).collect();
+    let samples = |figure: fn(&TurnStats) -> u64| -> Vec<(&[(&str, &str)], f64)> {
+        labels.iter().zip(kinds).map(|(labels, (_, stats))| (&labels[..], figure(stats) as f64)).collect()
+    };
+    let help = "Scans and direct reads of the store that wait for their turn";
+    out.gauge("pitviper_store_questions_waiting", help, &samples(|stats| stats.waiting));
+    let help = "Scans and direct reads of the store that run";
+    out.gauge("pitviper_store_questions_running", help, &samples(|stats| stats.running));
+    let outcomes = kinds.iter().flat_map(|(kind, stats)| {
+        [("ended", stats.ended), ("given_up", stats.given_up)]
+            .map(|(outcome, count)| ([("kind", *kind), ("outcome", outcome)], count as f64))
+    });
+    let labels: Vec<_> = outcomes.collect();
+    let samples: Vec<(&[(&str, &str)], f64)> = labels.iter().map(|(labels, count)| (&labels[..], *count)).collect();
+    let help = "Scans and direct reads that ran to their end, and those whose asker went away";
+    out.counter("pitviper_store_questions_total", help, &samples);
 }

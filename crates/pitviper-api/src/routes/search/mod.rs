@@ -14,6 +14,7 @@ use crate::extract::Body;
 use crate::problem::Problem;
 use crate::state::Api;
 use crate::streams::{Lines, NDJSON};
+use crate::work::mark_read;
 
 /// News that wait to be written to a client.
 const NEWS_WAITING: usize = 1;
@@ -82,6 +83,7 @@ pub(crate) async fn search(
         let (teller, news) = mpsc::channel(NEWS_WAITING);
         let search = view::search_telling(store, &request, now_us, teller);
         let (ended, rows) = futures::join!(search, write(news, &lines));
+        mark_read(ended.as_ref().ok().and_then(|meta| meta.scanned), Some(rows));
         let meta = Meta { elapsed_ms: started.elapsed().as_millis() as u64, ..ended? };
         lines.put(&SearchLine::End(SearchEnd { next: meta.next.clone().flatten(), rows, meta })).await;
         Ok(())
@@ -94,9 +96,14 @@ async fn write(mut news: mpsc::Receiver<News>, lines: &Lines) -> u64 {
     let mut count = 0;
     while let Some(news) = news.next().await {
         match news {
-            News::Progress(progress) => lines.put(&SearchLine::Progress(progress)).await,
+            News::Progress(progress) => {
+                // Said now, as nobody may wait for the end.
+                mark_read(Some(progress.looked_at), Some(progress.rows));
+                lines.put(&SearchLine::Progress(progress)).await;
+            }
             News::Rows(rows) => {
                 count += rows.len() as u64;
+                mark_read(None, Some(count));
                 for row in rows {
                     lines.put(&SearchLine::Row(row)).await;
                 }

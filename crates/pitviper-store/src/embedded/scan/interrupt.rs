@@ -32,10 +32,15 @@ impl Interrupt {
         (interrupt, GiveUpOnDrop(is_given_up))
     }
 
+    /// Whether nobody waits for the answer any more.
+    pub(in crate::embedded) fn is_given_up(&self) -> bool {
+        self.is_given_up.load(Ordering::Relaxed)
+    }
+
     /// # Errors
     /// When the scan is to end.
     pub(in crate::embedded) fn check(&self) -> Result<(), StoreError> {
-        if self.is_given_up.load(Ordering::Relaxed) {
+        if self.is_given_up() {
             return Err(StoreError::Engine("nobody waits for the answer any more".to_owned()));
         }
         if self.began.elapsed() > self.limit {
