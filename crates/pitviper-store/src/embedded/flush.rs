@@ -22,6 +22,7 @@ use super::hot::{FlushPolicy, HotBatch, Tiers};
 use super::manifest::{Manifest, Table};
 use super::segment::Segment;
 use super::segment_cache::SegmentCache;
+use super::segment_note::Writes;
 use super::segment_write::{SegmentPlace, sorted, write_in_order, write_rows};
 use super::stages::Stages;
 use super::wal::Wal;
@@ -157,12 +158,16 @@ fn flush_batches(context: &FlushContext, batches: &[Arc<HotBatch>]) -> Result<()
     let (Some(first), Some(last)) = (batches.first(), batches.last()) else { return Ok(()) };
     let mut rows = WriteBatch::concat(batches.iter().map(|batch| &batch.rows))
         .map_err(|error| StoreError::Engine(format!("putting batches together: {error}")))?;
+    let writes = Writes::of_flush(first.first_sequence, last.last_sequence);
     let place = SegmentPlace {
         dir: &context.segments_dir,
         temporary_dir: &context.temporary_dir,
         sequences: (first.first_sequence, last.last_sequence),
         level: 0,
         bucket_ns: METRIC_BUCKET_NS,
+        written_ns: context.clock.wall_ns(),
+        thinned: false,
+        writes: Some(&writes),
     };
     let mut written = Vec::new();
     if let Some(resources) = rows.get(Table::Spans).map(resources_of_spans) {
@@ -179,8 +184,6 @@ fn flush_batches(context: &FlushContext, batches: &[Arc<HotBatch>]) -> Result<()
             }
         });
     }
-    let now_ns = context.clock.wall_ns();
-    written.iter_mut().for_each(|row| row.written_ns = now_ns);
     context.manifest.add_segments(&written, last.last_sequence)?;
     let segment = |row| Arc::new(Segment::new(&context.segments_dir, row, Arc::clone(&context.segment_cache)));
     let segments = written.into_iter().map(segment).collect();

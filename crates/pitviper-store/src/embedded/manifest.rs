@@ -154,6 +154,12 @@ impl Manifest {
         Ok(rows.into_iter().flatten().collect())
     }
 
+    /// How many segments there are, of tables known and unknown.
+    pub(super) fn segment_count(&self) -> Result<u64, StoreError> {
+        let count: i64 = self.connection.lock().query_row("SELECT count(*) FROM segments", [], |row| row.get(0))?;
+        Ok(count.cast_unsigned())
+    }
+
     /// Adds the segments of one flush and says up to where everything is flushed.
     pub(super) fn add_segments(&self, segments: &[SegmentRow], flushed_sequence: u64) -> Result<(), StoreError> {
         let mut connection = self.connection.lock();

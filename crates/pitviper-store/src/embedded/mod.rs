@@ -38,6 +38,7 @@ mod scan;
 mod search;
 mod segment;
 mod segment_cache;
+mod segment_note;
 mod segment_write;
 mod sql;
 mod stages;
@@ -68,7 +69,7 @@ use self::commit::{Committer, Request};
 pub use self::disk::DEFAULT_DISK_RESERVE_BYTES;
 use self::disk::DiskGuard;
 pub use self::doctor::{Diagnosis, Examination, Finding, Lost, Severity, examine};
-pub use self::export::SpanScan;
+pub use self::export::{LogScan, PointScan, SpanScan, StoredPoint};
 use self::flush::{FlushContext, Flusher};
 use self::hot::{FlushPolicy, Snapshot, Tiers, batch_bytes};
 use self::manifest::{Manifest, SegmentRow, Table};
@@ -218,11 +219,12 @@ impl EmbeddedStore {
         refuse_lost_manifest(dir, &segments_dir)?;
         let manifest = Manifest::open(&dir.join("manifest.sqlite"))?;
         let rows = manifest.segments()?;
+        // First of all: files that a damaged manifest does not name are not to go for it.
+        report_missing(dir, &segments_dir, &rows, manifest.segment_count()?)?;
         let known: FxHashSet<PathBuf> =
             rows.iter().map(|row| segments_dir.join(&row.file)).flat_map(|path| beside(&path).chain([path])).collect();
         remove_others(&segments_dir, &known)?;
         remove_others(&temporary_dir, &FxHashSet::default())?;
-        report_missing(dir, &segments_dir, &rows)?;
         let segment_cache = Arc::new(SegmentCache::default());
         let segments = rows
             .into_iter()
@@ -529,7 +531,11 @@ fn remove_others(dir: &Path, known: &FxHashSet<PathBuf>) -> Result<(), StoreErro
 }
 
 /// Refuses to open with a segment missing: answering without its rows would look like an answer.
-fn report_missing(dir: &Path, segments_dir: &Path, rows: &[SegmentRow]) -> Result<(), StoreError> {
+fn report_missing(dir: &Path, segments_dir: &Path, rows: &[SegmentRow], count: u64) -> Result<(), StoreError> {
+    if rows.len() as u64 != count {
+        let what = "the manifest names segments of tables that there are not".to_owned();
+        return Err(StoreError::Damaged { what, path: dir.display().to_string() });
+    }
     for row in rows {
         let path = segments_dir.join(&row.file);
         if let Err(error) = std::fs::metadata(&path) {
@@ -542,7 +548,7 @@ fn report_missing(dir: &Path, segments_dir: &Path, rows: &[SegmentRow]) -> Resul
 
 /// Refuses to open segments without a manifest: an empty one would make all of them superfluous files.
 fn refuse_lost_manifest(dir: &Path, segments_dir: &Path) -> Result<(), StoreError> {
-    if dir.join("manifest.sqlite").exists() {
+    if dir.join("manifest.sqlite").metadata().is_ok_and(|file| file.len() > 0) {
         return Ok(());
     }
     let mut segments =

@@ -15,6 +15,7 @@ use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use parking_lot::Mutex;
 use parquet::arrow::arrow_reader::{ArrowPredicate, ArrowPredicateFn, ParquetRecordBatchReaderBuilder, RowFilter};
+use parquet::file::metadata::ParquetMetaDataReader;
 use pitviper_model::TraceId;
 use rustc_hash::FxHashSet;
 
@@ -29,6 +30,7 @@ use super::prune::{Lookup, Rows, intersect};
 use super::read_ahead::read_ahead;
 use super::resources::Summary;
 use super::segment_cache::SegmentCache;
+use super::segment_note::{Note, Writes};
 use super::trace_ids;
 use super::wanted::Wanted;
 use crate::store::{StoreError, TimeRange};
@@ -133,6 +135,17 @@ impl Segment {
         let open = Arc::new(open);
         self.cache.put(&self.row.file, Arc::clone(&open));
         Ok(open)
+    }
+
+    /// The writes it holds, as its footer says; `None` when that does not say so.
+    pub(super) fn writes(&self) -> Result<Option<Writes>, StoreError> {
+        let metadata =
+            ParquetMetaDataReader::new().parse_and_finish(&self.file()?).map_err(|error| self.error(&error))?;
+        Ok(match Note::read(&metadata, &self.row.file) {
+            Some(note) => note.writes,
+            // Of before there were notes: then a flush, which is in no merge, holds all it is named for.
+            None => (self.row.level == 0).then(|| Writes::of_flush(self.row.min_sequence, self.row.max_sequence)),
+        })
     }
 
     fn file(&self) -> Result<File, StoreError> {

@@ -25,6 +25,7 @@ use super::manifest::{SegmentRow, Table};
 use super::metric_sums::{self, SumsBuilder};
 use super::page_index::Kind;
 use super::segment::Segment;
+use super::segment_note::{Note, Writes, name_of};
 use super::trace_ids::{self, TraceIdsBuilder};
 use super::{io_error, sync_dir};
 use crate::schema::TRACE_NUMBER;
@@ -60,6 +61,12 @@ pub(super) struct SegmentPlace<'a> {
     pub(super) level: u32,
     /// Of metrics, the width of its buckets, in nanoseconds.
     pub(super) bucket_ns: i64,
+    /// When the youngest of its rows were written; the end of time when not known.
+    pub(super) written_ns: i64,
+    /// Whether traces are missing that were not worth keeping.
+    pub(super) thinned: bool,
+    /// The writes it holds; `None` when that is not known.
+    pub(super) writes: Option<&'a Writes>,
 }
 
 /// Where a segment's facets come from.
@@ -91,8 +98,7 @@ pub(super) struct SegmentWriter<'a> {
 
 impl<'a> SegmentWriter<'a> {
     pub(super) fn create(place: SegmentPlace<'a>, table: Table) -> Result<Self, StoreError> {
-        let (first, last) = place.sequences;
-        let file = format!("{}-{first:020}-{last:020}-{}.parquet", table.as_str(), place.level);
+        let file = name_of(table.as_str(), place.sequences, place.level);
         let temporary = place.temporary_dir.join(&file);
         let create = || -> std::io::Result<ArrowWriter<File>> {
             let properties = properties(table, place.level);
@@ -150,6 +156,10 @@ impl<'a> SegmentWriter<'a> {
 
     /// Makes the file and its index durable and moves them to where segments live.
     pub(super) fn finish(mut self) -> Result<SegmentRow, StoreError> {
+        let bucket_ns = if self.table == Table::SpanMetrics { self.place.bucket_ns } else { 0 };
+        let SegmentPlace { written_ns, thinned, writes, .. } = self.place;
+        let note = Note { writes: writes.cloned(), bucket_ns, written_ns, thinned };
+        self.writer.append_key_value_metadata(note.entry(&self.file));
         let end = |writer: &mut ArrowWriter<File>| -> std::io::Result<u64> {
             writer.finish()?;
             let file = writer.inner();
@@ -196,10 +206,10 @@ impl<'a> SegmentWriter<'a> {
             min_sequence: self.place.sequences.0,
             max_sequence: self.place.sequences.1,
             level: self.place.level,
-            bucket_ns: if self.table == Table::SpanMetrics { self.place.bucket_ns } else { 0 },
+            bucket_ns,
             services: self.services.into_iter().collect(),
-            written_ns: i64::MAX,
-            thinned: false,
+            written_ns,
+            thinned,
         })
     }
 
@@ -276,7 +286,8 @@ fn take(rows: &RecordBatch, order: &UInt32Array) -> Result<RecordBatch, StoreErr
     take_record_batch(rows, order).map_err(|error| StoreError::Engine(error.to_string()))
 }
 
-fn add_services(services: &mut BTreeSet<String>, rows: &RecordBatch) {
+/// Adds the services of the rows.
+pub(super) fn add_services(services: &mut BTreeSet<String>, rows: &RecordBatch) {
     let Some(column) = rows.column_by_name("service") else { return };
     let mut add = |service: &str| {
         if !services.contains(service) {

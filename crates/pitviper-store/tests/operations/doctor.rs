@@ -354,13 +354,13 @@ async fn without_its_manifest_nothing_is_thrown_away() {
     let before = listing(scratch.path());
     let refused = EmbeddedStore::open(EmbeddedConfig::new(scratch.path())).await.unwrap_err();
     assert!(matches!(&refused, StoreError::Damaged { .. }), "{refused}");
-    let found = examine(scratch.path(), REPAIR).unwrap();
+    let found = examine(scratch.path(), LOOK).unwrap();
     assert_eq!(found.worst(), Some(Severity::Damage));
     assert!(only(&found).what.contains("the manifest is missing"));
     let mut damaged = whole.clone();
     damaged[100..].fill(0x5a);
     fs::write(&manifest, damaged).unwrap();
-    let found = examine(scratch.path(), REPAIR).unwrap();
+    let found = examine(scratch.path(), LOOK).unwrap();
     assert_eq!((only(&found).place.as_str(), found.worst()), ("manifest.sqlite", Some(Severity::Damage)));
     assert_eq!(listing(scratch.path()), before);
     fs::write(&manifest, whole).unwrap();

@@ -5,5 +5,6 @@
 mod backup;
 mod disk;
 mod doctor;
+mod rebuild;
 #[path = "../support/mod.rs"]
 mod support;

@@ -5,6 +5,8 @@
 
 use std::path::Path;
 
+use rustc_hash::FxHashSet;
+
 use super::report::{Diagnosis, Lost, Severity};
 use super::{DAMAGED_DIR, Patient};
 use crate::embedded::wal::{FRAME_HEADER_BYTES, HEADER_BYTES, check_header, log_files, next_frame};
@@ -62,6 +64,25 @@ pub(super) fn examine(patient: &Patient, flushed: Option<u64>, diagnosis: &mut D
         judge(patient, path, &bytes, begin, &log, is_under_way, diagnosis)?;
     }
     Ok(())
+}
+
+/// The numbers of the whole writes in the log, and whether there is nothing in it but these and at most a torn
+/// end.
+pub(super) fn sequences(patient: &Patient) -> Result<(FxHashSet<u64>, bool), StoreError> {
+    let dir = patient.dir.join("wal");
+    let (mut found, mut last, mut is_whole) = (FxHashSet::default(), 0, true);
+    for path in if dir.exists() { log_files(&dir)? } else { Vec::new() } {
+        let bytes = std::fs::read(&path).map_err(io_error(|| format!("reading the log {}", path.display())))?;
+        let Ok(begin) = check_header(&bytes, &path) else {
+            is_whole = false;
+            continue;
+        };
+        let log = take_apart(&bytes, begin, last);
+        is_whole &= log.behind == 0 && log.undecodable.is_empty();
+        last = log.frames.last().map_or(last, |(sequence, _)| *sequence);
+        found.extend(log.frames.iter().map(|(sequence, _)| *sequence));
+    }
+    Ok((found, is_whole))
 }
 
 /// A file the server cannot start with.

@@ -13,6 +13,7 @@
 mod derived;
 mod files;
 mod log;
+mod rebuild;
 mod report;
 mod segments;
 mod sidecars;
@@ -73,7 +74,17 @@ pub fn examine(dir: &Path, examination: Examination) -> Result<Diagnosis, StoreE
         repair: examination.repair && lock.is_some(),
         is_in_use: lock.is_none(),
     };
-    let manifest = open_manifest(&patient, &mut diagnosis)?;
+    let manifest = match open_manifest(&patient, &mut diagnosis)? {
+        Found::Lost(what) => rebuild::examine(&patient, &what, &mut diagnosis)?,
+        Found::NotForUs => None,
+        Found::Whole(manifest) => match rebuild::contradiction(&patient, &manifest)? {
+            Some(what) => {
+                drop(manifest);
+                rebuild::examine(&patient, &what, &mut diagnosis)?
+            }
+            None => Some(manifest),
+        },
+    };
     let rows = manifest.as_ref().map(Manifest::segments).transpose()?;
     let flushed = manifest.as_ref().map(Manifest::flushed_sequence).transpose()?;
     if let (Some(manifest), Some(rows)) = (&manifest, &rows) {
@@ -107,51 +118,68 @@ fn take_lock(dir: &Path, examination: Examination, diagnosis: &mut Diagnosis) ->
     }
 }
 
-/// The manifest, when it is whole and of a version that can be read.
-fn open_manifest(patient: &Patient, diagnosis: &mut Diagnosis) -> Result<Option<Manifest>, StoreError> {
-    const PLACE: &str = "manifest.sqlite";
+/// What there is of a manifest.
+enum Found {
+    Whole(Manifest),
+    /// Of a version that is not looked at; that is said already.
+    NotForUs,
+    /// Why it can say nothing any more.
+    Lost(String),
+}
+
+fn open_manifest(patient: &Patient, diagnosis: &mut Diagnosis) -> Result<Found, StoreError> {
+    const PLACE: &str = rebuild::MANIFEST;
     let path = patient.dir.join(PLACE);
     if !path.exists() {
-        let what = "the manifest is missing, which says which segments count; without it no span can be answered for";
-        let advice = "restore it from a backup; the server refuses to start while there are segments without it";
-        diagnosis.add(Severity::Damage, PLACE, what, advice);
-        return Ok(None);
+        let what = "the manifest is missing, which says which segments count; the server refuses to start with \
+                    segments without it";
+        return Ok(Found::Lost(what.to_owned()));
     }
-    const RESTORE: &str = "restore the directory from a backup, or keep it and report this";
     let looked = Manifest::open_read_only(&path).and_then(|(manifest, version)| {
         let complaints = manifest.integrity()?;
+        if complaints.is_empty() && version == SCHEMA_VERSION {
+            // All that is ever asked of it.
+            manifest.segments()?;
+            manifest.segment_count()?;
+            manifest.flushed_sequence()?;
+            manifest.counter("")?;
+        }
         Ok((manifest, version, complaints))
     });
     let (manifest, version, complaints) = match looked {
         Ok(looked) => looked,
-        Err(error) => {
-            diagnosis.add(Severity::Damage, PLACE, format!("the manifest cannot be read: {error}"), RESTORE);
-            return Ok(None);
-        }
+        Err(error) => return Ok(Found::Lost(format!("the manifest cannot be read: {error}"))),
     };
     if !complaints.is_empty() {
         let shown = complaints.iter().take(MAX_COMPLAINTS).map(String::as_str).collect::<Vec<_>>().join("; ");
-        let what = format!("SQLite finds the manifest damaged ({} complaints): {shown}", complaints.len());
-        diagnosis.add(Severity::Damage, PLACE, what, RESTORE);
-        return Ok(None);
+        let count = complaints.len();
+        return Ok(Found::Lost(format!("SQLite finds the manifest damaged ({count} complaints): {shown}")));
+    }
+    if version == 0 {
+        return Ok(Found::Lost("the manifest is empty".to_owned()));
     }
     if version > SCHEMA_VERSION {
         let what = format!("the data has schema version {version}, and this program knows up to {SCHEMA_VERSION}");
-        diagnosis.add(Severity::Damage, PLACE, what, "use the newer pitviper-server that wrote it");
-        return Ok(None);
+        let advice = "use the newer pitviper-server that wrote it; if there never was one, the manifest is damaged: move \
+                      it elsewhere and run the doctor with --repair";
+        diagnosis.add(Severity::Damage, PLACE, what, advice);
+        return Ok(Found::NotForUs);
     }
     if version == SCHEMA_VERSION && !patient.repair {
-        return Ok(Some(manifest));
+        return Ok(Found::Whole(manifest));
     }
     drop(manifest);
     if patient.repair {
         // Also carries an older version forward, as the server would.
-        return Manifest::open(&path).map(Some);
+        return Ok(match Manifest::open(&path) {
+            Ok(manifest) => Found::Whole(manifest),
+            Err(error) => Found::Lost(format!("the manifest cannot be opened: {error}")),
+        });
     }
     let what = format!("the data has the older schema version {version}; segments were not looked at");
     let advice = "start the server once, which carries it forward, or run the doctor with --repair";
     diagnosis.add(Severity::Warning, PLACE, what, advice);
-    Ok(None)
+    Ok(Found::NotForUs)
 }
 
 fn examine_room(patient: &Patient, diagnosis: &mut Diagnosis) {

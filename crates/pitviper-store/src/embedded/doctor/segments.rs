@@ -1,5 +1,7 @@
 //! Looks at a segment: there, readable, as large and as long as the manifest says, and in order.
 
+use std::collections::BTreeSet;
+use std::fmt;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -11,12 +13,15 @@ use arrow::record_batch::RecordBatch;
 use arrow::row::{OwnedRow, RowConverter, SortField};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::file::metadata::ParquetMetaDataReader;
 use rustc_hash::FxHashSet;
 
 use super::report::{Diagnosis, Severity};
 use super::{Patient, derived, lost, sidecars};
-use crate::embedded::manifest::{Manifest, SegmentRow};
+use crate::embedded::manifest::{Manifest, SegmentRow, Table};
 use crate::embedded::segment::beside;
+use crate::embedded::segment_note::{Note, parts_of_name};
+use crate::embedded::segment_write::add_services;
 use crate::embedded::trace_ids::{self, TraceIds};
 use crate::schema::TRACE_NUMBER;
 use crate::store::StoreError;
@@ -26,18 +31,29 @@ const READ_BATCH_ROWS: usize = 8_192;
 
 /// What a file turned out to hold.
 #[derive(Debug, Default)]
-struct Facts {
-    bytes: u64,
-    rows: u64,
-    starts_ns: Option<(i64, i64)>,
+pub(super) struct Facts {
+    pub(super) bytes: u64,
+    pub(super) rows: u64,
+    pub(super) starts_ns: Option<(i64, i64)>,
+    /// Of a table that has them.
+    pub(super) services: Option<BTreeSet<String>>,
     /// The first row that stands before one it should follow.
     disorder_at: Option<u64>,
 }
 
 /// Why a file cannot be used.
-enum Trouble {
+pub(super) enum Trouble {
     Missing,
     Unreadable(String),
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("it is not there"),
+            Self::Unreadable(error) => f.write_str(error),
+        }
+    }
 }
 
 /// Looks at one segment and what lies beside it.
@@ -50,7 +66,7 @@ pub(super) fn examine(
     let path = patient.segments_dir.join(&row.file);
     diagnosis.segments += 1;
     diagnosis.rows += row.rows;
-    match read(&path, row, patient.deep) {
+    match read(&path, row.table, patient.deep) {
         Ok(facts) => {
             let row = compare(patient, manifest, row, &facts, diagnosis)?;
             sidecars::examine(patient, manifest, &row, diagnosis)?;
@@ -131,6 +147,17 @@ fn compare(
     let mut mended = row.clone();
     (mended.rows, mended.bytes) = (facts.rows, facts.bytes);
     (mended.min_start_ns, mended.max_start_ns) = facts.starts_ns.unwrap_or_default();
+    // Services may be unknown, as when one of them has a line break in its name.
+    if let (Some(services), false) = (&facts.services, row.services.is_empty()) {
+        mended.services = services.iter().cloned().collect();
+    }
+    let is_counted_right = mended == *row;
+    if let Some((_, first, last, level)) = parts_of_name(&row.file) {
+        (mended.min_sequence, mended.max_sequence, mended.level) = (first, last, level);
+    }
+    if let Ok(Some(note)) = note(&patient.segments_dir.join(&row.file)) {
+        (mended.bucket_ns, mended.written_ns, mended.thinned) = (note.bucket_ns, note.written_ns, note.thinned);
+    }
     if mended == *row {
         return Ok(mended);
     }
@@ -146,6 +173,13 @@ fn compare(
         mended.min_start_ns,
         mended.max_start_ns
     );
+    let what = if is_counted_right {
+        "the manifest says other writes, another level, width of buckets or age than the file itself; retention and \
+         merges may take it for another"
+            .to_owned()
+    } else {
+        what
+    };
     if !patient.repair {
         let advice = "restore the file from a backup, or run with --repair to believe the file";
         diagnosis.add(Severity::Damage, name, what, advice);
@@ -156,7 +190,15 @@ fn compare(
     Ok(mended)
 }
 
-fn read(path: &Path, row: &SegmentRow, deep: bool) -> Result<Facts, Trouble> {
+/// What the file says of itself; `None` when it says nothing, and an error when it cannot be read.
+pub(super) fn note(path: &Path) -> Result<Option<Note>, String> {
+    let file = File::open(path).map_err(|error| error.to_string())?;
+    let metadata = ParquetMetaDataReader::new().parse_and_finish(&file).map_err(|error| error.to_string())?;
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    Ok(Note::read(&metadata, name))
+}
+
+pub(super) fn read(path: &Path, table: Table, deep: bool) -> Result<Facts, Trouble> {
     let unreadable = |error: &dyn std::fmt::Display| Trouble::Unreadable(error.to_string());
     let file = File::open(path).map_err(|error| match error.kind() {
         ErrorKind::NotFound => Trouble::Missing,
@@ -168,7 +210,7 @@ fn read(path: &Path, row: &SegmentRow, deep: bool) -> Result<Facts, Trouble> {
         let list = TraceIds::open(&trace_ids::path(path)).and_then(|list| list.verify());
         list.map_err(|error| unreadable(&format!("its trace ids: {error}")))?;
     }
-    let (order, times) = (row.table.description().order, row.table.description().time_columns());
+    let (order, times) = (table.description().order, table.description().time_columns());
     let schema = builder.schema().clone();
     let mut fields = Vec::with_capacity(order.len());
     for name in order {
@@ -180,13 +222,17 @@ fn read(path: &Path, row: &SegmentRow, deep: bool) -> Result<Facts, Trouble> {
         times: [times.0, times.1].map(|column| schema.field(column).name().clone()),
         converter: RowConverter::new(fields).map_err(|error| unreadable(&error))?,
         last: None,
-        facts: Facts { bytes, ..Facts::default() },
+        facts: Facts {
+            bytes,
+            services: schema.column_with_name("service").map(|_| BTreeSet::new()),
+            ..Facts::default()
+        },
     };
     let mask = if deep {
         ProjectionMask::all()
     } else {
         let times = [times.0, times.1].map(|column| schema.field(column).name().as_str());
-        ProjectionMask::columns(builder.parquet_schema(), order.iter().copied().chain(times))
+        ProjectionMask::columns(builder.parquet_schema(), order.iter().copied().chain(times).chain(["service"]))
     };
     let reader =
         builder.with_projection(mask).with_batch_size(READ_BATCH_ROWS).build().map_err(|error| unreadable(&error))?;
@@ -209,6 +255,9 @@ impl OrderCheck<'_> {
     fn add(&mut self, batch: &RecordBatch) -> Result<(), arrow::error::ArrowError> {
         if batch.num_rows() == 0 {
             return Ok(());
+        }
+        if let Some(services) = &mut self.facts.services {
+            add_services(services, batch);
         }
         let [firsts, lasts] = self.times.each_ref().map(|name| batch.column_by_name(name));
         let firsts = firsts.and_then(|column| min(column.as_primitive::<Int64Type>()));

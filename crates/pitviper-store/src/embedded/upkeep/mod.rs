@@ -31,6 +31,7 @@ use super::clock::LeapWatch;
 use super::flush::FlushContext;
 use super::manifest::{SegmentRow, Table};
 use super::segment::Segment;
+use super::segment_note::Writes;
 use super::segment_write::{SegmentPlace, SegmentWriter};
 use crate::schema::{SameKey, SeenFold};
 use crate::store::StoreError;
@@ -237,6 +238,7 @@ fn merge_segments(context: &UpkeepContext, inputs: &[Arc<Segment>], now_ns: i64)
     ) else {
         return Ok(());
     };
+    let writes = inputs.iter().map(|input| input.writes()).collect::<Result<Option<Vec<_>>, _>>()?.map(Writes::union);
     let place = SegmentPlace {
         dir: &context.flush.segments_dir,
         temporary_dir: &context.flush.temporary_dir,
@@ -244,11 +246,15 @@ fn merge_segments(context: &UpkeepContext, inputs: &[Arc<Segment>], now_ns: i64)
         level: level + 1,
         // Never narrower than they are already, which they would be once the clock was set back.
         bucket_ns: context.roll_up.width(latest, now_ns).max(widest),
+        written_ns,
+        // Thinned segments are merged with each other only.
+        thinned: rows().all(|row| row.thinned),
+        writes: writes.as_ref(),
     };
     let count: u64 = rows().map(|row| row.rows).sum();
     let _mark = tracing::trace_span!(target: "pitviper::self", "merge", segments = inputs.len(), rows = count);
     let began = Instant::now();
-    let merged = SegmentRow { written_ns, ..write_merged(context, place, inputs)? };
+    let merged = write_merged(context, place, inputs)?;
     context.flush.stages.merge.record_since(began);
     let files: FxHashSet<&str> = rows().map(|row| row.file.as_str()).collect();
     tracing::debug!(
@@ -316,9 +322,7 @@ fn write_merged(
         SameRows::AddUp(fold) => writer.write(&fold.finish())?,
         SameRows::Join(fold) => writer.write(&fold.finish().map_err(engine)?)?,
     }
-    // Thinned segments are merged with each other only.
-    let thinned = inputs.iter().all(|input| input.row.thinned);
-    writer.finish().map(|row| SegmentRow { thinned, ..row })
+    writer.finish()
 }
 
 /// What becomes of rows of one key while segments are merged.

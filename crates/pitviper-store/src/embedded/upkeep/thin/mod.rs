@@ -200,12 +200,16 @@ fn rewrite(
     counts: &mut [u64; Kept::ALL.len()],
     pace: &mut Pace<'_>,
 ) -> Result<Option<SegmentRow>, StoreError> {
+    let writes = segment.writes()?;
     let place = SegmentPlace {
         dir: &context.flush.segments_dir,
         temporary_dir: &context.flush.temporary_dir,
         sequences: (segment.row.min_sequence, segment.row.max_sequence),
         level: segment.row.level + 1,
         bucket_ns: 0,
+        written_ns: segment.row.written_ns,
+        thinned: true,
+        writes: writes.as_ref(),
     };
     let mut writer = SegmentWriter::create(place, Table::Spans)?;
     let mut rows = 0;
@@ -227,7 +231,7 @@ fn rewrite(
         writer.discard();
         return Ok(None);
     }
-    writer.finish().map(|row| Some(SegmentRow { thinned: true, ..row }))
+    writer.finish().map(Some)
 }
 
 /// The hashes of trace ids that lie one behind the other.
