@@ -511,7 +511,7 @@ pub trait Store: Send + Sync + 'static {
     /// Points of series by step.
     async fn metric_points(&self, query: &MetricPointsQuery) -> Result<MetricPointsAnswer, StoreError>;
 
-    /// Samples of profiles, added up by stack. A write that a sender repeats counts twice.
+    /// Samples of profiles, added up by stack. One that a sender repeats counts once.
     async fn profile(&self, query: &ProfileQuery) -> Result<ProfileAnswer, StoreError>;
 
     /// The frames of these stacks, the innermost first; those that were not seen on the days of the

@@ -6,12 +6,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use pitviper_model::{Resource, Scope, Span, SpanId, SpanKind, Status, StatusCode, TraceId};
+use pitviper_model::{
+    Frame, ProfileSample, Resource, Scope, Span, SpanId, SpanKind, Stack, Status, StatusCode, TraceId,
+};
 use pitviper_store::embedded::{EmbeddedConfig, EmbeddedStore};
 use pitviper_store::filter::{Bound, Filter, NumberField, NumberRange, TextField, TextMatch};
 use pitviper_store::questions::aggregate::{Aggregate, Exemplars, GroupField, Keep, Measure};
-use pitviper_store::schema::{SpanMetricsBuilder, SpansBuilder, WriteBatch};
-use pitviper_store::{Store, TimeRange};
+use pitviper_store::schema::{ProfilesBuilder, SpanMetricsBuilder, SpansBuilder, WriteBatch};
+use pitviper_store::{ProfileQuery, Store, TimeRange};
 
 const SPANS: u64 = 3_000;
 const START: i64 = 1_700_000_000_000_000_000;
@@ -199,5 +201,69 @@ async fn aggregates_equal_a_plain_loop() {
                 check(store.as_ref(), &question, keep).await;
             }
         }
+    }
+}
+
+/// Samples that differ in one thing each, all of one moment.
+fn samples() -> ProfilesBuilder {
+    let frame = |function: &str| Frame { function: function.to_owned(), ..Frame::default() };
+    let stack = |function: &str| Arc::new(Stack::new([frame(function), frame("main")]));
+    let base = ProfileSample {
+        time_unix_nano: START.cast_unsigned(),
+        sample_type: "cpu".to_owned(),
+        unit: "nanoseconds".to_owned(),
+        value: 10,
+        stack: stack("a"),
+        trace_id: TraceId::INVALID,
+        span_id: SpanId::INVALID,
+        thread: "main".to_owned(),
+        labels: [("endpoint", "GET /"), ("gc", "true")].into_iter().collect(),
+    };
+    let labels = |labels: [(&str, &str); 2]| labels.into_iter().collect();
+    let service =
+        |name: &str| Resource { attributes: [("service.name", name)].into_iter().collect(), ..Resource::default() };
+    let mut builder = ProfilesBuilder::default();
+    builder.append(&service("other"), &base);
+    for sample in [
+        base.clone(),
+        ProfileSample { time_unix_nano: base.time_unix_nano + 1, ..base.clone() },
+        ProfileSample { sample_type: "wall".to_owned(), ..base.clone() },
+        ProfileSample { value: 11, ..base.clone() },
+        ProfileSample { stack: stack("b"), ..base.clone() },
+        ProfileSample { trace_id: TraceId([1; 16]), ..base.clone() },
+        ProfileSample { span_id: SpanId([1; 8]), ..base.clone() },
+        ProfileSample { thread: "worker".to_owned(), ..base.clone() },
+        ProfileSample { labels: labels([("endpoint", "GET /"), ("gc", "false")]), ..base.clone() },
+        ProfileSample { labels: labels([("endpoint", "GET /a"), ("gc", "true")]), ..base },
+    ] {
+        builder.append(&service("shop"), &sample);
+    }
+    builder
+}
+
+#[tokio::test]
+async fn a_sample_that_is_sent_again_counts_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = EmbeddedStore::open(EmbeddedConfig::new(dir.path())).await.unwrap();
+    let query = ProfileQuery {
+        range: TimeRange::ALL,
+        service: None,
+        sample_type: None,
+        trace_id: None,
+        span_id: None,
+        endpoint: None,
+        thread: None,
+        group_by: Vec::new(),
+        limit: 100,
+    };
+    // In memory, in a segment and in memory, in two segments, and in one.
+    for step in 0..5 {
+        match step {
+            0 | 2 => drop(store.append(WriteBatch::default().with_profiles(samples())).await.unwrap()),
+            1 | 3 => store.flush().await.unwrap(),
+            _ => store.compact().await.unwrap(),
+        }
+        let found = store.profile(&query).await.unwrap();
+        assert_eq!((found.samples, found.value, found.may_repeat), (11, 111, false), "step {step}");
     }
 }

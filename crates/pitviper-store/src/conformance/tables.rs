@@ -370,7 +370,7 @@ async fn profile(store: &dyn Store) -> Result<(), StoreError> {
     let rows: Vec<_> = found.rows.iter().map(|row| (row.stack, row.value, row.samples)).collect();
     let own = |number: u8| (stack(&[&format!("own{number}"), "main"]).id(), i64::from(number), 1);
     assert_eq!(rows, [(stack(&["leaf", "main"]).id(), 30, 3), own(3), own(2), own(1)]);
-    assert_eq!((found.value, found.samples, found.left_out), (36, 6, 0));
+    assert_eq!((found.value, found.samples, found.left_out, found.may_repeat), (36, 6, 0, false));
     let cases = [
         (ProfileQuery { trace_id: Some(trace(2)), ..all_samples() }, (12, 2)),
         (ProfileQuery { span_id: Some(span(3)), ..all_samples() }, (3, 1)),

@@ -75,4 +75,6 @@ pub struct ProfileAnswer {
     pub samples: u64,
     /// How many rows the limit left out.
     pub left_out: usize,
+    /// Whether samples that were sent twice may be counted twice: there are too many to remember them all.
+    pub may_repeat: bool,
 }

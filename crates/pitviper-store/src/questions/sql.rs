@@ -350,7 +350,7 @@ static METRIC_SERIES: SqlView = SqlView {
 
 static PROFILES: SqlView = SqlView {
     name: "profiles",
-    about: "A sample of a profile.",
+    about: "A sample of a profile. One that was sent twice is there twice.",
     columns: &[
         required("time", Timestamp, "When it was taken."),
         required("service", Text, "The service's name."),

@@ -1,14 +1,15 @@
 //! Samples added up by stack, and what stacks and frames are.
 
-use std::hash::Hash;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use arrow::array::{AsArray, BooleanArray};
+use arrow::array::{Array, AsArray, BooleanArray, FixedSizeBinaryArray, MapArray, StringArray};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Int32Type, Int64Type};
 use arrow::record_batch::RecordBatch;
 use pitviper_model::{Frame, FrameId, StackId};
 use rustc_hash::{FxHashMap, FxHashSet};
+use twox_hash::XxHash64;
 
 use super::page_statistics::{Bounds, rows_within};
 use super::{Scan, Test, column, days, has_bytes, has_text, in_range, passes};
@@ -34,31 +35,32 @@ fn column_of(dimension: ProfileDimension) -> &'static str {
     }
 }
 
+/// Most samples of which it is remembered that they were counted, so that one sent twice counts once.
+const MAX_REMEMBERED: usize = 4_000_000;
+
+/// All that a sample says, but for its stack's frames, which its id stands for.
+const IDENTITY: [&str; 10] =
+    ["time_ns", "value", "stack", "trace_id", "span_id", "sample_type", "thread", "attrs", "attr_types", "resource"];
+
 /// Samples added up by stack.
 pub(in crate::embedded) fn profile(snapshot: &Snapshot, query: &ProfileQuery) -> Result<ProfileAnswer, StoreError> {
     let mut scan = Scan::new(Table::ProfileSamples, query.range, query.service.as_deref());
     scan.bounds.extend(query.sample_type.iter().map(|text| ("sample_type", Bounds::Equal(text.as_bytes()))));
-    let mut columns = vec!["time_ns", "value", "stack"];
-    let is_asked = [
-        ("service", query.service.is_some()),
-        ("sample_type", query.sample_type.is_some()),
-        ("trace_id", query.trace_id.is_some()),
-        ("span_id", query.span_id.is_some()),
-        ("endpoint", query.endpoint.is_some()),
-        ("thread", query.thread.is_some()),
-    ];
+    let mut columns = IDENTITY.to_vec();
+    let is_asked = [("service", query.service.is_some()), ("endpoint", query.endpoint.is_some())];
     columns.extend(is_asked.into_iter().filter(|(_, is_asked)| *is_asked).map(|(name, _)| name));
     columns.extend(query.group_by.iter().map(|dimension| column_of(*dimension)));
     let mut sums: FxHashMap<(Vec<String>, StackId), (i64, u64)> = FxHashMap::default();
+    let mut counted = Counted::default();
     scan.read(snapshot, &columns, |batch| {
-        for ((keys, stack), (value, samples)) in sum_batch(batch, query) {
+        for ((keys, stack), (value, samples)) in sum_batch(batch, query, &mut counted) {
             let labels = label_texts(batch, query, &keys);
             let sum = sums.entry((labels, stack)).or_default();
             *sum = (sum.0.saturating_add(value), sum.1 + samples);
         }
         Ok(())
     })?;
-    let mut answer = ProfileAnswer::default();
+    let mut answer = ProfileAnswer { may_repeat: counted.is_full, ..ProfileAnswer::default() };
     for (value, samples) in sums.values() {
         answer.value = answer.value.saturating_add(*value);
         answer.samples += samples;
@@ -77,7 +79,11 @@ pub(in crate::embedded) fn profile(snapshot: &Snapshot, query: &ProfileQuery) ->
 }
 
 /// Sums of the rows that pass, by the dictionary keys of the labels and by stack.
-fn sum_batch(batch: &RecordBatch, query: &ProfileQuery) -> FxHashMap<(Vec<i32>, StackId), (i64, u64)> {
+fn sum_batch(
+    batch: &RecordBatch,
+    query: &ProfileQuery,
+    counted: &mut Counted,
+) -> FxHashMap<(Vec<i32>, StackId), (i64, u64)> {
     let values = column(batch, "value").as_primitive::<Int64Type>().values();
     let stacks = column(batch, "stack").as_fixed_size_binary();
     let tests = tests(query, batch);
@@ -87,12 +93,80 @@ fn sum_batch(batch: &RecordBatch, query: &ProfileQuery) -> FxHashMap<(Vec<i32>, 
         .map(|dimension| &**column(batch, column_of(*dimension)).as_dictionary::<Int32Type>().keys().values())
         .collect();
     let mut sums: FxHashMap<(Vec<i32>, StackId), (i64, u64)> = FxHashMap::default();
+    let identity = Identity::of(batch);
     for row in (0..batch.num_rows()).filter(|row| passes(&tests, *row)) {
+        if !counted.is_new(identity.hash(row)) {
+            continue;
+        }
         let labels = keys.iter().map(|keys| keys[row]).collect();
         let sum = sums.entry((labels, StackId::from_slice(stacks.value(row)).unwrap_or_default())).or_default();
         *sum = (sum.0.saturating_add(values[row]), sum.1 + 1);
     }
     sums
+}
+
+/// Samples that were counted.
+#[derive(Default)]
+struct Counted {
+    samples: FxHashSet<u64>,
+    /// Whether there were more than can be remembered.
+    is_full: bool,
+}
+
+impl Counted {
+    /// Whether a sample is counted for the first time.
+    fn is_new(&mut self, sample: u64) -> bool {
+        if self.samples.len() < MAX_REMEMBERED {
+            return self.samples.insert(sample);
+        }
+        self.is_full = true;
+        !self.samples.contains(&sample)
+    }
+}
+
+/// Tells the samples of a batch apart by all that they say.
+struct Identity<'b> {
+    numbers: [&'b [i64]; 2],
+    ids: [&'b FixedSizeBinaryArray; 3],
+    /// The keys, and a hash of each text they stand for.
+    texts: [(&'b [i32], Vec<u64>); 3],
+    attributes: &'b MapArray,
+    types: &'b StringArray,
+}
+
+impl<'b> Identity<'b> {
+    fn of(batch: &'b RecordBatch) -> Self {
+        let number = |name: &str| &**column(batch, name).as_primitive::<Int64Type>().values();
+        let text = |name: &str| {
+            let texts = column(batch, name).as_dictionary::<Int32Type>();
+            let values = texts.values().as_string::<i32>();
+            let hashes = values.iter().map(|text| XxHash64::oneshot(0, text.unwrap_or_default().as_bytes()));
+            (&**texts.keys().values(), hashes.collect())
+        };
+        Self {
+            numbers: ["time_ns", "value"].map(number),
+            ids: ["stack", "trace_id", "span_id"].map(|name| column(batch, name).as_fixed_size_binary()),
+            texts: ["sample_type", "thread", "resource"].map(text),
+            attributes: column(batch, "attrs").as_map(),
+            types: column(batch, "attr_types").as_string(),
+        }
+    }
+
+    fn hash(&self, row: usize) -> u64 {
+        let mut hash = XxHash64::with_seed(0);
+        self.numbers.iter().for_each(|numbers| hash.write_i64(numbers[row]));
+        self.ids.iter().for_each(|ids| hash.write(ids.value(row)));
+        self.texts.iter().for_each(|(keys, hashes)| hash.write_u64(hashes[keys[row] as usize]));
+        let entries = self.attributes.value_offsets();
+        let (names, values) = (self.attributes.keys().as_string::<i32>(), self.attributes.values().as_string::<i32>());
+        for entry in entries[row] as usize..entries[row + 1] as usize {
+            hash.write_u64(XxHash64::oneshot(0, names.value(entry).as_bytes()));
+            hash.write_u64(XxHash64::oneshot(0, values.value(entry).as_bytes()));
+        }
+        let types = if self.types.is_null(row) { "" } else { self.types.value(row) };
+        hash.write_u64(XxHash64::oneshot(0, types.as_bytes()));
+        hash.finish()
+    }
 }
 
 fn label_texts(batch: &RecordBatch, query: &ProfileQuery, keys: &[i32]) -> Vec<String> {
