@@ -16,6 +16,7 @@ pub mod embedded;
 pub mod filter;
 mod lane;
 pub mod questions;
+mod record_file;
 pub mod schema;
 mod span_file;
 mod stages;
@@ -27,6 +28,7 @@ pub use questions::{
     MetricPointsAnswer, MetricPointsQuery, MetricSeries, MetricSeriesAnswer, MetricSeriesQuery, MetricStep, Page,
     ProfileAnswer, ProfileDimension, ProfileQuery, ProfileRow, RowCursor, StepValue, StoredException, StoredLog,
 };
+pub use record_file::{FileRecord, RecordFileReader, RecordFileWriter};
 pub use span_file::{SpanFileReader, SpanFileWriter};
 pub use stages::{StageStats, TurnStats};
 pub use store::{

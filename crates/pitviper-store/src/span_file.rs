@@ -73,14 +73,8 @@ impl SpanFileWriter {
     /// # Errors
     /// What the file system says.
     pub fn create(path: &Path) -> Result<Self, StoreError> {
-        let level = ZstdLevel::try_new(ZSTD_LEVEL).expect("the level is within zstd's range");
-        let properties = WriterProperties::builder()
-            .set_created_by(concat!("pitviper ", env!("CARGO_PKG_VERSION")).to_owned())
-            .set_compression(Compression::ZSTD(level))
-            .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-            .build();
         let create = || -> std::io::Result<ArrowWriter<File>> {
-            Ok(ArrowWriter::try_new(File::create(path)?, Arc::clone(&SCHEMA), Some(properties))?)
+            Ok(ArrowWriter::try_new(File::create(path)?, Arc::clone(&SCHEMA), Some(properties()))?)
         };
         let writer = create().map_err(|error| failed("writing", path, error))?;
         Ok(Self { path: path.to_owned(), writer })
@@ -162,7 +156,17 @@ impl Iterator for SpanFileReader {
     }
 }
 
-fn failed(what: &str, path: &Path, source: std::io::Error) -> StoreError {
+/// How files for other tools are written.
+pub(crate) fn properties() -> WriterProperties {
+    let level = ZstdLevel::try_new(ZSTD_LEVEL).expect("the level is within zstd's range");
+    WriterProperties::builder()
+        .set_created_by(concat!("pitviper ", env!("CARGO_PKG_VERSION")).to_owned())
+        .set_compression(Compression::ZSTD(level))
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .build()
+}
+
+pub(crate) fn failed(what: &str, path: &Path, source: std::io::Error) -> StoreError {
     StoreError::Io { context: format!("{what} {}", path.display()), source }
 }
 

@@ -1,7 +1,9 @@
-//! `pitviper-server export`: writes stored spans to a file, in bounded memory.
+//! `pitviper-server export`: writes stored spans, log records or points of metrics to a file, in bounded memory.
 //!
 //! While a server has the data directory, a backup of it that shares its segments is read instead, and
 //! removed afterwards.
+
+mod records;
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -11,19 +13,21 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
-use pitviper_model::{ResourceSpans, ScopeSpans};
 use pitviper_query::search::Query;
 use pitviper_query::time::TimeText;
 use pitviper_store::embedded::{EmbeddedConfig, EmbeddedStore, Retention, backup};
 use pitviper_store::filter::Filter;
-use pitviper_store::{Cursor, Order, Search, SpanFileWriter, Store, StoreError, StoredSpan, TimeRange};
-use pitviper_wire::export::{traces_to_json, traces_to_protobuf};
+use pitviper_store::{
+    Cursor, FileRecord, Order, RecordFileWriter, Search, SpanFileWriter, Store, StoreError, StoredSpan, TimeRange,
+};
 
+pub(super) use self::records::grouped;
+use self::records::{Exported, row_of_log, row_of_point};
 use super::progress::Progress;
-use super::{MAX_MESSAGE_BYTES, data_dir, size};
+use super::{Kind, MAX_MESSAGE_BYTES, data_dir, size};
 
-/// Spans of one request in the file.
-const SPANS_A_REQUEST: usize = 512;
+/// Items of one request in the file.
+const ITEMS_A_REQUEST: usize = 512;
 /// Spans that are asked for at once when there is a query.
 const PAGE_SPANS: usize = 2_000;
 /// The first stretch of time that is asked for; later ones are as long as suits what is in them.
@@ -38,15 +42,19 @@ pub(crate) struct Export {
     #[arg(long, value_name = "DIR", env = "PITVIPER_SERVER_DATA_DIR")]
     data_dir: Option<PathBuf>,
 
-    /// Only spans that start at or after this: ISO 8601, microseconds since the epoch, or `now-2h`
+    /// What to export. Exceptions come back with the spans and log records they stand in, and rates with the spans
+    #[arg(long, value_name = "SIGNAL", default_value = "spans")]
+    signal: Kind,
+
+    /// Only what is at or after this: ISO 8601, microseconds since the epoch, or `now-2h`
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     from: Option<String>,
 
-    /// Only spans that start before this
+    /// Only what is before this
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     until: Option<String>,
 
-    /// Only spans this search finds, such as `service:flaskr status:error`
+    /// Only spans that this search finds, such as `service:flaskr status:error`
     #[arg(long, value_name = "SEARCH")]
     query: Option<String>,
 
@@ -61,9 +69,9 @@ pub(crate) struct Export {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// OTLP/JSON, an ExportTraceServiceRequest a line, as the OpenTelemetry collector writes files.
+    /// OTLP/JSON, an export request a line, as the OpenTelemetry collector writes files.
     OtlpJson,
-    /// OTLP protobuf, each ExportTraceServiceRequest behind its length in four bytes, big endian.
+    /// OTLP protobuf, each export request behind its length in four bytes, big endian.
     Otlp,
     /// A Parquet file with plain columns.
     Parquet,
@@ -73,23 +81,36 @@ pub(crate) fn run(export: &Export) -> anyhow::Result<()> {
     let dir = data_dir(export.data_dir.as_ref())?;
     let range = range(export)?;
     let filter = export.query.as_deref().map(filter).transpose()?;
+    if filter.is_some() && export.signal != Kind::Spans {
+        bail!("--query finds spans; export {} without it", export.signal.items());
+    }
     if export.to.exists() {
         bail!("--to {}: it is there already; name a file that is not", export.to.display());
     }
     let runtime = tokio::runtime::Runtime::new().context("the runtime cannot start")?;
     let source = runtime.block_on(Source::open(&dir)).with_context(|| format!("--data-dir {}", dir.display()))?;
-    let mut sink = Sink::create(export.format, &export.to)?;
-    match filter {
-        None => {
+    let mut sink = Sink::create(export.format, export.signal, &export.to)?;
+    match (export.signal, filter) {
+        (Kind::Spans, None) => {
             for spans in source.store.scan(range) {
-                sink.write(&spans?)?;
+                sink.write_spans(&spans?)?;
             }
         }
-        Some(filter) => runtime.block_on(matching(&source.store, range, filter, &mut sink))?,
+        (Kind::Spans, Some(filter)) => runtime.block_on(matching(&source.store, range, filter, &mut sink))?,
+        (Kind::Logs, _) => {
+            for records in source.store.scan_logs(range) {
+                sink.write(&records?, row_of_log)?;
+            }
+        }
+        (Kind::Metrics, _) => {
+            for points in source.store.scan_points(range)? {
+                sink.write(&points?, row_of_point)?;
+            }
+        }
     }
-    let (spans, bytes) = sink.finish()?;
+    let (items, bytes) = sink.finish()?;
     runtime.block_on(source.store.close())?;
-    writeln!(io::stdout(), "{}: {spans} spans, {}", export.to.display(), size(bytes))?;
+    writeln!(io::stdout(), "{}: {items} {}, {}", export.to.display(), export.signal.items(), size(bytes))?;
     Ok(())
 }
 
@@ -175,7 +196,7 @@ async fn matching(store: &EmbeddedStore, range: TimeRange, filter: Filter, sink:
             let spans = store.search_spans(&search).await?;
             (pages, found) = (pages + 1, found + spans.len());
             after = spans.last().map(cursor);
-            sink.write(&spans)?;
+            sink.write_spans(&spans)?;
             if spans.len() < PAGE_SPANS {
                 break;
             }
@@ -201,51 +222,74 @@ struct Sink {
     writer: Option<Writer>,
     partial: PathBuf,
     target: PathBuf,
-    spans: u64,
+    items: u64,
     progress: Progress,
 }
 
 enum Writer {
     Messages(Format, BufWriter<File>),
-    Parquet(Box<SpanFileWriter>),
+    Spans(Box<SpanFileWriter>),
+    Records(Box<RecordFileWriter>),
 }
 
 impl Sink {
-    fn create(format: Format, target: &Path) -> anyhow::Result<Self> {
+    fn create(format: Format, signal: Kind, target: &Path) -> anyhow::Result<Self> {
         let mut name = target.as_os_str().to_owned();
         name.push(format!(".partial-{}", std::process::id()));
         let partial = PathBuf::from(name);
-        let writer = match format {
-            Format::Parquet => Writer::Parquet(Box::new(SpanFileWriter::create(&partial)?)),
+        let writer = match (format, signal) {
+            (Format::Parquet, Kind::Spans) => Writer::Spans(Box::new(SpanFileWriter::create(&partial)?)),
+            (Format::Parquet, _) => Writer::Records(Box::new(RecordFileWriter::create(&partial)?)),
             _ => {
                 let file = File::create(&partial).with_context(|| format!("--to {}", target.display()))?;
                 Writer::Messages(format, BufWriter::new(file))
             }
         };
         let target = target.to_owned();
-        Ok(Self { writer: Some(writer), partial, target, spans: 0, progress: Progress::new("exported") })
+        let progress = Progress::new("exported", signal.items());
+        Ok(Self { writer: Some(writer), partial, target, items: 0, progress })
     }
 
-    fn write(&mut self, spans: &[StoredSpan]) -> anyhow::Result<()> {
-        match self.writer.as_mut().context("the file is finished")? {
-            Writer::Parquet(writer) => writer.write(spans)?,
-            Writer::Messages(format, file) => {
-                for request in spans.chunks(SPANS_A_REQUEST) {
-                    write_request(*format, file, request)
-                        .with_context(|| format!("writing {}", self.partial.display()))?;
-                }
-            }
+    fn write_spans(&mut self, spans: &[StoredSpan]) -> anyhow::Result<()> {
+        if let Some(Writer::Spans(writer)) = &mut self.writer {
+            writer.write(spans)?;
+        } else {
+            self.write_messages(spans)?;
         }
-        self.spans += spans.len() as u64;
-        self.progress.at(self.spans);
+        self.count(spans.len());
         Ok(())
     }
 
-    /// Makes the file durable and gives it its name; spans and bytes in it.
+    /// Writes items that have no columns of their own in a Parquet file, but these.
+    fn write<T: Exported>(&mut self, items: &[T], row: fn(&T) -> FileRecord) -> anyhow::Result<()> {
+        if let Some(Writer::Records(writer)) = &mut self.writer {
+            writer.write(&items.iter().map(row).collect::<Vec<_>>())?;
+        } else {
+            self.write_messages(items)?;
+        }
+        self.count(items.len());
+        Ok(())
+    }
+
+    fn write_messages<T: Exported>(&mut self, items: &[T]) -> anyhow::Result<()> {
+        let Some(Writer::Messages(format, file)) = &mut self.writer else { bail!("the file is finished") };
+        for request in items.chunks(ITEMS_A_REQUEST) {
+            write_request(*format, file, request).with_context(|| format!("writing {}", self.partial.display()))?;
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, items: usize) {
+        self.items += items as u64;
+        self.progress.at(self.items);
+    }
+
+    /// Makes the file durable and gives it its name; items and bytes in it.
     fn finish(mut self) -> anyhow::Result<(u64, u64)> {
         let publish = |writer: Writer| -> anyhow::Result<u64> {
             match writer {
-                Writer::Parquet(writer) => writer.finish()?,
+                Writer::Spans(writer) => writer.finish()?,
+                Writer::Records(writer) => writer.finish()?,
                 Writer::Messages(_, file) => file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?,
             }
             fs::rename(&self.partial, &self.target)?;
@@ -253,7 +297,7 @@ impl Sink {
         };
         let writer = self.writer.take().context("the file is finished")?;
         let bytes = publish(writer).with_context(|| format!("--to {}", self.target.display()))?;
-        Ok((self.spans, bytes))
+        Ok((self.items, bytes))
     }
 }
 
@@ -264,25 +308,22 @@ impl Drop for Sink {
     }
 }
 
-/// Writes spans as one request, or as several when one were larger than an import reads.
-fn write_request(format: Format, out: &mut impl Write, spans: &[StoredSpan]) -> anyhow::Result<()> {
-    let batch = grouped(spans);
+/// Writes items as one request, or as several when one were larger than an import reads.
+fn write_request<T: Exported>(format: Format, out: &mut impl Write, items: &[T]) -> anyhow::Result<()> {
     let message = match format {
-        Format::OtlpJson => traces_to_json(&batch).into_bytes(),
-        _ => traces_to_protobuf(&batch),
+        Format::OtlpJson => T::to_json(items).into_bytes(),
+        _ => T::to_protobuf(items),
     };
     if message.len() > MAX_MESSAGE_BYTES {
-        if spans.len() < 2 {
-            let span = &spans[0].span;
+        if items.len() < 2 {
             bail!(
-                "the span {} of trace {} takes {} bytes, more than an import reads; leave it out with --query, or \
+                "{} takes {} bytes, more than an import reads; leave it out with --query or --from and --until, or \
                  export as parquet",
-                span.span_id,
-                span.trace_id,
+                items[0].describe(),
                 message.len()
             );
         }
-        let (left, right) = spans.split_at(spans.len() / 2);
+        let (left, right) = items.split_at(items.len() / 2);
         write_request(format, out, left)?;
         return write_request(format, out, right);
     }
@@ -297,29 +338,4 @@ fn write_request(format: Format, out: &mut impl Write, spans: &[StoredSpan]) -> 
         }
     }
     Ok(())
-}
-
-/// Spans by process and library, as a request has them.
-pub(super) fn grouped(spans: &[StoredSpan]) -> Vec<ResourceSpans> {
-    let mut batch: Vec<ResourceSpans> = Vec::new();
-    for stored in spans {
-        let same =
-            |known: &ResourceSpans| Arc::ptr_eq(&known.resource, &stored.resource) || known.resource == stored.resource;
-        let resource = match batch.iter().rposition(same) {
-            Some(at) => &mut batch[at],
-            None => {
-                batch.push(ResourceSpans { resource: Arc::clone(&stored.resource), scopes: Vec::new() });
-                batch.last_mut().expect("one was just pushed")
-            }
-        };
-        let same = |known: &ScopeSpans| Arc::ptr_eq(&known.scope, &stored.scope) || known.scope == stored.scope;
-        match resource.scopes.iter().rposition(same) {
-            Some(at) => resource.scopes[at].spans.push(stored.span.clone()),
-            None => {
-                let (scope, spans) = (Arc::clone(&stored.scope), vec![stored.span.clone()]);
-                resource.scopes.push(ScopeSpans { scope, spans });
-            }
-        }
-    }
-    batch
 }

@@ -1,6 +1,7 @@
-//! `pitviper-server import`: sends files of spans to a server, or takes them into a data directory.
+//! `pitviper-server import`: sends files of spans, log records and points of metrics to a server, or takes them
+//! into a data directory.
 //!
-//! Spans go the way all spans go: through a server's receiver, or through ingest into a store. How far a
+//! They go the way all telemetry goes: through a server's receiver, or through ingest into a store. How far a
 //! file came is written beside it, so that an import that was cut short goes on where it was, and one that
 //! is done is not done again.
 
@@ -14,10 +15,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use pitviper_wire::decode::Telemetry;
 use serde::{Deserialize, Serialize};
 
-use self::files::{Item, SpanFile};
+use self::files::{Item, TelemetryFile};
 use self::target::Target;
+use super::Kind;
 use super::progress::Progress;
 
 /// How often it is written down how far a file came.
@@ -31,11 +34,15 @@ pub(crate) struct Import {
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
 
+    /// What files of OTLP protobuf hold, which they do not say themselves; of all others the file says it
+    #[arg(long, value_name = "SIGNAL", default_value = "spans")]
+    signal: Kind,
+
     /// The server to send to, such as http://127.0.0.1:4318
     #[arg(long, value_name = "URL", conflicts_with = "data_dir", required_unless_present = "data_dir")]
     to: Option<String>,
 
-    /// The data directory to take the spans into; no server may be using it
+    /// The data directory to take them into; no server may be using it
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
 
@@ -44,7 +51,7 @@ pub(crate) struct Import {
     token_file: Option<PathBuf>,
 }
 
-/// What became of the spans of a file.
+/// What became of the spans, log records and points of a file.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 struct Totals {
     /// Durable where they were sent.
@@ -58,12 +65,15 @@ struct Totals {
 /// How far a file came, as it is written beside it.
 #[derive(Debug, Serialize, Deserialize)]
 struct Checkpoint {
-    /// Where its spans went.
+    /// Where they went.
     to: String,
     /// The file's size: another file under the same name begins anew.
     file_bytes: u64,
     /// Requests of it that are through.
     items: u64,
+    /// What the requests hold, for people.
+    #[serde(default = "spans")]
+    items_are: String,
     is_done: bool,
     totals: Totals,
 }
@@ -72,7 +82,7 @@ pub(crate) fn run(import: &Import) -> anyhow::Result<()> {
     let target = Target::open(import.to.as_deref(), import.data_dir.as_deref(), import.token_file.as_deref())?;
     let mut failed = 0;
     for path in &import.files {
-        let totals = import_file(path, &target).with_context(|| path.display().to_string());
+        let totals = import_file(path, import.signal, &target).with_context(|| path.display().to_string());
         match totals {
             Ok(totals) => failed += totals.bad,
             Err(error) => {
@@ -89,14 +99,20 @@ pub(crate) fn run(import: &Import) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn import_file(path: &Path, target: &Target) -> anyhow::Result<Totals> {
-    let mut file = SpanFile::open(path)?;
+fn import_file(path: &Path, signal: Kind, target: &Target) -> anyhow::Result<Totals> {
+    let mut file = TelemetryFile::open(path, signal)?;
     let file_bytes = fs::metadata(path)?.len();
     let mut beside = path.as_os_str().to_owned();
     beside.push(".imported");
     let beside = PathBuf::from(beside);
-    let fresh =
-        || Checkpoint { to: target.name().to_owned(), file_bytes, items: 0, is_done: false, totals: Totals::default() };
+    let fresh = || Checkpoint {
+        to: target.name().to_owned(),
+        file_bytes,
+        items: 0,
+        items_are: String::new(),
+        is_done: false,
+        totals: Totals::default(),
+    };
     let mut checkpoint = read_checkpoint(&beside)?
         .filter(|known| known.to == target.name() && known.file_bytes == file_bytes)
         .unwrap_or_else(fresh);
@@ -110,12 +126,13 @@ fn import_file(path: &Path, target: &Target) -> anyhow::Result<Totals> {
         writeln!(out, "{}: going on after {} requests", path.display(), checkpoint.items)?;
         file.skip(checkpoint.items)?;
     }
-    let mut progress = Progress::new("imported");
+    let mut progress = Progress::new("imported", "items");
     let mut written = Instant::now();
     while let Some(item) = file.next()? {
         match item {
-            Item::Spans { batch, rejected } => {
-                let outcome = match target.send(batch) {
+            Item::Telemetry { telemetry, rejected } => {
+                checkpoint.items_are = items_of(&telemetry, &checkpoint.items_are).to_owned();
+                let outcome = match target.send(&telemetry) {
                     Ok(outcome) => outcome,
                     Err(error) => {
                         write_checkpoint(&beside, &checkpoint)?;
@@ -142,8 +159,23 @@ fn import_file(path: &Path, target: &Target) -> anyhow::Result<Totals> {
     checkpoint.is_done = true;
     write_checkpoint(&beside, &checkpoint)?;
     let Totals { stored, rejected, bad } = checkpoint.totals;
-    writeln!(out, "{}: {stored} spans stored, {rejected} rejected, {bad} places not readable", path.display())?;
+    let items = &checkpoint.items_are;
+    writeln!(out, "{}: {stored} {items} stored, {rejected} rejected, {bad} places not readable", path.display())?;
     Ok(checkpoint.totals)
+}
+
+fn spans() -> String {
+    Kind::Spans.items().to_owned()
+}
+
+/// What a file is said to hold, now that this request of it was read as well.
+fn items_of<'a>(telemetry: &Telemetry, before: &'a str) -> &'a str {
+    let own = match telemetry {
+        Telemetry::Traces(_) => Kind::Spans,
+        Telemetry::Logs(_) => Kind::Logs,
+        Telemetry::Metrics(_) => Kind::Metrics,
+    };
+    if before.is_empty() || before == own.items() { own.items() } else { "items" }
 }
 
 #[expect(clippy::print_stderr, reason = "a command-line tool says on stderr what is wrong")]

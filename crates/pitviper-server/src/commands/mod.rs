@@ -9,9 +9,31 @@ mod progress;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use clap::ValueEnum;
 
 /// Largest request of a file that is read, in bytes; an export writes none that is larger.
 const MAX_MESSAGE_BYTES: usize = 128 * 1024 * 1024;
+
+/// What a file holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    Spans,
+    /// Log records.
+    Logs,
+    /// Points of metrics of every kind.
+    Metrics,
+}
+
+impl Kind {
+    /// What its items are called.
+    fn items(self) -> &'static str {
+        match self {
+            Self::Spans => "spans",
+            Self::Logs => "log records",
+            Self::Metrics => "points of metrics",
+        }
+    }
+}
 
 /// The data directory: as named, or where the user keeps data.
 pub(crate) fn data_dir(named: Option<&PathBuf>) -> anyhow::Result<PathBuf> {

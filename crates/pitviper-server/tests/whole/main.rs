@@ -9,5 +9,6 @@ mod kill;
 mod leaving;
 mod lifecycle;
 mod operations;
+mod records;
 mod schema;
 mod support;

@@ -1,4 +1,4 @@
-//! Writing OTLP: the model as an `ExportTraceServiceRequest`, protobuf or JSON.
+//! Writing OTLP: the model as the export requests of all signals, protobuf or JSON.
 //!
 //! For files and for passing telemetry on; the agent writes its own in [`crate::encode`]. What
 //! [`crate::decode`] makes of it is what went in.
@@ -6,21 +6,27 @@
 mod json;
 mod protobuf;
 
-pub use json::traces_to_json;
-pub use protobuf::traces_to_protobuf;
+pub use json::{logs_to_json, metrics_to_json, traces_to_json};
+pub use protobuf::{logs_to_protobuf, metrics_to_protobuf, traces_to_protobuf};
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
     use pitviper_model::{
-        Attributes, Event, Link, Resource, ResourceSpans, Scope, ScopeSpans, Span, SpanId, SpanKind, Status,
-        StatusCode, TraceId, Value,
+        Attributes, Event, Exemplar, ExponentialBuckets, ExponentialHistogramPoint, HistogramPoint, Link, LogRecord,
+        Metric, MetricKind, MetricPoint, MetricPoints, Number, PointValue, Resource, ResourceLogs, ResourceMetrics,
+        ResourceSpans, Scope, ScopeLogs, ScopeMetrics, ScopeSpans, Span, SpanId, SpanKind, Status, StatusCode,
+        Temporality, TraceId, Value,
     };
+    use proptest::option;
     use proptest::prelude::*;
 
     use super::*;
-    use crate::decode::{traces_from_json, traces_from_protobuf};
+    use crate::decode::{
+        logs_from_json, logs_from_protobuf, metrics_from_json, metrics_from_protobuf, traces_from_json,
+        traces_from_protobuf,
+    };
 
     fn value() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
@@ -87,7 +93,141 @@ mod tests {
         }
     }
 
+    prop_compose! {
+        fn record()(
+            ids in any::<([u8; 16], [u8; 8])>(),
+            times in any::<[u64; 2]>(),
+            texts in any::<[String; 2]>(),
+            body in option::of(value()),
+            severity in 0u8..=24,
+            numbers in any::<[u32; 2]>(),
+            own in attributes(),
+        ) -> LogRecord {
+            LogRecord {
+                time_unix_nano: times[0],
+                observed_time_unix_nano: times[1],
+                severity_number: severity,
+                severity_text: texts[0].clone(),
+                body,
+                event_name: texts[1].clone(),
+                attributes: own,
+                dropped_attributes_count: numbers[0],
+                trace_id: TraceId(ids.0),
+                span_id: SpanId(ids.1),
+                flags: numbers[1],
+            }
+        }
+    }
+
+    fn double() -> impl Strategy<Value = f64> {
+        any::<f64>().prop_filter("equal to itself", |number| !number.is_nan())
+    }
+
+    fn number() -> impl Strategy<Value = Number> {
+        prop_oneof![any::<i64>().prop_map(Number::Int), double().prop_map(Number::Double)]
+    }
+
+    fn buckets() -> impl Strategy<Value = ExponentialBuckets> {
+        let counts = proptest::collection::vec(any::<u64>(), 0..4);
+        (any::<i32>(), counts).prop_map(|(offset, counts)| ExponentialBuckets { offset, counts })
+    }
+
+    /// A value that goes with the kind of metric.
+    fn point_value(kind: MetricKind) -> BoxedStrategy<PointValue> {
+        let figures = || [option::of(double()), option::of(double()), option::of(double())];
+        let list = || proptest::collection::vec(any::<u64>(), 0..4);
+        match kind {
+            MetricKind::Gauge | MetricKind::Sum => number().prop_map(PointValue::Number).boxed(),
+            MetricKind::Histogram => (any::<u64>(), figures(), proptest::collection::vec(double(), 0..4), list())
+                .prop_map(|(count, [sum, min, max], bounds, counts)| {
+                    PointValue::Histogram(HistogramPoint { count, sum, min, max, bounds, counts })
+                })
+                .boxed(),
+            MetricKind::ExponentialHistogram => {
+                let zero = (any::<i32>(), any::<u64>(), double());
+                (any::<u64>(), figures(), zero, buckets(), buckets())
+                    .prop_map(|(count, [sum, min, max], (scale, zero_count, zero_threshold), positive, negative)| {
+                        PointValue::ExponentialHistogram(ExponentialHistogramPoint {
+                            count,
+                            sum,
+                            min,
+                            max,
+                            scale,
+                            zero_count,
+                            zero_threshold,
+                            positive,
+                            negative,
+                        })
+                    })
+                    .boxed()
+            }
+        }
+    }
+
+    fn points() -> impl Strategy<Value = MetricPoints> {
+        let metric = (any::<[String; 3]>(), 0usize..4, 0i32..3, any::<bool>());
+        metric.prop_flat_map(|([name, unit, description], kind, temporality, is_monotonic)| {
+            let kind = MetricKind::ALL[kind];
+            let exemplar = (any::<u64>(), number(), any::<([u8; 16], [u8; 8])>(), attributes()).prop_map(
+                |(time_unix_nano, value, ids, filtered_attributes)| Exemplar {
+                    time_unix_nano,
+                    value,
+                    trace_id: TraceId(ids.0),
+                    span_id: SpanId(ids.1),
+                    filtered_attributes,
+                },
+            );
+            let exemplars = proptest::collection::vec(exemplar, 0..2);
+            let point = (any::<[u64; 2]>(), any::<u32>(), point_value(kind), exemplars, attributes()).prop_map(
+                |(times, flags, value, exemplars, own)| {
+                    // The lowest flag says that nothing was recorded.
+                    let value = if flags & 1 == 0 { value } else { PointValue::Nothing };
+                    let [start_time_unix_nano, time_unix_nano] = times;
+                    (own, MetricPoint { start_time_unix_nano, time_unix_nano, flags, value, exemplars })
+                },
+            );
+            let metric = Metric {
+                name,
+                unit,
+                description,
+                kind,
+                // Only where they mean something are they sent.
+                temporality: if kind == MetricKind::Gauge {
+                    Temporality::Unspecified
+                } else {
+                    Temporality::from_otlp(temporality)
+                },
+                is_monotonic: kind == MetricKind::Sum && is_monotonic,
+            };
+            proptest::collection::vec(point, 0..3)
+                .prop_map(move |points| MetricPoints { metric: metric.clone(), points })
+        })
+    }
+
     proptest! {
+        #[test]
+        fn log_records_read_as_they_were(records in proptest::collection::vec(record(), 1..4), of_resource in attributes()) {
+            let resource = Resource { attributes: of_resource, dropped_attributes_count: 1, schema_url: "r".into() };
+            let scope = Scope { name: "lib".into(), schema_url: "s".into(), ..Scope::default() };
+            let scopes = vec![ScopeLogs { scope: Arc::new(scope), records }];
+            let batch = vec![ResourceLogs { resource: Arc::new(resource), scopes }];
+            prop_assert_eq!(&logs_from_json(logs_to_json(&batch).as_bytes()).unwrap().batch, &batch);
+            prop_assert!(!logs_to_json(&batch).contains('\n'), "a request is one line");
+            prop_assert_eq!(&logs_from_protobuf(&logs_to_protobuf(&batch)).unwrap().batch, &batch);
+        }
+
+        #[test]
+        fn points_of_metrics_read_as_they_were(metrics in proptest::collection::vec(points(), 1..4), of_scope in attributes()) {
+            let scope = Scope { name: "lib".into(), attributes: of_scope, ..Scope::default() };
+            let scopes = vec![ScopeMetrics { scope: Arc::new(scope), metrics }];
+            let batch = vec![ResourceMetrics { resource: Arc::default(), scopes }];
+            let json = metrics_from_json(metrics_to_json(&batch).as_bytes()).unwrap();
+            prop_assert_eq!((&json.batch, json.rejected.len()), (&batch, 0));
+            prop_assert!(!metrics_to_json(&batch).contains('\n'), "a request is one line");
+            let protobuf = metrics_from_protobuf(&metrics_to_protobuf(&batch)).unwrap();
+            prop_assert_eq!((&protobuf.batch, protobuf.rejected.len()), (&batch, 0));
+        }
+
         #[test]
         fn what_is_written_reads_as_it_was(spans in proptest::collection::vec(span(), 1..4), of_resource in attributes(), of_scope in attributes()) {
             let batch = vec![ResourceSpans {

@@ -1,12 +1,17 @@
 //! The model as OTLP protobuf.
 
+mod logs;
+mod metrics;
+
+pub use logs::logs_to_protobuf;
+pub use metrics::metrics_to_protobuf;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{
     AnyValue, ArrayValue, InstrumentationScope, KeyValue, KeyValueList, any_value,
 };
-use opentelemetry_proto::tonic::resource::v1 as resource;
+use opentelemetry_proto::tonic::resource::v1 as otlp_resource;
 use opentelemetry_proto::tonic::trace::v1 as otlp;
-use pitviper_model::{Attributes, Event, Link, ResourceSpans, ScopeSpans, Span, Value};
+use pitviper_model::{Attributes, Event, Link, Resource, ResourceSpans, Scope, ScopeSpans, Span, Value};
 use prost::Message as _;
 
 /// An `ExportTraceServiceRequest` of these spans.
@@ -18,24 +23,32 @@ pub fn traces_to_protobuf(batch: &[ResourceSpans]) -> Vec<u8> {
 
 fn resource_spans(spans: &ResourceSpans) -> otlp::ResourceSpans {
     otlp::ResourceSpans {
-        resource: Some(resource::Resource {
-            attributes: attributes(&spans.resource.attributes),
-            dropped_attributes_count: spans.resource.dropped_attributes_count,
-            ..Default::default()
-        }),
+        resource: Some(resource(&spans.resource)),
         scope_spans: spans.scopes.iter().map(scope_spans).collect(),
         schema_url: spans.resource.schema_url.clone(),
     }
 }
 
+fn resource(of: &Resource) -> otlp_resource::Resource {
+    otlp_resource::Resource {
+        attributes: attributes(&of.attributes),
+        dropped_attributes_count: of.dropped_attributes_count,
+        ..Default::default()
+    }
+}
+
+fn scope(of: &Scope) -> InstrumentationScope {
+    InstrumentationScope {
+        name: of.name.clone(),
+        version: of.version.clone(),
+        attributes: attributes(&of.attributes),
+        ..Default::default()
+    }
+}
+
 fn scope_spans(spans: &ScopeSpans) -> otlp::ScopeSpans {
     otlp::ScopeSpans {
-        scope: Some(InstrumentationScope {
-            name: spans.scope.name.clone(),
-            version: spans.scope.version.clone(),
-            attributes: attributes(&spans.scope.attributes),
-            ..Default::default()
-        }),
+        scope: Some(scope(&spans.scope)),
         spans: spans.spans.iter().map(span).collect(),
         schema_url: spans.scope.schema_url.clone(),
     }

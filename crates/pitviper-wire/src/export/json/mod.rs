@@ -1,10 +1,15 @@
 //! The model as OTLP/JSON, on one line. Source: OTLP specification, "JSON Protobuf Encoding": ids are hex,
 //! 64-bit integers are text, enums are numbers, bytes are base64.
 
+mod logs;
+mod metrics;
+
 use std::fmt::Write as _;
 
 use base64::Engine as _;
-use pitviper_model::{Attributes, Event, Link, ResourceSpans, ScopeSpans, Span, Value};
+pub use logs::logs_to_json;
+pub use metrics::metrics_to_json;
+use pitviper_model::{Attributes, Event, Link, Resource, ResourceSpans, Scope, ScopeSpans, Span, Value};
 
 /// An `ExportTraceServiceRequest` document of these spans, without a line break.
 #[must_use]
@@ -31,12 +36,28 @@ fn text(text: &str, out: &mut String) {
 }
 
 fn resource_spans(spans: &ResourceSpans, out: &mut String) {
-    out.push_str("{\"resource\":{\"attributes\":");
-    attributes(&spans.resource.attributes, out);
-    let _ = write!(out, ",\"droppedAttributesCount\":{}}}", spans.resource.dropped_attributes_count);
+    resource(&spans.resource, out);
     out.push_str(",\"scopeSpans\":");
     list(&spans.scopes, out, scope_spans);
     schema_url(&spans.resource.schema_url, out);
+    out.push('}');
+}
+
+/// Begins an object with what sent it.
+fn resource(resource: &Resource, out: &mut String) {
+    out.push_str("{\"resource\":{\"attributes\":");
+    attributes(&resource.attributes, out);
+    let _ = write!(out, ",\"droppedAttributesCount\":{}}}", resource.dropped_attributes_count);
+}
+
+/// Begins an object with the library that made it.
+fn scope(scope: &Scope, out: &mut String) {
+    out.push_str("{\"scope\":{\"name\":");
+    text(&scope.name, out);
+    out.push_str(",\"version\":");
+    text(&scope.version, out);
+    out.push_str(",\"attributes\":");
+    attributes(&scope.attributes, out);
     out.push('}');
 }
 
@@ -48,13 +69,8 @@ fn schema_url(url: &str, out: &mut String) {
 }
 
 fn scope_spans(spans: &ScopeSpans, out: &mut String) {
-    out.push_str("{\"scope\":{\"name\":");
-    text(&spans.scope.name, out);
-    out.push_str(",\"version\":");
-    text(&spans.scope.version, out);
-    out.push_str(",\"attributes\":");
-    attributes(&spans.scope.attributes, out);
-    out.push_str("},\"spans\":");
+    scope(&spans.scope, out);
+    out.push_str(",\"spans\":");
     list(&spans.spans, out, span);
     schema_url(&spans.scope.schema_url, out);
     out.push('}');
