@@ -6,7 +6,7 @@ TOOLS := $(CACHE)/tools/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build wheels demo test lint test-rust test-python test-suites suites test-ui test-house bench-agent bench-ingest bench-soak bench-store bench-waterfall fuzz audit
+.PHONY: help setup build wheels demo test lint test-rust test-python test-suites suites test-ui test-house stress bench-agent bench-ingest bench-soak bench-store bench-waterfall fuzz audit
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -51,6 +51,9 @@ test-suites: setup ## Flask's, requests' and Django's own tests with the agent, 
 
 suites: setup ## The same, whole, on every CPython found, with more faults: hours; ARGS="--library flask 3.9"
 	@$(TOOLS)/python python/tests/suites/run.py --whole --seeds 3 $(ARGS)
+
+stress: setup ## Process models again and again on every CPython found; ARGS=rounds
+	@PITVIPER_STRESS="$(ARGS)" bash scripts/section.sh "Stress" $(TOOLS)/python python/tools/matrix.py stress
 
 test-ui: setup ## UI type check, unit tests, build, size budget
 	@bash scripts/section.sh "UI types" npm --prefix ui run --silent check

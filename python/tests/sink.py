@@ -88,6 +88,12 @@ def _value(value: Any) -> Any:
     return getattr(value, which) if which else None
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    #: Many processes may end at once.
+    request_queue_size = 128
+
+
 class Sink:
     """Listens on a free port of this machine."""
 
@@ -122,8 +128,7 @@ class Sink:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 

@@ -1,11 +1,11 @@
-"""Builds and tests the agent on every CPython found: ``matrix.py build|test [VERSION ...]``.
+"""Builds and tests the agent on every CPython found: ``matrix.py build|test|stress [VERSION ...]``.
 
 Everything lies in ``~/.cache/pitviper``: a wheel and a virtual environment for each version. A wheel
 is built again only when a source it is made of has changed.
 
 Tests wait more than they work, so two versions run at the same time: each in a process, an environment
 and a temporary folder of its own. ``PITVIPER_TEST_JOBS`` says how many. What they print is shown version
-after version.
+after version. ``stress`` repeats every process model as often as ``PITVIPER_STRESS`` says.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, Optional
+from typing import IO, Callable, Optional
 
 from interpreters import NEWER, find
 
@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CACHE = Path.home() / ".cache" / "pitviper"
 # The one target folder, also for those who come here without make.
 os.environ.setdefault("CARGO_TARGET_DIR", str(CACHE / "target"))
+_TESTS = ROOT / "python" / "tests"
 #: What goes into a wheel.
 _SOURCES = (
     "Cargo.lock",
@@ -119,42 +120,50 @@ def environment(version: str, interpreter: Path, requirements: Path, log: "Optio
 
 def test(version: str, interpreter: Path, log: "IO[bytes]") -> int:
     """Runs the agent's tests on one version; what is printed goes to the log."""
-    python = environment(version, interpreter, ROOT / "python" / "tests" / "requirements.txt", log)
+    python = environment(version, interpreter, _TESTS / "requirements.txt", log)
     # Tests import the installed package, so they must not run where the sources are importable.
     command = [python, ROOT / "scripts" / "steady.py", "--quiet", "-c", ROOT / "pyproject.toml"]
     folder = Path(tempfile.mkdtemp(prefix=f"pitviper-{version}-"))
-    variables = {**os.environ, "PITVIPER_TESTING_RAISE": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    status = subprocess.run(
-        [*command, f"--basetemp={folder / 'pytest'}", ROOT / "python" / "tests"],
-        check=False,
-        env=variables,
-        stdout=log,
-        stderr=log,
-    ).returncode
+    command += [f"--basetemp={folder / 'pytest'}", _TESTS]
+    status = subprocess.run(command, check=False, env=_variables(), stdout=log, stderr=log).returncode
     if status == 0:
         shutil.rmtree(folder, ignore_errors=True)
     return status
 
 
-def _logged(version: str, interpreter: Path, log: "IO[bytes]") -> "tuple[int, float]":
-    """The exit status of one version's tests, and how many seconds they took."""
+def stress(version: str, interpreter: Path, log: "IO[bytes]") -> int:
+    """Repeats every process model on one version; what is printed goes to the log."""
+    python = environment(version, interpreter, _TESTS / "requirements.txt", log)
+    command = [python, _TESTS / "stress.py", *os.environ.get("PITVIPER_STRESS", "").split()]
+    return subprocess.run(command, check=False, env=_variables(), stdout=log, stderr=log).returncode
+
+
+def _variables() -> "dict[str, str]":
+    return {**os.environ, "PITVIPER_TESTING_RAISE": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+_Work = Callable[[str, Path, "IO[bytes]"], int]
+
+
+def _logged(work: _Work, version: str, interpreter: Path, log: "IO[bytes]") -> "tuple[int, float]":
+    """The exit status of what is done with one version, and how many seconds it took."""
     began = time.monotonic()
     try:
-        status = test(version, interpreter, log)
+        status = work(version, interpreter, log)
     except (OSError, subprocess.CalledProcessError) as error:
         log.write(f"{error}\n".encode())
         status = 1
     return status, time.monotonic() - began
 
 
-def test_all(interpreters: "dict[str, Path]") -> "list[str]":
-    """Runs the tests on each version, some at the same time; the versions on which they failed."""
+def on_all(work: _Work, interpreters: "dict[str, Path]") -> "list[str]":
+    """Tests each version, or puts it under stress, some at the same time; the versions that failed."""
     failed: list[str] = []
     with contextlib.ExitStack() as stack:
         # Files and no pipes: what a test leaves running must not hold up the end.
         logs = {version: stack.enter_context(tempfile.TemporaryFile()) for version in interpreters}
         pool = stack.enter_context(ThreadPoolExecutor(_JOBS))
-        running = [(version, pool.submit(_logged, version, interpreters[version], logs[version])) for version in logs]
+        running = [(version, pool.submit(_logged, work, version, interpreters[version], logs[version])) for version in logs]
         for version, run in running:
             status, seconds = run.result()
             print(f"\n-- CPython {version}: {seconds:.0f} s", flush=True)
@@ -168,7 +177,7 @@ def test_all(interpreters: "dict[str, Path]") -> "list[str]":
 
 def main() -> int:
     """Runs the command line."""
-    if len(sys.argv) < 2 or sys.argv[1] not in ("build", "test"):
+    if len(sys.argv) < 2 or sys.argv[1] not in ("build", "test", "stress"):
         print(__doc__, file=sys.stderr)
         return 2
     interpreters = find()
@@ -180,7 +189,8 @@ def main() -> int:
         for version in wanted:
             print(build(version, interpreters[version]).name)
         return 0
-    failed = test_all({version: interpreters[version] for version in wanted})
+    work = test if sys.argv[1] == "test" else stress
+    failed = on_all(work, {version: interpreters[version] for version in wanted})
     print(f"\nCPython {', '.join(wanted)}: {'failed on ' + ', '.join(failed) if failed else 'all passed'}")
     return 1 if failed else 0
 

@@ -1,7 +1,6 @@
 //! The agent: settings, sampling, counting, and what happens around a fork.
 
 use std::cell::RefCell;
-use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -13,7 +12,7 @@ use crate::bounds::AtomicLimits;
 use crate::config::{Config, Signals};
 use crate::counters::{Counters, Stats};
 use crate::host::Host;
-use crate::locks::{lock, wait_with};
+use crate::locks::{hold, lock, wait_with};
 use crate::propagation::{self, AtomicFormats, Baggage, Carrier, Field, Losses, RANDOM, SAMPLED, SpanContext};
 use crate::queue::{Offer, Queue, Signal, State, is_forking, set_forking};
 use crate::runtime::{Identity, Runtime};
@@ -136,7 +135,7 @@ impl Agent {
             inject_formats: AtomicFormats::default(),
             describes_baggage: AtomicBool::new(false),
             origins: Mutex::new(vec![Origin::named("pitviper", "")]),
-            instance: Mutex::new(Identity::new(new_instance_id())),
+            instance: Mutex::default(),
             queue: Queue::new(),
             counters: Counters::default(),
             host,
@@ -424,7 +423,10 @@ impl Agent {
         let starts = signal != Signal::Logs || self.queue.has_exporter() || self.is_settled();
         let dropped = match self.queue.offer(signal, scope, starts, encode) {
             Offer::Queued => return,
-            Offer::QueuedFirst => return exporter::start(self),
+            Offer::QueuedFirst => {
+                exporter::start(self);
+                return;
+            }
             Offer::Full => &counters.queue_full,
             Offer::Closing => &counters.shutdown,
             Offer::Forking => &counters.forking,
@@ -451,25 +453,40 @@ impl Agent {
 
     /// Collects metrics and sends all that waits; whether a receiver settled it within `timeout`.
     pub fn flush(&'static self, timeout: Duration) -> bool {
-        self.start_for_waiting();
-        self.queue.flush(timeout, false, self.metrics_enabled.load(Ordering::Relaxed))
+        self.start_for_waiting() && self.queue.flush(timeout, false, self.metrics_enabled.load(Ordering::Relaxed))
     }
 
     /// Takes no more spans, sends what waits, and counts as dropped what `timeout` left no time
     /// for; whether everything was sent.
     pub fn shutdown(&'static self, timeout: Duration) -> bool {
-        self.start_for_waiting();
-        let sent = self.queue.flush(timeout, true, self.metrics_enabled.load(Ordering::Relaxed));
+        self.close(timeout, self.metrics_enabled.load(Ordering::Relaxed))
+    }
+
+    /// As [`Agent::shutdown`] after a flush that collected metrics: they are not collected again.
+    pub fn shutdown_flushed(&'static self, timeout: Duration) -> bool {
+        self.close(timeout, false)
+    }
+
+    fn close(&'static self, timeout: Duration, collect: bool) -> bool {
+        // Without a thread nobody would send what is waited for.
+        let timeout = if self.start_for_waiting() { timeout } else { Duration::ZERO };
+        let sent = self.queue.flush(timeout, true, collect);
         for (signal, left) in Signal::ALL.into_iter().zip(self.queue.discard()) {
             self.counters.of(signal).shutdown.fetch_add(left as u64, Ordering::Relaxed);
         }
         sent
     }
 
-    fn start_for_waiting(&'static self) {
-        if self.queue.waits_for_exporter() {
-            exporter::start(self);
-        }
+    /// For the handler of a signal that ends the process, whatever was interrupted: has what waits sent. Call
+    /// it again, after a pause, until it says that there is nothing more to wait for.
+    #[must_use]
+    pub fn send_last(&self) -> bool {
+        self.queue.end_exporter()
+    }
+
+    /// Whether somebody sends what waits.
+    fn start_for_waiting(&'static self) -> bool {
+        !self.queue.waits_for_exporter() || exporter::start(self)
     }
 
     /// What became of spans, logs and metrics so far.
@@ -501,14 +518,14 @@ impl Agent {
         }
     }
 
-    /// To be called in the thread that is about to fork. Until [`Agent::after_fork_in_parent`] or
-    /// [`Agent::after_fork_in_child`], spans that end in other threads wait.
+    /// To be called by the thread that is about to fork, last of all. Until [`Agent::after_fork_in_parent`]
+    /// or [`Agent::after_fork_in_child`], spans that end in other threads wait.
     pub fn before_fork(&'static self) {
         // No code of ours holds two of these at a time, so their order is free. The queue comes
         // last: it is the one that busy threads wait for.
-        let config = lock(&self.config);
-        let origins = lock(&self.origins);
-        let instance = lock(&self.instance);
+        let config = hold(&self.config);
+        let origins = hold(&self.origins);
+        let instance = hold(&self.instance);
         let metrics = self.registry.hold();
         let log_scopes = self.log_scopes.hold();
         let queue = self.queue.hold();
@@ -533,7 +550,7 @@ impl Agent {
             if let Some(mut held) = slot.borrow_mut().take() {
                 self.queue.reset_in_child(&mut held.queue);
                 self.registry.reset_in_child(&mut held.metrics);
-                *held.instance = Identity::new(new_instance_id());
+                *held.instance = Identity::default();
             }
         });
         set_forking(false);
@@ -570,18 +587,4 @@ pub(crate) fn shorten(value: &mut Value, limit: usize) {
         Value::Map(pairs) => pairs.0.iter_mut().for_each(|(_, item)| shorten(item, limit)),
         Value::Bool(_) | Value::Int(_) | Value::Double(_) => {}
     }
-}
-
-/// A random UUID (version 4), as `service.instance.id` asks for.
-fn new_instance_id() -> String {
-    let mut bits = u128::from(id::random_u64()) << 64 | u128::from(id::random_u64());
-    bits = bits & !(0xf << 76) | 0x4 << 76;
-    bits = bits & !(0x3 << 62) | 0x2 << 62;
-    let hex = format!("{bits:032x}");
-    let mut out = String::with_capacity(36);
-    for (index, range) in [0..8, 8..12, 12..16, 16..20, 20..32].into_iter().enumerate() {
-        let dash = if index > 0 { "-" } else { "" };
-        let _ = write!(out, "{dash}{}", &hex[range]);
-    }
-    out
 }

@@ -6,7 +6,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use pitviper_wire::encode::{append_resource_spans, append_scope_spans};
@@ -28,21 +28,26 @@ const MAX_RETRY: Duration = Duration::from_secs(300);
 /// At most one warning about an unreachable or refusing receiver in this time.
 const WARN_EVERY: Duration = Duration::from_secs(300);
 
-/// Starts the thread. A system that allows no more threads costs the spans, not the application.
-pub(crate) fn start(agent: &'static Agent) {
+/// Starts the thread; whether that was possible. Where the system allows no more threads the application
+/// goes on, what it made waits up to the queue's bound, and the thread is tried again.
+pub(crate) fn start(agent: &'static Agent) -> bool {
+    static TOLD: AtomicBool = AtomicBool::new(false);
     let started = std::thread::Builder::new().name("pitviper-export".to_owned()).spawn(move || {
         (agent.host.thread_start)();
         Exporter::new(agent).run();
     });
     match started {
         Ok(_) => (agent.host.exporter_started)(),
-        Err(_) => {
-            for (signal, lost) in Signal::ALL.into_iter().zip(agent.queue.discard()) {
-                agent.counters.of(signal).export_failed.fetch_add(lost as u64, Ordering::Relaxed);
-            }
+        Err(ref error) => {
             agent.queue.no_exporter();
+            if !TOLD.swap(true, Ordering::Relaxed) {
+                (agent.host.warn)(&format!(
+                    "pitviper: no thread to export from ({error}); spans wait in memory; raise the limit of threads"
+                ));
+            }
         }
     }
+    started.is_ok()
 }
 
 /// A request that waits to be sent again.

@@ -23,6 +23,7 @@ pub mod http;
 mod id;
 mod locks;
 mod logs;
+mod lookup;
 mod metrics;
 mod propagation;
 mod queue;

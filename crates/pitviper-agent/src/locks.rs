@@ -29,6 +29,12 @@ pub(crate) fn lock<T: Send>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     }
 }
 
+/// Takes a lock for as long as a fork lasts. That is in the C library's `fork`, where the interpreter must stay
+/// with the thread that has it; who holds a lock of ours needs nothing of the interpreter to give it back.
+pub(crate) fn hold<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Takes a lock that nobody holds.
 #[inline]
 pub(crate) fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {

@@ -10,13 +10,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::locks::lock;
+use crate::locks::{hold, lock};
 
 /// Bytes at which a batch is closed, well below what receivers accept in one request.
 const MAX_BATCH_BYTES: usize = 4 * 1024 * 1024;
 
 /// Items that wait without being a reason to start the exporter thread. From here on they are one.
 const MAX_WAITING_ALONE: usize = 256;
+
+/// Pause between attempts to start the exporter thread where the system allows no more threads.
+const START_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// What is sent, each kind to an address of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +71,12 @@ struct Lane {
     bytes: usize,
     /// Items the exporter has taken and not settled.
     in_flight: usize,
+    /// Items that came in since the process began, and those of them that have left for good. They leave
+    /// in the order they came in.
+    accepted: u64,
+    settled: u64,
+    /// Someone waits until that many are settled: they are sent at once.
+    wanted: u64,
     /// Since when the exporter knows of something in `open`.
     open_since: Option<Instant>,
 }
@@ -75,8 +84,6 @@ struct Lane {
 #[derive(Debug, Default)]
 pub(crate) struct State {
     lanes: [Lane; SIGNALS],
-    /// Someone waits: send at once.
-    flush: bool,
     /// How often someone asked for a flush. A pause between attempts ends when it grows.
     flushes: u64,
     /// Metrics are to be collected now, not when their time has come.
@@ -89,6 +96,8 @@ pub(crate) struct State {
     closing: bool,
     /// An exporter thread runs in this process.
     pub(crate) has_exporter: bool,
+    /// The system allowed no thread; before this time nobody asks again.
+    start_again_at: Option<Instant>,
 }
 
 /// What became of an item that was offered.
@@ -136,6 +145,10 @@ pub(crate) struct Queue {
     settled: Condvar,
     /// Mirror of [`State::has_exporter`] that is read without the lock.
     exporting: AtomicBool,
+    /// A signal ends the process: what waits is sent, and nothing is taken any more.
+    dying: AtomicBool,
+    /// The exporter has ended.
+    ended: AtomicBool,
     pub(crate) max_items: [AtomicUsize; SIGNALS],
     pub(crate) max_batch: [AtomicUsize; SIGNALS],
     pub(crate) delay_ms: [AtomicU64; SIGNALS],
@@ -163,6 +176,8 @@ impl Queue {
             work: Condvar::new(),
             settled: Condvar::new(),
             exporting: AtomicBool::new(false),
+            dying: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
             max_items: Default::default(),
             max_batch: Default::default(),
             delay_ms: Default::default(),
@@ -176,7 +191,7 @@ impl Queue {
 
     /// Takes the lock for as long as the guard lives: across a fork.
     pub(crate) fn hold(&self) -> MutexGuard<'_, State> {
-        self.lock()
+        hold(&self.state)
     }
 
     /// Appends one item of the scope, written by `encode`. Without `starts` the item alone is no reason to
@@ -204,6 +219,7 @@ impl Queue {
         lane.open.items += 1;
         lane.bytes += grown;
         lane.items += 1;
+        lane.accepted += 1;
         let full_batch = lane.open.items >= self.max_batch[signal as usize].load(Ordering::Relaxed)
             || lane.open.bytes >= MAX_BATCH_BYTES;
         if full_batch {
@@ -229,12 +245,13 @@ impl Queue {
         }
         lane.bytes += batch.bytes;
         lane.items += batch.items;
+        lane.accepted += batch.items as u64;
         lane.closed.push_back(batch);
         true
     }
 
     fn claim_exporter(&self, state: &mut State) -> bool {
-        let first = !state.has_exporter;
+        let first = !state.has_exporter && state.start_again_at.is_none_or(|at| at <= Instant::now());
         if first {
             state.has_exporter = true;
             self.exporting.store(true, Ordering::Relaxed);
@@ -265,12 +282,15 @@ impl Queue {
             return false;
         }
         let mut state = self.lock();
+        state.start_again_at = None;
         !state.closing && !state.is_empty() && self.claim_exporter(&mut state)
     }
 
-    /// Says that there is no exporter thread after all.
+    /// Says that there is no exporter thread after all. What waits goes on waiting.
     pub(crate) fn no_exporter(&self) {
-        self.lock().has_exporter = false;
+        let mut state = self.lock();
+        state.has_exporter = false;
+        state.start_again_at = Some(Instant::now() + START_AGAIN_AFTER);
         self.exporting.store(false, Ordering::Relaxed);
     }
 
@@ -281,6 +301,7 @@ impl Queue {
         let mut state = self.lock();
         loop {
             let now = Instant::now();
+            state.closing |= self.dying.load(Ordering::SeqCst);
             let mut wake_at: Option<Instant> = None;
             let mut sooner = |at: Instant| wake_at = Some(wake_at.map_or(at, |other: Instant| other.min(at)));
             if std::mem::take(&mut state.follow) {
@@ -294,10 +315,10 @@ impl Queue {
                 }
                 Some(at) => sooner(at),
                 // Metrics are off; whoever asked for them waits for the rest alone.
-                None if asked => self.tell_if_settled(&mut state),
+                None if asked => self.settled.notify_all(),
                 None => {}
             }
-            let urgent = state.flush || state.closing;
+            let closing = state.closing;
             for turn in 1..=SIGNALS {
                 let index = (last as usize + turn) % SIGNALS;
                 let signal = Signal::ALL[index];
@@ -318,20 +339,18 @@ impl Queue {
                 }
                 let delay = Duration::from_millis(self.delay_ms[index].load(Ordering::Relaxed));
                 let due = *lane.open_since.get_or_insert(now) + delay;
-                if urgent || due <= now {
+                if closing || lane.is_wanted() || due <= now {
                     let batch = std::mem::take(&mut lane.open);
                     lane.open_since = None;
                     return Work::Send(signal, lane.hand_out(batch));
                 }
                 sooner(due);
             }
-            if state.is_empty() && pauses.iter().all(Option::is_none) {
-                state.flush = false;
-                if state.closing {
-                    // Nobody is to wait for a collection that no thread will make.
-                    state.has_exporter = false;
-                    return Work::Done;
-                }
+            if state.closing && state.is_empty() && pauses.iter().all(Option::is_none) {
+                // Nobody is to wait for a collection that no thread will make.
+                state.has_exporter = false;
+                self.ended.store(true, Ordering::SeqCst);
+                return Work::Done;
             }
             state = match wake_at {
                 Some(at) => self.work.wait_timeout(state, at - now).unwrap_or_else(PoisonError::into_inner).0,
@@ -343,22 +362,22 @@ impl Queue {
     /// The exporter is done with that many items, one way or the other.
     pub(crate) fn settle(&self, signal: Signal, items: usize) {
         let mut state = self.lock();
-        state.lanes[signal as usize].in_flight -= items;
-        self.tell_if_settled(&mut state);
+        let lane = &mut state.lanes[signal as usize];
+        lane.in_flight -= items;
+        lane.settled += items as u64;
+        drop(state);
+        self.settled.notify_all();
     }
 
     /// The exporter has collected metrics; what there was lies in the queue.
     pub(crate) fn collected(&self) {
         let mut state = self.lock();
         state.collecting = false;
-        self.tell_if_settled(&mut state);
-    }
-
-    fn tell_if_settled(&self, state: &mut State) {
-        if state.is_settled() {
-            state.flush = false;
-            self.settled.notify_all();
-        }
+        // What was collected is part of what whoever asked for it waits for.
+        let metrics = &mut state.lanes[Signal::Metrics as usize];
+        metrics.wanted = metrics.accepted;
+        drop(state);
+        self.settled.notify_all();
     }
 
     /// How often someone asked for a flush so far.
@@ -382,8 +401,8 @@ impl Queue {
         }
     }
 
-    /// Asks for everything to be sent now and waits; whether all was settled in time. With `collect`,
-    /// metrics are collected before.
+    /// Asks for everything to be sent now and waits; whether all was settled in time. What comes in meanwhile
+    /// is not waited for, unless the queue is to `close`. With `collect`, metrics are collected before.
     pub(crate) fn flush(&self, timeout: Duration, close: bool, collect: bool) -> bool {
         if is_forking() {
             return false;
@@ -394,8 +413,21 @@ impl Queue {
         state.flushes += 1;
         // Without an exporter nothing was ever recorded, and nobody would collect.
         state.collect |= collect && state.has_exporter;
-        while !state.is_settled() {
-            state.flush = true;
+        let mut wanted = state.lanes.each_mut().map(|lane| {
+            lane.wanted = lane.accepted;
+            lane.accepted
+        });
+        let mut collected = false;
+        loop {
+            let collects = state.collect || state.collecting;
+            if !collects && !collected {
+                collected = true;
+                wanted[Signal::Metrics as usize] = state.lanes[Signal::Metrics as usize].accepted;
+            }
+            let all = state.lanes.iter().zip(&wanted).all(|(lane, wanted)| lane.settled >= *wanted);
+            if all && !collects && (!close || state.is_settled()) {
+                break;
+            }
             self.work.notify_all();
             let rest = until.saturating_duration_since(Instant::now());
             if rest.is_zero() {
@@ -405,6 +437,17 @@ impl Queue {
         }
         self.work.notify_all();
         true
+    }
+
+    /// Has the exporter, if there is one, send what waits and end; whether it has. For signal handlers: it
+    /// takes no lock, so it may be missed by an exporter that is about to wait, and is to be called again.
+    pub(crate) fn end_exporter(&self) -> bool {
+        if !self.has_exporter() || self.ended.load(Ordering::SeqCst) {
+            return true;
+        }
+        self.dying.store(true, Ordering::SeqCst);
+        self.work.notify_all();
+        false
     }
 
     /// Throws away what waits; how many items that were, by signal.
@@ -432,17 +475,23 @@ impl Queue {
         state.discard();
         state.follow = false;
         for lane in &mut state.lanes {
-            lane.in_flight = 0;
+            *lane = Lane::default();
         }
-        state.flush = false;
         state.collect = false;
         state.collecting = false;
         state.has_exporter = false;
+        state.start_again_at = None;
         self.exporting.store(false, Ordering::Relaxed);
+        self.ended.store(false, Ordering::SeqCst);
     }
 }
 
 impl Lane {
+    /// Whether someone waits for what has not been handed out.
+    fn is_wanted(&self) -> bool {
+        self.settled + (self.in_flight as u64) < self.wanted
+    }
+
     fn hand_out(&mut self, batch: Batch) -> Batch {
         self.items -= batch.items;
         self.bytes -= batch.bytes;
@@ -467,6 +516,7 @@ impl State {
             lane.open_since = None;
             lane.closed.clear();
             lane.bytes = 0;
+            lane.settled += lane.items as u64;
             std::mem::take(&mut lane.items)
         })
     }

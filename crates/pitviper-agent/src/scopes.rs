@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use pitviper_model::Scope;
 
-use crate::locks::lock;
+use crate::locks::{hold, lock};
 
 /// Most scopes; later ones are reported without a name.
 const MAX_SCOPES: usize = 1_024;
@@ -29,7 +29,7 @@ impl Scopes {
 
     /// Takes the lock for as long as the guard lives: across a fork.
     pub(crate) fn hold(&self) -> MutexGuard<'_, State> {
-        self.lock()
+        hold(&self.state)
     }
 
     /// The number of the scope of this name, without version and attributes.

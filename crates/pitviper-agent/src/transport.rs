@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use flate2::write::GzEncoder;
 use pitviper_wire::encode::rejected_items;
+use ureq::unversioned::transport::DefaultConnector;
 
 use crate::config::{Compression, Config};
+use crate::lookup::Lookup;
 use crate::queue::{SIGNALS, Signal};
 
 /// Longest answer that is read, in bytes.
@@ -115,7 +117,7 @@ fn http_agent(config: &Config, is_loopback: bool) -> ureq::Agent {
     if is_loopback {
         builder = builder.proxy(None);
     }
-    builder.build().into()
+    ureq::Agent::with_parts(builder.build(), DefaultConnector::default(), Lookup)
 }
 
 fn from_error(error: &ureq::Error) -> Answer {

@@ -17,7 +17,7 @@ use pyo3::sync::PyOnceLock;
 
 use crate::host;
 use crate::runtime::{agent, is_interpreter_lock_enabled};
-use crate::shield::shield;
+use crate::shield::{shield, shield_native};
 
 /// How often the interpreter lock is asked for, at least: between this and half as long again, so that
 /// it does not run in step with what it measures.
@@ -67,7 +67,7 @@ pub(crate) fn companion_wanted(observing: Option<bool>, libraries: Option<bool>)
 /// locks held: it does nothing but that.
 pub(crate) fn start() {
     EXPORTING_IN.store(std::process::id(), Ordering::Relaxed);
-    shield((), start_if_wanted);
+    shield_native((), start_if_wanted);
 }
 
 fn is_wanted() -> bool {
@@ -81,7 +81,7 @@ fn start_if_wanted() {
     }
     let spawned = std::thread::Builder::new().name("pitviper-runtime".to_owned()).spawn(move || {
         host::block_signals();
-        shield((), run);
+        shield_native((), run);
         let _ = RUNNING_IN.compare_exchange(own, 0, Ordering::SeqCst, Ordering::SeqCst);
     });
     match spawned {

@@ -1,16 +1,11 @@
 //! Settings, as Python hands them over.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use pitviper_agent::{Compression, Config, Format, Limits, Propagation, Sampler};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 
-use crate::convert;
-use crate::runtime::{self, agent};
-
-static FORK_HOOKS: AtomicBool = AtomicBool::new(false);
+use crate::runtime::agent;
+use crate::{convert, host};
 
 /// Takes settings; may be called again. Raises ValueError for a value that makes no sense, and then
 /// changes nothing.
@@ -41,7 +36,6 @@ static FORK_HOOKS: AtomicBool = AtomicBool::new(false);
 ))]
 #[expect(clippy::too_many_arguments, reason = "each is one setting, and all are keywords")]
 pub(crate) fn configure(
-    py: Python<'_>,
     endpoint: &str,
     resource: &Bound<'_, PyAny>,
     headers: Option<Vec<(String, String)>>,
@@ -100,24 +94,12 @@ pub(crate) fn configure(
         },
         ..Config::default()
     });
-    register_fork_hooks(py)
+    host::watch_forks();
+    Ok(())
 }
 
 /// The formats of these names.
 fn formats(names: Vec<String>) -> PyResult<Vec<Format>> {
     let unknown = |name: &String| PyValueError::new_err(format!("unknown propagator {name:?}"));
     names.iter().map(|name| Format::parse(name).ok_or_else(|| unknown(name))).collect()
-}
-
-fn register_fork_hooks(py: Python<'_>) -> PyResult<()> {
-    if FORK_HOOKS.swap(true, Ordering::Relaxed) {
-        return Ok(());
-    }
-    let Ok(register) = py.import("os")?.getattr("register_at_fork") else { return Ok(()) };
-    let hooks = PyDict::new(py);
-    hooks.set_item("before", wrap_pyfunction!(runtime::before_fork, py)?)?;
-    hooks.set_item("after_in_parent", wrap_pyfunction!(runtime::after_fork_parent, py)?)?;
-    hooks.set_item("after_in_child", wrap_pyfunction!(runtime::after_fork_child, py)?)?;
-    register.call((), Some(&hooks))?;
-    Ok(())
 }

@@ -9,6 +9,8 @@ use pyo3::types::PyType;
 
 /// Longest stack trace kept, in bytes; of a longer one the end, where the error is.
 const MAX_STACK_TRACE_BYTES: usize = 32 * 1024;
+/// Frames of a stack trace that are read, from its end. An exception that leaves many spans is read in each.
+const MAX_FRAMES: i32 = 256;
 /// Longest exception message kept, in bytes.
 const MAX_MESSAGE_BYTES: usize = 4 * 1024;
 
@@ -91,7 +93,7 @@ pub(crate) fn stack_trace(exception: &Bound<'_, PyAny>) -> Option<String> {
         .get_or_try_init(py, || PyResult::Ok(py.import("traceback")?.getattr("format_exception")?.unbind()))
         .ok()?;
     let traceback = exception.getattr("__traceback__").ok()?;
-    let lines = format.bind(py).call1((exception.get_type(), exception, traceback)).ok()?;
+    let lines = format.bind(py).call1((exception.get_type(), exception, traceback, -MAX_FRAMES)).ok()?;
     let text = lines.extract::<Vec<String>>().ok()?.concat();
     let excess = text.len().saturating_sub(MAX_STACK_TRACE_BYTES);
     Some(text[text.ceil_char_boundary(excess)..].to_owned())

@@ -1,10 +1,19 @@
 //! What the agent core cannot do without unsafe code.
-#![expect(unsafe_code, reason = "signal masks, resource usage, thread states and file descriptors take C calls")]
+#![expect(
+    unsafe_code,
+    reason = "signal masks, fork handlers, resource usage, thread states and file descriptors take C calls"
+)]
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use pitviper_agent::{Host, Usage};
 use pyo3::ffi::PyGILState_GetThisThreadState;
 use pyo3::ffi::compat::PyThreadState_GetUnchecked;
 use pyo3::prelude::*;
+
+use crate::runtime::agent;
+use crate::shield::shield_native;
 
 /// What the agent core is given.
 pub(crate) fn host() -> Host {
@@ -31,6 +40,86 @@ pub(crate) fn wait(work: &mut (dyn FnMut() + Send)) {
         work();
     } else {
         Python::attach(|py| py.detach(work));
+    }
+}
+
+/// Has the agent told of every fork of this process, whoever forks. The C library's handlers and not
+/// those of `os.register_at_fork`: servers such as uWSGI fork in C without a word to the interpreter.
+pub(crate) fn watch_forks() {
+    static WATCHED: AtomicBool = AtomicBool::new(false);
+    if !WATCHED.swap(true, Ordering::SeqCst) {
+        // SAFETY: the handlers are functions of this library, which is never unloaded; they touch nothing
+        // but the agent, and no panic leaves them. Without memory for them the call fails, and forks go
+        // on without the agent.
+        unsafe { libc::pthread_atfork(Some(before_fork), Some(after_fork_in_parent), Some(after_fork_in_child)) };
+    }
+}
+
+extern "C" fn before_fork() {
+    shield_native((), || agent().before_fork());
+}
+
+extern "C" fn after_fork_in_parent() {
+    shield_native((), || agent().after_fork_in_parent());
+}
+
+extern "C" fn after_fork_in_child() {
+    crate::shield::open_in_child();
+    shield_native((), || agent().after_fork_in_child());
+}
+
+/// Has the last spans sent when the interpreter has come to its end, after all exit handlers; whether
+/// that will happen.
+pub(crate) fn watch_exit() -> bool {
+    static WATCHED: AtomicBool = AtomicBool::new(false);
+    if !WATCHED.load(Ordering::SeqCst) {
+        // SAFETY: the function is one of this library, which is never unloaded; it uses nothing of Python,
+        // and no panic leaves it.
+        WATCHED.store(unsafe { pyo3::ffi::Py_AtExit(Some(at_exit)) } == 0, Ordering::SeqCst);
+    }
+    WATCHED.load(Ordering::SeqCst)
+}
+
+extern "C" fn at_exit() {
+    crate::runtime::end();
+}
+
+/// How long a signal that ends the process may have to wait for the last spans.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+const LAST_WORDS_STEP: Duration = Duration::from_millis(1);
+
+/// Has SIGTERM, if it would end the process at once, wait until what is finished has been sent; the process
+/// then ends by the signal. For processes that are usually ended so, such as those of a pool.
+#[pyfunction]
+pub(crate) fn send_before_sigterm() {
+    // SAFETY: `action` is a plain C structure, filled by the first call and changed before the second.
+    unsafe {
+        let mut action = std::mem::zeroed::<libc::sigaction>();
+        let known = libc::sigaction(libc::SIGTERM, std::ptr::null(), &raw mut action) == 0;
+        // The first process of a container does not end by a signal that nobody handles.
+        if known && action.sa_sigaction == libc::SIG_DFL && libc::getpid() != 1 {
+            action.sa_sigaction = on_sigterm as extern "C" fn(libc::c_int) as usize;
+            action.sa_flags = libc::SA_RESTART | libc::SA_ONSTACK;
+            libc::sigfillset(&raw mut action.sa_mask);
+            libc::sigaction(libc::SIGTERM, &raw const action, std::ptr::null_mut());
+        }
+    }
+}
+
+/// Interrupts any code, and so takes no lock and allocates nothing. The exporter needs no help of the thread
+/// that was interrupted, unless that one holds its lock; then this is over after [`LAST_WORDS`].
+extern "C" fn on_sigterm(signal: libc::c_int) {
+    if let Some(agent) = crate::runtime::known_agent() {
+        let began = Instant::now();
+        while !agent.send_last() && began.elapsed() < LAST_WORDS {
+            std::thread::sleep(LAST_WORDS_STEP);
+        }
+    }
+    // SAFETY: both calls are allowed in signal handlers. The signal is blocked until this function returns,
+    // and ends the process then.
+    unsafe {
+        libc::signal(signal, libc::SIG_DFL);
+        libc::raise(signal);
     }
 }
 

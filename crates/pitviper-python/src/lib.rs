@@ -57,6 +57,8 @@ mod _native {
     #[pymodule_export]
     use crate::foreign::export_span;
     #[pymodule_export]
+    use crate::host::send_before_sigterm;
+    #[pymodule_export]
     use crate::logs::{emit_log, emit_record, mark_record};
     #[pymodule_export]
     use crate::metrics::Instrument;
@@ -70,9 +72,7 @@ mod _native {
         set_foreign_propagator,
     };
     #[pymodule_export]
-    use crate::runtime::{
-        after_fork_child, after_fork_parent, before_fork, flush, now, set_scope_version, shutdown, stats,
-    };
+    use crate::runtime::{finish, flush, now, set_scope_version, shutdown, stats};
     #[pymodule_export]
     use crate::runtime_context::{RuntimeContext, http_suppressed, worker_loop};
     #[pymodule_export]

@@ -9,6 +9,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use crate::runtime::agent;
+use crate::shield::shield;
 use crate::span::Span;
 use crate::{convert, faces};
 
@@ -150,7 +151,7 @@ impl Pipeline {
             Sampling::Native(sampler) => native(Some(*sampler)),
             // A sampler that fails must not fail its caller; the agent's own decides then.
             Sampling::Python(sampler) => {
-                ask(sampler.bind(py), trace_id, options, asked).unwrap_or_else(|_| native(None))
+                shield(None, || ask(sampler.bind(py), trace_id, options, asked).ok()).unwrap_or_else(|| native(None))
             }
         };
         let exports = self.exports.load(Ordering::Relaxed) && agent.is_enabled();
@@ -172,31 +173,32 @@ impl Pipeline {
         let Some(ids) = self.ids.as_ref().map(|ids| ids.bind(py)) else {
             return (pitviper_agent::trace_id(), RANDOM);
         };
-        let drawn = ids.call_method0("generate_trace_id").and_then(|id| id.extract::<u128>());
-        let random = ids.call_method0("is_trace_id_random").and_then(|random| random.is_truthy()).unwrap_or(false);
+        let (drawn, random) = shield((None, false), || {
+            let drawn = ids.call_method0("generate_trace_id").and_then(|id| id.extract::<u128>());
+            let random = ids.call_method0("is_trace_id_random").and_then(|random| random.is_truthy());
+            (drawn.ok(), random.unwrap_or(false))
+        });
         match drawn {
-            Ok(id) if id != 0 => (TraceId(id.to_be_bytes()), if random { RANDOM } else { 0 }),
+            Some(id) if id != 0 => (TraceId(id.to_be_bytes()), if random { RANDOM } else { 0 }),
             _ => (pitviper_agent::trace_id(), RANDOM),
         }
     }
 
     fn span_id(&self, py: Python<'_>) -> SpanId {
-        let drawn = self
-            .ids
-            .as_ref()
-            .and_then(|ids| ids.bind(py).call_method0("generate_span_id").and_then(|id| id.extract::<u64>()).ok());
+        let draw = |ids: &Py<PyAny>| ids.bind(py).call_method0("generate_span_id")?.extract::<u64>();
+        let drawn = self.ids.as_ref().and_then(|ids| shield(None, || draw(ids).ok()));
         drawn.filter(|id| *id != 0).map_or_else(pitviper_agent::span_id, |id| SpanId(id.to_be_bytes()))
     }
 
     /// Tells the processor of a span; `what` is the name of its method.
     pub(crate) fn tell(&self, what: &str, span: &Bound<'_, Span>) {
         // The processor deals with its errors itself; nothing is left to do about one here.
-        let _ = self.processor.bind(span.py()).call_method1(what, (span,));
+        let _ = shield(None, || self.processor.bind(span.py()).call_method1(what, (span,)).ok());
     }
 
     /// Tells the processor of a span's start, and of the context that was given for it.
     pub(crate) fn tell_start(&self, span: &Bound<'_, Span>, context: Option<&Bound<'_, PyAny>>) {
-        let _ = self.processor.bind(span.py()).call_method1("on_start", (span, context));
+        let _ = shield(None, || self.processor.bind(span.py()).call_method1("on_start", (span, context)).ok());
     }
 }
 

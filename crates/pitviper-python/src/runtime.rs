@@ -1,17 +1,19 @@
 //! The agent of this process, and the functions that concern it as a whole.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::sync::{Mutex, OnceLock};
+use std::time::{Duration, Instant, SystemTime};
 
 use pitviper_agent::{Agent, Config};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::shield::shield;
+use crate::shield::{self, shield, shield_native};
 use crate::{companion, host};
 
 static AGENT: OnceLock<&'static Agent> = OnceLock::new();
+/// Set when exit handlers run. Nobody waits for it, so a fork that tears it does no harm.
+static ENDING: Mutex<Option<Ending>> = Mutex::new(None);
 
 /// The agent. Until it is configured it records nothing.
 pub(crate) fn agent() -> &'static Agent {
@@ -39,6 +41,11 @@ pub(crate) fn is_interpreter_lock_enabled(py: Python<'_>) -> bool {
     asked.unwrap_or(true)
 }
 
+/// The agent, if there is one yet.
+pub(crate) fn known_agent() -> Option<&'static Agent> {
+    AGENT.get().copied()
+}
+
 /// Says which version of the instrumented library stands behind a scope.
 #[pyfunction]
 pub(crate) fn set_scope_version(name: &str, version: &str) {
@@ -55,7 +62,7 @@ pub(crate) fn now() -> u64 {
 #[pyfunction]
 #[pyo3(signature = (timeout_ms = 5_000))]
 pub(crate) fn flush(py: Python<'_>, timeout_ms: u64) -> bool {
-    py.detach(|| shield(false, || agent().flush(Duration::from_millis(timeout_ms))))
+    py.detach(|| shield_native(false, || agent().flush(Duration::from_millis(timeout_ms))))
 }
 
 /// Sends all finished spans and takes no more; whether all were sent within `timeout_ms`.
@@ -63,11 +70,61 @@ pub(crate) fn flush(py: Python<'_>, timeout_ms: u64) -> bool {
 #[pyo3(signature = (timeout_ms = 5_000))]
 pub(crate) fn shutdown(py: Python<'_>, timeout_ms: u64) -> bool {
     py.detach(|| {
-        shield(false, || {
+        shield_native(false, || {
             companion::stop();
             agent().shutdown(Duration::from_millis(timeout_ms))
         })
     })
+}
+
+/// Sends all finished spans at the end of the process. What exit handlers that follow still make is sent
+/// when the interpreter has ended, in what is then left of `timeout_ms`.
+#[pyfunction]
+pub(crate) fn finish(py: Python<'_>, timeout_ms: u64) {
+    if !host::watch_exit() {
+        shutdown(py, timeout_ms);
+        return;
+    }
+    py.detach(|| {
+        shield_native((), || {
+            let timeout = Duration::from_millis(timeout_ms);
+            let ending = Ending { process: std::process::id(), timeout, until: Instant::now() + timeout };
+            if let Ok(mut slot) = ENDING.try_lock() {
+                *slot = Some(ending);
+            }
+            companion::stop();
+            agent().flush(ending.left());
+            shield::close();
+        });
+    });
+}
+
+/// The interpreter has ended.
+pub(crate) fn end() {
+    shield_native((), || {
+        if let Some(ending) = ENDING.try_lock().ok().and_then(|slot| *slot) {
+            agent().shutdown_flushed(ending.left());
+        }
+    });
+}
+
+/// A process that runs its exit handlers.
+#[derive(Clone, Copy)]
+struct Ending {
+    process: u32,
+    timeout: Duration,
+    until: Instant,
+}
+
+impl Ending {
+    /// How long it may still take. A child that was forked meanwhile has its own time.
+    fn left(&self) -> Duration {
+        if self.process == std::process::id() {
+            self.until.saturating_duration_since(Instant::now())
+        } else {
+            self.timeout
+        }
+    }
 }
 
 /// What became of the spans, log records and metric points of this process so far.
@@ -109,22 +166,4 @@ pub(crate) fn stats(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         }
     }
     Ok(dict)
-}
-
-/// Brings the agent to rest before a fork. Registered with `os.register_at_fork`.
-#[pyfunction]
-pub(crate) fn before_fork() {
-    shield((), || agent().before_fork());
-}
-
-/// Lets the agent go on in the parent.
-#[pyfunction]
-pub(crate) fn after_fork_parent() {
-    shield((), || agent().after_fork_in_parent());
-}
-
-/// Makes the agent that of a new process.
-#[pyfunction]
-pub(crate) fn after_fork_child() {
-    shield((), || agent().after_fork_in_child());
 }

@@ -1,7 +1,15 @@
-//! The last line before the application: no panic of ours becomes an exception of its.
+//! The last line before the application: no panic of ours becomes an exception of its, and no thread of
+//! its that is in here when the interpreter ends takes the process down.
+//!
+//! Up to Python 3.13 a thread that wants the interpreter lock while the interpreter ends is unwound by
+//! `pthread_exit`. That cannot pass through Rust: the process would abort. It happens to daemon threads whose
+//! calls of ours have called Python again: a span processor, the text of an exception, an attribute's type.
+//! So the end of the process waits for such calls, and lets no others begin.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicIsize, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::host;
 
@@ -17,10 +25,51 @@ pub(crate) fn show_panics_once() {
     }));
 }
 
-/// Runs `work`; a panic gives `fallback` instead.
+/// How long the end of the process waits for calls of other threads, and how often it looks.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
+const LEAVE_STEP: Duration = Duration::from_micros(200);
+
+/// Shielded calls under way, of all threads; less by those that a fork happened in.
+static INSIDE: AtomicIsize = AtomicIsize::new(0);
+/// The process ends; other threads than the one that ends it are not let in.
+static CLOSED: AtomicBool = AtomicBool::new(false);
+
+thread_local! {
+    /// This thread ends the process.
+    static ENDS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `work`, which may call Python; a panic gives `fallback` instead, and so does the end of the process
+/// in all threads but its own.
 ///
 /// The state a panic may leave half done is one span's, behind its own lock, and at worst that span
 /// is incomplete.
 pub(crate) fn shield<T>(fallback: T, work: impl FnOnce() -> T) -> T {
+    INSIDE.fetch_add(1, Ordering::SeqCst);
+    let may_enter = !CLOSED.load(Ordering::SeqCst) || ENDS.with(Cell::get);
+    let result = if may_enter { shield_native(fallback, work) } else { fallback };
+    INSIDE.fetch_sub(1, Ordering::SeqCst);
+    result
+}
+
+/// Runs `work`, which does not call Python; a panic gives `fallback` instead.
+pub(crate) fn shield_native<T>(fallback: T, work: impl FnOnce() -> T) -> T {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or(fallback)
+}
+
+/// Lets no other thread in any more, and waits until those inside have left. To be called without the
+/// interpreter lock, by the thread that ends the process, outside of shielded calls.
+pub(crate) fn close() {
+    ENDS.with(|ends| ends.set(true));
+    CLOSED.store(true, Ordering::SeqCst);
+    let began = Instant::now();
+    while INSIDE.load(Ordering::SeqCst) > 0 && began.elapsed() < LEAVE_TIMEOUT {
+        std::thread::sleep(LEAVE_STEP);
+    }
+}
+
+/// In a forked child there is one thread, wherever the others were.
+pub(crate) fn open_in_child() {
+    INSIDE.store(0, Ordering::SeqCst);
+    CLOSED.store(false, Ordering::SeqCst);
 }

@@ -196,7 +196,7 @@ def shutdown(timeout: float = 5.0) -> bool:
 
 def _at_exit() -> None:
     runtime.observe()
-    _native.shutdown(EXIT_TIMEOUT_MS)
+    _native.finish(EXIT_TIMEOUT_MS)
 
 
 def _offer_meter_provider() -> None:

@@ -63,6 +63,7 @@ MODULES: "dict[str, tuple[str, ...]]" = {
     "multiprocessing": ("multiprocessing.process", "multiprocessing.pool"),
     "mysqldb": ("MySQLdb.cursors", "MySQLdb.connections"),
     "oneagent": ("oneagent._impl.native.nativeagent",),
+    "os": ("os",),
     "pika": ("pika.channel", "pika.adapters.blocking_connection"),
     "psycopg": ("psycopg",),
     "psycopg2": ("psycopg2",),
@@ -83,7 +84,7 @@ MODULES: "dict[str, tuple[str, ...]]" = {
     "threading": ("threading",),
     "tornado": ("tornado.web", "tornado.routing"),
     "urllib3": ("urllib3.connectionpool",),
-    "uvicorn": ("uvicorn.config",),
+    "uvicorn": ("uvicorn.config", "uvicorn.server"),
     "uvloop": ("uvloop",),
     "wsgi": (),
 }

@@ -24,7 +24,7 @@ pub use self::series::TracePoint;
 use self::series::{Exemplar, Series};
 use crate::agent::Agent;
 use crate::config::{ExemplarFilter, TemporalityPreference};
-use crate::locks::{lock, try_lock};
+use crate::locks::{hold, lock, try_lock};
 use crate::queue::{Batch, Signal, is_forking};
 use crate::runtime::Sampler;
 use crate::span::now_unix_nano;
@@ -184,7 +184,7 @@ impl Registry {
 
     /// Takes the lock for as long as the guard lives: across a fork.
     pub(crate) fn hold(&self) -> MutexGuard<'_, State> {
-        self.lock()
+        hold(&self.state)
     }
 
     /// The instrument of these options; the same one for the same options.

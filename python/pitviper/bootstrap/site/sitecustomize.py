@@ -57,6 +57,9 @@ def _start():
     try:
         import pitviper.auto  # pyright: ignore[reportUnusedImport]  # noqa: F401
     except ImportError as error:
+        # The first interpreter of a process is traced; what is made beside it does without.
+        if "subinterpreter" in str(error):
+            return
         # The command runs in an environment that pitviper is not installed in.
         if sys.stderr is not None and os.environ.get("PITVIPER_RUN") == "1":
             sys.stderr.write(

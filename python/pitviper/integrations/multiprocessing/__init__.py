@@ -4,6 +4,9 @@ A new process never inherits the span that was current when it was forked: a poo
 request that needed the first of them. With linking, a `Process` continues the trace of who started it,
 and each job of a `Pool` the trace of who submitted it; with the start methods fork, spawn and
 forkserver. The processes must run under the agent. Queues and pipes are not linked.
+
+``Process.terminate`` and the end of a ``Pool`` end a process by SIGTERM. Where the process does not handle that
+itself, it sends its last spans before, for which it has one second.
 """
 
 from pitviper.instrument import Integration, Patch

@@ -42,6 +42,8 @@ def bootstrap(original: Callable[..., Any]) -> Callable[..., Any]:
 
     def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
         try:
+            # A pool ends its workers so as soon as it has their results.
+            _native.send_before_sigterm()
             _link.take_over(_native.extract(self.__dict__.pop(_TRACE, None)))
         except Exception as error:
             internal_error(error)

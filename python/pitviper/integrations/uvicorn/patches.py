@@ -1,8 +1,10 @@
-"""Wraps the application uvicorn loads."""
+"""Wraps the application uvicorn loads, and the end of a server."""
 
 from typing import Any, Callable
 
+from pitviper import _native
 from pitviper._guard import internal_error
+from pitviper.bootstrap import EXIT_TIMEOUT_MS
 from pitviper.integrations.asgi.patches import traced
 
 _SCOPE = "pitviper.uvicorn"
@@ -22,5 +24,21 @@ def load(original: Callable[..., Any]) -> Callable[..., Any]:
         except Exception as error:
             internal_error(error)
         return result
+
+    return wrapper
+
+
+def shutdown(original: Callable[..., Any]) -> Callable[..., Any]:
+    """``Server.shutdown``: returns when the last request has been served."""
+
+    async def wrapper(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return await original(*args, **kwargs)
+        finally:
+            try:
+                # Nothing else runs on the loop any more that this could hold up.
+                _native.flush(EXIT_TIMEOUT_MS)
+            except Exception as error:
+                internal_error(error)
 
     return wrapper

@@ -1,0 +1,18 @@
+"""Ends of a process that run no exit handlers: spans that wait are sent first.
+
+``os._exit`` is how children leave that an application forks, and those of ``socketserver.ForkingMixIn``;
+``os.execv`` and its siblings put another program in the place of this one. No spans are made. Where no
+server answers, leaving takes no longer than with exit handlers: at most three seconds. What a signal
+ends that nobody handles is lost with its last second of spans.
+"""
+
+from pitviper.instrument import Integration, Patch
+
+INTEGRATION = Integration(
+    "os",
+    patches=(
+        Patch("os:_exit", "leave"),
+        Patch("os:execv", "replace"),
+        Patch("os:execve", "replace"),
+    ),
+)
