@@ -183,14 +183,12 @@ assert stats["exported"] + stats["dropped_queue_full"] == stats["started"], stat
 
 
 def test_traced_calls_in_hooks_of_a_fork(sink, tmp_path):
-    # Hooks that were registered first run while we hold our locks, before the fork and after it.
+    # Hooks run before our locks are taken and after they are given back: what they make is kept.
     source = """
 import os
 def call():
     from pitviper import _native
     _native.finish_leaf("call", 3, 1, None, None, f"scope {os.getpid()}")
-    if _native.stats()["dropped_forking"] == 0:
-        os.write(1, b"not among our hooks")
 os.register_at_fork(before=call, after_in_parent=call, after_in_child=call)
 import pitviper.auto
 pid = os.fork()
@@ -202,7 +200,7 @@ pitviper.tracer.start_span("parent").end()
 assert pitviper.flush(20)
 """
     alone(source, sink, tmp_path)
-    assert sorted(span.name for span in sink.spans) == ["child", "parent"]
+    assert sorted(span.name for span in sink.spans) == ["call", "call", "call", "child", "parent"]
 
 
 def test_the_interpreter_lock_stays_as_it_is(run):

@@ -58,6 +58,8 @@ def _run(outcome: Outcome, iterations: int, sink: Sink, folder: Path) -> None:
     patience = _PATIENCE + _PATIENCE_EACH * iterations
     command = [sys.executable, str(program)]
     variables = _variables(pattern, sink, report, iterations)
+    # What runs in the background of a shell ignores Ctrl-C, and so would all that it starts.
+    command = ["env", "--default-signal=INT", *command]
     for _ in range(runs):
         started = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=variables, cwd=folder
