@@ -151,6 +151,13 @@ SETTINGS = (
         "Keys of baggage, separated by commas, that spans have as attributes baggage.{key}; * for all.",
     ),
     Setting("timeout_ms", 10_000, count, "OTEL_EXPORTER_OTLP_TIMEOUT", "Longest time for one export, in ms."),
+    Setting(
+        "exit_timeout_ms",
+        3_000,
+        count,
+        "PITVIPER_EXIT_TIMEOUT",
+        "Longest time the end of a process waits for its last spans to be sent, in ms.",
+    ),
     Setting("schedule_delay_ms", 1_000, count, "OTEL_BSP_SCHEDULE_DELAY", "Longest wait before an export, in ms."),
     Setting("max_queue_spans", 16_384, count, "OTEL_BSP_MAX_QUEUE_SIZE", "Finished spans that may wait."),
     Setting("max_batch_spans", 2_048, count, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "Spans in one export."),

@@ -482,6 +482,7 @@ impl Queue {
         state.has_exporter = false;
         state.start_again_at = None;
         self.exporting.store(false, Ordering::Relaxed);
+        self.dying.store(false, Ordering::SeqCst);
         self.ended.store(false, Ordering::SeqCst);
     }
 }

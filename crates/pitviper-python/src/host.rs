@@ -4,7 +4,7 @@
     reason = "signal masks, fork handlers, resource usage, thread states and file descriptors take C calls"
 )]
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use pitviper_agent::{Host, Usage};
@@ -84,14 +84,16 @@ extern "C" fn at_exit() {
     crate::runtime::end();
 }
 
-/// How long a signal that ends the process may have to wait for the last spans.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long a signal that ends the process may have to wait for the last spans, in milliseconds.
+static LAST_WORDS_MS: AtomicU64 = AtomicU64::new(0);
 const LAST_WORDS_STEP: Duration = Duration::from_millis(1);
 
-/// Has SIGTERM, if it would end the process at once, wait until what is finished has been sent; the process
-/// then ends by the signal. For processes that are usually ended so, such as those of a pool.
+/// Has SIGTERM, if it would end the process at once, wait until what is finished has been sent, for
+/// `timeout_ms` at most; the process then ends by the signal. For processes that are usually ended so, such
+/// as those of a pool.
 #[pyfunction]
-pub(crate) fn send_before_sigterm() {
+pub(crate) fn send_before_sigterm(timeout_ms: u64) {
+    LAST_WORDS_MS.store(timeout_ms, Ordering::SeqCst);
     // SAFETY: `action` is a plain C structure, filled by the first call and changed before the second.
     unsafe {
         let mut action = std::mem::zeroed::<libc::sigaction>();
@@ -107,11 +109,11 @@ pub(crate) fn send_before_sigterm() {
 }
 
 /// Interrupts any code, and so takes no lock and allocates nothing. The exporter needs no help of the thread
-/// that was interrupted, unless that one holds its lock; then this is over after [`LAST_WORDS`].
+/// that was interrupted, unless that one holds its lock; then this is over after [`LAST_WORDS_MS`].
 extern "C" fn on_sigterm(signal: libc::c_int) {
     if let Some(agent) = crate::runtime::known_agent() {
-        let began = Instant::now();
-        while !agent.send_last() && began.elapsed() < LAST_WORDS {
+        let (began, timeout) = (Instant::now(), Duration::from_millis(LAST_WORDS_MS.load(Ordering::SeqCst)));
+        while !agent.send_last() && began.elapsed() < timeout {
             std::thread::sleep(LAST_WORDS_STEP);
         }
     }

@@ -10,9 +10,6 @@ from pitviper._guard import internal_error, say
 from pitviper.config import Config, load
 from pitviper.resource import resource_attributes
 
-#: How long the end of the process may wait for the last spans to be sent, in milliseconds.
-EXIT_TIMEOUT_MS = 3_000
-
 _config: Optional[Config] = None
 #: Whether init() was called.
 _started = False
@@ -194,9 +191,14 @@ def shutdown(timeout: float = 5.0) -> bool:
     return _native.shutdown(int(timeout * 1000))
 
 
+def exit_timeout_ms() -> int:
+    """How long the end of the process may wait for the last spans to be sent, in milliseconds."""
+    return 0 if _config is None else _config["exit_timeout_ms"]
+
+
 def _at_exit() -> None:
     runtime.observe()
-    _native.finish(EXIT_TIMEOUT_MS)
+    _native.finish(exit_timeout_ms())
 
 
 def _offer_meter_provider() -> None:

@@ -11,6 +11,7 @@ from typing import Any, Optional
 
 from pitviper import _native
 from pitviper._guard import internal_error
+from pitviper.bootstrap import exit_timeout_ms
 from pitviper.opentelemetry._api import trace
 from pitviper.opentelemetry.provider import TracerProvider
 from pitviper.opentelemetry.resource import Resource
@@ -111,7 +112,7 @@ class ForeignSpanProcessor:
 
     def shutdown(self) -> None:
         """Sends what waits; the agent itself goes on."""
-        _native.flush(_SHUTDOWN_MS)
+        _native.flush(exit_timeout_ms())
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Sends what waits; whether that was done in time."""
@@ -120,8 +121,6 @@ class ForeignSpanProcessor:
 
 #: Resources of one provider that are remembered; it has one, and another after a fork.
 _MAX_RESOURCES = 16
-#: How long the shutdown of somebody else's provider waits for our exporter, in milliseconds.
-_SHUTDOWN_MS = 3_000
 #: What the SDK says of itself or by default, and the agent knows better.
 _NOT_TAKEN = ("telemetry.sdk.", "service.instance.id", "process.pid")
 

@@ -51,7 +51,7 @@ for thread in threads: thread.join()
     Pattern(
         "fork while a thread flushes",
         """
-flusher = threading.Thread(target=lambda: [(span(), pitviper.flush(5)) for _ in range(5)])
+flusher = threading.Thread(target=lambda: [(span(), pitviper.flush(60)) for _ in range(5)])
 flusher.start()
 for _ in range(3): forked(span)
 flusher.join()
@@ -65,7 +65,7 @@ flusher.join()
     ),
     Pattern("fork, child makes threads", "forked(lambda: join([threading.Thread(target=span) for _ in range(3)]))", 3),
     Pattern("fork, child changes settings", "forked(lambda: (pitviper.init(service='child'), span()))"),
-    Pattern("fork, child shuts down", "forked(lambda: (span(), pitviper.shutdown(5), span()))"),
+    Pattern("fork, child shuts down", "forked(lambda: (span(), pitviper.shutdown(60), span()))"),
     Pattern(
         "fork without a word to the interpreter",
         "pid = fork()\nif pid == 0:\n    span(); os._exit(0)\nspan(); wait(pid)",

@@ -26,7 +26,7 @@ def _patterns(library: str, patch: str, run: str) -> "tuple[Pattern, ...]":
             setup=f"{patch}\n{_GREEN}",
         ),
         Pattern(f"{library}, a program", "subprocess.run([sys.executable, '-m', 'child'], check=True)", setup=patch),
-        Pattern(f"{library}, flush", f"{run}\nassert pitviper.flush(10)", 20, setup=f"{patch}\n{_GREEN}"),
+        Pattern(f"{library}, flush", f"{run}\nassert pitviper.flush(60)", 20, setup=f"{patch}\n{_GREEN}"),
     )
 
 

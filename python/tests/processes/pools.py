@@ -89,7 +89,7 @@ PATTERNS = (
         "daemonic process that its parent ends",
         "child = context.Process(target=stuck, daemon=True); child.start(); inner.recv()\nchild.kill(); child.join()",
         setup=f"{_context('fork')}\ninner, outer = context.Pipe()\n"
-        "def stuck():\n    span(); pitviper.flush(5); outer.send(1); time.sleep(60)",
+        "def stuck():\n    span(); pitviper.flush(60); outer.send(1); time.sleep(60)",
     ),
     Pattern(
         "manager",

@@ -12,10 +12,10 @@ from pitviper import _native, tracer
 
 ITERATIONS = int(os.environ["PROBE_ITERATIONS"])
 _REPORT = os.environ["PROBE_REPORT"]
-#: Repetitions before memory is measured the first time.
-_WARM = max(1, ITERATIONS // 4)
+#: Repetitions before memory is measured the first time; after fewer, growth means nothing.
+_WARM = max(3, ITERATIONS // 4)
 #: How long threads and files may take to go, in seconds.
-_PATIENCE = 10.0
+_PATIENCE = 60.0
 
 
 def span(name="span"):
@@ -113,7 +113,7 @@ def loop(once):
 
 def settle():
     """Sends what waits, so that what the exporter needs is there."""
-    _native.flush(10_000)
+    _native.flush(60_000)
 
 
 def check():

@@ -104,7 +104,7 @@ if pid == 0:
         os._exit(0)
     os.closerange(0, 3)
     span()
-    pitviper.flush(5)
+    pitviper.flush(60)
     span()
     os._exit(0)
 wait(pid)
@@ -119,7 +119,7 @@ if pid == 0:
     os.setsid()
     if os.fork():
         os._exit(0)
-    span(); pitviper.flush(5)
+    span(); pitviper.flush(60)
     os.closerange(0, 1024)
     for _ in range(3): os.open(os.devnull, os.O_RDWR)
     span()

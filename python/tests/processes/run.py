@@ -91,7 +91,7 @@ def _run(outcome: Outcome, iterations: int, sink: Sink, folder: Path) -> None:
     extra = sum(line.get("extra", 0) for line in lines)
     outcome.expected = runs * (pattern.spans * iterations + pattern.last_spans) + extra
     try:
-        sink.wait_for(outcome.expected)
+        sink.wait_for(outcome.expected, _PATIENCE)
     except AssertionError:
         problems.append("spans are lost")
     _judge_spans(outcome, sink)
@@ -116,6 +116,8 @@ def _variables(pattern: Pattern, sink: Sink, report: Path, iterations: int) -> "
         "PITVIPER_SERVICE": "pattern",
         # So late that only what the end of a process does can send the last spans.
         "OTEL_BSP_SCHEDULE_DELAY": "60000",
+        # No end is so slow on a busy machine that it loses spans.
+        "PITVIPER_EXIT_TIMEOUT": "60000",
         "PYTHONPATH": os.pathsep.join(path for path in paths if path),
         "PYTHONFAULTHANDLER": "1",
         "PROBE_REPORT": str(report),

@@ -41,7 +41,7 @@ PATTERNS = (
     ),
     Pattern(
         "signals while spans are sent",
-        "for _ in range(20): span(); pitviper.flush(5)",
+        "for _ in range(20): span(); pitviper.flush(60)",
         20,
         setup="signal.signal(signal.SIGALRM, lambda *_: None)\nsignal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)",
         last="signal.setitimer(signal.ITIMER_REAL, 0)",
@@ -55,7 +55,7 @@ PATTERNS = (
     ),
     Pattern(
         "signals reach the application and not the exporter",
-        "span(); pitviper.flush(5); before = len(seen)\n"
+        "span(); pitviper.flush(60); before = len(seen)\n"
         "for _ in range(5):\n    os.kill(os.getpid(), signal.SIGUSR2)\n"
         "assert len(seen) == before + 5 and set(seen) == {threading.main_thread().ident}",
         setup="seen = []\nsignal.signal(signal.SIGUSR2, lambda *_: seen.append(threading.get_ident()))",
@@ -63,9 +63,10 @@ PATTERNS = (
     Pattern(
         "an exception raised by a signal handler",
         """
-signal.setitimer(signal.ITIMER_REAL, 0.01)
 try:
-    with tracer.start_as_current_span("x"): time.sleep(60)
+    with tracer.start_as_current_span("x"):
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
+        time.sleep(60)
 except TimeoutError:
     pass
 """,
@@ -75,10 +76,10 @@ except TimeoutError:
         "Ctrl-C while a flush waits",
         """
 timer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT))
-timer.start()
 try:
+    timer.start()
     while True:
-        pitviper.flush(5); time.sleep(0.001)
+        pitviper.flush(60); time.sleep(0.001)
 except KeyboardInterrupt:
     span()
 timer.join()

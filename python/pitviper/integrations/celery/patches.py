@@ -194,7 +194,7 @@ def process_destructor(original: _Call) -> _Call:
         try:
             return original(*args, **kwargs)
         finally:
-            _messaging.guarded(bootstrap.shutdown, bootstrap.EXIT_TIMEOUT_MS / 1_000)
+            _messaging.guarded(bootstrap.shutdown, bootstrap.exit_timeout_ms() / 1_000)
 
     return wrapper
 

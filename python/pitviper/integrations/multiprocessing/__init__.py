@@ -6,7 +6,7 @@ and each job of a `Pool` the trace of who submitted it; with the start methods f
 forkserver. The processes must run under the agent. Queues and pipes are not linked.
 
 ``Process.terminate`` and the end of a ``Pool`` end a process by SIGTERM. Where the process does not handle that
-itself, it sends its last spans before, for which it has one second.
+itself, it sends its last spans before, for three seconds at most (``PITVIPER_EXIT_TIMEOUT``).
 """
 
 from pitviper.instrument import Integration, Patch

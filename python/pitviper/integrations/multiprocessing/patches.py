@@ -5,6 +5,7 @@ from typing import Any, Callable
 
 from pitviper import _native
 from pitviper._guard import internal_error
+from pitviper.bootstrap import exit_timeout_ms
 from pitviper.instrument import option
 from pitviper.integrations import _link
 from pitviper.integrations.multiprocessing import INTEGRATION
@@ -43,7 +44,7 @@ def bootstrap(original: Callable[..., Any]) -> Callable[..., Any]:
     def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
         try:
             # A pool ends its workers so as soon as it has their results.
-            _native.send_before_sigterm()
+            _native.send_before_sigterm(exit_timeout_ms())
             _link.take_over(_native.extract(self.__dict__.pop(_TRACE, None)))
         except Exception as error:
             internal_error(error)

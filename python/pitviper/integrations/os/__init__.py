@@ -2,8 +2,8 @@
 
 ``os._exit`` is how children leave that an application forks, and those of ``socketserver.ForkingMixIn``;
 ``os.execv`` and its siblings put another program in the place of this one. No spans are made. Where no
-server answers, leaving takes no longer than with exit handlers: at most three seconds. What a signal
-ends that nobody handles is lost with its last second of spans.
+server answers, leaving takes no longer than with exit handlers: ``PITVIPER_EXIT_TIMEOUT`` milliseconds, at
+most three seconds by default. What a signal ends that nobody handles is lost with its last second of spans.
 """
 
 from pitviper.instrument import Integration, Patch

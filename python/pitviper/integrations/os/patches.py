@@ -4,7 +4,7 @@ from typing import Any, Callable
 
 from pitviper import _native
 from pitviper._guard import internal_error
-from pitviper.bootstrap import EXIT_TIMEOUT_MS
+from pitviper.bootstrap import exit_timeout_ms
 
 _Call = Callable[..., Any]
 
@@ -14,7 +14,7 @@ def leave(original: _Call) -> _Call:
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         try:
-            _native.shutdown(EXIT_TIMEOUT_MS)
+            _native.shutdown(exit_timeout_ms())
         except Exception as error:
             internal_error(error)
         return original(*args, **kwargs)
@@ -27,7 +27,7 @@ def replace(original: _Call) -> _Call:
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         try:
-            _native.flush(EXIT_TIMEOUT_MS)
+            _native.flush(exit_timeout_ms())
         except Exception as error:
             internal_error(error)
         return original(*args, **kwargs)

@@ -97,7 +97,7 @@ def perform_job(original: _Call) -> _Call:
             span.end()
             if getattr(self, "_is_horse", False):
                 # A process for this one job; it leaves through os._exit, which runs no exit handlers.
-                _messaging.guarded(bootstrap.shutdown, bootstrap.EXIT_TIMEOUT_MS / 1_000)
+                _messaging.guarded(bootstrap.shutdown, bootstrap.exit_timeout_ms() / 1_000)
 
     return wrapper
 

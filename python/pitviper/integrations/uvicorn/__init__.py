@@ -5,7 +5,7 @@ proxy headers, so with ``--proxy-headers`` the client's address and the scheme a
 proxies told. Works alone, with several workers, and as gunicorn's worker class.
 
 A uvicorn that was asked to stop by a signal ends by that signal once it has served all requests, without
-exit handlers. What waits is sent before, for three seconds at most.
+exit handlers. What waits is sent before, for three seconds at most (``PITVIPER_EXIT_TIMEOUT``).
 """
 
 from pitviper.instrument import Integration, Patch

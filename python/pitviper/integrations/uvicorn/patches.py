@@ -4,7 +4,7 @@ from typing import Any, Callable
 
 from pitviper import _native
 from pitviper._guard import internal_error
-from pitviper.bootstrap import EXIT_TIMEOUT_MS
+from pitviper.bootstrap import exit_timeout_ms
 from pitviper.integrations.asgi.patches import traced
 
 _SCOPE = "pitviper.uvicorn"
@@ -37,7 +37,7 @@ def shutdown(original: Callable[..., Any]) -> Callable[..., Any]:
         finally:
             try:
                 # Nothing else runs on the loop any more that this could hold up.
-                _native.flush(EXIT_TIMEOUT_MS)
+                _native.flush(exit_timeout_ms())
             except Exception as error:
                 internal_error(error)
 
