@@ -122,6 +122,8 @@ def serve(case: Case, folder: Path) -> None:
             after = _ask(port)
             assert not case.reload or not before & after
         _check(case, sink, 2 * _REQUESTS, before | after)
+        imported = {span.resource["process.pid"] for span in sink.spans if span.name == "import"}
+        assert bool(imported) == case.preload and not imported & (before | after)
     finally:
         sink.close()
 
@@ -175,8 +177,6 @@ def _check(case: Case, sink: Sink, count: int, workers: "set[int]") -> None:
     # A master that becomes a program again keeps its number.
     assert len({instance for _, instance in instances}) == len(instances)
     assert len({instance for pid, instance in instances if pid in workers}) == len(workers)
-    imported = {span.resource["process.pid"] for span in spans if span.name == "import"}
-    assert bool(imported) == case.preload and not imported & workers
 
 
 @pytest.fixture(scope="module")

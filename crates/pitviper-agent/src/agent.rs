@@ -14,7 +14,7 @@ use crate::counters::{Counters, Stats};
 use crate::host::Host;
 use crate::locks::{hold, lock, wait_with};
 use crate::propagation::{self, AtomicFormats, Baggage, Carrier, Field, Losses, RANDOM, SAMPLED, SpanContext};
-use crate::queue::{Offer, Queue, Signal, State, is_forking, set_forking};
+use crate::queue::{Offer, Queue, Signal, State, Until, is_forking, set_forking};
 use crate::runtime::{Identity, Runtime};
 use crate::sampler::Sampler;
 use crate::scopes::Scopes;
@@ -453,7 +453,17 @@ impl Agent {
 
     /// Collects metrics and sends all that waits; whether a receiver settled it within `timeout`.
     pub fn flush(&'static self, timeout: Duration) -> bool {
-        self.start_for_waiting() && self.queue.flush(timeout, false, self.metrics_enabled.load(Ordering::Relaxed))
+        self.flush_until(timeout, Until::Settled)
+    }
+
+    /// As [`Agent::flush`] for a process that is about to end: it does not wait for a receiver that could not
+    /// be reached.
+    pub fn flush_once(&'static self, timeout: Duration) -> bool {
+        self.flush_until(timeout, Until::Tried)
+    }
+
+    fn flush_until(&'static self, timeout: Duration, until: Until) -> bool {
+        self.start_for_waiting() && self.queue.flush(timeout, until, self.metrics_enabled.load(Ordering::Relaxed))
     }
 
     /// Takes no more spans, sends what waits, and counts as dropped what `timeout` left no time
@@ -470,7 +480,7 @@ impl Agent {
     fn close(&'static self, timeout: Duration, collect: bool) -> bool {
         // Without a thread nobody would send what is waited for.
         let timeout = if self.start_for_waiting() { timeout } else { Duration::ZERO };
-        let sent = self.queue.flush(timeout, true, collect);
+        let sent = self.queue.flush(timeout, Until::Closed, collect);
         for (signal, left) in Signal::ALL.into_iter().zip(self.queue.discard()) {
             self.counters.of(signal).shutdown.fetch_add(left as u64, Ordering::Relaxed);
         }

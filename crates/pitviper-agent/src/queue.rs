@@ -90,6 +90,8 @@ pub(crate) struct State {
     collect: bool,
     /// The exporter is collecting metrics.
     collecting: bool,
+    /// Nothing can be sent before a pause is over.
+    stalled: bool,
     /// The settings have changed.
     follow: bool,
     /// No more items are taken.
@@ -98,6 +100,17 @@ pub(crate) struct State {
     pub(crate) has_exporter: bool,
     /// The system allowed no thread; before this time nobody asks again.
     start_again_at: Option<Instant>,
+}
+
+/// How long a flush waits at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// Until all is settled that came in before.
+    Settled,
+    /// So, or until it has been tried in vain.
+    Tried,
+    /// Until all is settled; the queue takes nothing more.
+    Closed,
 }
 
 /// What became of an item that was offered.
@@ -352,6 +365,10 @@ impl Queue {
                 self.ended.store(true, Ordering::SeqCst);
                 return Work::Done;
             }
+            state.stalled = pauses.iter().any(Option::is_some);
+            if state.stalled {
+                self.settled.notify_all();
+            }
             state = match wake_at {
                 Some(at) => self.work.wait_timeout(state, at - now).unwrap_or_else(PoisonError::into_inner).0,
                 None => self.work.wait(state).unwrap_or_else(PoisonError::into_inner),
@@ -401,16 +418,17 @@ impl Queue {
         }
     }
 
-    /// Asks for everything to be sent now and waits; whether all was settled in time. What comes in meanwhile
-    /// is not waited for, unless the queue is to `close`. With `collect`, metrics are collected before.
-    pub(crate) fn flush(&self, timeout: Duration, close: bool, collect: bool) -> bool {
+    /// Asks for everything to be sent now and waits; whether all was settled in time. With `collect`, metrics
+    /// are collected before.
+    pub(crate) fn flush(&self, timeout: Duration, until: Until, collect: bool) -> bool {
         if is_forking() {
             return false;
         }
-        let until = Instant::now() + timeout;
+        let deadline = Instant::now() + timeout;
         let mut state = self.lock();
-        state.closing |= close;
+        state.closing |= until == Until::Closed;
         state.flushes += 1;
+        state.stalled = false;
         // Without an exporter nothing was ever recorded, and nobody would collect.
         state.collect |= collect && state.has_exporter;
         let mut wanted = state.lanes.each_mut().map(|lane| {
@@ -425,12 +443,12 @@ impl Queue {
                 wanted[Signal::Metrics as usize] = state.lanes[Signal::Metrics as usize].accepted;
             }
             let all = state.lanes.iter().zip(&wanted).all(|(lane, wanted)| lane.settled >= *wanted);
-            if all && !collects && (!close || state.is_settled()) {
+            if all && !collects && (until != Until::Closed || state.is_settled()) {
                 break;
             }
             self.work.notify_all();
-            let rest = until.saturating_duration_since(Instant::now());
-            if rest.is_zero() {
+            let rest = deadline.saturating_duration_since(Instant::now());
+            if rest.is_zero() || (until == Until::Tried && state.stalled) {
                 return false;
             }
             state = self.settled.wait_timeout(state, rest).unwrap_or_else(PoisonError::into_inner).0;
@@ -479,6 +497,7 @@ impl Queue {
         }
         state.collect = false;
         state.collecting = false;
+        state.stalled = false;
         state.has_exporter = false;
         state.start_again_at = None;
         self.exporting.store(false, Ordering::Relaxed);

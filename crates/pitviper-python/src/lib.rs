@@ -72,7 +72,7 @@ mod _native {
         set_foreign_propagator,
     };
     #[pymodule_export]
-    use crate::runtime::{finish, flush, now, set_scope_version, shutdown, stats};
+    use crate::runtime::{finish, flush, flush_once, now, set_scope_version, shutdown, stats};
     #[pymodule_export]
     use crate::runtime_context::{RuntimeContext, http_suppressed, worker_loop};
     #[pymodule_export]

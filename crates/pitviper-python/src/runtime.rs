@@ -65,6 +65,13 @@ pub(crate) fn flush(py: Python<'_>, timeout_ms: u64) -> bool {
     py.detach(|| shield_native(false, || agent().flush(Duration::from_millis(timeout_ms))))
 }
 
+/// Sends all finished spans now, because the process may be about to end; whether that took at most
+/// `timeout_ms` and a receiver answered. One that could not be reached is not waited for.
+#[pyfunction]
+pub(crate) fn flush_once(py: Python<'_>, timeout_ms: u64) -> bool {
+    py.detach(|| shield_native(false, || agent().flush_once(Duration::from_millis(timeout_ms))))
+}
+
 /// Sends all finished spans and takes no more; whether all were sent within `timeout_ms`.
 #[pyfunction]
 #[pyo3(signature = (timeout_ms = 5_000))]
@@ -93,7 +100,7 @@ pub(crate) fn finish(py: Python<'_>, timeout_ms: u64) {
                 *slot = Some(ending);
             }
             companion::stop();
-            agent().flush(ending.left());
+            agent().flush_once(ending.left());
             shield::close();
         });
     });

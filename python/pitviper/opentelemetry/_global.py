@@ -112,7 +112,7 @@ class ForeignSpanProcessor:
 
     def shutdown(self) -> None:
         """Sends what waits; the agent itself goes on."""
-        _native.flush(exit_timeout_ms())
+        _native.flush_once(exit_timeout_ms())
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Sends what waits; whether that was done in time."""

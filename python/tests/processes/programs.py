@@ -39,7 +39,7 @@ PATTERNS = (
         setup="STOPPED = 'import pitviper, signal, sys, time\\n"
         "signal.signal(signal.SIGTERM, lambda *_: sys.exit())\\n"
         'pitviper.tracer.start_span("x").end()\\n'
-        "print(1, flush=True)\\ntime.sleep(60)'",
+        "print(1, flush=True)\\nwhile True: time.sleep(0.01)'",
     ),
     Pattern("posix_spawn", f"wait(os.posix_spawn(sys.executable, [sys.executable, '-c', {_CHILD!r}], os.environ))"),
     Pattern("spawnv", "assert os.spawnv(os.P_WAIT, sys.executable, [sys.executable, '-m', 'child']) == 0"),

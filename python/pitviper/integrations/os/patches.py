@@ -27,7 +27,7 @@ def replace(original: _Call) -> _Call:
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         try:
-            _native.flush(exit_timeout_ms())
+            _native.flush_once(exit_timeout_ms())
         except Exception as error:
             internal_error(error)
         return original(*args, **kwargs)

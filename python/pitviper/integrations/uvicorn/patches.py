@@ -37,7 +37,7 @@ def shutdown(original: Callable[..., Any]) -> Callable[..., Any]:
         finally:
             try:
                 # Nothing else runs on the loop any more that this could hold up.
-                _native.flush(exit_timeout_ms())
+                _native.flush_once(exit_timeout_ms())
             except Exception as error:
                 internal_error(error)
 
