@@ -29,8 +29,9 @@ _VARIABLES = {
     "OTEL_BSP_SCHEDULE_DELAY": "600000",
     "PITVIPER_EXIT_TIMEOUT": "60000",
 }
-#: Python 3.12 and newer warn who forks a process with several threads.
-_WARNED_OF_FORKS = {"PYTHONWARNINGS": "default:This process:DeprecationWarning"}
+#: Python 3.12 and newer warn who forks a process with several threads. Before the first span it has one thread,
+#: unless it logs something later than while it starts.
+_WARNED_OF_FORKS = {"PYTHONWARNINGS": "default:This process:DeprecationWarning", "PITVIPER_LOGS_ENABLED": "false"}
 
 #: A view that says which process it ran in.
 _APPLICATION = """
@@ -44,7 +45,8 @@ def home():
     with pitviper.tracer.start_as_current_span("work"):
         return str(os.getpid())
 """
-_IMPORT_WITH_A_SPAN = 'pitviper.tracer.start_span("import").end()\n'
+#: Sent before the fork, as uWSGI's master runs no exit handlers.
+_IMPORT_WITH_A_SPAN = 'pitviper.tracer.start_span("import").end()\npitviper.flush(60)\n'
 _ASYNC = """
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
@@ -57,6 +59,13 @@ asgi = Starlette(routes=[Route("/", page)])
 """
 #: The `uwsgi` command of the package, which needs not be on the path.
 _UWSGI = "import sys, pyuwsgi\npyuwsgi.run(sys.argv[1:])\n"
+#: A worker of gunicorn that is told to stop before it listens to signals never hears of it.
+_GUNICORN = """
+import os
+def post_worker_init(worker):
+    open(f"ready-{os.getpid()}", "w").close()
+"""
+_WORKERS = 2
 
 
 @dataclass(frozen=True)
@@ -73,14 +82,18 @@ class Case:
     reload: bool = True
 
 
+_GUNICORNS = ("-w", str(_WORKERS), "-c", "settings.py", "--graceful-timeout", "60")
+
+
 def _gunicorn(*options: str, app: str = "served:app", scope: str = "pitviper.gunicorn") -> Case:
-    command = ("gunicorn", app, "-b", "127.0.0.1:{port}", "-w", "2", "--graceful-timeout", "60", *options)
+    command = ("gunicorn", app, "-b", "127.0.0.1:{port}", *_GUNICORNS, *options)
     return Case(f"gunicorn {' '.join(options)}", command, scope, "--preload" in options)
 
 
 def _uwsgi(*options: str) -> Case:
     command = ("uwsgi_command", "--http-socket", "127.0.0.1:{port}", "--master", "--processes", "2", "--need-app")
-    command += ("--die-on-term", "--wsgi-file", "served.py", *options)
+    # It becomes a program again to load the application again; by itself it would leave its environment.
+    command += ("--die-on-term", "--binary-path", sys.executable, "--wsgi-file", "served.py", *options)
     return Case(f"uwsgi {' '.join(options)}", command, "pitviper.flask", "--lazy-apps" not in options)
 
 
@@ -92,7 +105,12 @@ CASES = (
     _gunicorn("-k", "gevent", "--preload"),
     _gunicorn("-k", "eventlet"),
     _gunicorn("-k", "uvicorn.workers.UvicornWorker", app="served:asgi", scope="pitviper.uvicorn"),
-    Case("uvicorn", ("uvicorn", "served:asgi", "--port", "{port}", "--workers", "2"), "pitviper.uvicorn"),
+    Case(
+        "uvicorn",
+        # It kills workers that do not answer in five seconds.
+        ("uvicorn", "served:asgi", "--port", "{port}", "--workers", "2", "--timeout-worker-healthcheck", "60"),
+        "pitviper.uvicorn",
+    ),
     Case(
         "hypercorn",
         ("hypercorn", "served:asgi", "-b", "127.0.0.1:{port}", "-w", "2"),
@@ -109,11 +127,14 @@ def serve(case: Case, folder: Path) -> None:
     """Starts the server, asks it, reloads it, asks it again, stops it, and looks at what arrived."""
     (folder / "served.py").write_text(_APPLICATION + (_IMPORT_WITH_A_SPAN if case.preload else "") + _ASYNC)
     (folder / "uwsgi_command.py").write_text(_UWSGI)
+    (folder / "settings.py").write_text(_GUNICORN)
     variables = _VARIABLES if case.preload else {**_VARIABLES, **_WARNED_OF_FORKS}
     sink = Sink()
     try:
         with process_serving(list(case.command), sink, folder, **variables) as (port, server):
             before = _ask(port)
+            if case.command[0] == "gunicorn":
+                _until_ready(server.pid, folder)
             if case.reload:
                 server.send_signal(signal.SIGHUP)
                 _until(lambda: not any(map(_lives, before)), f"{before} live on after a reload")
@@ -121,11 +142,23 @@ def serve(case: Case, folder: Path) -> None:
                 _check(case, sink, _REQUESTS, before)
             after = _ask(port)
             assert not case.reload or not before & after
+            if case.command[0] == "gunicorn":
+                _until_ready(server.pid, folder)
         _check(case, sink, 2 * _REQUESTS, before | after)
         imported = {span.resource["process.pid"] for span in sink.spans if span.name == "import"}
         assert bool(imported) == case.preload and not imported & (before | after)
     finally:
         sink.close()
+
+
+def _until_ready(master: int, folder: Path) -> None:
+    """Waits until all workers of a gunicorn listen to its signals."""
+
+    def ready() -> bool:
+        children = Path(f"/proc/{master}/task/{master}/children").read_text().split()
+        return len(children) == _WORKERS and all((folder / f"ready-{child}").exists() for child in children)
+
+    _until(ready, "workers do not come up")
 
 
 def _ask(port: int) -> "set[int]":
@@ -198,9 +231,10 @@ def test_server(case, runs):
 def test_gunicorn_as_a_daemon_that_starts_its_next_release(sink, tmp_path):
     case = Case("gunicorn", (), "pitviper.gunicorn")
     (tmp_path / "served.py").write_text(_APPLICATION)
+    (tmp_path / "settings.py").write_text(_GUNICORN)
     port, pid_file = free_port(), tmp_path / "pid"
-    gunicorn = [str(Path(sys.executable).parent / "gunicorn"), "served:app", "-b", f"127.0.0.1:{port}", "-w", "2"]
-    gunicorn += ["--daemon", "--pid", str(pid_file), "--log-file", str(tmp_path / "log"), "--graceful-timeout", "60"]
+    gunicorn = [str(Path(sys.executable).parent / "gunicorn"), "served:app", "-b", f"127.0.0.1:{port}", *_GUNICORNS]
+    gunicorn += ["--daemon", "--pid", str(pid_file), "--log-file", str(tmp_path / "log")]
     variables = {**os.environ, "PITVIPER_ENDPOINT": sink.endpoint, **_VARIABLES, **_WARNED_OF_FORKS}
     masters: list[int] = []
     try:
@@ -210,9 +244,11 @@ def test_gunicorn_as_a_daemon_that_starts_its_next_release(sink, tmp_path):
         masters.append(_written(pid_file))
         until_listening(port)
         before = _ask(port)
+        _until_ready(masters[0], tmp_path)
         # It forks, and the child becomes the same program again, with the sockets of the old one.
         os.kill(masters[0], signal.SIGUSR2)
         masters.append(_written(pid_file.with_name("pid.2")))
+        _until_ready(masters[1], tmp_path)
         os.kill(masters[0], signal.SIGTERM)
         _until(lambda: not any(map(_lives, [masters[0], *before])), f"{before} live on after their master's end")
         after = _ask(port)

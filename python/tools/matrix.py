@@ -163,7 +163,9 @@ def on_all(work: _Work, interpreters: "dict[str, Path]") -> "list[str]":
         # Files and no pipes: what a test leaves running must not hold up the end.
         logs = {version: stack.enter_context(tempfile.TemporaryFile()) for version in interpreters}
         pool = stack.enter_context(ThreadPoolExecutor(_JOBS))
-        running = [(version, pool.submit(_logged, work, version, interpreters[version], logs[version])) for version in logs]
+        running = [
+            (version, pool.submit(_logged, work, version, interpreters[version], logs[version])) for version in logs
+        ]
         for version, run in running:
             status, seconds = run.result()
             print(f"\n-- CPython {version}: {seconds:.0f} s", flush=True)
