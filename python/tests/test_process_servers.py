@@ -213,11 +213,14 @@ def _check(case: Case, sink: Sink, count: int, workers: "set[int]") -> None:
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
+def runs(request, tmp_path_factory):
     """What becomes of each server."""
+    chosen = {item.name for item in request.session.items}
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         futures: dict[str, Future[None]] = {
-            case.name: pool.submit(serve, case, tmp_path_factory.mktemp("served")) for case in CASES
+            case.name: pool.submit(serve, case, tmp_path_factory.mktemp("served"))
+            for case in CASES
+            if f"test_server[{case.name}]" in chosen
         }
         yield futures
         pool.shutdown(cancel_futures=True)

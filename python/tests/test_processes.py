@@ -16,10 +16,15 @@ _AT_ONCE = 4
 
 
 @pytest.fixture(scope="module")
-def outcomes():
+def outcomes(request):
     """What becomes of each pattern; they run side by side, each against a receiver of its own."""
+    chosen = {item.name for item in request.session.items}
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        futures: dict[str, Future[Outcome]] = {pattern.name: pool.submit(run, pattern, ITERATIONS) for pattern in HERE}
+        futures: dict[str, Future[Outcome]] = {
+            pattern.name: pool.submit(run, pattern, ITERATIONS)
+            for pattern in HERE
+            if f"test_pattern[{pattern.name}]" in chosen
+        }
         yield futures
         pool.shutdown(cancel_futures=True)
 
