@@ -136,8 +136,10 @@ def serve(case: Case, folder: Path) -> None:
             if case.command[0] == "gunicorn":
                 _until_ready(server.pid, folder)
             if case.reload:
+                # Those that were not asked end as well; uvicorn has a child that is no worker.
+                old = before if case.command[0] == "uvicorn" else before | _children(server.pid)
                 server.send_signal(signal.SIGHUP)
-                _until(lambda: not any(map(_lives, before)), f"{before} live on after a reload")
+                _until(lambda: not any(map(_lives, old)), f"some of {old} live on after a reload")
                 # They sent what they had before they ended.
                 _check(case, sink, _REQUESTS, before)
             after = _ask(port)
@@ -155,10 +157,15 @@ def _until_ready(master: int, folder: Path) -> None:
     """Waits until all workers of a gunicorn listen to its signals."""
 
     def ready() -> bool:
-        children = Path(f"/proc/{master}/task/{master}/children").read_text().split()
+        children = _children(master)
         return len(children) == _WORKERS and all((folder / f"ready-{child}").exists() for child in children)
 
     _until(ready, "workers do not come up")
+
+
+def _children(process: int) -> "set[int]":
+    """The children that its first thread made, which is that of a server."""
+    return set(map(int, Path(f"/proc/{process}/task/{process}/children").read_text().split()))
 
 
 def _ask(port: int) -> "set[int]":
