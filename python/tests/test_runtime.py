@@ -235,7 +235,7 @@ assert pitviper.flush(10)
     assert run(source).returncode == 0
     wait = latest(sink)["pitviper.python.gil.wait",].point
     # The threads change every tenth of a second, and who asks has to wait for that.
-    assert wait.count >= 2 and wait.max > 0.004
+    assert wait.count >= 1 and wait.max > 0.004
 
 
 def test_a_forked_child_counts_from_zero(run, sink):
