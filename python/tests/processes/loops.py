@@ -78,15 +78,18 @@ PATTERNS = (
         "    child = await asyncio.create_subprocess_exec(sys.executable, '-m', 'child')\n"
         "    assert await child.wait() == 0",
     ),
-    Pattern("subinterpreter", "span(); other('import json')", setup=_SUBINTERPRETER),
+    # Python itself keeps some memory of each that there was, so the program is run again and not they.
+    Pattern("subinterpreter", "span(); other('import json')", setup=_SUBINTERPRETER, repeat=False),
     Pattern(
         "subinterpreter that wants the agent",
         "span(); other('try:\\n    import pitviper\\nexcept ImportError:\\n    pass')",
         setup=_SUBINTERPRETER,
+        repeat=False,
     ),
     Pattern(
         "subinterpreter in a thread, then a fork",
         "join([threading.Thread(target=other, args=('x = 1',))]); forked(span)",
         setup=_SUBINTERPRETER,
+        repeat=False,
     ),
 )

@@ -17,7 +17,7 @@ from processes.pattern import Pattern
 
 #: Seconds for one program, beside what each repetition may take. On a busy machine all takes its time;
 #: what hangs hangs for ever.
-_PATIENCE, _PATIENCE_EACH = 60.0, 5.0
+_PATIENCE, _PATIENCE_EACH = 60.0, 30.0
 #: Kilobytes a program may grow by between its first repetitions and its last: what Python's own free lists do.
 _GROWTH_KB = 6 * 1024
 _HERE = Path(__file__).parent
