@@ -60,7 +60,7 @@ fn keys(py: Python<'_>) -> &'static [Py<PyString>; 13] {
 
 /// Whether a field is one that every record of `logging` has, or that integrations add for text formats and
 /// that a record has anyway when it is exported. All else came from the application.
-fn is_known(key: &str) -> bool {
+fn is_known_name(key: &str) -> bool {
     matches!(
         key,
         "args"
@@ -103,6 +103,48 @@ fn is_known(key: &str) -> bool {
     )
 }
 
+/// The same of a key. The names that logging's own code writes are interned, and so the same objects.
+fn is_known(key: &Bound<'_, PyAny>) -> bool {
+    static SEEN: PyOnceLock<Vec<Py<PyString>>> = PyOnceLock::new();
+    let py = key.py();
+    let seen = SEEN.get_or_init(py, || USUAL.iter().map(|name| PyString::intern(py, name).unbind()).collect());
+    let pointer = key.as_ptr();
+    seen.iter().any(|name| name.as_ptr() == pointer)
+        || key.cast::<PyString>().ok().and_then(|key| key.to_str().ok()).is_none_or(is_known_name)
+}
+
+/// The names that every record has.
+const USUAL: [&str; 28] = [
+    "name",
+    "msg",
+    "args",
+    "levelname",
+    "levelno",
+    "pathname",
+    "filename",
+    "module",
+    "exc_info",
+    "exc_text",
+    "stack_info",
+    "lineno",
+    "funcName",
+    "created",
+    "msecs",
+    "relativeCreated",
+    "thread",
+    "threadName",
+    "processName",
+    "process",
+    "taskName",
+    "trace_id",
+    "span_id",
+    "otelTraceID",
+    "otelSpanID",
+    "otelTraceSampled",
+    "otelServiceName",
+    "message",
+];
+
 /// Gives a record, whose fields these are, the trace and the span it is written in, unless it has fields of
 /// those names. Without a span the ids are `0`.
 #[pyfunction]
@@ -111,9 +153,8 @@ pub(crate) fn mark_record(py: Python<'_>, fields: &Bound<'_, PyDict>, service: &
         let current = start::current(py);
         let (trace_id, span_id, sampled) = match &current {
             Some(span) => {
-                let context = span.get().core_context();
-                let show = |id: &dyn std::fmt::Display| PyString::new(py, &id.to_string());
-                (show(&context.trace_id), show(&context.span_id), context.is_sampled())
+                let (trace_id, span_id) = span.get().shown_ids(py);
+                (trace_id, span_id, span.get().core_context().is_sampled())
             }
             None => (intern!(py, "0").clone(), intern!(py, "0").clone(), false),
         };
@@ -198,8 +239,7 @@ fn export(py: Python<'_>, record: &Bound<'_, PyAny>) -> PyResult<()> {
         attributes.set("code.stacktrace", Scalar::Str(shortened(&stack).0), MAX_LOG_ATTRIBUTES);
     }
     convert::for_each(&fields, |key, value| {
-        let is_known = key.cast::<PyString>().ok().and_then(|key| key.to_str().ok()).is_none_or(is_known);
-        if !is_known {
+        if !is_known(key) {
             put(&mut attributes, key, value, MAX_LOG_ATTRIBUTES);
         }
     });
@@ -241,11 +281,38 @@ fn message<'py>(record: &Bound<'py, PyAny>, field: &impl Fn(Key) -> Option<Bound
     {
         return Ok(text.to_string_lossy().into_owned());
     }
-    match record.call_method0("getMessage") {
+    // What getMessage does, where it is logging's own.
+    let shown = match field(Key::Msg).and_then(|message| message.cast_into_exact::<PyString>().ok()) {
+        Some(format) if is_plain(record) => match field(Key::Args) {
+            Some(args) if args.is_truthy().unwrap_or(true) => format.rem(args),
+            _ => Ok(format.into_any()),
+        },
+        _ => record.call_method0(intern!(record.py(), "getMessage")),
+    };
+    match shown {
         Ok(text) => Ok(convert::to_text(&text).into_owned()),
         // Arguments that do not fit the format: the handlers complain about it, and the format says most.
         Err(_) => Ok(field(Key::Msg).map(|message| convert::to_text(&message).into_owned()).unwrap_or_default()),
     }
+}
+
+/// Whether a record makes its text as `logging` does: it is of no subclass, and nobody changed the method.
+fn is_plain(record: &Bound<'_, PyAny>) -> bool {
+    /// The class and its method, if that is the one of `logging`.
+    static OWN: PyOnceLock<Option<(Py<PyAny>, Py<PyAny>)>> = PyOnceLock::new();
+    let py = record.py();
+    let own = OWN.get_or_init(py, || {
+        let class = py.import("logging").and_then(|logging| logging.getattr("LogRecord")).ok()?;
+        let method = class.getattr("getMessage").ok()?;
+        let place = method.getattr("__code__").and_then(|code| code.getattr("co_filename")).ok()?;
+        let file = py.import("logging").and_then(|logging| logging.getattr("__file__")).ok()?;
+        place.eq(file).unwrap_or(false).then(|| (class.unbind(), method.unbind()))
+    });
+    own.as_ref().is_some_and(|(class, method)| {
+        let class = class.bind(py);
+        record.get_type().is(class)
+            && class.getattr(intern!(py, "getMessage")).is_ok_and(|present| present.is(method.bind(py)))
+    })
 }
 
 fn shortened(text: &str) -> (&str, bool) {

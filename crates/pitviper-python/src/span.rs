@@ -9,7 +9,7 @@ use pitviper_model::{Attributes, Event, Link, StatusCode};
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyAny, PyDict, PyMappingProxy};
+use pyo3::types::{PyAny, PyDict, PyMappingProxy, PyString};
 
 use crate::exception::Escaped;
 use crate::pipeline::Pipeline;
@@ -38,6 +38,8 @@ pub(crate) struct Span {
     service: Option<Arc<str>>,
     /// The same as OpenTelemetry's class, once someone asked for it.
     shown_context: PyOnceLock<Py<PyAny>>,
+    /// Trace id and span id as loggers write them, once someone asked for them: a span may have many records.
+    shown_ids: PyOnceLock<(Py<PyString>, Py<PyString>)>,
     /// Whether it made itself current, and what was current before. The lock is held for no longer
     /// than a move.
     displaced: Mutex<Option<Option<Py<PyAny>>>>,
@@ -82,6 +84,7 @@ impl Span {
             context,
             service,
             shown_context: PyOnceLock::new(),
+            shown_ids: PyOnceLock::new(),
             displaced: Mutex::new(None),
             end_requested: AtomicU64::new(NOT_REQUESTED),
             ended,
@@ -104,6 +107,15 @@ impl Span {
 
     pub(crate) fn service(&self) -> Option<&Arc<str>> {
         self.service.as_ref()
+    }
+
+    /// Its trace id and its span id as text.
+    pub(crate) fn shown_ids<'py>(&self, py: Python<'py>) -> (Bound<'py, PyString>, Bound<'py, PyString>) {
+        let (trace_id, span_id) = self.shown_ids.get_or_init(py, || {
+            let show = |id: &dyn std::fmt::Display| PyString::new(py, &id.to_string()).unbind();
+            (show(&self.context.trace_id), show(&self.context.span_id))
+        });
+        (trace_id.bind(py).clone(), span_id.bind(py).clone())
     }
 
     pub(crate) fn is_suppressed(&self) -> bool {
