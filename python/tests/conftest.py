@@ -11,7 +11,8 @@ import pytest
 from sink import Sink
 
 import pitviper
-from pitviper import _native
+from pitviper import _native, bootstrap
+from pitviper.instrument import engine
 
 # gRPC's C core otherwise starts its threads again in every child this process forks. A child that is
 # about to exec has closed their descriptors by then, and gRPC ends it with an error of its own.
@@ -29,6 +30,14 @@ pytest_plugins = (
     "services.rabbitmq",
     "services.redis",
 )
+
+
+@pytest.fixture(autouse=True)
+def integrations() -> "Iterator[None]":
+    """What a test took back is in place again for the next."""
+    yield
+    if bootstrap.is_started() and not engine.states():
+        engine.install()
 
 
 @pytest.fixture
