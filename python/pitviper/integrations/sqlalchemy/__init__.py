@@ -3,6 +3,11 @@
 Statements, transactions and connecting are spans of the drivers below it, and are not recorded twice.
 ``wait for connection`` is recorded when a pool made the application wait for a millisecond or more, or to
 no avail; it holds nothing of the time that opening a new connection takes.
+
+The instrumentation that OpenTelemetry publishes for SQLAlchemy traces statements above the drivers, those of
+drivers that nobody here knows included, so it is not kept from working. Beside a driver that is traced here each
+statement then has two spans, one below the other: leave it out, or name the driver, such as
+``PITVIPER_INTEGRATIONS_DISABLED=psycopg2``.
 """
 
 from pitviper.instrument import Integration, Patch, SpanShape
