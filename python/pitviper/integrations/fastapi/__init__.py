@@ -7,8 +7,9 @@ the endpoint, or by the request when a dependency raised it. ``HTTPException`` b
 
 FastAPI's own OpenTelemetry spans stay off where they would come to us a second time. Its metrics and log
 records come as they do with any provider, but made here, which costs a tenth: `http.server.request.duration`,
-`http.server.active_requests`, exceptions that nobody handled and requests that do not fit. What it tells another
-provider, or leaves out by `exclude`, is left alone.
+`http.server.active_requests`, exceptions that nobody handled and requests that do not fit. Its
+`get_telemetry_data()` then gives nothing. What it tells another provider, or leaves out by `exclude`, is left
+alone.
 """
 
 from pitviper.instrument import Integration, Patch, SpanShape
