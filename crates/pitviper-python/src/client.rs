@@ -2,6 +2,7 @@
 //! would trace the same request.
 
 use std::borrow::Cow;
+use std::sync::atomic::Ordering;
 
 use pitviper_agent::{Scalar, http};
 use pitviper_model::{SpanKind, StatusCode};
@@ -24,7 +25,7 @@ const FAILED: i64 = 400;
 /// own is none: what is called below it gets its span.
 #[pyfunction]
 pub(crate) fn current_call(py: Python<'_>) -> Option<Bound<'_, Span>> {
-    shield(None, || start::current(py).filter(|span| span.get().is_call()))
+    shield(None, || start::current(py).filter(|span| span.get().is_call.load(Ordering::Relaxed)))
 }
 
 /// Whether a library further up already traces this call, or the application wants no span of it.
@@ -43,7 +44,7 @@ pub(crate) fn start_call<'py>(
 ) -> PyResult<Bound<'py, Span>> {
     let py = name.py();
     let span = start::start_as_current_span(py, name, Some(kind), Some(attributes), None, None, None, Some(scope))?;
-    span.get().begin_call();
+    span.get().is_call.store(true, Ordering::Relaxed);
     Ok(span)
 }
 

@@ -50,7 +50,7 @@ pub(crate) struct Span {
     ended: AtomicBool,
     /// It is a client's call that is under way: libraries below, which make the same call, see it and make
     /// no span.
-    is_call: AtomicBool,
+    pub(crate) is_call: AtomicBool,
     maker: Maker,
 }
 
@@ -91,14 +91,6 @@ impl Span {
             is_call: AtomicBool::new(false),
             maker,
         }
-    }
-
-    pub(crate) fn begin_call(&self) {
-        self.is_call.store(true, Ordering::Relaxed);
-    }
-
-    pub(crate) fn is_call(&self) -> bool {
-        self.is_call.load(Ordering::Relaxed)
     }
 
     pub(crate) fn core_context(&self) -> &pitviper_agent::SpanContext {
