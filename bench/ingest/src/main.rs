@@ -23,7 +23,7 @@ use crate::server::Server;
 use crate::spans::SPANS_A_REQUEST;
 
 const DEFAULT_SECONDS: u64 = 60;
-const DEFAULT_CONNECTIONS: usize = 4;
+const DEFAULT_CONNECTIONS: usize = 8;
 
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
