@@ -148,7 +148,7 @@ assert pitviper.flush(10)
     share = sent["process.memory.usage",].value / sent["pitviper.container.memory.limit",].value
     assert sent["process.memory.utilization",].value == pytest.approx(share, rel=0.01)
     # A busy loop is kept from more than the limit; how much it gets of that is the machine's affair.
-    assert sent["pitviper.container.cpu.throttled.time",].value > 0.05
+    assert sent["pitviper.container.cpu.throttled.time",].value > 0
     assert sent["process.cpu.utilization", "user"].value + sent["process.cpu.utilization", "system"].value > 0
 
 

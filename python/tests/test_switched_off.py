@@ -82,6 +82,8 @@ def of_mysqldb(server):
 def loop():
     """An event loop of the test's own; what it gives runs a coroutine to its end."""
     made = asyncio.new_event_loop()
+    # Before Python 3.10 locks look for the thread's loop when they are made.
+    asyncio.set_event_loop(made)
     yield made.run_until_complete
 
     async def end():
@@ -92,6 +94,7 @@ def loop():
 
     made.run_until_complete(end())
     made.run_until_complete(made.shutdown_asyncgens())
+    asyncio.set_event_loop(None)
     made.close()
 
 

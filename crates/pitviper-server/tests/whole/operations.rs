@@ -5,14 +5,12 @@ use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
 use serde_json::Value;
 
-use crate::support::{
-    PATIENCE, Request, Server, command, export, failed, now_ns, number, request, run, send, span, text,
-};
+use crate::support::{Request, Server, command, export, failed, now_ns, number, request, run, send, span, text};
 
 const TRACE: [u8; 16] = [7; 16];
 const TRACE_TEXT: &str = "07070707070707070707070707070707";
@@ -358,11 +356,16 @@ fn the_server_traces_itself_only_when_asked_to() {
     let find = serde_json::json!({
         "query": "service:pitviper-server name:question", "mode": "spans", "from": "now-1h", "to": "now+1h",
     });
-    let found = server.post("/api/v1/spans/search", &find).data();
-    let trace = found[0]["trace_id"].as_str().unwrap().to_owned();
-    let spans = server.get(&format!("/api/v1/traces/{trace}/spans")).data();
-    let spans = spans.as_array().unwrap();
-    let root = spans.iter().find(|row| row["name"].as_str().unwrap().contains(" /api/v1/")).unwrap();
+    let is_root = |row: &serde_json::Value| row["name"].as_str().unwrap().contains(" /api/v1/");
+    // A request's own span ends after its question's, and may come later.
+    let spans = server.wait_until("a whole trace", || {
+        let found = server.post("/api/v1/spans/search", &find).data();
+        let trace = found[0]["trace_id"].as_str()?.to_owned();
+        let spans = server.get(&format!("/api/v1/traces/{trace}/spans")).data();
+        let spans = spans.as_array()?.clone();
+        spans.iter().any(is_root).then_some(spans)
+    });
+    let root = spans.iter().find(|row| is_root(row)).unwrap();
     let question = spans.iter().find(|row| row["name"] == "question").unwrap();
     assert_eq!((&root["kind"], &question["parent_span_id"]), (&"server".into(), &root["span_id"]), "{spans:?}");
     assert!(!spans.iter().any(|row| row["name"].as_str().unwrap().contains("append")));
@@ -374,15 +377,9 @@ fn the_server_traces_itself_only_when_asked_to() {
     let of_told = serde_json::json!({
         "query": "service:pitviper-server name:question rows:>0", "mode": "spans", "from": "now-1h", "to": "now+1h",
     });
-    let began = Instant::now();
-    let streamed = loop {
-        let found = server.post("/api/v1/spans/search", &of_told).data();
-        match found.as_array().unwrap().first() {
-            Some(row) => break row.clone(),
-            None => assert!(began.elapsed() < PATIENCE, "a search that was told leaves no mark"),
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    };
+    let streamed = server.wait_until("a span of a search that was told", || {
+        server.post("/api/v1/spans/search", &of_told).data().as_array()?.first().cloned()
+    });
     let attributes = &streamed["attributes"];
     assert_eq!(
         (&attributes["outcome"], &attributes["http.route"]),

@@ -154,6 +154,18 @@ impl Server {
             std::thread::sleep(Duration::from_millis(10));
         }
     }
+
+    /// Asks until there is what was looked for.
+    pub(crate) fn wait_until<T>(&self, what: &str, look: impl Fn() -> Option<T>) -> T {
+        let started = Instant::now();
+        loop {
+            if let Some(found) = look() {
+                return found;
+            }
+            assert!(started.elapsed() < PATIENCE, "{what} did not come from {}", self.http);
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
 }
 
 impl Drop for Server {
