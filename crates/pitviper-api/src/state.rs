@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use pitviper_query::views::complete::FacetCache;
-use pitviper_store::{Lane, Store};
+use pitviper_store::{Lane, Places, Store};
 use serde::Serialize;
 use tokio::sync::{Semaphore, watch};
 use utoipa::ToSchema;
@@ -15,7 +15,6 @@ use crate::layers::HttpMetrics;
 use crate::questions::Questions;
 use crate::routes::client_settings::KeepsClientSettings;
 use crate::routes::first_span::MAX_WAITING;
-use crate::work::Places;
 
 /// Where the server can be reached, as `http://127.0.0.1:4390`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -76,7 +75,7 @@ impl Api {
             http: HttpMetrics::default(),
             questions: Questions::default(),
             refusals: Arc::default(),
-            places: Places::default(),
+            places: crate::work::places(),
             waiting_streams: Arc::new(Semaphore::new(MAX_WAITING)),
             facets: Arc::default(),
         };

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use pitviper_query::QueryError;
-use pitviper_store::{Lane, Store};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use pitviper_store::{Lane, Place, Places, Store};
+use tokio::sync::oneshot;
 use tokio::task::{JoinError, JoinHandle};
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
@@ -30,39 +30,17 @@ const MAX_QUEUE_TIME: Duration = Duration::from_secs(5);
 const MAX_QUERY_TIME: Duration = Duration::from_secs(30);
 
 /// The places of queries.
-#[derive(Debug)]
-pub(crate) struct Places {
-    all: Arc<Semaphore>,
-    aside: Arc<Semaphore>,
+pub(crate) fn places() -> Places {
+    Places::new(MAX_CONCURRENT_QUERIES, MAX_ASIDE)
 }
 
-/// A query's place; free again when dropped.
-type Place = (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>);
-
-impl Default for Places {
-    fn default() -> Self {
-        Self { all: Arc::new(Semaphore::new(MAX_CONCURRENT_QUERIES)), aside: Arc::new(Semaphore::new(MAX_ASIDE)) }
-    }
-}
-
-impl Places {
-    /// Waits for a place, not for long.
-    async fn take(&self, lane: Lane) -> Result<Place, Problem> {
-        let wait = async {
-            // First aside: who waits there is in nobody's way.
-            let aside = match lane {
-                Lane::First => None,
-                Lane::Aside => Some(Arc::clone(&self.aside).acquire_owned().await.ok()?),
-            };
-            Some((Arc::clone(&self.all).acquire_owned().await.ok()?, aside))
-        };
-        match tokio::time::timeout(MAX_QUEUE_TIME, wait).await {
-            Ok(Some(place)) => Ok(place),
-            _ => Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "too many queries at once")
-                .detail("as many queries are running as may run at once; try again")
-                .retry_after(Duration::from_secs(1))),
-        }
-    }
+/// Waits for a place, not for long.
+async fn take(places: &Places, lane: Lane) -> Result<Place, Problem> {
+    tokio::time::timeout(MAX_QUEUE_TIME, places.take(lane)).await.map_err(|_| {
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "too many queries at once")
+            .detail("as many queries are running as may run at once; try again")
+            .retry_after(Duration::from_secs(1))
+    })
 }
 
 /// A view under way, off the network threads. Dropped, it ends the view.
@@ -78,10 +56,11 @@ impl Api {
         T: Send + 'static,
         F: AsyncFnOnce(&dyn Store, i64) -> Result<T, QueryError> + Send + 'static,
     {
+        let route = current_route();
         let mark = tracing::trace_span!(
             target: "pitviper::self",
             "question",
-            http.route = current_route(),
+            http.route = route,
             waited_ms = Empty,
             looked_at = Empty,
             rows = Empty,
@@ -89,8 +68,8 @@ impl Api {
             error.type = Empty,
         );
         let asked = Instant::now();
-        let mut question = self.shared.questions.ask(&current_route(), mark.clone());
-        let place = match self.shared.places.take(self.lane).await {
+        let mut question = self.shared.questions.ask(&route, mark.clone());
+        let place = match take(&self.shared.places, self.lane).await {
             Ok(place) => place,
             Err(problem) => {
                 question.end(Ended::Refused);

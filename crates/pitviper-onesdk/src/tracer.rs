@@ -1,7 +1,5 @@
 //! A tracer: unstarted, started, perhaps failed, ended.
 
-use std::sync::Arc;
-
 use pitviper_agent::{Carrier, Field, Scalar, SpanContext};
 use pitviper_model::{Attributes, Link, SpanKind, StatusCode, Value};
 
@@ -276,11 +274,6 @@ fn place<'a>(
         (_, Some(tag)) => Some(Place { parent: Some(tag), cause: around, ..below }),
         (_, None) => Some(below),
     }
-}
-
-/// A service's name, for links.
-pub(crate) fn service_of(current: &Current) -> Option<&Arc<str>> {
-    current.service.as_ref()
 }
 
 #[cfg(test)]

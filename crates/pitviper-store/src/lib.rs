@@ -13,6 +13,7 @@
 
 pub mod conformance;
 pub mod embedded;
+mod file_writer;
 pub mod filter;
 mod lane;
 pub mod questions;
@@ -22,7 +23,7 @@ mod span_file;
 mod stages;
 mod store;
 
-pub use lane::Lane;
+pub use lane::{Lane, Place, Places};
 pub use questions::{
     ExceptionGroup, ExceptionGroups, ExceptionGroupsQuery, ExceptionsQuery, LibrariesAnswer, LibrariesQuery, LogsQuery,
     MetricPointsAnswer, MetricPointsQuery, MetricSeries, MetricSeriesAnswer, MetricSeriesQuery, MetricStep, Page,

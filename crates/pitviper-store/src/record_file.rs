@@ -10,13 +10,12 @@ use std::sync::{Arc, LazyLock};
 use arrow::array::{ArrayRef, AsArray, Float64Array, StringArray, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
-use parquet::arrow::ArrowWriter;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use pitviper_model::{Attributes, Value};
 
+use crate::file_writer::{FileWriter, failed};
 use crate::schema::write_json;
-use crate::span_file::{failed, properties};
 use crate::store::StoreError;
 
 /// Records handed over at once when reading.
@@ -71,10 +70,7 @@ pub struct FileRecord {
 
 /// A file being written.
 #[derive(Debug)]
-pub struct RecordFileWriter {
-    path: PathBuf,
-    writer: ArrowWriter<File>,
-}
+pub struct RecordFileWriter(FileWriter);
 
 impl RecordFileWriter {
     /// Begins a file, in place of one that may be there.
@@ -82,11 +78,7 @@ impl RecordFileWriter {
     /// # Errors
     /// What the file system says.
     pub fn create(path: &Path) -> Result<Self, StoreError> {
-        let create = || -> std::io::Result<ArrowWriter<File>> {
-            Ok(ArrowWriter::try_new(File::create(path)?, Arc::clone(&SCHEMA), Some(properties()))?)
-        };
-        let writer = create().map_err(|error| failed("writing", path, error))?;
-        Ok(Self { path: path.to_owned(), writer })
+        FileWriter::create(path, &SCHEMA).map(Self)
     }
 
     /// Appends records.
@@ -113,19 +105,15 @@ impl RecordFileWriter {
         ];
         let rows = RecordBatch::try_new(Arc::clone(&SCHEMA), columns)
             .map_err(|error| StoreError::Engine(format!("putting records into columns: {error}")))?;
-        self.writer.write(&rows).map_err(|error| failed("writing", &self.path, std::io::Error::other(error)))
+        self.0.write(&rows)
     }
 
     /// Writes the end of the file, durably.
     ///
     /// # Errors
     /// What the file system says.
-    pub fn finish(mut self) -> Result<(), StoreError> {
-        let end = |writer: &mut ArrowWriter<File>| -> std::io::Result<()> {
-            writer.finish()?;
-            writer.inner().sync_all()
-        };
-        end(&mut self.writer).map_err(|error| failed("writing", &self.path, error))
+    pub fn finish(self) -> Result<(), StoreError> {
+        self.0.finish()
     }
 }
 

@@ -11,22 +11,17 @@ use std::sync::{Arc, LazyLock};
 use arrow::array::{Array, ArrayRef, AsArray, StringArray, UInt32Array, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt32Type, UInt64Type};
 use arrow::record_batch::RecordBatch;
-use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
-use parquet::basic::{Compression, ZstdLevel};
-use parquet::file::properties::WriterProperties;
 use pitviper_model::{
     Attributes, Event, Link, Resource, Scope, Span, SpanId, SpanKind, Status, StatusCode, TraceId, Value,
 };
 
+use crate::file_writer::{FileWriter, failed};
 use crate::schema::{read_json, write_json};
 use crate::store::{StoreError, StoredSpan};
 
-/// Rows of a row group; one is held in memory while it is written.
-const ROW_GROUP_ROWS: usize = 65_536;
 /// Spans handed over at once when reading.
 const READ_ROWS: usize = 1_024;
-const ZSTD_LEVEL: i32 = 3;
 
 static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
     let text = |name: &str| Field::new(name, DataType::Utf8, false);
@@ -62,10 +57,7 @@ static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
 
 /// A file being written.
 #[derive(Debug)]
-pub struct SpanFileWriter {
-    path: PathBuf,
-    writer: ArrowWriter<File>,
-}
+pub struct SpanFileWriter(FileWriter);
 
 impl SpanFileWriter {
     /// Begins a file, in place of one that may be there.
@@ -73,11 +65,7 @@ impl SpanFileWriter {
     /// # Errors
     /// What the file system says.
     pub fn create(path: &Path) -> Result<Self, StoreError> {
-        let create = || -> std::io::Result<ArrowWriter<File>> {
-            Ok(ArrowWriter::try_new(File::create(path)?, Arc::clone(&SCHEMA), Some(properties()))?)
-        };
-        let writer = create().map_err(|error| failed("writing", path, error))?;
-        Ok(Self { path: path.to_owned(), writer })
+        FileWriter::create(path, &SCHEMA).map(Self)
     }
 
     /// Appends spans.
@@ -85,20 +73,15 @@ impl SpanFileWriter {
     /// # Errors
     /// What the file system says.
     pub fn write(&mut self, spans: &[StoredSpan]) -> Result<(), StoreError> {
-        let rows = rows(spans)?;
-        self.writer.write(&rows).map_err(|error| failed("writing", &self.path, std::io::Error::other(error)))
+        self.0.write(&rows(spans)?)
     }
 
     /// Writes the end of the file, durably.
     ///
     /// # Errors
     /// What the file system says.
-    pub fn finish(mut self) -> Result<(), StoreError> {
-        let end = |writer: &mut ArrowWriter<File>| -> std::io::Result<()> {
-            writer.finish()?;
-            writer.inner().sync_all()
-        };
-        end(&mut self.writer).map_err(|error| failed("writing", &self.path, error))
+    pub fn finish(self) -> Result<(), StoreError> {
+        self.0.finish()
     }
 }
 
@@ -154,20 +137,6 @@ impl Iterator for SpanFileReader {
                 .collect(),
         )
     }
-}
-
-/// How files for other tools are written.
-pub(crate) fn properties() -> WriterProperties {
-    let level = ZstdLevel::try_new(ZSTD_LEVEL).expect("the level is within zstd's range");
-    WriterProperties::builder()
-        .set_created_by(concat!("pitviper ", env!("CARGO_PKG_VERSION")).to_owned())
-        .set_compression(Compression::ZSTD(level))
-        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-        .build()
-}
-
-pub(crate) fn failed(what: &str, path: &Path, source: std::io::Error) -> StoreError {
-    StoreError::Io { context: format!("{what} {}", path.display()), source }
 }
 
 fn rows(spans: &[StoredSpan]) -> Result<RecordBatch, StoreError> {
@@ -353,6 +322,8 @@ fn id<const N: usize>(hex: &str) -> Option<[u8; N]> {
 
 #[cfg(test)]
 mod tests {
+    use parquet::arrow::ArrowWriter;
+
     use super::*;
 
     fn stored(number: u64) -> StoredSpan {

@@ -56,7 +56,8 @@ fn check_type(headers: &HeaderMap, types: &[&str]) -> Result<(), Refusal> {
     Err(Refusal::new(RefusalReason::UnsupportedMediaType, message))
 }
 
-fn encoding(headers: &HeaderMap) -> Result<ContentEncoding, Refusal> {
+/// How a body is compressed.
+pub(super) fn encoding(headers: &HeaderMap) -> Result<ContentEncoding, Refusal> {
     let named = headers.get(CONTENT_ENCODING).map_or("", |value| value.to_str().unwrap_or("?"));
     ContentEncoding::parse(named).ok_or_else(|| {
         let message = format!("content encoding `{named}` is not understood; send {}", ContentEncoding::ACCEPTED);
@@ -72,7 +73,11 @@ pub(super) fn json(body: impl Into<Body>) -> Response {
 /// Says why a request is not taken.
 pub(super) fn refused(refusal: &Refusal) -> Response {
     let body = serde_json::json!({"message": refusal.message}).to_string();
-    let mut response = (refusal.http_status(), [(CONTENT_TYPE, JSON)], body).into_response();
+    say_when((refusal.http_status(), [(CONTENT_TYPE, JSON)], body).into_response(), refusal)
+}
+
+/// An answer that says when to try again, if that makes sense.
+pub(super) fn say_when(mut response: Response, refusal: &Refusal) -> Response {
     if let Some(retry_after_ms) = refusal.retry_after_ms {
         response.headers_mut().insert(RETRY_AFTER, retry_after_ms.div_ceil(1000).max(1).into());
     }

@@ -6,6 +6,7 @@
 #![expect(unsafe_code, reason = "C passes pointers, and looks functions up by their names")]
 
 mod create;
+mod request;
 mod set;
 mod stub;
 mod tracer;

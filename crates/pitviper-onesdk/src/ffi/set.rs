@@ -6,18 +6,21 @@ use super::short;
 use super::tracer::with;
 use crate::describe::{self, Attribute};
 use crate::text::Text;
-use crate::tracer::Kind;
+use crate::tracer::{Kind, Tracer};
 
-/// Adds attributes to a tracer of one of these kinds.
-fn add(handle: u64, kinds: &[Kind], attributes: Vec<Attribute>) {
+/// Works with a tracer of this kind.
+fn of_kind(handle: u64, kind: Kind, work: impl FnOnce(&mut Tracer)) {
     with(handle, |tracer| {
-        if kinds.contains(&tracer.kind()) {
-            tracer.add(attributes);
-            Ok(())
-        } else {
-            Err("It is a tracer of another kind.")
+        if tracer.kind() != kind {
+            return Err("It is a tracer of another kind.");
         }
+        work(tracer);
+        Ok(())
     });
+}
+
+fn add(handle: u64, kind: Kind, key: &'static str, value: impl Into<Value>) {
+    of_kind(handle, kind, |tracer| tracer.add(vec![(key.into(), value.into())]));
 }
 
 /// Adds a text, unless it is empty.
@@ -29,8 +32,12 @@ unsafe fn add_text(handle: u64, kind: Kind, key: &'static str, text: *const Text
     // SAFETY: the text can be read.
     let text = unsafe { short(text) };
     if !text.is_empty() {
-        add(handle, &[kind], vec![(key.into(), text.into())]);
+        add(handle, kind, key, text);
     }
+}
+
+fn described(pairs: &[(String, String)], describe: impl Fn(&str, &str) -> Attribute) -> Vec<Attribute> {
+    pairs.iter().map(|(name, value)| describe(name, value)).collect()
 }
 
 /// Adds what headers or parameters say.
@@ -48,22 +55,20 @@ unsafe fn add_pairs(
 ) {
     // SAFETY: both lists have so many.
     let pairs = unsafe { Text::read_pairs(names, values, count) };
-    add(handle, &[kind], pairs.iter().map(|(name, value)| describe(name, value)).collect());
+    of_kind(handle, kind, |tracer| tracer.add(described(&pairs, describe)));
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn onesdk_databaserequesttracer_set_returned_row_count(handle: u64, count: i32) {
     if count >= 0 {
-        let count = Value::Int(count.into());
-        add(handle, &[Kind::Database], vec![("db.response.returned_rows".into(), count)]);
+        add(handle, Kind::Database, "db.response.returned_rows", i64::from(count));
     }
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn onesdk_databaserequesttracer_set_round_trip_count(handle: u64, count: i32) {
     if count >= 0 {
-        let count = Value::Int(count.into());
-        add(handle, &[Kind::Database], vec![("db.client.round_trips".into(), count)]);
+        add(handle, Kind::Database, "db.client.round_trips", i64::from(count));
     }
 }
 
@@ -87,17 +92,13 @@ unsafe extern "C" fn onesdk_incomingwebrequesttracer_add_request_headers_p(
     count: usize,
 ) {
     // SAFETY: both lists have so many.
-    unsafe {
-        let pairs = Text::read_pairs(names, values, count);
-        with(handle, |tracer| {
-            if tracer.kind() == Kind::IncomingWebRequest && !tracer.has_tag() {
-                tracer.read_context(&pairs);
-            }
-            Ok(())
-        });
-        let describe = |name: &str, value: &str| describe::header("request", name, value);
-        add_pairs(handle, Kind::IncomingWebRequest, names, values, count, describe);
-    }
+    let pairs = unsafe { Text::read_pairs(names, values, count) };
+    of_kind(handle, Kind::IncomingWebRequest, |tracer| {
+        if !tracer.has_tag() {
+            tracer.read_context(&pairs);
+        }
+        tracer.add(described(&pairs, |name, value| describe::header("request", name, value)));
+    });
 }
 
 #[unsafe(no_mangle)]
@@ -129,13 +130,13 @@ unsafe extern "C" fn onesdk_incomingwebrequesttracer_set_remote_address_p(handle
     let address = unsafe { short(address) };
     let host = describe::host_of(&address);
     if !host.is_empty() {
-        add(handle, &[Kind::IncomingWebRequest], vec![("client.address".into(), host.into())]);
+        add(handle, Kind::IncomingWebRequest, "client.address", host);
     }
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn onesdk_incomingwebrequesttracer_set_status_code(handle: u64, code: i32) {
-    set_status_code(handle, Kind::IncomingWebRequest, code);
+    of_kind(handle, Kind::IncomingWebRequest, |tracer| tracer.set_status_code(code));
 }
 
 #[unsafe(no_mangle)]
@@ -164,17 +165,7 @@ unsafe extern "C" fn onesdk_outgoingwebrequesttracer_add_response_headers_p(
 
 #[unsafe(no_mangle)]
 extern "C" fn onesdk_outgoingwebrequesttracer_set_status_code(handle: u64, code: i32) {
-    set_status_code(handle, Kind::OutgoingWebRequest, code);
-}
-
-fn set_status_code(handle: u64, kind: Kind, code: i32) {
-    with(handle, |tracer| {
-        if tracer.kind() != kind {
-            return Err("It is a tracer of another kind.");
-        }
-        tracer.set_status_code(code);
-        Ok(())
-    });
+    of_kind(handle, Kind::OutgoingWebRequest, |tracer| tracer.set_status_code(code));
 }
 
 #[unsafe(no_mangle)]

@@ -8,7 +8,7 @@ use crate::handles::{self, NONE, Object};
 use crate::links;
 use crate::state::{self, code};
 use crate::text::Text;
-use crate::tracer::{Tracer, service_of};
+use crate::tracer::Tracer;
 use crate::{SCOPE, shield};
 
 /// Longest tag that is looked at, in characters.
@@ -145,7 +145,7 @@ unsafe extern "C" fn onesdk_tracer_get_outgoing_dynatrace_byte_tag(
 unsafe extern "C" fn onesdk_inprocesslink_create(buffer: *mut c_void, size: usize, needed: *mut usize) -> usize {
     let link = shield(|| {
         let current = state::spans()?.current().filter(|current| current.context.is_valid())?;
-        Some(links::link(&current.context, service_of(&current).map(|service| &**service)))
+        Some(links::link(&current.context, current.service.as_deref()))
     });
     // SAFETY: the buffer has that size.
     unsafe { copy_out(&link.unwrap_or_default(), buffer, size, needed) }

@@ -1,11 +1,11 @@
 //! What Zipkin's and Jaeger's spans have in common: tags that say what OpenTelemetry's model has fields for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use pitviper_model::{Attributes, Resource, ResourceSpans, Scope, ScopeSpans, Span, SpanKind, StatusCode, Value};
 
-use super::room::RoomError;
+use super::room::{Room, RoomError};
 
 /// Why a request of another system's client is not read.
 #[derive(Debug, thiserror::Error)]
@@ -70,19 +70,34 @@ impl Processes {
         self.0.entry(process).or_default().entry(library).or_default().push(span);
     }
 
-    /// The spans, each process with what else is known of all of them.
-    pub(super) fn with(self, common: &Attributes) -> Vec<ResourceSpans> {
-        let spans_of = |(process, libraries): (Process, Libraries)| {
-            let mut resource = Resource { attributes: common.clone(), ..Resource::default() };
-            process.into_iter().for_each(|(key, value)| resource.attributes.set(&key, value));
+    /// The spans, each process with what else is known of all of them. That is there once a process, so it is
+    /// asked for each time: a batch may name many.
+    pub(super) fn with(self, common: &Attributes, room: &mut Room<'_>) -> Result<Vec<ResourceSpans>, RoomError> {
+        let common_bytes = bytes_of(common);
+        let mut batch = Vec::with_capacity(self.0.len());
+        for (process, libraries) in self.0 {
+            room.take(common_bytes)?;
+            let mut attributes = common.clone();
+            attributes.0.extend(process.into_iter().map(|(key, value)| (key, Value::String(value))));
             let scopes = libraries.into_iter().map(|((name, version), spans)| ScopeSpans {
                 scope: Arc::new(Scope { name, version, ..Scope::default() }),
                 spans,
             });
-            ResourceSpans { resource: Arc::new(resource), scopes: scopes.collect() }
-        };
-        self.0.into_iter().map(spans_of).collect()
+            let resource = Resource { attributes: unique(attributes), ..Resource::default() };
+            batch.push(ResourceSpans { resource: Arc::new(resource), scopes: scopes.collect() });
+        }
+        Ok(batch)
     }
+}
+
+/// About how many bytes attributes take.
+fn bytes_of(attributes: &Attributes) -> usize {
+    let text = |value: &Value| match value {
+        Value::String(text) => text.len(),
+        Value::Bytes(bytes) => bytes.len(),
+        _ => 0,
+    };
+    attributes.0.iter().map(|(key, value)| size_of::<(String, Value)>() + key.len() + text(value)).sum()
 }
 
 /// Reads kind, status, library and process from tags. Source: OpenTelemetry's transformations to Zipkin and Jaeger,
@@ -137,6 +152,25 @@ fn as_number(key: &str, value: Value) -> Value {
         Value::String(text) if INTEGERS.contains(&key) => text.parse().map_or(Value::String(text), Value::Int),
         value => value,
     }
+}
+
+/// The same without earlier values of a key, in time that grows with their number and not with its square.
+pub(super) fn unique(tags: Attributes) -> Attributes {
+    let mut places = HashMap::with_capacity(tags.0.len());
+    let mut kept: Vec<(String, Value)> = Vec::with_capacity(tags.0.len());
+    for (key, value) in tags.0 {
+        match places.get(&key) {
+            Some(&at) => {
+                let (_, known): &mut (String, Value) = &mut kept[at];
+                *known = value;
+            }
+            None => {
+                places.insert(key.clone(), kept.len());
+                kept.push((key, value));
+            }
+        }
+    }
+    Attributes(kept)
 }
 
 /// Nanoseconds of microseconds since the epoch; what is beyond the range is the end of it, which validation

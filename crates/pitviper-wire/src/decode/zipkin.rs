@@ -32,7 +32,7 @@ pub fn spans(bytes: &[u8], limit: usize, mut may_grow: impl FnMut(usize) -> bool
             Err(reason) => rejected.push(reason),
         }
     }
-    Ok(Decoded { batch: processes.with(&Attributes::default()), rejected })
+    Ok(Decoded { batch: processes.with(&Attributes::default(), &mut room)?, rejected })
 }
 
 /// What a span takes while it is decoded, beyond its text and what hangs on it, in bytes.

@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ACCEPT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use pitviper_model::Signal;
 use pitviper_wire::decode::{ContentEncoding, Telemetry};
@@ -21,6 +21,7 @@ use crate::accounting::{Protocol, RefusalReason, Transport};
 use crate::limits::Share;
 use crate::receivers::body;
 use crate::receivers::keep::keep;
+use crate::receivers::posted::{encoding, say_when};
 use crate::receivers::refusal::Refusal;
 
 const PROTOBUF: &str = "application/x-protobuf";
@@ -98,14 +99,6 @@ async fn read(
     decode(ingest, signal, format, encoding, received).await
 }
 
-fn encoding(headers: &HeaderMap) -> Result<ContentEncoding, Refusal> {
-    let named = headers.get(CONTENT_ENCODING).map_or("", |value| value.to_str().unwrap_or("?"));
-    ContentEncoding::parse(named).ok_or_else(|| {
-        let message = format!("content encoding `{named}` is not understood; send {}", ContentEncoding::ACCEPTED);
-        Refusal::new(RefusalReason::UnsupportedEncoding, message)
-    })
-}
-
 fn success(signal: Signal, format: Format, accepted: Accepted) -> Response {
     let response = ExportResponse::of(accepted);
     match format {
@@ -135,12 +128,8 @@ fn refused(format: Format, refusal: &Refusal) -> Response {
             (status, [(CONTENT_TYPE, JSON)], body).into_response()
         }
     };
-    let headers = response.headers_mut();
-    if let Some(retry_after_ms) = refusal.retry_after_ms {
-        headers.insert(RETRY_AFTER, retry_after_ms.div_ceil(1000).max(1).into());
-    }
     if status == StatusCode::UNSUPPORTED_MEDIA_TYPE {
-        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(ContentEncoding::ACCEPTED));
+        response.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static(ContentEncoding::ACCEPTED));
     }
-    response
+    say_when(response, refusal)
 }

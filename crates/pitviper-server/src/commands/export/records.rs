@@ -28,12 +28,17 @@ pub(super) trait Exported: Sized {
     fn describe(&self) -> String;
 }
 
-/// Libraries, each with its items.
-type Scopes<'a, T> = Vec<(Arc<Scope>, Vec<&'a T>)>;
+/// A process and its libraries, each with its items.
+type Process<'a, T> = (Arc<Resource>, Vec<(Arc<Scope>, Vec<&'a T>)>);
 
-/// Items by process and library, as a request has them.
-fn by_origin<T: Exported>(items: &[T]) -> Vec<(Arc<Resource>, Scopes<'_, T>)> {
-    let mut batch: Vec<(Arc<Resource>, Scopes<'_, T>)> = Vec::new();
+/// Items put together as a request has them: by library with `of_scope`, and these by process with
+/// `of_resource`.
+fn grouped_by<T: Exported, S, R>(
+    items: &[T],
+    of_scope: impl Fn(Arc<Scope>, Vec<&T>) -> S,
+    of_resource: impl Fn(Arc<Resource>, Vec<S>) -> R,
+) -> Vec<R> {
+    let mut batch: Vec<Process<'_, T>> = Vec::new();
     for item in items {
         let (resource, scope) = item.origin();
         let at = batch.iter().rposition(|(known, _)| Arc::ptr_eq(known, resource) || known == resource);
@@ -47,20 +52,19 @@ fn by_origin<T: Exported>(items: &[T]) -> Vec<(Arc<Resource>, Scopes<'_, T>)> {
             None => scopes.push((Arc::clone(scope), vec![item])),
         }
     }
-    batch
+    let whole = |(resource, scopes): Process<'_, T>| {
+        of_resource(resource, scopes.into_iter().map(|(scope, items)| of_scope(scope, items)).collect())
+    };
+    batch.into_iter().map(whole).collect()
 }
 
 /// Spans by process and library.
 pub(in crate::commands) fn grouped(spans: &[StoredSpan]) -> Vec<ResourceSpans> {
-    let scope_spans = |(scope, spans): (Arc<Scope>, Vec<&StoredSpan>)| ScopeSpans {
-        scope,
-        spans: spans.into_iter().map(|stored| stored.span.clone()).collect(),
-    };
-    let of_resource = |(resource, scopes): (Arc<Resource>, Vec<_>)| ResourceSpans {
-        resource,
-        scopes: scopes.into_iter().map(scope_spans).collect(),
-    };
-    by_origin(spans).into_iter().map(of_resource).collect()
+    grouped_by(
+        spans,
+        |scope, spans| ScopeSpans { scope, spans: spans.into_iter().map(|stored| stored.span.clone()).collect() },
+        |resource, scopes| ResourceSpans { resource, scopes },
+    )
 }
 
 impl Exported for StoredSpan {
@@ -82,15 +86,14 @@ impl Exported for StoredSpan {
 }
 
 fn grouped_logs(records: &[StoredLog]) -> Vec<ResourceLogs> {
-    let scope_logs = |(scope, records): (Arc<Scope>, Vec<&StoredLog>)| ScopeLogs {
-        scope,
-        records: records.into_iter().map(|stored| stored.record.clone()).collect(),
-    };
-    let of_resource = |(resource, scopes): (Arc<Resource>, Vec<_>)| ResourceLogs {
-        resource,
-        scopes: scopes.into_iter().map(scope_logs).collect(),
-    };
-    by_origin(records).into_iter().map(of_resource).collect()
+    grouped_by(
+        records,
+        |scope, records| ScopeLogs {
+            scope,
+            records: records.into_iter().map(|stored| stored.record.clone()).collect(),
+        },
+        |resource, scopes| ResourceLogs { resource, scopes },
+    )
 }
 
 impl Exported for StoredLog {
@@ -112,7 +115,7 @@ impl Exported for StoredLog {
 }
 
 fn grouped_points(points: &[StoredPoint]) -> Vec<ResourceMetrics> {
-    let scope_metrics = |(scope, points): (Arc<Scope>, Vec<&StoredPoint>)| {
+    let of_scope = |scope: Arc<Scope>, points: Vec<&StoredPoint>| {
         let mut metrics: Vec<MetricPoints> = Vec::new();
         for StoredPoint { series, point } in points {
             let point = (series.attributes.clone(), point.clone());
@@ -123,11 +126,7 @@ fn grouped_points(points: &[StoredPoint]) -> Vec<ResourceMetrics> {
         }
         ScopeMetrics { scope, metrics }
     };
-    let of_resource = |(resource, scopes): (Arc<Resource>, Vec<_>)| ResourceMetrics {
-        resource,
-        scopes: scopes.into_iter().map(scope_metrics).collect(),
-    };
-    by_origin(points).into_iter().map(of_resource).collect()
+    grouped_by(points, of_scope, |resource, scopes| ResourceMetrics { resource, scopes })
 }
 
 impl Exported for StoredPoint {

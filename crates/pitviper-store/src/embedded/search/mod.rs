@@ -121,7 +121,7 @@ impl Engine {
         let handle = self.runtime().handle().clone();
         let run = async move {
             let _give_up = give_up;
-            let turn = turns.next(lane).await?;
+            let turn = turns.next(lane).await;
             // The turn goes with the job: one that is given up on still counts until it ends.
             let running = handle.spawn_blocking(move || {
                 let answer = job(&interrupt);

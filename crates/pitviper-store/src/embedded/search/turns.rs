@@ -3,17 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
-use crate::lane::Lane;
+use crate::lane::{Lane, Place, Places};
 use crate::stages::TurnStats;
-use crate::store::StoreError;
 
 /// The places of one kind of question.
 #[derive(Debug)]
 pub(super) struct Turns {
-    all: Arc<Semaphore>,
-    aside: Arc<Semaphore>,
+    places: Places,
     figures: Arc<Figures>,
 }
 
@@ -30,8 +26,7 @@ struct Figures {
 pub(super) struct Turn {
     figures: Arc<Figures>,
     is_given_up: bool,
-    /// Of all places, and of those aside.
-    _places: (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>),
+    _place: Place,
 }
 
 /// Counts one that waits, however it ends.
@@ -46,24 +41,17 @@ impl Drop for Waiting<'_> {
 impl Turns {
     /// So many places, of which so many may be taken aside.
     pub(super) fn new(all: usize, aside: usize) -> Self {
-        Self { all: Arc::new(Semaphore::new(all)), aside: Arc::new(Semaphore::new(aside)), figures: Arc::default() }
+        Self { places: Places::new(all, aside), figures: Arc::default() }
     }
 
     /// Waits for a place.
-    pub(super) async fn next(&self, lane: Lane) -> Result<Turn, StoreError> {
+    pub(super) async fn next(&self, lane: Lane) -> Turn {
         self.figures.waiting.fetch_add(1, Ordering::Relaxed);
         let waiting = Waiting(&self.figures.waiting);
-        let take =
-            async |places: &Arc<Semaphore>| Arc::clone(places).acquire_owned().await.map_err(|_| StoreError::Closed);
-        // First aside: who waits there is in nobody's way.
-        let aside = match lane {
-            Lane::First => None,
-            Lane::Aside => Some(take(&self.aside).await?),
-        };
-        let own = take(&self.all).await?;
+        let place = self.places.take(lane).await;
         drop(waiting);
         self.figures.running.fetch_add(1, Ordering::Relaxed);
-        Ok(Turn { figures: Arc::clone(&self.figures), is_given_up: false, _places: (own, aside) })
+        Turn { figures: Arc::clone(&self.figures), is_given_up: false, _place: place }
     }
 
     pub(super) fn figures(&self) -> TurnStats {

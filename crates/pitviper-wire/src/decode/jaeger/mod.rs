@@ -8,7 +8,7 @@ use pitviper_model::{Attributes, Event, Link, Span, SpanId, SpanKind, TraceId, V
 
 use self::thrift::{BOOL, DOUBLE, I32, I64, LIST, Reader, STRING, STRUCT};
 use super::Decoded;
-use super::foreign::{ForeignError, Processes, nanos};
+use super::foreign::{ForeignError, Processes, nanos, unique};
 use super::room::Room;
 
 /// Names of what a process is.
@@ -50,7 +50,7 @@ pub fn spans(bytes: &[u8], limit: usize, mut may_grow: impl FnMut(usize) -> bool
     })?;
     let mut processes = Processes::default();
     spans.into_iter().for_each(|span| processes.add(&service, span));
-    Ok(Decoded { batch: processes.with(&common), rejected: Vec::new() })
+    Ok(Decoded { batch: processes.with(&common, &mut room)?, rejected: Vec::new() })
 }
 
 /// The name of the service, and what else is known of the process.
@@ -60,11 +60,13 @@ fn process(reader: &mut Reader<'_>, room: &mut Room<'_>) -> Result<(String, Attr
         match (field, kind) {
             (1, STRING) => service = text(reader, room)?,
             (2, LIST) => {
-                for (key, value) in tags(reader, room)?.0 {
-                    let key =
-                        OF_PROCESS.iter().find(|(theirs, _)| *theirs == key).map_or(key, |(_, ours)| (*ours).into());
-                    common.set(&key, value);
+                let mut named = tags(reader, room)?;
+                for (key, _) in &mut named.0 {
+                    if let Some((_, ours)) = OF_PROCESS.iter().find(|(theirs, _)| theirs == key) {
+                        (*ours).clone_into(key);
+                    }
                 }
+                common = unique(named);
             }
             _ => return Ok(false),
         }
@@ -105,25 +107,6 @@ fn tags(reader: &mut Reader<'_>, room: &mut Room<'_>) -> Result<Attributes, Fore
         tags.0.push((key, value));
     }
     Ok(unique(tags))
-}
-
-/// The same without earlier values of a key, in time that grows with their number and not with its square.
-fn unique(tags: Attributes) -> Attributes {
-    let mut places = std::collections::HashMap::with_capacity(tags.0.len());
-    let mut kept: Vec<(String, Value)> = Vec::with_capacity(tags.0.len());
-    for (key, value) in tags.0 {
-        match places.get(&key) {
-            Some(&at) => {
-                let (_, known): &mut (String, Value) = &mut kept[at];
-                *known = value;
-            }
-            None => {
-                places.insert(key.clone(), kept.len());
-                kept.push((key, value));
-            }
-        }
-    }
-    Attributes(kept)
 }
 
 /// A reference to another span.
@@ -335,6 +318,16 @@ mod tests {
         assert!(spans(&many, 10_000_000, |_| true).is_err());
         let deep = [[LIST, 0, 9].as_slice(), &[LIST, 0, 0, 0, 1].repeat(10_000)].concat();
         assert!(matches!(spans(&deep, usize::MAX, |_| true), Err(ForeignError::Thrift("it nests too deep"))));
+    }
+
+    #[test]
+    fn what_many_processes_have_in_common_is_asked_for_each_time() {
+        let process = Writer::default().text(1, "shop").list(2, &[tag("k", &"x".repeat(10_000))]).end();
+        let span = |number: u8| Writer::default().long(3, 1).list(10, &[tag("host.name", &number.to_string())]).end();
+        let spans_of: Vec<Vec<u8>> = (0..100).map(span).collect();
+        let batch = Writer::default().field(STRUCT, 1, process).list(2, &spans_of).end();
+        assert!(matches!(spans(&batch, 500_000, |_| true), Err(ForeignError::Room(_))));
+        assert_eq!(spans(&batch, 5_000_000, |_| true).unwrap().batch.len(), 100);
     }
 
     proptest! {
