@@ -1,0 +1,61 @@
+//! Profiles as files: what a profiler sampled in a while, and the formats it travels in.
+//!
+//! [`Profile`] is the form in between: the agent's sampler fills it, the receivers read it out of what
+//! was pushed, and every format is written from it.
+
+use pitviper_model::Frame;
+
+/// What was sampled in a while.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Profile {
+    /// When it begins, in nanoseconds since the Unix epoch.
+    pub time_unix_nano: u64,
+    /// How long it took, in nanoseconds.
+    pub duration_ns: u64,
+    /// What the values of each sample are, in their order.
+    pub types: Vec<SampleType>,
+    /// Places in the code; stacks share them.
+    pub frames: Vec<Frame>,
+    /// Stacks as indices of [`Profile::frames`], the innermost first; samples share them.
+    pub stacks: Vec<Vec<u32>>,
+    /// The samples.
+    pub samples: Vec<Sample>,
+}
+
+/// What a value of a sample is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct SampleType {
+    /// Its name, such as `cpu` or `wall`.
+    pub name: String,
+    /// Its unit, such as `nanoseconds`.
+    pub unit: String,
+}
+
+/// How much a stack took under some labels.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Sample {
+    /// Index of its stack in [`Profile::stacks`].
+    pub stack: u32,
+    /// A value of each of [`Profile::types`]; zero for what the sample does not tell.
+    pub values: Vec<i64>,
+    /// Details, such as the thread.
+    pub labels: Vec<Label>,
+}
+
+/// A detail of a sample.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Label {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: LabelValue,
+}
+
+/// The value of a [`Label`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum LabelValue {
+    /// A text.
+    Text(String),
+    /// A number.
+    Number(i64),
+}
