@@ -3,6 +3,16 @@
 //! [`Profile`] is the form in between: the agent's sampler fills it, the receivers read it out of what
 //! was pushed, and every format is written from it.
 
+mod collapsed;
+mod html;
+mod pprof;
+mod speedscope;
+
+pub use collapsed::write_collapsed;
+pub use html::write_html;
+pub use pprof::{BUILD_ID_OF_APP, BUILD_ID_OF_LIBRARY, write_pprof};
+pub use speedscope::write_speedscope;
+
 use pitviper_model::Frame;
 
 /// What was sampled in a while.
@@ -20,6 +30,19 @@ pub struct Profile {
     pub stacks: Vec<Vec<u32>>,
     /// The samples.
     pub samples: Vec<Sample>,
+}
+
+impl Profile {
+    /// Which of the values of each sample is of the type of this name.
+    #[must_use]
+    pub fn type_index(&self, name: &str) -> Option<usize> {
+        self.types.iter().position(|kind| kind.name == name)
+    }
+
+    /// The samples with their stacks, but for those of a stack that the profile does not have.
+    pub fn stacked(&self) -> impl Iterator<Item = (&Sample, &[u32])> {
+        self.samples.iter().filter_map(|sample| Some((sample, self.stacks.get(sample.stack as usize)?.as_slice())))
+    }
 }
 
 /// What a value of a sample is.
@@ -40,6 +63,23 @@ pub struct Sample {
     pub values: Vec<i64>,
     /// Details, such as the thread.
     pub labels: Vec<Label>,
+}
+
+impl Sample {
+    /// The value of the label of this name.
+    #[must_use]
+    pub fn label(&self, name: &str) -> Option<&LabelValue> {
+        self.labels.iter().find(|label| label.name == name).map(|label| &label.value)
+    }
+
+    /// The text of the label of this name.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<&str> {
+        match self.label(name)? {
+            LabelValue::Text(text) => Some(text),
+            LabelValue::Number(_) => None,
+        }
+    }
 }
 
 /// A detail of a sample.
