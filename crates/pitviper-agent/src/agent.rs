@@ -10,11 +10,12 @@ use pitviper_wire::encode::Scalar;
 
 use crate::bounds::AtomicLimits;
 use crate::config::{Config, Signals};
-use crate::counters::{Counters, Stats};
+use crate::counters::Counters;
 use crate::host::Host;
 use crate::locks::{hold, lock, wait_with};
+use crate::profiles::ProfileUpload;
 use crate::propagation::{self, AtomicFormats, Baggage, Carrier, Field, Losses, RANDOM, SAMPLED, SpanContext};
-use crate::queue::{Offer, Queue, Signal, State, Until, is_forking, set_forking};
+use crate::queue::{Offer, Queue, SIGNALS, Signal, State, Until, is_forking, set_forking};
 use crate::runtime::{Identity, Runtime};
 use crate::sampler::Sampler;
 use crate::scopes::Scopes;
@@ -79,6 +80,7 @@ pub struct Agent {
     pub(crate) log_scopes: Scopes,
     pub(crate) registry: metrics::Registry,
     pub(crate) runtime: Runtime,
+    pub(crate) profiles: ProfileUpload,
     /// Somebody reads observable instruments, and asks for a collection each time.
     pub(crate) observed: AtomicBool,
     pub(crate) metrics_enabled: AtomicBool,
@@ -141,6 +143,7 @@ impl Agent {
             host,
             log_scopes: Scopes::default(),
             runtime: Runtime::new(&registry),
+            profiles: ProfileUpload::default(),
             registry,
             observed: AtomicBool::new(false),
             metrics_enabled: AtomicBool::new(false),
@@ -151,8 +154,8 @@ impl Agent {
         agent
     }
 
-    /// Takes new settings but for those of [`Agent::configure_signals`]; spans already queued go to
-    /// the new address.
+    /// Takes new settings but for those of [`Agent::configure_signals`] and [`Agent::configure_profiles`];
+    /// spans already queued go to the new address.
     pub fn configure(&self, mut config: Config) {
         self.limits.store(config.limits);
         self.extract_formats.store(&config.propagation.extract);
@@ -164,6 +167,7 @@ impl Agent {
         self.enabled.store(config.enabled, Ordering::Relaxed);
         self.with_config(|current| {
             config.signals = current.signals.clone();
+            config.profiles = current.profiles.clone();
             *current = Arc::new(config);
         });
         self.queue.follow_settings();
@@ -264,6 +268,8 @@ impl Agent {
             Signal::Spans => self.with_origins(|origins| origins.clone()),
             Signal::Logs => self.log_scopes.all().into_iter().map(own).collect(),
             Signal::Metrics => self.registry.scopes().into_iter().map(own).collect(),
+            // A profile names what made it itself.
+            Signal::Profiles => Vec::new(),
         }
     }
 
@@ -297,7 +303,7 @@ impl Agent {
         with_lock(&self.origins, |held| &mut held.origins, work)
     }
 
-    fn with_config<T>(&self, work: impl FnOnce(&mut Arc<Config>) -> T) -> T {
+    pub(crate) fn with_config<T>(&self, work: impl FnOnce(&mut Arc<Config>) -> T) -> T {
         with_lock(&self.config, |held| &mut held.config, work)
     }
 
@@ -451,7 +457,7 @@ impl Agent {
         self.counters.invalid_attributes.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Collects metrics and sends all that waits; whether a receiver settled it within `timeout`.
+    /// Collects metrics, takes a profile and sends all that waits; whether a receiver settled it within `timeout`.
     pub fn flush(&'static self, timeout: Duration) -> bool {
         self.flush_until(timeout, Until::Settled)
     }
@@ -463,23 +469,32 @@ impl Agent {
     }
 
     fn flush_until(&'static self, timeout: Duration, until: Until) -> bool {
-        self.start_for_waiting() && self.queue.flush(timeout, until, self.metrics_enabled.load(Ordering::Relaxed))
+        let collects = self.collects();
+        self.start_for_waiting(collects) && self.queue.flush(timeout, until, collects)
+    }
+
+    /// The signals that are to be collected before all is sent.
+    fn collects(&self) -> [bool; SIGNALS] {
+        let mut collects = [false; SIGNALS];
+        collects[Signal::Metrics as usize] = self.metrics_enabled.load(Ordering::Relaxed);
+        collects[Signal::Profiles as usize] = self.has_profile();
+        collects
     }
 
     /// Takes no more spans, sends what waits, and counts as dropped what `timeout` left no time
     /// for; whether everything was sent.
     pub fn shutdown(&'static self, timeout: Duration) -> bool {
-        self.close(timeout, self.metrics_enabled.load(Ordering::Relaxed))
+        self.close(timeout, self.collects())
     }
 
-    /// As [`Agent::shutdown`] after a flush that collected metrics: they are not collected again.
+    /// As [`Agent::shutdown`] after a flush that collected metrics and a profile: that is not done again.
     pub fn shutdown_flushed(&'static self, timeout: Duration) -> bool {
-        self.close(timeout, false)
+        self.close(timeout, [false; SIGNALS])
     }
 
-    fn close(&'static self, timeout: Duration, collect: bool) -> bool {
+    fn close(&'static self, timeout: Duration, collect: [bool; SIGNALS]) -> bool {
         // Without a thread nobody would send what is waited for.
-        let timeout = if self.start_for_waiting() { timeout } else { Duration::ZERO };
+        let timeout = if self.start_for_waiting(collect) { timeout } else { Duration::ZERO };
         let sent = self.queue.flush(timeout, Until::Closed, collect);
         for (signal, left) in Signal::ALL.into_iter().zip(self.queue.discard()) {
             self.counters.of(signal).shutdown.fetch_add(left as u64, Ordering::Relaxed);
@@ -494,38 +509,10 @@ impl Agent {
         self.queue.end_exporter()
     }
 
-    /// Whether somebody sends what waits.
-    fn start_for_waiting(&'static self) -> bool {
-        !self.queue.waits_for_exporter() || exporter::start(self)
-    }
-
-    /// What became of spans, logs and metrics so far.
-    #[must_use]
-    pub fn stats(&self) -> Stats {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let pending = self.queue.pending();
-        let outcomes = |signal: Signal| self.counters.of(signal).outcomes(pending[signal as usize]);
-        let spans = outcomes(Signal::Spans);
-        Stats {
-            started: read(&self.counters.started),
-            exported: spans.exported,
-            sampled_out: read(&self.counters.sampled_out),
-            dropped_queue_full: spans.dropped_queue_full,
-            dropped_export_failed: spans.dropped_export_failed,
-            dropped_rejected: spans.dropped_rejected,
-            dropped_shutdown: spans.dropped_shutdown,
-            dropped_forking: spans.dropped_forking,
-            pending: spans.pending,
-            invalid_attributes: read(&self.counters.invalid_attributes),
-            invalid_context_fields: read(&self.counters.invalid_context_fields),
-            dropped_baggage: read(&self.counters.dropped_baggage),
-            retries: read(&self.counters.retries),
-            logs: outcomes(Signal::Logs),
-            metrics: outcomes(Signal::Metrics),
-            invalid_measurements: read(&self.registry.invalid),
-            overflowed_measurements: read(&self.registry.overflowed),
-            refused_instruments: read(&self.registry.refused_instruments),
-        }
+    /// Whether somebody sends what waits. Metrics that nobody has begun to send are not worth a thread at the
+    /// end; a profile is.
+    fn start_for_waiting(&'static self, collects: [bool; SIGNALS]) -> bool {
+        !self.queue.waits_for_exporter(collects[Signal::Profiles as usize]) || exporter::start(self)
     }
 
     /// To be called by the thread that is about to fork, last of all. Until [`Agent::after_fork_in_parent`]

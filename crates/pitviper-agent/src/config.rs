@@ -178,6 +178,33 @@ impl Default for Signals {
     }
 }
 
+/// What concerns profiles.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Profiles {
+    /// Whether profiles are taken and sent.
+    pub enabled: bool,
+    /// URL that profiles are posted to, `/v1/pprof` included.
+    pub url: String,
+    /// Headers sent with profiles.
+    pub headers: Vec<(String, String)>,
+    /// How long a profile lasts, in milliseconds.
+    pub period_ms: u64,
+    /// Resource attributes that profiles have besides the process's, or instead.
+    pub attributes: Attributes,
+}
+
+impl Default for Profiles {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            url: "http://127.0.0.1:4318/v1/pprof".to_owned(),
+            headers: Vec::new(),
+            period_ms: 60_000,
+            attributes: Attributes::default(),
+        }
+    }
+}
+
 /// Everything the agent is told.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
@@ -207,6 +234,8 @@ pub struct Config {
     pub max_batch_spans: usize,
     /// Metrics and logs.
     pub signals: Signals,
+    /// Profiles.
+    pub profiles: Profiles,
     /// How contexts are handed to other processes.
     pub propagation: Propagation,
 }
@@ -218,6 +247,7 @@ impl Config {
             Signal::Spans => &self.traces_url,
             Signal::Logs => &self.signals.logs_url,
             Signal::Metrics => &self.signals.metrics_url,
+            Signal::Profiles => &self.profiles.url,
         }
     }
 
@@ -227,6 +257,7 @@ impl Config {
             Signal::Spans => &self.headers,
             Signal::Logs => &self.signals.logs_headers,
             Signal::Metrics => &self.signals.metrics_headers,
+            Signal::Profiles => &self.profiles.headers,
         }
     }
 }
@@ -246,6 +277,7 @@ impl Default for Config {
             max_queue_spans: 16_384,
             max_batch_spans: 2_048,
             signals: Signals::default(),
+            profiles: Profiles::default(),
             propagation: Propagation::default(),
         }
     }

@@ -1,7 +1,8 @@
-//! Counts of what became of spans, log records and metric points.
+//! Counts of what became of spans, log records, metric points and profiles.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::agent::Agent;
 use crate::queue::{SIGNALS, Signal};
 
 /// What became of spans since the process began (or was forked).
@@ -37,12 +38,46 @@ pub struct Stats {
     pub logs: Outcomes,
     /// What became of metric points.
     pub metrics: Outcomes,
+    /// What became of profiles.
+    pub profiles: Outcomes,
     /// Measurements that could not be taken: negative where values only grow, or no number.
     pub invalid_measurements: u64,
     /// Measurements beyond the bound of an instrument's series; they are in its last one.
     pub overflowed_measurements: u64,
     /// Instruments beyond their bound, which measure nothing.
     pub refused_instruments: u64,
+}
+
+impl Agent {
+    /// What became of spans, logs, metrics and profiles so far.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let pending = self.queue.pending();
+        let outcomes = |signal: Signal| self.counters.of(signal).outcomes(pending[signal as usize]);
+        let spans = outcomes(Signal::Spans);
+        Stats {
+            started: read(&self.counters.started),
+            exported: spans.exported,
+            sampled_out: read(&self.counters.sampled_out),
+            dropped_queue_full: spans.dropped_queue_full,
+            dropped_export_failed: spans.dropped_export_failed,
+            dropped_rejected: spans.dropped_rejected,
+            dropped_shutdown: spans.dropped_shutdown,
+            dropped_forking: spans.dropped_forking,
+            pending: spans.pending,
+            invalid_attributes: read(&self.counters.invalid_attributes),
+            invalid_context_fields: read(&self.counters.invalid_context_fields),
+            dropped_baggage: read(&self.counters.dropped_baggage),
+            retries: read(&self.counters.retries),
+            logs: outcomes(Signal::Logs),
+            metrics: outcomes(Signal::Metrics),
+            profiles: outcomes(Signal::Profiles),
+            invalid_measurements: read(&self.registry.invalid),
+            overflowed_measurements: read(&self.registry.overflowed),
+            refused_instruments: read(&self.registry.refused_instruments),
+        }
+    }
 }
 
 /// What became of the items of a signal.

@@ -1,5 +1,5 @@
 //! The exporter thread: takes batches, wraps and sends them, counts what became of each item, and
-//! collects metrics when their time has come.
+//! collects metrics and takes profiles when their time has come.
 //!
 //! A receiver may take spans and no logs. So each signal has its own request under way, and one that
 //! has to be sent again holds up nothing but its own signal.
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use pitviper_wire::encode::{append_resource_spans, append_scope_spans};
 
 use crate::agent::Agent;
-use crate::config::Config;
+use crate::config::{Config, Signals};
 use crate::id;
 use crate::queue::{Batch, Pause, SIGNALS, Signal, Work};
 use crate::runtime::Sampler;
@@ -27,6 +27,11 @@ const MAX_BACKOFF: Duration = Duration::from_secs(15);
 const MAX_RETRY: Duration = Duration::from_secs(300);
 /// At most one warning about an unreachable or refusing receiver in this time.
 const WARN_EVERY: Duration = Duration::from_secs(300);
+/// The first profile of a process takes this part of the period: whoever looks for it has it soon.
+const FIRST_PROFILE_SHARE: f64 = 1.0 / 6.0;
+/// By how much of the period later ones may be longer or shorter, so that processes which were started
+/// together do not send together.
+const PROFILE_JITTER: f64 = 0.1;
 
 /// Starts the thread; whether that was possible. Where the system allows no more threads the application
 /// goes on, what it made waits up to the queue's bound, and the thread is tried again.
@@ -52,6 +57,8 @@ pub(crate) fn start(agent: &'static Agent) -> bool {
 
 /// A request that waits to be sent again.
 struct Attempt {
+    /// What the URL ends with, for what has no place for its resource in the body.
+    query: String,
     body: Vec<u8>,
     items: usize,
     began: Instant,
@@ -66,6 +73,9 @@ struct Exporter {
     attempts: [Option<Attempt>; SIGNALS],
     /// When metrics were collected last.
     collected: Instant,
+    /// When a profile was taken last, and what part of the period ends the next.
+    profiled: Instant,
+    profile_share: f64,
     /// What reads the process; made when metrics of it are wanted.
     sampler: Option<Sampler>,
     last_warning: Option<Instant>,
@@ -80,6 +90,8 @@ impl Exporter {
             config,
             attempts: Default::default(),
             collected: Instant::now(),
+            profiled: Instant::now(),
+            profile_share: FIRST_PROFILE_SHARE,
             // At once, so that the first collection has something to compare with.
             sampler: agent.measures_runtime().then(|| Sampler::new(agent)),
             last_warning: None,
@@ -91,14 +103,13 @@ impl Exporter {
         loop {
             self.follow_settings();
             let pauses = self.attempts.each_ref().map(|attempt| attempt.as_ref().map(|attempt| attempt.pause));
-            match self.agent.queue.take(&pauses, self.collect_at(), last) {
+            match self.agent.queue.take(&pauses, &self.collect_at(), last) {
                 Work::Done => return,
                 Work::Follow => {}
-                Work::Collect => {
-                    self.collected = Instant::now();
+                Work::Collect(signal) => {
                     // A panic costs this collection, not the thread: nobody would start another.
-                    let _ = catch_unwind(AssertUnwindSafe(|| self.agent.collect_metrics(&mut self.sampler)));
-                    self.agent.queue.collected();
+                    let _ = catch_unwind(AssertUnwindSafe(|| self.collect(signal)));
+                    self.agent.queue.collected(signal);
                 }
                 Work::Send(signal, batch) => {
                     last = signal;
@@ -116,14 +127,30 @@ impl Exporter {
         }
     }
 
-    /// When metrics are to be collected next; `None` while they are off. Whoever reads observable
+    /// When each signal is to be collected next; `None` while it is off. Whoever reads observable
     /// instruments asks for it when they are read, and then this is only for when nobody does.
-    fn collect_at(&self) -> Option<Instant> {
-        let settings = &self.config.signals;
+    fn collect_at(&self) -> [Option<Instant>; SIGNALS] {
+        let Signals { metrics_enabled, metrics_interval_ms, .. } = self.config.signals;
         let patience = if self.agent.observed.load(Ordering::Relaxed) { 2 } else { 1 };
-        settings
-            .metrics_enabled
-            .then(|| self.collected + Duration::from_millis(settings.metrics_interval_ms) * patience)
+        let metrics = || self.collected + Duration::from_millis(metrics_interval_ms) * patience;
+        let period = Duration::from_millis(self.config.profiles.period_ms);
+        let profile = || self.profiled + period.mul_f64(self.profile_share);
+        [None, None, metrics_enabled.then(metrics), self.config.profiles.enabled.then(profile)]
+    }
+
+    fn collect(&mut self, signal: Signal) {
+        match signal {
+            Signal::Metrics => {
+                self.collected = Instant::now();
+                self.agent.collect_metrics(&mut self.sampler);
+            }
+            Signal::Profiles => {
+                self.profiled = Instant::now();
+                self.profile_share = 1.0 - PROFILE_JITTER + 2.0 * PROFILE_JITTER * random_share();
+                self.agent.take_profile();
+            }
+            Signal::Spans | Signal::Logs => {}
+        }
     }
 
     /// Runs one step that settles its items or leaves them as an attempt. A panic costs the items and
@@ -149,14 +176,17 @@ impl Exporter {
 
     fn send(&mut self, signal: Signal, batch: Batch) {
         let items = batch.items;
-        let body = self.wrap(signal, batch);
+        let (query, body) = match signal {
+            Signal::Profiles => (self.agent.profile_query(), batch.scopes.into_iter().next().unwrap_or_default()),
+            Signal::Spans | Signal::Logs | Signal::Metrics => (String::new(), self.wrap(signal, batch)),
+        };
         let Ok(body) = self.transport.compress(signal, body) else {
             self.agent.counters.of(signal).export_failed.fetch_add(items as u64, Ordering::Relaxed);
             return;
         };
         let now = Instant::now();
         let pause = Pause { until: now, until_flush: false, flushes: 0 };
-        self.attempt(signal, Attempt { body, items, began: now, backoff: FIRST_BACKOFF, pause }, false);
+        self.attempt(signal, Attempt { query, body, items, began: now, backoff: FIRST_BACKOFF, pause }, false);
     }
 
     fn attempt(&mut self, signal: Signal, mut attempt: Attempt, last: bool) {
@@ -164,7 +194,7 @@ impl Exporter {
         let items = attempt.items as u64;
         // A flush that comes while the request is under way wants the next one at once.
         let flushes = self.agent.queue.flushes();
-        match self.transport.post(signal, &attempt.body) {
+        match self.transport.post(signal, &attempt.query, &attempt.body) {
             Answer::Accepted { rejected } => {
                 let rejected = rejected.min(items);
                 counters.rejected.fetch_add(rejected, Ordering::Relaxed);
@@ -234,8 +264,12 @@ impl Exporter {
 }
 
 fn jittered(backoff: Duration) -> Duration {
-    let share = (id::random_u64() >> 11) as f64 / (1u64 << 53) as f64;
-    backoff.mul_f64(0.5 + share / 2.0)
+    backoff.mul_f64(0.5 + random_share() / 2.0)
+}
+
+/// A number from 0 to 1.
+fn random_share() -> f64 {
+    (id::random_u64() >> 11) as f64 / (1u64 << 53) as f64
 }
 
 fn without_credentials(url: &str) -> String {

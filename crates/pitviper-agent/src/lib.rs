@@ -25,6 +25,7 @@ mod locks;
 mod logs;
 mod lookup;
 mod metrics;
+mod profiles;
 mod propagation;
 mod queue;
 mod runtime;
@@ -35,7 +36,7 @@ pub mod sql;
 mod transport;
 
 pub use agent::Agent;
-pub use config::{Compression, Config, ExemplarFilter, Limits, Signals, TemporalityPreference};
+pub use config::{Compression, Config, ExemplarFilter, Limits, Profiles, Signals, TemporalityPreference};
 pub use counters::{Outcomes, Stats};
 pub use host::{Host, Usage};
 pub use id::{span_id, trace_id};
@@ -44,6 +45,7 @@ pub use metrics::{
     Aggregation, InstrumentId, InstrumentKind, InstrumentOptions, MAX_ATTRIBUTES as MAX_SERIES_ATTRIBUTES, TracePoint,
 };
 pub use pitviper_wire::encode::{AttributeList, Body, Scalar, SpanEncoder};
+pub use profiles::ProfileSource;
 pub use propagation::{
     Baggage, Carrier, Field, Format, Member, Propagation, SpanContext, dynatrace_tag, read_dynatrace_tag,
 };

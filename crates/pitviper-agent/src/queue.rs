@@ -27,13 +27,14 @@ pub(crate) enum Signal {
     Spans = 0,
     Logs = 1,
     Metrics = 2,
+    Profiles = 3,
 }
 
 /// How many signals there are.
-pub(crate) const SIGNALS: usize = 3;
+pub(crate) const SIGNALS: usize = 4;
 
 impl Signal {
-    pub(crate) const ALL: [Self; SIGNALS] = [Self::Spans, Self::Logs, Self::Metrics];
+    pub(crate) const ALL: [Self; SIGNALS] = [Self::Spans, Self::Logs, Self::Metrics, Self::Profiles];
 
     /// What its items are called.
     pub(crate) const fn items(self) -> &'static str {
@@ -41,6 +42,7 @@ impl Signal {
             Self::Spans => "spans",
             Self::Logs => "logs",
             Self::Metrics => "metrics",
+            Self::Profiles => "profiles",
         }
     }
 
@@ -48,7 +50,7 @@ impl Signal {
     const fn max_bytes(self) -> usize {
         match self {
             Self::Spans => 32 * 1024 * 1024,
-            Self::Logs | Self::Metrics => 16 * 1024 * 1024,
+            Self::Logs | Self::Metrics | Self::Profiles => 16 * 1024 * 1024,
         }
     }
 }
@@ -56,7 +58,8 @@ impl Signal {
 /// Items on their way out, grouped by scope.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
-    /// By scope number: entries of `ScopeSpans.spans` or what stands in their place.
+    /// By scope number: entries of `ScopeSpans.spans` or what stands in their place. Of a profile, which is
+    /// a batch of its own, the first is all.
     pub(crate) scopes: Vec<Vec<u8>>,
     pub(crate) items: usize,
     pub(crate) bytes: usize,
@@ -79,6 +82,10 @@ struct Lane {
     wanted: u64,
     /// Since when the exporter knows of something in `open`.
     open_since: Option<Instant>,
+    /// What is collected (metrics, profiles) is to be so now, not when its time has come.
+    collect: bool,
+    /// The exporter is collecting it.
+    collecting: bool,
 }
 
 #[derive(Debug, Default)]
@@ -86,10 +93,6 @@ pub(crate) struct State {
     lanes: [Lane; SIGNALS],
     /// How often someone asked for a flush. A pause between attempts ends when it grows.
     flushes: u64,
-    /// Metrics are to be collected now, not when their time has come.
-    collect: bool,
-    /// The exporter is collecting metrics.
-    collecting: bool,
     /// Nothing can be sent before a pause is over.
     stalled: bool,
     /// The settings have changed.
@@ -141,8 +144,8 @@ pub(crate) enum Work {
     Send(Signal, Batch),
     /// The pause of this signal's request is over; whether this is the last attempt.
     Retry(Signal, bool),
-    /// Metrics are to be collected.
-    Collect,
+    /// Metrics are to be collected, or a profile taken.
+    Collect(Signal),
     /// There are new settings.
     Follow,
     /// Nothing any more: the queue is closing and empty.
@@ -289,14 +292,15 @@ impl Queue {
         self.exporting.load(Ordering::Relaxed)
     }
 
-    /// Whether the caller is to start the exporter thread, because something waits and nobody has.
-    pub(crate) fn waits_for_exporter(&self) -> bool {
+    /// Whether the caller is to start the exporter thread, because something waits, if only to be collected,
+    /// and nobody has.
+    pub(crate) fn waits_for_exporter(&self, collects: bool) -> bool {
         if self.has_exporter() || is_forking() {
             return false;
         }
         let mut state = self.lock();
         state.start_again_at = None;
-        !state.closing && !state.is_empty() && self.claim_exporter(&mut state)
+        !state.closing && (collects || !state.is_empty()) && self.claim_exporter(&mut state)
     }
 
     /// Says that there is no exporter thread after all. What waits goes on waiting.
@@ -310,7 +314,12 @@ impl Queue {
     /// Waits for something to do. `pauses` has the requests that are to be sent again: while there is
     /// one, nothing more of its signal is handed out. `last` is the signal that was served last; the
     /// others come before it.
-    pub(crate) fn take(&self, pauses: &[Option<Pause>; SIGNALS], collect_at: Option<Instant>, last: Signal) -> Work {
+    pub(crate) fn take(
+        &self,
+        pauses: &[Option<Pause>; SIGNALS],
+        collect_at: &[Option<Instant>; SIGNALS],
+        last: Signal,
+    ) -> Work {
         let mut state = self.lock();
         loop {
             let now = Instant::now();
@@ -320,16 +329,19 @@ impl Queue {
             if std::mem::take(&mut state.follow) {
                 return Work::Follow;
             }
-            let asked = std::mem::take(&mut state.collect);
-            match collect_at {
-                Some(at) if asked || at <= now => {
-                    state.collecting = true;
-                    return Work::Collect;
+            for (signal, at) in Signal::ALL.into_iter().zip(collect_at) {
+                let lane = &mut state.lanes[signal as usize];
+                let asked = std::mem::take(&mut lane.collect);
+                match *at {
+                    Some(at) if asked || at <= now => {
+                        lane.collecting = true;
+                        return Work::Collect(signal);
+                    }
+                    Some(at) => sooner(at),
+                    // It is off; whoever asked for it waits for the rest alone.
+                    None if asked => self.settled.notify_all(),
+                    None => {}
                 }
-                Some(at) => sooner(at),
-                // Metrics are off; whoever asked for them waits for the rest alone.
-                None if asked => self.settled.notify_all(),
-                None => {}
             }
             let closing = state.closing;
             for turn in 1..=SIGNALS {
@@ -386,13 +398,13 @@ impl Queue {
         self.settled.notify_all();
     }
 
-    /// The exporter has collected metrics; what there was lies in the queue.
-    pub(crate) fn collected(&self) {
+    /// The exporter has collected what there was of a signal; it lies in the queue.
+    pub(crate) fn collected(&self, signal: Signal) {
         let mut state = self.lock();
-        state.collecting = false;
+        state.lanes[signal as usize].collecting = false;
         // What was collected is part of what whoever asked for it waits for.
-        let metrics = &mut state.lanes[Signal::Metrics as usize];
-        metrics.wanted = metrics.accepted;
+        let lane = &mut state.lanes[signal as usize];
+        lane.wanted = lane.accepted;
         drop(state);
         self.settled.notify_all();
     }
@@ -413,14 +425,14 @@ impl Queue {
     /// Has metrics collected now. It does not wait for it.
     pub(crate) fn collect_now(&self) {
         if !is_forking() {
-            self.lock().collect = true;
+            self.lock().lanes[Signal::Metrics as usize].collect = true;
             self.work.notify_all();
         }
     }
 
-    /// Asks for everything to be sent now and waits; whether all was settled in time. With `collect`, metrics
+    /// Asks for everything to be sent now and waits; whether all was settled in time. The signals of `collect`
     /// are collected before.
-    pub(crate) fn flush(&self, timeout: Duration, until: Until, collect: bool) -> bool {
+    pub(crate) fn flush(&self, timeout: Duration, until: Until, collect: [bool; SIGNALS]) -> bool {
         if is_forking() {
             return false;
         }
@@ -430,20 +442,21 @@ impl Queue {
         state.flushes += 1;
         state.stalled = false;
         // Without an exporter nothing was ever recorded, and nobody would collect.
-        state.collect |= collect && state.has_exporter;
-        let mut wanted = state.lanes.each_mut().map(|lane| {
+        let has_exporter = state.has_exporter;
+        for (lane, collect) in state.lanes.iter_mut().zip(collect) {
+            lane.collect |= collect && has_exporter;
             lane.wanted = lane.accepted;
-            lane.accepted
-        });
-        let mut collected = false;
+        }
+        // How many items of each signal are waited for, once it has been collected.
+        let mut wanted = [None; SIGNALS];
         loop {
-            let collects = state.collect || state.collecting;
-            if !collects && !collected {
-                collected = true;
-                wanted[Signal::Metrics as usize] = state.lanes[Signal::Metrics as usize].accepted;
+            for (lane, wanted) in state.lanes.iter().zip(&mut wanted) {
+                if wanted.is_none() && !lane.collects() {
+                    *wanted = Some(lane.accepted);
+                }
             }
-            let all = state.lanes.iter().zip(&wanted).all(|(lane, wanted)| lane.settled >= *wanted);
-            if all && !collects && (until != Until::Closed || state.is_settled()) {
+            let all = state.lanes.iter().zip(&wanted).all(|(lane, wanted)| wanted.is_some_and(|it| lane.settled >= it));
+            if all && (until != Until::Closed || state.is_settled()) {
                 break;
             }
             self.work.notify_all();
@@ -495,8 +508,6 @@ impl Queue {
         for lane in &mut state.lanes {
             *lane = Lane::default();
         }
-        state.collect = false;
-        state.collecting = false;
         state.stalled = false;
         state.has_exporter = false;
         state.start_again_at = None;
@@ -510,6 +521,11 @@ impl Lane {
     /// Whether someone waits for what has not been handed out.
     fn is_wanted(&self) -> bool {
         self.settled + (self.in_flight as u64) < self.wanted
+    }
+
+    /// Whether it is yet to be collected, or is being so.
+    fn collects(&self) -> bool {
+        self.collect || self.collecting
     }
 
     fn hand_out(&mut self, batch: Batch) -> Batch {
@@ -526,7 +542,7 @@ impl State {
     }
 
     fn is_settled(&self) -> bool {
-        self.is_empty() && !self.collect && !self.collecting && self.lanes.iter().all(|lane| lane.in_flight == 0)
+        self.is_empty() && self.lanes.iter().all(|lane| !lane.collects() && lane.in_flight == 0)
     }
 
     fn discard(&mut self) -> [usize; SIGNALS] {

@@ -1,5 +1,6 @@
 //! One request to a receiver, and what its answer means for the items in it.
 
+use std::borrow::Cow;
 use std::io::Write as _;
 use std::time::Duration;
 
@@ -75,10 +76,16 @@ impl Transport {
         }
     }
 
-    /// Posts a body that [`Transport::compress`] made.
-    pub(crate) fn post(&self, signal: Signal, body: &[u8]) -> Answer {
+    /// Posts a body that [`Transport::compress`] made, to an address that ends with a query, unless that is
+    /// empty.
+    pub(crate) fn post(&self, signal: Signal, query: &str, body: &[u8]) -> Answer {
         let target = &self.targets[signal as usize];
-        let mut request = target.http.post(&target.url).header("content-type", "application/x-protobuf");
+        let url = match (query.is_empty(), target.url.contains('?')) {
+            (true, _) => Cow::Borrowed(&target.url),
+            (false, false) => Cow::Owned(format!("{}?{query}", target.url)),
+            (false, true) => Cow::Owned(format!("{}&{query}", target.url)),
+        };
+        let mut request = target.http.post(url.as_str()).header("content-type", "application/x-protobuf");
         match target.compression {
             Compression::Gzip => request = request.header("content-encoding", "gzip"),
             Compression::Zstd => request = request.header("content-encoding", "zstd"),
