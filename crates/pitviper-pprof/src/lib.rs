@@ -5,11 +5,13 @@
 
 mod collapsed;
 mod html;
+mod library;
 mod pprof;
 mod speedscope;
 
 pub use collapsed::write_collapsed;
 pub use html::write_html;
+pub use library::library_of;
 pub use pprof::{BUILD_ID_OF_APP, BUILD_ID_OF_LIBRARY, write_pprof};
 pub use speedscope::write_speedscope;
 
