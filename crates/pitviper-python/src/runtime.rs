@@ -134,7 +134,7 @@ impl Ending {
     }
 }
 
-/// What became of the spans, log records and metric points of this process so far.
+/// What became of the spans, log records, metric points and profiles of this process so far.
 #[pyfunction]
 pub(crate) fn stats(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let stats = agent().stats();
@@ -159,7 +159,7 @@ pub(crate) fn stats(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     ] {
         dict.set_item(name, value)?;
     }
-    for (signal, outcomes) in [("logs", stats.logs), ("metrics", stats.metrics)] {
+    for (signal, outcomes) in [("logs", stats.logs), ("metrics", stats.metrics), ("profiles", stats.profiles)] {
         for (name, value) in [
             ("exported", outcomes.exported),
             ("dropped_queue_full", outcomes.dropped_queue_full),
