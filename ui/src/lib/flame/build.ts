@@ -187,7 +187,7 @@ export interface FunctionRow {
 
 /** All functions of a tree. A function that calls itself counts what it took once. */
 export function functionsOf(tree: FlameTree): FunctionRow[] {
-  const rows: (FunctionRow | undefined)[] = new Array<FunctionRow | undefined>(tree.functions);
+  const rows: (FunctionRow | undefined)[] = [];
   const most = new Float64Array(tree.functions).fill(-1);
   const perFrame = new Float64Array(tree.frames.length);
   for (let row = 1; row < tree.n; row += 1) perFrame[tree.frame[row]!]! += tree.self[row]!;
