@@ -4,10 +4,10 @@ import type { ProfileColumns } from '../lib/flame/tree';
 import { type Answer } from './types';
 import { ask, send } from './client';
 
-/** Which samples are meant. Times are microseconds since the epoch. */
+/** Which samples are meant; times are what a range says: microseconds, ISO 8601, `now-1h`. */
 export interface Selection {
-  from_us: number;
-  to_us: number;
+  from: string;
+  to: string;
   type: string;
   service?: string;
   environment?: string;
@@ -50,10 +50,16 @@ export interface ProfileSeries {
   step_us: number;
   from_us: number;
   series: { key: string; values: number[] }[];
+  /** What the others have together; null when there are none. */
+  other?: number[] | null;
 }
 
 export interface FunctionSpans {
-  spans: { trace_id: string; span_id: string; value: number; samples: number }[];
+  spans: { trace_id?: string | null; span_id: string; value: number; samples: number }[];
+  /** How many spans there are, whether they are told or not. */
+  count: number;
+  /** What was outside of all spans. */
+  outside: number;
 }
 
 export type ExportFormat = 'pprof' | 'speedscope' | 'collapsed';
@@ -68,7 +74,7 @@ export interface MergeRequest {
 export const profiles = {
   merge: (wanted: MergeRequest, signal?: AbortSignal): Promise<Answer<MergedProfile>> => ask('profiles/merge', signal, wanted),
 
-  values: (wanted: { from_us: number; to_us: number; service?: string; type?: string }, signal?: AbortSignal): Promise<Answer<ProfileValues>> => ask('profiles/values', signal, wanted),
+  values: (wanted: { from: string; to: string; service?: string; type?: string }, signal?: AbortSignal): Promise<Answer<ProfileValues>> => ask('profiles/values', signal, wanted),
 
   series: (wanted: { selection: Selection; buckets?: number; split?: string }, signal?: AbortSignal): Promise<Answer<ProfileSeries>> => ask('profiles/series', signal, wanted),
 

@@ -37,7 +37,7 @@ test.each([
   [0, '0 B'],
   [999, '999 B'],
   [1024, '1.00 KiB'],
-  [1_048_000, '1.00 MiB'],
+  [1_048_576, '1.00 MiB'],
   [-3 * 1024 ** 3, '-3.00 GiB'],
   [null, '–'],
 ])('%s bytes are %s', (value, text) => expect(bytes(value)).toBe(text));

@@ -13,12 +13,12 @@ import { useThemed } from '../../lib/use-themed';
 import { Menu, type MenuItem } from './menu';
 import { ROW, paintFlame, paintMarks } from './paint';
 import { type ColorBy, flamePalette, rowColors } from './palette';
-import { type Figures, rowWords, summary } from './words';
+import { type Format, rowWords, summary } from './words';
 import './flame-graph.css';
 
 interface Props {
   tree: FlameTree;
-  figures: Figures;
+  format: Format;
   /** What it shows, for assistive technology. */
   label: string;
   /** What the root is called when it is no frame. */
@@ -52,7 +52,7 @@ interface Place {
   y: number;
 }
 
-export function FlameGraph({ tree, figures, label, all = 'all', orientation, colorBy, hits, isInverted = false, focus, onFocus, menuOf, onKey }: Props) {
+export function FlameGraph({ tree, format, label, all = 'all', orientation, colorBy, hits, isInverted = false, focus, onFocus, menuOf, onKey }: Props) {
   const scroller = useRef<HTMLDivElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
   const overlay = useRef<HTMLCanvasElement>(null);
@@ -94,7 +94,7 @@ export function FlameGraph({ tree, figures, label, all = 'all', orientation, col
     const old = before.current;
     before.current = { tree, row };
     setHovered(null);
-    // Newer figures of the same profile leave a view alone that the reader has moved.
+    // Newer format of the same profile leave a view alone that the reader has moved.
     const isMoved = old && old.tree !== tree && (view.from !== old.tree.x[old.row] || view.to !== old.tree.x[old.row]! + old.tree.wide[old.row]!);
     const scale = isMoved ? tree.width / old.tree.width : 1;
     if (isMoved && Number.isFinite(scale)) setView({ from: view.from * scale, to: view.to * scale });
@@ -165,6 +165,11 @@ export function FlameGraph({ tree, figures, label, all = 'all', orientation, col
     return () => element?.removeEventListener('wheel', onWheel);
   }, []);
 
+  const zoomTo = (row: number) => {
+    onFocus(row);
+    // The row may be the one in focus already, with the view moved away from it.
+    show(tree.x[row]!, tree.x[row]! + tree.wide[row]!);
+  };
   const onPointerDown = (event: PointerEvent) => {
     if (event.button !== 0 || menu) return;
     drag.current = { x: event.clientX, from: view.from, moved: false };
@@ -194,9 +199,7 @@ export function FlameGraph({ tree, figures, label, all = 'all', orientation, col
     const row = rowUnder(place(event));
     if (row < 0) return;
     setCursor(row);
-    onFocus(row);
-    // The row may be the one in focus already, with the view moved away from it.
-    show(tree.x[row]!, tree.x[row]! + tree.wide[row]!);
+    zoomTo(row);
   };
   const openMenu = (row: number, at: Place) => {
     if (row < 0 || !menuOf) return;
@@ -217,8 +220,7 @@ export function FlameGraph({ tree, figures, label, all = 'all', orientation, col
   };
   const reset = () => {
     setCursor(-1);
-    onFocus(0);
-    show(0, tree.width);
+    zoomTo(0);
   };
   const onKeyDown = (event: KeyboardEvent) => {
     if (event.metaKey || event.ctrlKey || event.altKey || menu) return;
@@ -233,8 +235,8 @@ export function FlameGraph({ tree, figures, label, all = 'all', orientation, col
       ArrowLeft: () => walk(neighbours.beside(tree, at, -1)),
       ArrowRight: () => walk(neighbours.beside(tree, at, 1)),
       Home: () => walk(0),
-      Enter: () => onFocus(at),
-      ' ': () => onFocus(at),
+      Enter: () => zoomTo(at),
+      ' ': () => zoomTo(at),
       Escape: reset,
       '0': reset,
       '+': () => zoomAt(middle, 0.5),
@@ -281,9 +283,9 @@ export function FlameGraph({ tree, figures, label, all = 'all', orientation, col
           <canvas ref={overlay} style={size} aria-hidden="true" />
         </div>
         <div style={{ height: Math.max(0, content - size.height) }} />
-        <Mirror tree={tree} figures={figures} all={all} view={view} size={size} levels={[first, last]} label={label} cursor={walked} />
+        <Mirror tree={tree} format={format} all={all} view={view} size={size} levels={[first, last]} label={label} cursor={walked} />
       </div>
-      {told && <Tip tree={tree} row={told.row} at={told.at} size={size} figures={figures} all={all} isInverted={isInverted} />}
+      {told && <Tip tree={tree} row={told.row} at={told.at} size={size} format={format} all={all} isInverted={isInverted} />}
       {menu && menuOf && (
         <Menu
           label="What to do with the frame"
@@ -293,7 +295,7 @@ export function FlameGraph({ tree, figures, label, all = 'all', orientation, col
         />
       )}
       <span className="visually-hidden" role="status">
-        {walked >= 0 ? `${frameAt(tree, walked)?.fn ?? all}, ${summary(tree, walked, figures)}` : ''}
+        {walked >= 0 ? `${frameAt(tree, walked)?.fn ?? all}, ${summary(tree, walked, format)}` : ''}
       </span>
     </div>
   );
@@ -317,13 +319,13 @@ interface TipProps {
   row: number;
   at: Place;
   size: { width: number; height: number };
-  figures: Figures;
+  format: Format;
   all: string;
   isInverted: boolean;
 }
 
-function Tip({ tree, row, at, size, figures, all, isInverted }: TipProps) {
-  const { title, place, pairs } = rowWords(tree, row, figures, all, isInverted);
+function Tip({ tree, row, at, size, format, all, isInverted }: TipProps) {
+  const { title, place, pairs } = rowWords(tree, row, format, all, isInverted);
   const isLeft = at.x + 16 + TIP_WIDTH > size.width && at.x > size.width / 2;
   const isAbove = at.y + 20 + TIP_HEIGHT > size.height && at.y > size.height / 2;
   return (
@@ -339,7 +341,7 @@ function Tip({ tree, row, at, size, figures, all, isInverted }: TipProps) {
 
 interface MirrorProps {
   tree: FlameTree;
-  figures: Figures;
+  format: Format;
   all: string;
   view: View;
   size: { width: number; height: number };
@@ -349,7 +351,7 @@ interface MirrorProps {
 }
 
 /** The widest frames in sight, from the root inwards. */
-function Mirror({ tree, figures, all, view, size, levels: [first, last], label, cursor }: MirrorProps) {
+function Mirror({ tree, format, all, view, size, levels: [first, last], label, cursor }: MirrorProps) {
   // While the view moves nobody reads it.
   const settled = useSettled(view, MIRROR_DELAY_MS);
   const rows = useMemo(() => {
@@ -364,7 +366,7 @@ function Mirror({ tree, figures, all, view, size, levels: [first, last], label, 
     <div className="visually-hidden" role="tree" aria-label={`${label}: the widest frames`}>
       {rows.map((row) => (
         <div key={row} role="treeitem" aria-level={tree.depth[row]! + 1} aria-selected={row === cursor}>
-          {frameAt(tree, row)?.fn ?? all}, {summary(tree, row, figures)}
+          {frameAt(tree, row)?.fn ?? all}, {summary(tree, row, format)}
         </div>
       ))}
     </div>

@@ -3,12 +3,8 @@
 import { percent } from '../../lib/format';
 import { type FlameTree, type Frame, frameAt } from '../../lib/flame/tree';
 
-/** How values of a profile are written, and how many samples it has. */
-export interface Figures {
-  format: (value: number) => string;
-  /** Samples of the whole profile; null where they are not known. */
-  samples: number | null;
-}
+/** How values of a profile are written. */
+export type Format = (value: number) => string;
 
 /** Fewer samples say little about a share. */
 export const FEW_SAMPLES = 50;
@@ -30,26 +26,23 @@ export function sharesOf(tree: FlameTree, row: number): { now: number; before: n
 }
 
 /** How much a row took, in one line. */
-export function summary(tree: FlameTree, row: number, { format }: Figures): string {
+export function summary(tree: FlameTree, row: number, format: Format): string {
   const { now, before } = sharesOf(tree, row);
   const difference = tree.wBase ? `, ${points(now, before)} against the baseline` : '';
   return `${format(tree.w[row]!)}, ${percent(now)}${difference}`;
 }
 
 /** All that a tooltip says of a row: a heading, and pairs of a label and a value. */
-export function rowWords(tree: FlameTree, row: number, figures: Figures, all: string, isInverted: boolean): { title: string; place: string; pairs: [string, string][] } {
+export function rowWords(tree: FlameTree, row: number, format: Format, all: string, isInverted: boolean): { title: string; place: string; pairs: [string, string][] } {
   const frame = frameAt(tree, row);
-  const { format, samples } = figures;
   const pairs: [string, string][] = [['total', `${format(tree.w[row]!)} · ${share(tree.w[row]!, tree.total)}`]];
   if (!isInverted) pairs.push(['self', `${format(tree.self[row]!)} · ${share(tree.self[row]!, tree.total)}`]);
   if (tree.wBase) {
     const { now, before } = sharesOf(tree, row);
     pairs.push(['baseline', `${format(tree.wBase[row]!)} · ${percent(before)}`], ['Δ of share', points(now, before)]);
   }
-  if (samples !== null && tree.total > 0) {
-    const about = Math.round((samples * tree.w[row]!) / tree.total);
-    pairs.push(['samples', `about ${about.toLocaleString('en')}${about < FEW_SAMPLES ? ', too few to be exact' : ''}`]);
-  }
+  const samples = tree.samples[row]!;
+  pairs.push(['samples', `${samples.toLocaleString('en')}${samples < FEW_SAMPLES ? ', too few to be exact' : ''}`]);
   if (frame?.pkg) pairs.push(['package', frame.pkg]);
   return { title: frame?.fn ?? all, place: frame ? placeOf(frame) : '', pairs };
 }

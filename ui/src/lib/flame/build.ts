@@ -12,6 +12,7 @@ class Growing {
   /** What a row has besides its children: mostly its own value, and what the server left out below it. */
   readonly rest = [0];
   readonly restBase = [0];
+  readonly restSamples = [0];
   private readonly known = new Map<number, number>();
   private readonly source: FlameTree;
 
@@ -29,7 +30,7 @@ class Growing {
     this.frame.push(frame);
     this.parent.push(parent);
     this.depth.push(this.depth[parent]! + 1);
-    for (const column of [this.self, this.selfBase, this.rest, this.restBase]) column.push(0);
+    for (const column of [this.self, this.selfBase, this.rest, this.restBase, this.restSamples]) column.push(0);
     return row;
   }
 
@@ -50,6 +51,7 @@ class Growing {
     };
     const compared = this.source.wBase !== null;
     const w = summed(this.rest);
+    const samples = summed(this.restSamples);
     const wBase = compared ? summed(this.restBase) : null;
     const rows: Rows = {
       frames: this.source.frames,
@@ -59,6 +61,7 @@ class Growing {
       parent,
       w,
       self: take(this.self),
+      samples,
       wBase,
       selfBase: compared ? take(this.selfBase) : null,
       // Shares are of the whole profile, also where the tree is only a part of it.
@@ -106,11 +109,13 @@ function restOf(tree: FlameTree, w: Float64Array): Float64Array {
 /** Adds a row of the source to a row of the growing tree. */
 function adder(tree: FlameTree, growing: Growing): (to: number, row: number) => void {
   const rest = restOf(tree, tree.w);
+  const restSamples = restOf(tree, tree.samples);
   const { wBase, selfBase } = tree;
   const restBase = wBase ? restOf(tree, wBase) : null;
   return (to, row) => {
     growing.self[to]! += tree.self[row]!;
     growing.rest[to]! += rest[row]!;
+    growing.restSamples[to]! += restSamples[row]!;
     if (selfBase && restBase) {
       growing.selfBase[to]! += selfBase[row]!;
       growing.restBase[to]! += restBase[row]!;
@@ -166,6 +171,7 @@ export function callers(tree: FlameTree, fnId: number): FlameTree {
     let to = 0;
     for (let at = parent; at > 0; at = tree.parent[at]!) to = growing.child(to, tree.frame[at]!);
     growing.rest[to]! += tree.w[row]!;
+    growing.restSamples[to]! += tree.samples[row]!;
     growing.self[to]! += tree.w[row]!;
     if (tree.wBase) {
       growing.restBase[to]! += tree.wBase[row]!;

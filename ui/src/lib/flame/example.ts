@@ -42,6 +42,7 @@ export function profileOf({ stacks, base }: Made): ProfileColumns {
     depth: sorted.map(depthOf),
     w: sorted.map((path) => under(stacks, path)),
     self: sorted.map((path) => stacks[path] ?? 0),
+    n: sorted.map((path) => under(stacks, path)),
     frame: sorted.map((path) => (path === '' ? -1 : names.indexOf(path.split(';').pop()!))),
     parent: sorted.map((path) => (path === '' ? -1 : place.get(above(path))!)),
     ...(base ? { baseline_total: under(base, ''), w_base: sorted.map((path) => under(base, path)), self_base: sorted.map((path) => base[path] ?? 0) } : {}),
@@ -82,5 +83,6 @@ export function largeProfile(n: number): ProfileColumns {
     frame,
     w,
     self,
+    n: w.map((value) => Math.ceil(value / 1e4)),
   };
 }

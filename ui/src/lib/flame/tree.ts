@@ -7,12 +7,13 @@ export interface ProfileColumns {
   total: number;
   samples: number;
   baseline_total?: number | null;
-  baseline_samples?: number | null;
   strings: string[];
   frames: { fn: number; file: number; line: number; pkg: number; in_app: boolean }[];
   depth: number[];
   w: number[];
   self: number[];
+  /** Samples through each row. */
+  n: number[];
   frame: number[];
   parent: number[];
   w_base?: number[] | null;
@@ -53,6 +54,8 @@ export interface FlameTree {
   /** The same of what it is compared with; null without a comparison. */
   wBase: Float64Array | null;
   selfBase: Float64Array | null;
+  /** Samples through a row. */
+  samples: Float64Array;
   /** Index of a row's frame; -1 for a root that is no frame. */
   frame: Int32Array;
   parent: Int32Array;
@@ -92,6 +95,7 @@ export function flameTree(answer: ProfileColumns): FlameTree {
     parent: Int32Array.from(answer.parent),
     w: Float64Array.from(answer.w),
     self: Float64Array.from(answer.self),
+    samples: Float64Array.from(answer.n),
     wBase: answer.w_base ? Float64Array.from(answer.w_base) : null,
     selfBase: answer.self_base ? Float64Array.from(answer.self_base) : null,
     total: answer.total,

@@ -6,7 +6,7 @@ import type { MergedProfile } from '../../api/profiles';
 import { FlameGraph } from '../../components/flame-graph/flame-graph';
 import type { MenuItem } from '../../components/flame-graph/menu';
 import { type ColorBy, flamePalette, legendOf } from '../../components/flame-graph/palette';
-import { FEW_SAMPLES, type Figures, placeOf, points } from '../../components/flame-graph/words';
+import { FEW_SAMPLES, type Format, placeOf, points } from '../../components/flame-graph/words';
 import { Empty } from '../../components/states';
 import { callees, callers, functionsOf, reshaped } from '../../lib/flame/build';
 import { hitValue, hitsOf, patternOf } from '../../lib/flame/search';
@@ -60,7 +60,7 @@ export function ProfileBody({ profile, view, onChange, onSpans, children }: Prop
   const functions = useMemo(() => functionsOf(tree), [tree]);
   const pattern = useMemo(() => patternOf(view.q ?? ''), [view.q]);
   const hits = useMemo(() => (pattern ? hitsOf(tree, pattern) : null), [tree, pattern]);
-  const figures: Figures = useMemo(() => ({ format: formatOf(profile.unit), samples: profile.samples }), [profile]);
+  const format = useMemo(() => formatOf(profile.unit), [profile.unit]);
   const focus = useMemo(() => (view.focus ? Math.max(0, rowNamed(tree, view.focus)) : 0), [tree, view.focus]);
   const chosen = useMemo(() => (view.fn ? tree.frames.find((frame) => functionName(frame) === view.fn) : undefined), [tree, view.fn]);
   const shown = viewOf(view);
@@ -83,8 +83,8 @@ export function ProfileBody({ profile, view, onChange, onSpans, children }: Prop
     ];
   };
   const zoom = (row: number) => onChange({ focus: row > 0 ? nameOf(tree, row) : undefined });
-  const onKey = (key: string, row: number): boolean => {
-    const frame = frameAt(tree, row);
+  const onKeyOf = (of: FlameTree) => (key: string, row: number): boolean => {
+    const frame = frameAt(of, row);
     if (key === 't') onChange(view.alone ? { alone: undefined } : { alone: true });
     else if (key === 's' && frame) sandwich(frame);
     else return false;
@@ -92,9 +92,9 @@ export function ProfileBody({ profile, view, onChange, onSpans, children }: Prop
   };
 
   const table = (isWide: boolean) => (
-    <FunctionsTable tree={tree} functions={functions} hits={hits} figures={figures} isWide={isWide} chosen={chosen?.fnId} onChoose={sandwich} onSpans={onSpans} search={view.q ?? ''} onClear={() => onChange({ q: undefined })} />
+    <FunctionsTable tree={tree} functions={functions} hits={hits} format={format} isWide={isWide} chosen={chosen?.fnId} onChoose={sandwich} onSpans={onSpans} search={view.q ?? ''} onClear={() => onChange({ q: undefined })} />
   );
-  const graph = { figures, colorBy, hits, onKey };
+  const graph = { format, colorBy, hits };
   return (
     <section className="profile" aria-label="Profile">
       <div className="head profile-tools">
@@ -131,19 +131,19 @@ export function ProfileBody({ profile, view, onChange, onSpans, children }: Prop
         </span>
         {children}
       </div>
-      <Remarks profile={profile} tree={tree} figures={figures} colorBy={colorBy} isZoomed={focus > 0} onReset={() => zoom(0)} />
+      <Remarks profile={profile} tree={tree} format={format} colorBy={colorBy} isZoomed={focus > 0} onReset={() => zoom(0)} />
       <div className="profile-body">
         {shown === 'table' ? (
           table(true)
         ) : shown === 'sandwich' ? (
           <>
             {table(false)}
-            {chosen ? <Sandwich key={functionName(chosen)} tree={tree} chosen={chosen} {...graph} menuOf={(of) => menuOf(of, null)} /> : <Choose />}
+            {chosen ? <Sandwich key={functionName(chosen)} tree={tree} chosen={chosen} {...graph} onKeyOf={onKeyOf} menuOf={(of) => menuOf(of, null)} /> : <Choose />}
           </>
         ) : (
           <>
             {!view.alone && table(false)}
-            <FlameGraph tree={tree} {...graph} label="Profile" orientation={shown === 'flame' ? 'flame' : 'icicle'} focus={focus} onFocus={zoom} menuOf={menuOf(tree, zoom)} />
+            <FlameGraph tree={tree} {...graph} label="Profile" orientation={shown === 'flame' ? 'flame' : 'icicle'} focus={focus} onFocus={zoom} menuOf={menuOf(tree, zoom)} onKey={onKeyOf(tree)} />
           </>
         )}
       </div>
@@ -164,23 +164,23 @@ function Choose() {
 interface SandwichProps {
   tree: FlameTree;
   chosen: Frame;
-  figures: Figures;
+  format: Format;
   colorBy: ColorBy;
   hits: Uint8Array | null;
-  onKey: (key: string, row: number) => boolean;
+  onKeyOf: (tree: FlameTree) => (key: string, row: number) => boolean;
   menuOf: (tree: FlameTree) => (row: number) => MenuItem[];
 }
 
-function Sandwich({ tree, chosen, figures, colorBy, hits, menuOf }: SandwichProps) {
+function Sandwich({ tree, chosen, menuOf, onKeyOf, ...graph }: SandwichProps) {
   const above = useMemo(() => callers(tree, chosen.fnId), [tree, chosen.fnId]);
   const below = useMemo(() => callees(tree, chosen.fnId), [tree, chosen.fnId]);
   const nothing = () => {};
   return (
     <div className="sandwich">
       <h2>Callers of {chosen.fn}</h2>
-      <FlameGraph tree={above} figures={figures} colorBy={colorBy} hits={hits} label={`Callers of ${chosen.fn}`} orientation="flame" isInverted focus={0} onFocus={nothing} menuOf={menuOf(above)} />
+      <FlameGraph tree={above} {...graph} label={`Callers of ${chosen.fn}`} orientation="flame" isInverted focus={0} onFocus={nothing} menuOf={menuOf(above)} onKey={onKeyOf(above)} />
       <h2>What it calls</h2>
-      <FlameGraph tree={below} figures={figures} colorBy={colorBy} hits={hits} label={`What ${chosen.fn} calls`} orientation="icicle" focus={0} onFocus={nothing} menuOf={menuOf(below)} />
+      <FlameGraph tree={below} {...graph} label={`What ${chosen.fn} calls`} orientation="icicle" focus={0} onFocus={nothing} menuOf={menuOf(below)} onKey={onKeyOf(below)} />
     </div>
   );
 }
@@ -188,16 +188,15 @@ function Sandwich({ tree, chosen, figures, colorBy, hits, menuOf }: SandwichProp
 interface RemarksProps {
   profile: MergedProfile;
   tree: FlameTree;
-  figures: Figures;
+  format: Format;
   colorBy: ColorBy;
   isZoomed: boolean;
   onReset: () => void;
 }
 
-function Remarks({ profile, tree, figures, colorBy, isZoomed, onReset }: RemarksProps) {
+function Remarks({ profile, tree, format, colorBy, isZoomed, onReset }: RemarksProps) {
   useThemed();
   const { fills } = flamePalette();
-  const { format } = figures;
   const before = profile.baseline_total;
   return (
     <div className="profile-remarks" role="note">

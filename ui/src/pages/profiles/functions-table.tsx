@@ -3,7 +3,7 @@
 import { useVirtualizer } from '@tanstack/react-virtual';
 import { useEffect, useMemo, useRef } from 'react';
 
-import { type Figures, placeOf, points } from '../../components/flame-graph/words';
+import { type Format, placeOf, points } from '../../components/flame-graph/words';
 import { SortHeader } from '../../components/sort-header';
 import { NoMatch } from '../../components/states';
 import type { FunctionRow } from '../../lib/flame/build';
@@ -34,7 +34,7 @@ interface Props {
   tree: FlameTree;
   functions: FunctionRow[];
   hits: Uint8Array | null;
-  figures: Figures;
+  format: Format;
   /** Whether there is room for all columns. */
   isWide: boolean;
   /** Id of the function that is looked at. */
@@ -45,7 +45,7 @@ interface Props {
   onClear: () => void;
 }
 
-export function FunctionsTable({ tree, functions, hits, figures, isWide, chosen, onChoose, onSpans, search, onClear }: Props) {
+export function FunctionsTable({ tree, functions, hits, format, isWide, chosen, onChoose, onSpans, search, onClear }: Props) {
   const scroller = useRef<HTMLDivElement>(null);
   const share = (value: number, total: number) => (total > 0 ? value / total : 0);
   const all = useMemo(
@@ -73,7 +73,6 @@ export function FunctionsTable({ tree, functions, hits, figures, isWide, chosen,
   const items = virtual.getVirtualItems();
   const above = items[0]?.start ?? 0;
   const below = virtual.getTotalSize() - (items[items.length - 1]?.end ?? 0);
-  const { format } = figures;
   const compared = tree.wBase !== null;
   if (rows.length === 0 && hits) return <NoMatch what="function" filter={search} total={functions.length} clear={onClear} />;
 

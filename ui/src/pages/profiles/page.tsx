@@ -4,7 +4,7 @@ import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { useNavigate, useSearch } from '@tanstack/react-router';
 import { useMemo, useState } from 'react';
 
-import { type ExportFormat, type MergedProfile, type ProfileValues, profiles } from '../../api/profiles';
+import { type ExportFormat, type ProfileValues, type Selection, profiles } from '../../api/profiles';
 import type { Range } from '../../api/client';
 import { api } from '../../api/client';
 import { CopyLine, Empty, Skeleton } from '../../components/states';
@@ -32,7 +32,7 @@ export function ProfilesPage() {
   const wanted = { ...(search.service ? { service: search.service } : {}), ...(search.type ? { type: search.type } : {}) };
   const values = useQuery({
     queryKey: ['live', 'profile-values', wanted, range],
-    queryFn: ({ signal }) => profiles.values({ ...timesOf(range, Date.now()), ...wanted }, signal),
+    queryFn: ({ signal }) => profiles.values({ ...range, ...wanted }, signal),
     placeholderData: keepPreviousData,
   });
   const change: Change = (next) => void navigate({ to: '/profiles', search: (before) => ({ ...before, ...next }), replace: isLook(next) });
@@ -62,17 +62,19 @@ function Chosen({ values, search, range, onChange }: Props) {
   const unit = values.types.find((known) => known.type === type)?.unit ?? 'nanoseconds';
   const format = useMemo(() => formatOf(unit), [unit]);
   const split = search.split ?? (type === 'wall' ? 'state' : 'thread');
-  const { from_us: _from, to_us: _to, ...asked } = selectionOf(search, range, 0, type);
+  const selection = selectionOf(search, range, type);
+  const baseline = /^(time|earlier):/.test(search.cmp ?? '') ? baselineOf(search.cmp, selection, Date.now()) : null;
   const series = useQuery({
-    queryKey: ['live', 'profile-series', asked, range, split],
-    queryFn: ({ signal }) => profiles.series({ selection: selectionOf(search, range, Date.now(), type), buckets: BUCKETS, split: SPLITS.find(({ key }) => key === split)?.field ?? 'state' }, signal),
+    queryKey: ['live', 'profile-series', selection, split],
+    queryFn: ({ signal }) => profiles.series({ selection, buckets: BUCKETS, split: SPLITS.find(({ key }) => key === split)?.field ?? 'state' }, signal),
     placeholderData: keepPreviousData,
   });
   const zoom = (from: number, to: number) => void navigate({ to: '.', search: (before) => ({ ...before, from: String(from), to: String(to) }) });
-  const isTime = /^(time|earlier):/.test(search.cmp ?? '');
   return (
     <>
-      <Pickers values={values} search={search} type={type} onChange={onChange} />
+      <Pickers values={values} search={search} type={type} onChange={onChange}>
+        <Export selection={selection} />
+      </Pickers>
       {series.isError ? (
         <Problem error={series.error} title="The course over time could not be had" retry={() => void series.refetch()} />
       ) : series.isPending ? (
@@ -86,11 +88,19 @@ function Chosen({ values, search, range, onChange }: Props) {
             format={format}
             onZoom={zoom}
             onCompare={(from, to) => onChange({ cmp: `time:${from}-${to}` })}
-            baseline={isTime ? baselineOf(search.cmp, selectionOf(search, range, Date.now(), type)) : null}
-          />
+            baseline={baseline && timesOf(baseline, Date.now())}
+          >
+            <select aria-label="Split the time by" value={split} onChange={(event) => onChange({ split: event.target.value })}>
+              {SPLITS.map(({ key, label }) => (
+                <option key={key} value={key}>
+                  by {label.toLowerCase()}
+                </option>
+              ))}
+            </select>
+          </Timeline>
         )
       )}
-      <Merged search={search} range={range} type={type} unit={unit} onChange={onChange} split={split} />
+      <Merged search={search} range={range} type={type} unit={unit} onChange={onChange} />
     </>
   );
 }
@@ -98,18 +108,16 @@ function Chosen({ values, search, range, onChange }: Props) {
 interface MergedProps extends Omit<Props, 'values'> {
   type: string;
   unit: string;
-  split: string;
 }
 
-function Merged({ search, range, type, unit, split, onChange }: MergedProps) {
+function Merged({ search, range, type, unit, onChange }: MergedProps) {
   const [ran, setRan] = useState<Frame | null>(null);
-  const { from_us: _from, to_us: _to, ...asked } = selectionOf(search, range, 0, type);
+  const selection = selectionOf(search, range, type);
   const lines = search.whole !== true;
   const answer = useQuery({
-    queryKey: ['live', 'profile', asked, search.cmp, lines, range],
+    queryKey: ['live', 'profile', selection, search.cmp, lines],
     queryFn: ({ signal }) => {
-      const selection = selectionOf(search, range, Date.now(), type);
-      const baseline = baselineOf(search.cmp, selection);
+      const baseline = baselineOf(search.cmp, selection, Date.now());
       return profiles.merge({ selection, lines, ...(baseline ? { baseline } : {}) }, signal);
     },
     placeholderData: keepPreviousData,
@@ -118,20 +126,10 @@ function Merged({ search, range, type, unit, split, onChange }: MergedProps) {
   if (answer.isError) return <Problem error={answer.error} title="The profile could not be had" retry={() => void answer.refetch()} />;
   const profile = answer.data.data;
   if (profile.total === 0 && !profile.baseline_total) return <NoSamples search={search} type={type} onChange={onChange} />;
-  const selection = selectionOf(search, range, Date.now(), type);
   return (
     <div className="profile-answer" aria-busy={answer.isPlaceholderData} style={answer.isPlaceholderData ? { opacity: 0.6 } : undefined}>
       {search.cmp && !profile.baseline_total && <NoBaseline compare={search.cmp} onChange={onChange} />}
-      <ProfileBody profile={profile} view={search} onChange={onChange} onSpans={setRan}>
-        <select aria-label="Split the time by" value={split} onChange={(event) => onChange({ split: event.target.value })}>
-          {SPLITS.map(({ key, label }) => (
-            <option key={key} value={key}>
-              over time by {label.toLowerCase()}
-            </option>
-          ))}
-        </select>
-        <Export selection={selection} profile={profile} />
-      </ProfileBody>
+      <ProfileBody profile={profile} view={search} onChange={onChange} onSpans={setRan} />
       {ran && <SpansDialog frame={ran} selection={selection} format={formatOf(unit)} onClose={() => setRan(null)} />}
     </div>
   );
@@ -143,7 +141,7 @@ const FORMATS: [ExportFormat, string, string][] = [
   ['collapsed', 'collapsed stacks', 'collapsed.txt'],
 ];
 
-function Export({ selection, profile }: { selection: Parameters<typeof profiles.file>[1]; profile: MergedProfile }) {
+function Export({ selection }: { selection: Selection }) {
   const [failed, setFailed] = useState<string | null>(null);
   const download = async (format: ExportFormat) => {
     setFailed(null);
@@ -151,7 +149,7 @@ function Export({ selection, profile }: { selection: Parameters<typeof profiles.
       const file = await profiles.file(format, selection);
       const link = document.createElement('a');
       link.href = URL.createObjectURL(file);
-      link.download = `${selection.service ?? 'profile'}-${profile.type}.${FORMATS.find(([id]) => id === format)?.[2] ?? format}`;
+      link.download = `${selection.service ?? 'profile'}-${selection.type}.${FORMATS.find(([id]) => id === format)?.[2] ?? format}`;
       link.click();
       URL.revokeObjectURL(link.href);
     } catch (error) {

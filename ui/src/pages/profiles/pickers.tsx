@@ -1,5 +1,7 @@
 // Which samples: the kind of profile, and a value of each dimension that has several.
 
+import type { ReactNode } from 'react';
+
 import type { ProfileValues } from '../../api/profiles';
 import { percent } from '../../lib/format';
 import type { ProfilesState } from '../../router';
@@ -11,6 +13,8 @@ interface Props {
   search: ProfilesState;
   type: string;
   onChange: (change: Partial<ProfilesState>) => void;
+  /** What stands at the end. */
+  children?: ReactNode;
 }
 
 const named = (dimension: Dimension, value: string): string => (dimension.key === 'state' ? stateLabel(value) : value || '(none)');
@@ -18,7 +22,7 @@ const named = (dimension: Dimension, value: string): string => (dimension.key ==
 /** Longer lists are cut: what is further down hardly counts. */
 const OPTIONS_MOST = 200;
 
-export function Pickers({ values, search, type, onChange }: Props) {
+export function Pickers({ values, search, type, onChange, children }: Props) {
   const offered = TYPES.filter(([id]) => id === type || values.types.some((known) => known.type === id));
   const others = values.types.filter(({ type: id }) => !TYPES.some(([known]) => known === id));
   return (
@@ -41,6 +45,7 @@ export function Pickers({ values, search, type, onChange }: Props) {
       {search.span && <Only label={`span ${search.span.slice(0, 8)}`} clear={() => onChange({ span: undefined })} />}
       <span className="spacer" />
       <Compare values={values} search={search} onChange={onChange} />
+      {children}
     </div>
   );
 }

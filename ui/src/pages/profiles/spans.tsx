@@ -34,34 +34,44 @@ export function SpansDialog({ frame, selection, format, onClose }: Props) {
         </button>
       </div>
       <Loaded answer={answer} heights={[180]}>
-        {({ spans }) =>
+        {({ spans, count: all, outside }) =>
           spans.length === 0 ? (
             <span className="muted">None of its samples was taken while a span was open. Work outside of requests has no trace.</span>
           ) : (
-            <table aria-label="Traces">
-              <thead>
-                <tr>
-                  <th>Span</th>
-                  <th className="num">In this function</th>
-                  <th className="num">Samples</th>
-                </tr>
-              </thead>
-              <tbody>
-                {spans.slice(0, ROWS_MOST).map((span) => (
-                  <tr key={`${span.trace_id} ${span.span_id}`}>
-                    <td>
-                      <Link to="/traces/$traceId" params={{ traceId: span.trace_id }} search={{ span: span.span_id, filter: undefined, tab: 'hotspots' }}>
-                        <code>
-                          {span.trace_id.slice(0, 16)}… / {span.span_id}
-                        </code>
-                      </Link>
-                    </td>
-                    <td className="num">{format(span.value)}</td>
-                    <td className="num">{count(span.samples)}</td>
+            <>
+              <table aria-label="Traces">
+                <thead>
+                  <tr>
+                    <th>Span</th>
+                    <th className="num">In this function</th>
+                    <th className="num">Samples</th>
                   </tr>
-                ))}
-              </tbody>
-            </table>
+                </thead>
+                <tbody>
+                  {spans.slice(0, ROWS_MOST).map((span) => (
+                    <tr key={`${span.trace_id ?? ''} ${span.span_id}`}>
+                      <td>
+                        {span.trace_id ? (
+                          <Link to="/traces/$traceId" params={{ traceId: span.trace_id }} search={{ span: span.span_id, filter: undefined, tab: 'hotspots' }} onClick={onClose}>
+                            <code>
+                              {span.trace_id.slice(0, 16)}… / {span.span_id}
+                            </code>
+                          </Link>
+                        ) : (
+                          <code title="Its profiler tells no trace">{span.span_id}</code>
+                        )}
+                      </td>
+                      <td className="num">{format(span.value)}</td>
+                      <td className="num">{count(span.samples)}</td>
+                    </tr>
+                  ))}
+                </tbody>
+              </table>
+              <p className="sampled">
+                {all > Math.min(spans.length, ROWS_MOST) ? `The first ${Math.min(spans.length, ROWS_MOST)} of ${count(all)} spans. ` : ''}
+                {outside > 0 ? `${format(outside)} were outside of all spans.` : ''}
+              </p>
+            </>
           )
         }
       </Loaded>

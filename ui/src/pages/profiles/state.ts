@@ -48,15 +48,15 @@ export const DIMENSIONS: Dimension[] = [
 const HOUR_MS = 3_600_000;
 
 /** The moments of a range in microseconds. */
-export function timesOf(range: TimeRange, now: number): { from_us: number; to_us: number } {
+export function timesOf(range: TimeRange, now: number): { fromUs: number; toUs: number } {
   const to = resolve(range.to, now) ?? now;
   const from = resolve(range.from, now) ?? to - HOUR_MS;
-  return { from_us: Math.round(from * 1000), to_us: Math.round(to * 1000) };
+  return { fromUs: Math.round(from * 1000), toUs: Math.round(to * 1000) };
 }
 
 /** The samples that a URL means. */
-export function selectionOf(search: ProfilesState, range: TimeRange, now: number, type: string): Selection {
-  const selection: Selection = { ...timesOf(range, now), type };
+export function selectionOf(search: ProfilesState, { from, to }: TimeRange, type: string): Selection {
+  const selection: Selection = { from, to, type };
   for (const { key, field } of DIMENSIONS) if (search[key]) selection[field] = search[key];
   if (search.trace) selection.trace_id = search.trace;
   if (search.span) selection.span_ids = [search.span];
@@ -70,16 +70,17 @@ const EARLIER: Record<string, number> = { '1h': HOUR_MS, '1d': 24 * HOUR_MS, '7d
  * What a selection is compared with: `earlier:1h`, `earlier:period` for the time just before, `time:FROM-TO`
  * in microseconds, or another value of a dimension, such as `version:1.1`. Null when it says nothing that is known.
  */
-export function baselineOf(compare: string | undefined, selection: Selection): Selection | null {
+export function baselineOf(compare: string | undefined, selection: Selection, now: number): Selection | null {
   const [, kind, value] = /^([a-z]+):(.+)$/s.exec(compare ?? '') ?? [];
   if (!kind || !value) return null;
   if (kind === 'earlier') {
-    const shift = value === 'period' ? selection.to_us - selection.from_us : (EARLIER[value] ?? 0) * 1000;
-    return shift > 0 ? { ...selection, from_us: selection.from_us - shift, to_us: selection.to_us - shift } : null;
+    const { fromUs, toUs } = timesOf(selection, now);
+    const shift = value === 'period' ? toUs - fromUs : (EARLIER[value] ?? 0) * 1000;
+    return shift > 0 ? { ...selection, from: String(fromUs - shift), to: String(toUs - shift) } : null;
   }
   if (kind === 'time') {
     const [from, to] = value.split('-').map(Number);
-    return from && to && from < to ? { ...selection, from_us: from, to_us: to } : null;
+    return from && to && from < to ? { ...selection, from: String(from), to: String(to) } : null;
   }
   const dimension = DIMENSIONS.find(({ key }) => key === kind);
   return dimension ? { ...selection, [dimension.field]: value } : null;

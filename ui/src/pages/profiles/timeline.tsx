@@ -1,7 +1,7 @@
 // What was spent over time, by state or another dimension: bars on each other. Dragging chooses a time,
 // dragging with Shift one to compare with.
 
-import { type KeyboardEvent, type PointerEvent, useMemo, useRef, useState } from 'react';
+import { type KeyboardEvent, type PointerEvent, type ReactNode, useMemo, useRef, useState } from 'react';
 
 import type { ProfileSeries } from '../../api/profiles';
 import { percent } from '../../lib/format';
@@ -18,7 +18,9 @@ interface Props {
   onZoom: (fromUs: number, toUs: number) => void;
   onCompare: (fromUs: number, toUs: number) => void;
   /** The time that is compared with. */
-  baseline: { from_us: number; to_us: number } | null;
+  baseline: { fromUs: number; toUs: number } | null;
+  /** Beside the heading. */
+  children?: ReactNode;
 }
 
 /** Keys with a colour of their own; the others are drawn as one. */
@@ -37,17 +39,16 @@ interface Layer {
 const sum = (values: number[]): number => values.reduce((all, value) => all + value, 0);
 
 /** The series in the order of their layers; the smallest, where there are too many, as one. */
-export function layersOf({ series }: ProfileSeries, split: string): Omit<Layer, 'color'>[] {
+export function layersOf({ series, other }: ProfileSeries, split: string): Omit<Layer, 'color'>[] {
   const all = series.map(({ key, values }) => ({ key, label: split === 'state' ? stateLabel(key) : key || 'not told', values, total: sum(values) })).filter(({ total }) => total > 0);
   if (split === 'state') return byState(all);
   const sorted = all.toSorted((a, b) => b.total - a.total);
-  const rest = sorted.slice(KEYS_MOST);
-  if (rest.length === 0) return sorted;
-  const values = rest[0]!.values.map((_, index) => rest.reduce((all, layer) => all + (layer.values[index] ?? 0), 0));
-  return [...sorted.slice(0, KEYS_MOST), { key: OTHERS, label: `${rest.length} others`, values, total: sum(values) }];
+  const rest = [...sorted.slice(KEYS_MOST).map((layer) => layer.values), ...(other ? [other] : [])];
+  const values = rest[0]?.map((_, index) => rest.reduce((all, layer) => all + (layer[index] ?? 0), 0)) ?? [];
+  return [...sorted.slice(0, KEYS_MOST), ...(sum(values) > 0 ? [{ key: OTHERS, label: OTHERS, values, total: sum(values) }] : [])];
 }
 
-export function Timeline({ data, split, label, format, onZoom, onCompare, baseline }: Props) {
+export function Timeline({ data, split, label, format, onZoom, onCompare, baseline, children }: Props) {
   const theme = useThemed();
   const host = useRef<HTMLDivElement>(null);
   const [drag, setDrag] = useState<{ from: number; to: number; isBase: boolean } | null>(null);
@@ -97,11 +98,12 @@ export function Timeline({ data, split, label, format, onZoom, onCompare, baseli
   const band = (left: number, right: number, isBase: boolean) => (
     <div className={isBase ? 'timeline-band is-base' : 'timeline-band'} style={{ left: `${100 * Math.max(0, left)}%`, right: `${100 * (1 - Math.min(1, right))}%` }} />
   );
-  const base = baseline ? [(baseline.from_us - from) / (to - from), (baseline.to_us - from) / (to - from)] : null;
+  const base = baseline ? [(baseline.fromUs - from) / (to - from), (baseline.toUs - from) / (to - from)] : null;
   return (
     <section className="panel" style={{ flex: 'none' }} aria-label="Over time">
       <header>
         <h2>{label}</h2>
+        {children}
         <span className="muted">{told === null ? format(whole) : `${format(of)} at ${clock([usAt(told / buckets) / 1e6])[0]}`}</span>
         <span className="spacer" />
         <span className="timeline-legend">

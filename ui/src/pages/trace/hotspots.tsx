@@ -63,7 +63,7 @@ export function Hotspots({ span, below, time }: Props) {
         <>
           {kinds.type === 'wall' && <States selection={selection} />}
           <Where profile={answer.data.data} />
-          <Link to="/profiles" search={{ trace: span.trace_id, type: kinds.type, ...(isOnly ? { span: span.span_id } : {}), from: String(time.from_us), to: String(time.to_us) }}>
+          <Link to="/profiles" search={{ trace: span.trace_id, type: kinds.type, ...(isOnly ? { span: span.span_id } : {}), ...time }}>
             Open as a profile
           </Link>
         </>
@@ -159,7 +159,7 @@ function Where({ profile }: { profile: MergedProfile }) {
       </table>
       <FlameGraph
         tree={tree}
-        figures={{ format, samples: profile.samples }}
+        format={format}
         label="Hotspots of the span"
         orientation="icicle"
         colorBy="code"

@@ -101,10 +101,14 @@ function Trace({ trace }: { trace: TraceColumns }) {
           <button type="button" aria-pressed={isProfile} onClick={() => set({ mode: 'profile' })} title="What its threads ran, from samples (5)">
             Profile
           </button>
-          {!isProfile && <button type="button" aria-pressed={critical} onClick={() => setCritical(!critical)} title="Critical path (c)">
-            Critical path
-          </button>}
-          {!isProfile && <input data-find value={filter} onChange={(event) => set({ filter: event.target.value || undefined })} placeholder="Find spans  f" aria-label="Find spans" />}
+          {!isProfile && (
+            <>
+              <button type="button" aria-pressed={critical} onClick={() => setCritical(!critical)} title="Critical path (c)">
+                Critical path
+              </button>
+              <input data-find value={filter} onChange={(event) => set({ filter: event.target.value || undefined })} placeholder="Find spans  f" aria-label="Find spans" />
+            </>
+          )}
         </span>
       </div>
       {isProfile ? (
@@ -112,27 +116,27 @@ function Trace({ trace }: { trace: TraceColumns }) {
           <TraceProfile traceId={trace.trace_id} time={sampledTime(trace)} />
         </Suspense>
       ) : (
-      <div className="trace">
-        <Waterfall
-          trace={trace}
-          selected={selected}
-          filter={filter}
-          critical={critical}
-          onSelect={(row) => set({ span: row >= 0 ? trace.id[row] : undefined })}
-          onToggleCritical={() => setCritical(!critical)}
-        />
-        {selected >= 0 && (
-          <Details
-            traceId={trace.trace_id}
-            spanId={trace.id[selected] ?? ''}
-            below={below}
-            time={sampledTime(trace)}
-            tab={search.tab}
-            onTab={(tab) => set({ tab })}
-            onClose={() => set({ span: undefined })}
+        <div className="trace">
+          <Waterfall
+            trace={trace}
+            selected={selected}
+            filter={filter}
+            critical={critical}
+            onSelect={(row) => set({ span: row >= 0 ? trace.id[row] : undefined })}
+            onToggleCritical={() => setCritical(!critical)}
           />
-        )}
-      </div>
+          {selected >= 0 && (
+            <Details
+              traceId={trace.trace_id}
+              spanId={trace.id[selected] ?? ''}
+              below={below}
+              time={sampledTime(trace)}
+              tab={search.tab}
+              onTab={(tab) => set({ tab })}
+              onClose={() => set({ span: undefined })}
+            />
+          )}
+        </div>
       )}
     </div>
   );

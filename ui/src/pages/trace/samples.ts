@@ -3,10 +3,10 @@
 import { subtreeEnds } from '../../lib/tree';
 import type { TraceColumns } from '../../api/types';
 
-/** When samples of a trace may be dated, in microseconds since the epoch. */
+/** When samples of a trace may be dated: microseconds since the epoch, as a selection has them. */
 export interface SampledTime {
-  from_us: number;
-  to_us: number;
+  from: string;
+  to: string;
 }
 
 /** A profile whose samples have no moment of their own is dated by its end, and goes on for a minute. */
@@ -15,7 +15,7 @@ const BEFORE_US = 1e6;
 /** Of more spans the samples are not asked for one by one. */
 const SPANS_MOST = 2_000;
 
-export const sampledTime = (trace: TraceColumns): SampledTime => ({ from_us: trace.t0_us - BEFORE_US, to_us: Math.ceil(trace.t0_us + trace.dur_ns / 1000) + AFTER_US });
+export const sampledTime = (trace: TraceColumns): SampledTime => ({ from: String(trace.t0_us - BEFORE_US), to: String(Math.ceil(trace.t0_us + trace.dur_ns / 1000) + AFTER_US) });
 
 /** Ids of a row's span and of all below it; null where that is the whole trace, or as good as. */
 export function belowOf(trace: TraceColumns, row: number): string[] | null {
