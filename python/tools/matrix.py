@@ -36,6 +36,8 @@ _SOURCES = (
     "crates/pitviper-agent",
     "crates/pitviper-model",
     "crates/pitviper-onesdk",
+    "crates/pitviper-pprof",
+    "crates/pitviper-profiler",
     "crates/pitviper-python",
     "crates/pitviper-wire",
     "python/pitviper",

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use pitviper_agent::{Host, Usage};
+use pitviper_profiler::Profiler;
 use pyo3::ffi::PyGILState_GetThisThreadState;
 use pyo3::ffi::compat::PyThreadState_GetUnchecked;
 use pyo3::prelude::*;
@@ -43,13 +44,23 @@ pub(crate) fn wait(work: &mut (dyn FnMut() + Send)) {
     }
 }
 
+/// Where the calling thread's state and its interpreter are.
+pub(crate) fn own_state(_py: Python<'_>) -> (usize, usize) {
+    // SAFETY: the calling thread has the interpreter, so it has a state, which has an interpreter. They are
+    // taken as numbers.
+    unsafe {
+        let state = pyo3::ffi::PyThreadState_Get();
+        (state as usize, pyo3::ffi::PyThreadState_GetInterpreter(state) as usize)
+    }
+}
+
 /// Has the agent told of every fork of this process, whoever forks. The C library's handlers and not
 /// those of `os.register_at_fork`: servers such as uWSGI fork in C without a word to the interpreter.
 pub(crate) fn watch_forks() {
     static WATCHED: AtomicBool = AtomicBool::new(false);
     if !WATCHED.swap(true, Ordering::SeqCst) {
         // SAFETY: the handlers are functions of this library, which is never unloaded; they touch nothing
-        // but the agent, and no panic leaves them. Without memory for them the call fails, and forks go
+        // but the agent and the profiler, and no panic leaves them. Without memory for them the call fails, and forks go
         // on without the agent.
         unsafe { libc::pthread_atfork(Some(before_fork), Some(after_fork_in_parent), Some(after_fork_in_child)) };
     }
@@ -57,14 +68,17 @@ pub(crate) fn watch_forks() {
 
 extern "C" fn before_fork() {
     shield_native((), || agent().before_fork());
+    shield_native((), || Profiler::get().before_fork());
 }
 
 extern "C" fn after_fork_in_parent() {
+    shield_native((), || Profiler::get().after_fork_in_parent());
     shield_native((), || agent().after_fork_in_parent());
 }
 
 extern "C" fn after_fork_in_child() {
     crate::shield::open_in_child();
+    shield_native((), || Profiler::get().after_fork_in_child());
     shield_native((), || agent().after_fork_in_child());
 }
 

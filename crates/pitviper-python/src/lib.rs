@@ -24,6 +24,7 @@ mod metrics;
 mod onesdk;
 mod pipeline;
 mod process;
+mod profiling;
 mod propagate;
 mod runtime;
 mod runtime_context;
@@ -66,6 +67,10 @@ mod _native {
     use crate::pipeline::{Pipeline, set_own_pipeline};
     #[pymodule_export]
     use crate::process::{gc_event, machine_attributes, record_event_loop_lag, seed_gc, set_worker};
+    #[pymodule_export]
+    use crate::profiling::{
+        profiler_figures, profiler_name_threads, profiler_resume, profiler_start, profiler_stop, profiler_take,
+    };
     #[pymodule_export]
     use crate::propagate::{
         context_fields, extract, extract_natively, inject_into, inject_natively, injected_fields, read_context,

@@ -1,0 +1,141 @@
+/* Where CPython keeps what the sampler reads, as its own headers say. Constants alone: what is read is
+ * read by Rust. A field that a version does not have is -1. */
+#ifndef Py_BUILD_CORE
+#define Py_BUILD_CORE 1
+#endif
+#include <Python.h>
+#include <frameobject.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "internal/pycore_gil.h"
+#include "internal/pycore_interp.h"
+#include "internal/pycore_runtime.h"
+#if PY_VERSION_HEX >= 0x030B0000
+#include "internal/pycore_code.h"
+#include "internal/pycore_frame.h"
+#endif
+#if PY_VERSION_HEX >= 0x030E0000
+#include "internal/pycore_interpframe_structs.h"
+#endif
+
+#define AT(type, field) ((int64_t)offsetof(type, field))
+#define NONE ((int64_t)-1)
+
+/* The order is that of `Layout` in layout.rs. */
+struct layout {
+    int64_t version;
+    int64_t runtime_interpreters, runtime_finalizing, runtime_gil;
+    int64_t interpreter_next, interpreter_threads, interpreter_gil;
+    int64_t gil_size;
+    int64_t thread_next, thread_interpreter, thread_number, thread_ident, thread_native_id;
+    int64_t thread_cframe, cframe_frame, thread_frame, thread_context;
+    int64_t frame_code, frame_back, frame_ip, frame_ip_size, frame_owner, frame_shim_owner;
+    int64_t object_type, var_size;
+    int64_t code_file, code_name, code_qualname, code_first_line, code_lines, code_units;
+    int64_t text_length, text_state, text_ascii_data, text_data;
+    int64_t bytes_data;
+};
+
+extern const struct layout pitviper_profiler_layout;
+const struct layout pitviper_profiler_layout = {
+    .version = PY_VERSION_HEX,
+    .runtime_interpreters = AT(_PyRuntimeState, interpreters.head),
+    .runtime_finalizing = AT(_PyRuntimeState, _finalizing),
+#if PY_VERSION_HEX >= 0x030C0000
+    .runtime_gil = NONE,
+    .interpreter_gil = AT(PyInterpreterState, ceval.gil),
+#else
+    .runtime_gil = AT(_PyRuntimeState, ceval.gil),
+    .interpreter_gil = NONE,
+#endif
+#if PY_VERSION_HEX >= 0x030B0000
+    .interpreter_next = AT(PyInterpreterState, next),
+    .interpreter_threads = AT(PyInterpreterState, threads.head),
+#else
+    .interpreter_next = AT(PyInterpreterState, next),
+    .interpreter_threads = AT(PyInterpreterState, tstate_head),
+#endif
+    .gil_size = sizeof(struct _gil_runtime_state),
+    .thread_next = AT(PyThreadState, next),
+    .thread_interpreter = AT(PyThreadState, interp),
+    .thread_number = AT(PyThreadState, id),
+    .thread_ident = AT(PyThreadState, thread_id),
+#if PY_VERSION_HEX >= 0x030B0000
+    .thread_native_id = AT(PyThreadState, native_thread_id),
+#else
+    .thread_native_id = NONE,
+#endif
+#if PY_VERSION_HEX >= 0x030D0000
+    .thread_cframe = NONE,
+    .cframe_frame = NONE,
+    .thread_frame = AT(PyThreadState, current_frame),
+#elif PY_VERSION_HEX >= 0x030B0000
+    .thread_cframe = AT(PyThreadState, cframe),
+    .cframe_frame = AT(_PyCFrame, current_frame),
+    .thread_frame = NONE,
+#else
+    .thread_cframe = NONE,
+    .cframe_frame = NONE,
+    .thread_frame = AT(PyThreadState, frame),
+#endif
+    .thread_context = AT(PyThreadState, context),
+#if PY_VERSION_HEX >= 0x030D0000
+    .frame_code = AT(_PyInterpreterFrame, f_executable),
+    .frame_back = AT(_PyInterpreterFrame, previous),
+    .frame_ip = AT(_PyInterpreterFrame, instr_ptr),
+    .frame_ip_size = 8,
+    .frame_owner = AT(_PyInterpreterFrame, owner),
+#elif PY_VERSION_HEX >= 0x030B0000
+    .frame_code = AT(_PyInterpreterFrame, f_code),
+    .frame_back = AT(_PyInterpreterFrame, previous),
+    .frame_ip = AT(_PyInterpreterFrame, prev_instr),
+    .frame_ip_size = 8,
+    .frame_owner = AT(_PyInterpreterFrame, owner),
+#else
+    .frame_code = AT(PyFrameObject, f_code),
+    .frame_back = AT(PyFrameObject, f_back),
+    .frame_ip = AT(PyFrameObject, f_lasti),
+    .frame_ip_size = 4,
+    .frame_owner = NONE,
+#endif
+    /* Frames of this owner and those after it are the interpreter's own: entries from C. */
+#if PY_VERSION_HEX >= 0x030E0000
+    .frame_shim_owner = FRAME_OWNED_BY_INTERPRETER,
+#elif PY_VERSION_HEX >= 0x030C0000
+    .frame_shim_owner = FRAME_OWNED_BY_CSTACK,
+#else
+    .frame_shim_owner = NONE,
+#endif
+    .object_type = AT(PyObject, ob_type),
+    .var_size = AT(PyVarObject, ob_size),
+    .code_file = AT(PyCodeObject, co_filename),
+    .code_name = AT(PyCodeObject, co_name),
+#if PY_VERSION_HEX >= 0x030B0000
+    .code_qualname = AT(PyCodeObject, co_qualname),
+    .code_units = AT(PyCodeObject, co_code_adaptive),
+#else
+    .code_qualname = NONE,
+    .code_units = NONE,
+#endif
+    .code_first_line = AT(PyCodeObject, co_firstlineno),
+#if PY_VERSION_HEX >= 0x030A0000
+    .code_lines = AT(PyCodeObject, co_linetable),
+#else
+    .code_lines = AT(PyCodeObject, co_lnotab),
+#endif
+    .text_length = AT(PyASCIIObject, length),
+    .text_state = AT(PyASCIIObject, state),
+    .text_ascii_data = sizeof(PyASCIIObject),
+    .text_data = sizeof(PyCompactUnicodeObject),
+    .bytes_data = AT(PyBytesObject, ob_sval),
+};
+
+/* What the bits of a text's state say: its kind (bytes a character), 8 for compact, 16 for ASCII. */
+uint32_t pitviper_profiler_text_state(uint32_t raw);
+uint32_t pitviper_profiler_text_state(uint32_t raw)
+{
+    PyASCIIObject text;
+    memset(&text, 0, sizeof text);
+    memcpy(&text.state, &raw, sizeof raw);
+    return (uint32_t)text.state.kind | (text.state.compact ? 8u : 0u) | (text.state.ascii ? 16u : 0u);
+}

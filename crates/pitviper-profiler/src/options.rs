@@ -1,0 +1,92 @@
+//! What the sampler is told, and what it says of itself.
+
+use std::fmt;
+
+/// How to sample.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options {
+    /// Samples of each thread in a second. Within 1 and 1000.
+    pub rate_hz: f64,
+    /// How much of one processor's time the sampler may take, such as 0.01. It samples less often when it
+    /// would take more.
+    pub budget: f64,
+    /// The folders of the standard library, where its path does not say so.
+    pub standard_library: Vec<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { rate_hz: 100.0, budget: 0.01, standard_library: Vec::new() }
+    }
+}
+
+/// What the interpreter's public interface says of the calling thread; the sampler has to find the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownThread {
+    /// The version as in `sys.hexversion`.
+    pub hexversion: u32,
+    /// Where the thread's state is.
+    pub state: usize,
+    /// Where its interpreter is.
+    pub interpreter: usize,
+    /// Its stack, the innermost frame first.
+    pub frames: Vec<KnownFrame>,
+}
+
+/// A frame as the interpreter's public interface shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownFrame {
+    /// Where its code object is.
+    pub code: usize,
+    /// The function, qualified from Python 3.11 on.
+    pub function: String,
+    /// The file.
+    pub file: String,
+    /// The line; zero for none.
+    pub line: u32,
+}
+
+/// Why nothing can be sampled here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unavailable(pub String);
+
+impl fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "profiling is unavailable: {}", self.0)
+    }
+}
+
+impl std::error::Error for Unavailable {}
+
+/// What the sampler did since it was started.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Figures {
+    /// Whether it samples.
+    pub running: bool,
+    /// Rounds over all threads.
+    pub rounds: u64,
+    /// Samples of threads; most of threads that had not moved.
+    pub samples: u64,
+    /// Stacks that were read.
+    pub walks: u64,
+    /// Reads that began again because the stack had moved.
+    pub retried: u64,
+    /// Stacks of which only the outer part held still; the rest was left out.
+    pub unstable: u64,
+    /// Stacks that could not be read at all.
+    pub torn: u64,
+    /// Loads of memory that was gone.
+    pub faults: u64,
+    /// Whether memory is read directly; else another owner of SIGSEGV makes the kernel copy.
+    pub direct: bool,
+    /// Samples that were not kept because a bound was reached.
+    pub dropped: u64,
+    /// Threads in the last round.
+    pub threads: u64,
+    /// Rounds a second now.
+    pub rate_hz: f64,
+    /// CPU time of the sampler, in nanoseconds.
+    pub own_cpu_ns: u64,
+    /// How long it has been running, in nanoseconds.
+    pub elapsed_ns: u64,
+}

@@ -1,0 +1,227 @@
+//! The thread that samples, and those who start, stop and ask it.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use pitviper_pprof::Profile;
+
+use crate::layout::Interpreter;
+use crate::options::{Figures, KnownThread, Options, Unavailable};
+use crate::pace::Pace;
+use crate::sampler::Sampler;
+use crate::threads::{Threads, is_ending};
+use crate::{load, self_test, task};
+
+/// Bounds of the rate that can be asked for.
+const RATES_HZ: std::ops::RangeInclusive<f64> = 1.0..=1_000.0;
+/// How much of the sampler's stack is its own.
+const STACK_BYTES: usize = 512 * 1_024;
+
+/// Samples the threads of this process.
+#[derive(Debug)]
+pub struct Profiler {
+    state: Mutex<State>,
+    /// Woken after each round, and when the thread is to end.
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    sampler: Option<Sampler>,
+    /// The parent's, in a child that does not sample yet.
+    inherited: Option<Sampler>,
+    thread: Option<JoinHandle<()>>,
+    rate_hz: f64,
+    budget: f64,
+    /// Which thread may sample; one that finds another number ends.
+    generation: u64,
+    began: Option<Instant>,
+    own_cpu_ns: u64,
+}
+
+static PROFILER: Profiler = Profiler {
+    state: Mutex::new(State {
+        sampler: None,
+        inherited: None,
+        thread: None,
+        rate_hz: 100.0,
+        budget: 0.01,
+        generation: 0,
+        began: None,
+        own_cpu_ns: 0,
+    }),
+    changed: Condvar::new(),
+};
+
+thread_local! {
+    /// The lock, held by the thread that forks.
+    static HELD: RefCell<Option<MutexGuard<'static, State>>> = const { RefCell::new(None) };
+}
+
+impl Profiler {
+    /// The profiler of this process.
+    pub fn get() -> &'static Self {
+        &PROFILER
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins to sample; when it already does, takes the rate and the budget. The calling thread must not
+    /// run Python code meanwhile.
+    ///
+    /// # Errors
+    /// When this interpreter cannot be read, or the thread not be started; then nothing has changed.
+    pub fn start(&'static self, options: &Options, known: &KnownThread) -> Result<(), Unavailable> {
+        let mut state = self.lock();
+        state.rate_hz = options.rate_hz.clamp(*RATES_HZ.start(), *RATES_HZ.end());
+        state.budget = options.budget;
+        if state.thread.as_ref().is_some_and(|thread| !thread.is_finished()) {
+            return Ok(());
+        }
+        let interpreter = Interpreter::find(known.hexversion).map_err(Unavailable)?;
+        load::install();
+        if let Err(reason) = self_test::run(&interpreter, Threads::new(), known) {
+            load::uninstall();
+            return Err(reason);
+        }
+        (state.sampler, state.inherited) = (Some(Sampler::new(interpreter, options)), None);
+        state.own_cpu_ns = 0;
+        state.began = Some(Instant::now());
+        self.spawn(&mut state).inspect_err(|_| {
+            state.sampler = None;
+            load::uninstall();
+        })
+    }
+
+    fn spawn(&'static self, state: &mut State) -> Result<(), Unavailable> {
+        state.generation += 1;
+        let generation = state.generation;
+        let builder = std::thread::Builder::new().name("pitviper-prof".to_owned()).stack_size(STACK_BYTES);
+        // All signals stay blocked in the new thread until it has set its own mask.
+        let spawned = task::with_signals_blocked(|| builder.spawn(move || self.run(generation)));
+        let thread = spawned.map_err(|error| Unavailable(format!("no thread can be started: {error}")))?;
+        state.thread = Some(thread);
+        Ok(())
+    }
+
+    /// Stops, and forgets what was not taken. Waits for the round under way.
+    pub fn stop(&self) {
+        let thread = {
+            let mut state = self.lock();
+            state.generation += 1;
+            (state.sampler, state.inherited) = (None, None);
+            self.changed.notify_all();
+            state.thread.take()
+        };
+        if let Some(thread) = thread {
+            // A panic there has been shown.
+            let _ = thread.join();
+            load::uninstall();
+        }
+    }
+
+    /// What was sampled since the last call, or the start; `None` when it does not run. `names` are those
+    /// of threads by `threading.get_ident()`.
+    pub fn take(&self, names: &HashMap<u64, String>) -> Option<Profile> {
+        self.lock().sampler.as_mut().map(|sampler| sampler.take(names, false))
+    }
+
+    /// As [`Self::take`], with all that is known of CPU time: what threads used and were not seen using is
+    /// added where they were last seen. For the last call before [`Self::stop`].
+    pub fn take_last(&self, names: &HashMap<u64, String>) -> Option<Profile> {
+        self.lock().sampler.as_mut().map(|sampler| sampler.take(names, true))
+    }
+
+    /// Names threads that may end before the next [`Self::take`].
+    pub fn name_threads(&self, names: &HashMap<u64, String>) {
+        if let Some(sampler) = self.lock().sampler.as_mut() {
+            sampler.name_threads(names);
+        }
+    }
+
+    /// What it did so far.
+    pub fn figures(&self) -> Figures {
+        let state = self.lock();
+        let Some(sampler) = &state.sampler else { return Figures::default() };
+        let elapsed = state.began.map_or(Duration::ZERO, |began| began.elapsed());
+        Figures {
+            running: state.thread.is_some(),
+            own_cpu_ns: state.own_cpu_ns,
+            elapsed_ns: elapsed.as_nanos() as u64,
+            ..sampler.figures
+        }
+    }
+
+    /// Keeps the sampler between two rounds for as long as a fork takes.
+    pub fn before_fork(&'static self) {
+        let guard = self.lock();
+        HELD.with(|held| held.replace(Some(guard)));
+    }
+
+    /// Goes on.
+    pub fn after_fork_in_parent(&self) {
+        HELD.with(|held| held.replace(None));
+    }
+
+    /// The thread is not there in the child, and what it sampled is the parent's.
+    pub fn after_fork_in_child(&self) {
+        HELD.with(|held| {
+            if let Some(mut state) = held.replace(None) {
+                state.generation += 1;
+                // Its end cannot be waited for, and nothing is given back in the middle of a fork.
+                std::mem::forget(state.thread.take());
+                state.inherited = state.sampler.take().or(state.inherited.take());
+            }
+        });
+    }
+
+    /// Goes on in a forked child, if the parent was sampling, once the interpreter can run there.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn resume_in_child(&'static self, options: &Options) -> Result<(), Unavailable> {
+        let mut state = self.lock();
+        if state.thread.is_some() {
+            return Ok(());
+        }
+        let Some(interpreter) = state.inherited.take().map(|sampler| *sampler.interpreter()) else {
+            return Ok(());
+        };
+        state.sampler = Some(Sampler::new(interpreter, options));
+        state.own_cpu_ns = 0;
+        state.began = Some(Instant::now());
+        self.spawn(&mut state)
+    }
+
+    /// Samples until it is told to end.
+    fn run(&self, generation: u64) {
+        task::prepare_own_thread();
+        let _stack = task::HandlerStack::new();
+        let mut state = self.lock();
+        let mut pace = Pace::new(state.rate_hz);
+        while state.generation == generation {
+            let State { sampler: Some(sampler), rate_hz, budget, .. } = &mut *state else { return };
+            if is_ending(sampler.interpreter()) {
+                return;
+            }
+            sampler.round();
+            pace.count(*rate_hz, *budget);
+            sampler.figures.rate_hz = pace.rate_hz;
+            state.own_cpu_ns = pace.own_cpu_ns;
+            self.changed.notify_all();
+            let until = Instant::now() + pace.pause();
+            while state.generation == generation {
+                let left = until.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    break;
+                }
+                state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            }
+        }
+    }
+}

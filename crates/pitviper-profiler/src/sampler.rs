@@ -1,0 +1,314 @@
+//! A round over all threads: who used CPU time since the last one, where each is, and what it waits for.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use pitviper_pprof::Profile;
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use crate::layout::Interpreter;
+use crate::load;
+use crate::options::{Figures, Options};
+use crate::stacks::{Interned, Stacks};
+use crate::task::{self, TaskFile};
+use crate::threads::{Thread, Threads};
+use crate::wait::{Call, ROLE_FRAMES, Role, State, classify, kind_of};
+use crate::walk::{Outcome, Walker};
+use crate::window::{Key, ThreadName, Window};
+
+/// Files of threads that are kept open.
+const MAX_OPEN_FILES: usize = 256;
+/// How long a text of /proc about a thread's call can get.
+const CALL_BYTES: usize = 256;
+/// A thread that used less of the time than this was kept from running, or waited.
+const BUSY_SHARE: f64 = 0.9;
+
+/// Everything the sampler knows.
+#[derive(Debug)]
+pub(crate) struct Sampler {
+    interpreter: Interpreter,
+    standard_library: Vec<String>,
+    lister: Threads,
+    walker: Walker,
+    stacks: Stacks,
+    window: Window,
+    list: Vec<Thread>,
+    threads: FxHashMap<(usize, usize), Known>,
+    /// Threads that samples of this window may name.
+    names: HashMap<u32, ThreadName>,
+    open_files: usize,
+    /// Threads so far.
+    numbered: u32,
+    last_round: Option<Instant>,
+    pub(crate) figures: Figures,
+}
+
+/// What is known of a thread.
+#[derive(Debug)]
+struct Known {
+    number: u32,
+    native: i32,
+    /// The round it was last there.
+    round: u64,
+    cpu_ns: u64,
+    /// CPU time that no sample has yet: it was used between two rounds, and the thread waited again.
+    pending_ns: u64,
+    at: Option<(u32, State)>,
+    call: Option<TaskFile>,
+    schedule: Option<TaskFile>,
+    /// CPU time and time waited for a processor, when that was last asked.
+    scheduled: Option<(u64, u64)>,
+}
+
+impl Sampler {
+    pub(crate) fn new(interpreter: Interpreter, options: &Options) -> Self {
+        Self {
+            interpreter,
+            standard_library: options.standard_library.clone(),
+            lister: Threads::new(),
+            walker: Walker::default(),
+            stacks: Stacks::default(),
+            window: Window::default(),
+            list: Vec::new(),
+            threads: FxHashMap::default(),
+            names: HashMap::new(),
+            open_files: 0,
+            numbered: 0,
+            last_round: None,
+            figures: Figures::default(),
+        }
+    }
+
+    pub(crate) fn interpreter(&self) -> &Interpreter {
+        &self.interpreter
+    }
+
+    /// Looks at all threads once.
+    pub(crate) fn round(&mut self) {
+        load::check();
+        let now = Instant::now();
+        let elapsed = self.last_round.replace(now).map_or(Duration::ZERO, |last| now - last);
+        self.figures.rounds += 1;
+        let mut list = std::mem::take(&mut self.list);
+        list.clear();
+        self.lister.list(&self.interpreter, &mut list);
+        self.figures.threads = list.len() as u64;
+        for thread in &list {
+            self.look_at(thread, elapsed.as_nanos() as u64);
+        }
+        self.list = list;
+        self.forget_gone();
+        self.figures.retried = self.walker.retried;
+        self.figures.faults = load::faults();
+        self.figures.direct = load::is_direct();
+        self.figures.dropped += std::mem::take(&mut self.window.dropped);
+    }
+
+    fn look_at(&mut self, thread: &Thread, elapsed_ns: u64) {
+        let Some(cpu_ns) = task::cpu_ns(thread.native).filter(|_| thread.native > 0) else { return };
+        let key = (thread.state, thread.number);
+        let mut known = match self.threads.remove(&key).filter(|known| known.native == thread.native) {
+            Some(known) => known,
+            None => self.add(thread, cpu_ns),
+        };
+        known.round = self.figures.rounds;
+        let used_ns = cpu_ns.saturating_sub(known.cpu_ns);
+        known.cpu_ns = cpu_ns;
+        known.pending_ns += used_ns;
+        match known.at {
+            // Who used no time is where it was.
+            Some((stack, state)) if used_ns == 0 && !matches!(state, State::Cpu | State::RunQueue) => {
+                self.figures.samples += 1;
+                self.window.add(Key { stack, thread: known.number, state }, 0, elapsed_ns);
+            }
+            _ => self.sample(thread, &mut known, elapsed_ns, used_ns),
+        }
+        self.threads.insert(key, known);
+    }
+
+    fn add(&mut self, thread: &Thread, cpu_ns: u64) -> Known {
+        self.numbered = self.numbered.wrapping_add(1);
+        let named = ThreadName { ident: thread.ident, native: thread.native, name: None };
+        self.names.insert(self.numbered, named);
+        Known {
+            number: self.numbered,
+            native: thread.native,
+            round: 0,
+            // What was used before the first round is of no window.
+            cpu_ns: if self.figures.rounds > 1 { 0 } else { cpu_ns },
+            pending_ns: 0,
+            at: None,
+            call: None,
+            schedule: None,
+            scheduled: None,
+        }
+    }
+
+    fn sample(&mut self, thread: &Thread, known: &mut Known, elapsed_ns: u64, used_ns: u64) {
+        let call = self.call_of(known);
+        self.figures.walks += 1;
+        let outcome = self.walker.walk(&self.interpreter, thread.state);
+        match outcome {
+            Outcome::Empty => {
+                known.at = None;
+                return;
+            }
+            Outcome::Torn => {
+                self.figures.torn += 1;
+                return;
+            }
+            Outcome::Outer => self.figures.unstable += 1,
+            Outcome::Whole => {}
+        }
+        let stack = match self.stacks.intern(&self.interpreter, self.walker.frames()) {
+            Interned::Stack(stack) if stack != crate::stacks::ROOT => stack,
+            Interned::Stack(_) => {
+                known.at = None;
+                return;
+            }
+            Interned::Torn => {
+                self.figures.torn += 1;
+                return;
+            }
+            Interned::Full => {
+                self.figures.dropped += 1;
+                return;
+            }
+        };
+        self.figures.samples += 1;
+        let state = match call {
+            Some(Call::In(number, arguments)) => self.waiting(thread, stack, number, arguments),
+            Some(Call::Running) if used_ns == 0 => State::RunQueue,
+            Some(Call::Running) => State::Cpu,
+            // Without the kernel's word: who used time runs.
+            None if used_ns > 0 => State::Cpu,
+            None => State::Other,
+        };
+        known.at = Some((stack, state));
+        let number = known.number;
+        let key = |state| Key { stack, thread: number, state };
+        if state != State::Cpu {
+            self.window.add(key(state), 0, elapsed_ns);
+            return;
+        }
+        let waited = if (used_ns as f64) < elapsed_ns as f64 * BUSY_SHARE { self.run_queue_share(known) } else { 0.0 };
+        let queued_ns = (elapsed_ns as f64 * waited) as u64;
+        // Time that a thread used between rounds was used where it is found running.
+        self.window.add(key(State::Cpu), std::mem::take(&mut known.pending_ns), elapsed_ns - queued_ns);
+        if queued_ns > 0 {
+            self.window.add(key(State::RunQueue), 0, queued_ns);
+        }
+    }
+
+    /// Which call of the kernel a thread is in.
+    fn call_of(&mut self, known: &mut Known) -> Option<Call> {
+        let mut text = [0; CALL_BYTES];
+        let found =
+            self.with_file(known.native, &mut known.call, "syscall", |file| file.read(&mut text).and_then(Call::parse));
+        found.flatten()
+    }
+
+    /// How much of the time in which a thread could run it waited for a processor, since this was last asked.
+    fn run_queue_share(&mut self, known: &mut Known) -> f64 {
+        let mut text = [0; CALL_BYTES];
+        let read = |file: &TaskFile| {
+            let mut words = file.read(&mut text)?.split(' ').map(|word| word.trim_end().parse::<u64>().ok());
+            Some((words.next()??, words.next()??))
+        };
+        let found = self.with_file(known.native, &mut known.schedule, "schedstat", read).flatten();
+        let Some((ran, waited)) = found else { return 0.0 };
+        let Some((ran_before, waited_before)) = known.scheduled.replace((ran, waited)) else { return 0.0 };
+        let (ran, waited) = (ran.saturating_sub(ran_before), waited.saturating_sub(waited_before));
+        if waited == 0 { 0.0 } else { waited as f64 / (ran + waited) as f64 }
+    }
+
+    /// Reads a file of a thread, which stays open if there are not too many.
+    fn with_file<T>(
+        &mut self,
+        thread: i32,
+        kept: &mut Option<TaskFile>,
+        name: &str,
+        read: impl FnOnce(&TaskFile) -> T,
+    ) -> Option<T> {
+        if let Some(file) = kept {
+            return Some(read(file));
+        }
+        let file = TaskFile::open(thread, name)?;
+        let found = read(&file);
+        if self.open_files < MAX_OPEN_FILES {
+            self.open_files += 1;
+            *kept = Some(file);
+        }
+        Some(found)
+    }
+
+    fn waiting(&self, thread: &Thread, stack: u32, call: i64, arguments: [usize; 4]) -> State {
+        let gil = thread.gil..thread.gil + self.interpreter.layout.gil_size as usize;
+        let mut roles = [Role::Plain; ROLE_FRAMES];
+        let codes = &self.stacks.codes;
+        for (role, code) in roles.iter_mut().zip(self.stacks.innermost(stack)) {
+            *role = codes.role(code);
+        }
+        let first_polled = |list| load::word(list).map(|entry| entry & 0xFFFF_FFFF);
+        classify(call, arguments, gil, &roles, kind_of, first_polled)
+    }
+
+    /// Closes what was kept of threads that ended; the time they used counts where they were last seen.
+    fn forget_gone(&mut self) {
+        let round = self.figures.rounds;
+        if self.threads.values().all(|known| known.round == round) {
+            return;
+        }
+        let (window, open_files) = (&mut self.window, &mut self.open_files);
+        self.threads.retain(|_, known| {
+            if known.round == round {
+                return true;
+            }
+            *open_files -= usize::from(known.call.is_some()) + usize::from(known.schedule.is_some());
+            flush_pending(window, known);
+            false
+        });
+    }
+
+    /// What was sampled since the last call; `names` are those of threads by `threading.get_ident()`.
+    pub(crate) fn take(&mut self, names: &HashMap<u64, String>, is_last: bool) -> Profile {
+        if is_last {
+            for known in self.threads.values_mut() {
+                flush_pending(&mut self.window, known);
+            }
+        }
+        self.name_threads(names);
+        let window = std::mem::take(&mut self.window);
+        let profile = window.profile(&self.stacks, &self.names, &self.standard_library);
+        let known: FxHashSet<u32> = self.threads.values().map(|known| known.number).collect();
+        self.names.retain(|number, _| known.contains(number));
+        if self.stacks.is_filling() {
+            self.stacks = Stacks::default();
+            for known in self.threads.values_mut() {
+                known.at = None;
+            }
+        }
+        profile
+    }
+
+    /// Takes over the names of threads that live.
+    pub(crate) fn name_threads(&mut self, names: &HashMap<u64, String>) {
+        for known in self.threads.values() {
+            if let Some(thread) = self.names.get_mut(&known.number)
+                && let Some(name) = names.get(&(thread.ident as u64))
+            {
+                thread.name = Some(name.clone());
+            }
+        }
+    }
+}
+
+fn flush_pending(window: &mut Window, known: &mut Known) {
+    if let Some((stack, _)) = known.at {
+        let key = Key { stack, thread: known.number, state: State::Cpu };
+        match std::mem::take(&mut known.pending_ns) {
+            0 => {}
+            pending => window.add(key, pending, 0),
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Stacks that share their outer parts.
+
+use rustc_hash::FxHashMap;
+
+use crate::code::Codes;
+use crate::layout::Interpreter;
+use crate::walk;
+
+/// The stack without frames, which all others stand on.
+pub(crate) const ROOT: u32 = 0;
+/// Frames of a stack that are kept: the innermost, and the outermost.
+const KEPT_INNER: usize = 448;
+const KEPT_OUTER: usize = 64;
+/// Stacks and frames that are known at once; over that all begins anew with the next window.
+pub(crate) const MAX_NODES: usize = 200_000;
+pub(crate) const MAX_CODES: usize = 200_000;
+/// Stands for the frames between those that are kept.
+const OMITTED: u32 = u32::MAX;
+
+/// All stacks that were seen, as a tree.
+#[derive(Debug)]
+pub(crate) struct Stacks {
+    /// Each stack's outer part and its innermost frame: a code and a line.
+    nodes: Vec<(u32, (u32, u32))>,
+    by_content: FxHashMap<(u32, (u32, u32)), u32>,
+    pub(crate) codes: Codes,
+    resolved: Vec<(u32, u32)>,
+}
+
+impl Default for Stacks {
+    fn default() -> Self {
+        Self {
+            nodes: vec![(ROOT, (OMITTED, 0))],
+            by_content: FxHashMap::default(),
+            codes: Codes::default(),
+            resolved: Vec::new(),
+        }
+    }
+}
+
+/// What became of a stack.
+pub(crate) enum Interned {
+    Stack(u32),
+    /// A frame's code could not be read.
+    Torn,
+    /// There is no room.
+    Full,
+}
+
+impl Stacks {
+    /// Whether a bound is near enough for the next window to begin anew.
+    pub(crate) fn is_filling(&self) -> bool {
+        self.nodes.len() > MAX_NODES / 2 || self.codes.len() > MAX_CODES / 2
+    }
+
+    /// The stack of these frames, the innermost first.
+    pub(crate) fn intern(&mut self, interpreter: &Interpreter, frames: &[walk::Frame]) -> Interned {
+        if self.codes.len() + frames.len() > MAX_CODES {
+            return Interned::Full;
+        }
+        self.resolved.clear();
+        let of_python = frames.iter().filter(|frame| !frame.is_shim).count();
+        let mut place = 0;
+        for frame in frames.iter().filter(|frame| !frame.is_shim) {
+            place += 1;
+            let is_outer = place + KEPT_OUTER > of_python;
+            if place > KEPT_INNER && !is_outer {
+                if place == KEPT_INNER + 1 {
+                    self.resolved.push((OMITTED, 0));
+                }
+                continue;
+            }
+            match self.codes.resolve(interpreter, frame) {
+                Some(resolved) => self.resolved.push(resolved),
+                None => return Interned::Torn,
+            }
+        }
+        let mut stack = ROOT;
+        for frame in self.resolved.iter().rev() {
+            let next = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
+            if next as usize >= MAX_NODES && !self.by_content.contains_key(&(stack, *frame)) {
+                return Interned::Full;
+            }
+            let nodes = &mut self.nodes;
+            stack = *self.by_content.entry((stack, *frame)).or_insert_with(|| {
+                nodes.push((stack, *frame));
+                next
+            });
+        }
+        Interned::Stack(stack)
+    }
+
+    /// The frames of a stack as codes and lines, the innermost first.
+    pub(crate) fn frames(&self, stack: u32) -> impl Iterator<Item = (u32, u32)> + '_ {
+        let mut at = stack;
+        std::iter::from_fn(move || {
+            let (outer, frame) = self.nodes[at as usize];
+            let found = (at != ROOT).then_some(frame);
+            at = outer;
+            found
+        })
+    }
+
+    /// The frame of a code and a line, as it is shown.
+    pub(crate) fn frame(&self, (code, line): (u32, u32), standard_library: &[String]) -> pitviper_model::Frame {
+        if code == OMITTED {
+            return pitviper_model::Frame { function: "<frames omitted>".to_owned(), ..Default::default() };
+        }
+        self.codes.frame(code, line, standard_library)
+    }
+
+    /// The codes of the innermost frames of a stack.
+    pub(crate) fn innermost(&self, stack: u32) -> impl Iterator<Item = u32> + '_ {
+        self.frames(stack).map(|(code, _)| code).filter(|code| *code != OMITTED)
+    }
+}

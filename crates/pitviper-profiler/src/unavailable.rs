@@ -1,0 +1,66 @@
+//! The profiler where nothing is known of the interpreter's layout: it says why.
+
+use std::collections::HashMap;
+
+use pitviper_pprof::Profile;
+
+use crate::{Figures, KnownThread, Options, Unavailable};
+
+/// Samples the threads of this process.
+#[derive(Debug)]
+pub struct Profiler(());
+
+static PROFILER: Profiler = Profiler(());
+
+impl Profiler {
+    /// The profiler of this process.
+    pub fn get() -> &'static Self {
+        &PROFILER
+    }
+
+    /// Says why nothing can be sampled.
+    ///
+    /// # Errors
+    /// Always.
+    pub fn start(&self, _: &Options, _: &KnownThread) -> Result<(), Unavailable> {
+        Err(Unavailable(env!("PITVIPER_NO_LAYOUT").to_owned()))
+    }
+
+    /// Does nothing.
+    pub fn stop(&self) {}
+
+    /// Nothing was sampled.
+    pub fn take(&self, _: &HashMap<u64, String>) -> Option<Profile> {
+        None
+    }
+
+    /// Nothing was sampled.
+    pub fn take_last(&self, _: &HashMap<u64, String>) -> Option<Profile> {
+        None
+    }
+
+    /// Nothing names them.
+    pub fn name_threads(&self, _: &HashMap<u64, String>) {}
+
+    /// All zero.
+    pub fn figures(&self) -> Figures {
+        Figures::default()
+    }
+
+    /// Nothing to prepare.
+    pub fn before_fork(&self) {}
+
+    /// Nothing to go on with.
+    pub fn after_fork_in_parent(&self) {}
+
+    /// Nothing to begin anew.
+    pub fn after_fork_in_child(&self) {}
+
+    /// Nothing to go on with.
+    ///
+    /// # Errors
+    /// Never.
+    pub fn resume_in_child(&self, _: &Options) -> Result<(), Unavailable> {
+        Ok(())
+    }
+}

@@ -1,0 +1,165 @@
+//! The profiler, as Python starts, stops and asks it.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use pitviper_pprof::{LabelValue, Profile};
+use pitviper_profiler::{KnownFrame, KnownThread, Options, Profiler};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+
+use crate::convert::to_text;
+use crate::host;
+use crate::shield::shield;
+
+/// How the profiler was started last; `None` when children of a fork are not to be profiled. Nobody waits for
+/// it, so a fork that tears it does no harm.
+static OPTIONS: Mutex<Option<Options>> = Mutex::new(None);
+
+/// Begins to sample the threads of this process `rate_hz` times a second each, or less often when that would
+/// take more than the share `budget` of one processor. `standard_library` are its folders. In `children`
+/// of a fork sampling begins anew. Returns why nothing can be sampled here, or None.
+#[pyfunction]
+#[pyo3(signature = (rate_hz = 100.0, budget = 0.01, standard_library = None, children = true))]
+pub(crate) fn profiler_start(
+    py: Python<'_>,
+    rate_hz: f64,
+    budget: f64,
+    standard_library: Option<Vec<String>>,
+    children: bool,
+) -> PyResult<Option<String>> {
+    let options = Options { rate_hz, budget, standard_library: standard_library.unwrap_or_default() };
+    let known = own_thread(py)?;
+    host::watch_forks();
+    let started = shield(Ok(()), || Profiler::get().start(&options, &known));
+    if let Ok(mut kept) = OPTIONS.try_lock() {
+        *kept = children.then_some(options);
+    }
+    Ok(started.err().map(|unavailable| unavailable.0))
+}
+
+/// Stops; what was not taken is lost.
+#[pyfunction]
+pub(crate) fn profiler_stop(py: Python<'_>) {
+    py.detach(|| crate::shield::shield_native((), || Profiler::get().stop()));
+}
+
+/// In a forked child: goes on, if the parent was sampling and its children are wanted.
+#[pyfunction]
+pub(crate) fn profiler_resume() {
+    shield((), || {
+        if let Some(options) = OPTIONS.try_lock().ok().and_then(|kept| kept.clone()) {
+            // Without a thread the child is not profiled.
+            let _ = Profiler::get().resume_in_child(&options);
+        }
+    });
+}
+
+/// Tells the profiler the names of threads, which may end before it is asked next.
+#[pyfunction]
+pub(crate) fn profiler_name_threads(py: Python<'_>) {
+    let names = thread_names(py);
+    py.detach(|| crate::shield::shield_native((), || Profiler::get().name_threads(&names)));
+}
+
+/// What was sampled since the last call: for each sample its frames (function, file, line), the innermost
+/// first, its labels, and its CPU and wall time in nanoseconds. None when nothing samples. The `last` call
+/// has all CPU time.
+#[pyfunction]
+#[pyo3(signature = (last = false))]
+pub(crate) fn profiler_take(py: Python<'_>, last: bool) -> PyResult<Option<Bound<'_, PyList>>> {
+    let Some(profile) = take(py, last) else { return Ok(None) };
+    let list = PyList::empty(py);
+    for sample in &profile.samples {
+        let frames = profile.stacks[sample.stack as usize].iter().map(|frame| {
+            let frame = &profile.frames[*frame as usize];
+            (&frame.function, &frame.file, frame.line)
+        });
+        let labels = PyDict::new(py);
+        for label in &sample.labels {
+            match &label.value {
+                LabelValue::Text(text) => labels.set_item(&label.name, text)?,
+                LabelValue::Number(number) => labels.set_item(&label.name, number)?,
+            }
+        }
+        list.append((frames.collect::<Vec<_>>(), labels, sample.values[0], sample.values[1]))?;
+    }
+    Ok(Some(list))
+}
+
+/// What was sampled since the last call; `None` when nothing samples.
+pub(crate) fn take(py: Python<'_>, last: bool) -> Option<Profile> {
+    let names = thread_names(py);
+    py.detach(|| {
+        crate::shield::shield_native(None, || {
+            let profiler = Profiler::get();
+            if last { profiler.take_last(&names) } else { profiler.take(&names) }
+        })
+    })
+}
+
+/// What the profiler did since it was started.
+#[pyfunction]
+pub(crate) fn profiler_figures(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    let figures = py.detach(|| Profiler::get().figures());
+    let dict = PyDict::new(py);
+    for (name, value) in [
+        ("rounds", figures.rounds),
+        ("samples", figures.samples),
+        ("walks", figures.walks),
+        ("retried", figures.retried),
+        ("unstable", figures.unstable),
+        ("torn", figures.torn),
+        ("faults", figures.faults),
+        ("dropped", figures.dropped),
+        ("threads", figures.threads),
+        ("own_cpu_ns", figures.own_cpu_ns),
+        ("elapsed_ns", figures.elapsed_ns),
+    ] {
+        dict.set_item(name, value)?;
+    }
+    dict.set_item("running", figures.running)?;
+    dict.set_item("direct", figures.direct)?;
+    dict.set_item("rate_hz", figures.rate_hz)?;
+    Ok(dict)
+}
+
+/// The names of the threads that `threading` knows, by `threading.get_ident()`.
+fn thread_names(py: Python<'_>) -> HashMap<u64, String> {
+    let read = || -> PyResult<HashMap<u64, String>> {
+        let modules = py.import("sys")?.getattr("modules")?;
+        let active = modules.get_item("threading")?.getattr("_active")?;
+        // A copy, as threads come and go whenever Python code runs.
+        let copy = active.call_method0("copy")?;
+        let mut names = HashMap::new();
+        for (ident, thread) in copy.cast_into::<PyDict>().map_err(PyErr::from)? {
+            // `_name`, because `name` may be a subclass's property, and run its code.
+            if let (Ok(ident), Ok(name)) = (ident.extract(), thread.getattr("_name")) {
+                names.insert(ident, to_text(&name).into_owned());
+            }
+        }
+        Ok(names)
+    };
+    read().unwrap_or_default()
+}
+
+/// What the public interface says of the calling thread.
+fn own_thread(py: Python<'_>) -> PyResult<KnownThread> {
+    let sys = py.import("sys")?;
+    let hexversion = sys.getattr("hexversion")?.extract()?;
+    let mut frames = Vec::new();
+    let mut frame = sys.call_method1("_getframe", (0,))?;
+    while !frame.is_none() {
+        let code = frame.getattr("f_code")?;
+        let name = if hexversion >= 0x030B_0000 { "co_qualname" } else { "co_name" };
+        frames.push(KnownFrame {
+            code: code.as_ptr() as usize,
+            function: code.getattr(name)?.extract()?,
+            file: code.getattr("co_filename")?.extract()?,
+            line: frame.getattr("f_lineno")?.extract::<Option<u32>>()?.unwrap_or(0),
+        });
+        frame = frame.getattr("f_back")?;
+    }
+    let (state, interpreter) = host::own_state(py);
+    Ok(KnownThread { hexversion, state, interpreter, frames })
+}
