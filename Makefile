@@ -6,7 +6,7 @@ TOOLS := $(CACHE)/tools/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build wheels demo test lint test-rust test-python test-suites suites test-ui test-house stress bench-agent bench-ingest bench-soak bench-store bench-waterfall fuzz audit
+.PHONY: help setup build wheels demo test lint test-rust test-python test-suites suites test-ui test-house stress bench-agent bench-flame bench-ingest bench-soak bench-store bench-waterfall fuzz audit
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -78,6 +78,10 @@ bench-soak: ## Minutes of load, questions and kill -9, and where every span went
 bench-store: setup ## What the store answers and how fast, beside DuckDB and ClickHouse; ARGS=millions of spans
 	@cargo build --release --locked --quiet -p pitviper-bench-store
 	@bash bench/store/run.sh $(ARGS)
+
+bench-flame: setup ## Whether the flame graph keeps up with 100,000 nodes, in a real browser
+	@bash scripts/section.sh "UI" npm --prefix ui run --silent build
+	@$(TOOLS)/python bench/flame/run.py
 
 bench-waterfall: setup ## Whether the waterfall keeps up with 50,000 spans, in a real browser
 	@bash scripts/section.sh "UI" npm --prefix ui run --silent build

@@ -179,7 +179,10 @@ def main() -> int:
         return 1
     # What else the machine does shows in the slowest frames.
     busy = os.getloadavg()[0]
-    with server.serve(dist, generate.trace(arguments.spans)) as base, sync_playwright() as playwright:
+    with (
+        server.serve(dist, server.trace_answers(generate.trace(arguments.spans))) as base,
+        sync_playwright() as playwright,
+    ):
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=list(CHROMIUM_FLAGS))
         url = f"{base}/traces/{generate.TRACE_ID}"
         lines = measure(browser, url, arguments.rounds, arguments.profile)

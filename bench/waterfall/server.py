@@ -1,9 +1,9 @@
-"""The built UI with an API that knows one trace, over HTTP."""
+"""The built UI with an API that knows a few answers, over HTTP."""
 
 import contextlib
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -35,11 +35,28 @@ def details(trace: "dict[str, Any]", span_id: str) -> "dict[str, Any]":
     }
 
 
-@contextlib.contextmanager
-def serve(dist: Path, trace: "dict[str, Any]") -> "Iterator[str]":
-    """Serves until the block ends; gives the address."""
+#: From a path with its query to a JSON document; None for what is a file of the UI.
+Answer = Callable[[str, "dict[str, list[str]]"], "bytes | None"]
+
+
+def trace_answers(trace: "dict[str, Any]") -> Answer:
+    """What the server would answer to questions about one trace."""
     page = f"/api/v1/traces/{trace['trace_id']}"
     whole = json.dumps({"data": trace, "meta": {"exact": True}}, separators=(",", ":")).encode()
+
+    def answer(path: str, query: "dict[str, list[str]]") -> "bytes | None":
+        if path == page:
+            return whole
+        if path == f"{page}/spans":
+            return json.dumps({"data": [details(trace, query["ids"][0])], "meta": {}}).encode()
+        return None
+
+    return answer
+
+
+@contextlib.contextmanager
+def serve(dist: Path, answer: Answer) -> "Iterator[str]":
+    """Serves until the block ends; gives the address."""
 
     class Handler(BaseHTTPRequestHandler):
         """Answers from memory and from the built files."""
@@ -49,17 +66,21 @@ def serve(dist: Path, trace: "dict[str, Any]") -> "Iterator[str]":
         def do_GET(self) -> None:
             """Answers a GET request."""
             url = urlsplit(self.path)
-            if url.path == page:
-                self.answer("application/json", whole)
-            elif url.path == f"{page}/spans":
-                span = details(trace, parse_qs(url.query)["ids"][0])
-                self.answer("application/json", json.dumps({"data": [span], "meta": {}}).encode())
-            else:
-                file = dist / url.path.lstrip("/")
-                found = file if file.is_file() else dist / "index.html"
-                self.answer(TYPES.get(found.suffix, "application/octet-stream"), found.read_bytes())
+            document = answer(url.path, parse_qs(url.query))
+            if document is not None:
+                self.send("application/json", document)
+                return
+            file = dist / url.path.lstrip("/")
+            found = file if file.is_file() else dist / "index.html"
+            self.send(TYPES.get(found.suffix, "application/octet-stream"), found.read_bytes())
 
-        def answer(self, content_type: str, body: bytes) -> None:
+        def do_POST(self) -> None:
+            """Answers a POST request, whatever its body."""
+            self.rfile.read(int(self.headers.get("content-length", 0)))
+            url = urlsplit(self.path)
+            self.send("application/json", answer(url.path, parse_qs(url.query)) or b"{}")
+
+        def send(self, content_type: str, body: bytes) -> None:
             """Sends an answer."""
             self.send_response(200)
             self.send_header("content-type", content_type)

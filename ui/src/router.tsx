@@ -1,6 +1,6 @@
 // The pages and what their URLs hold. A URL is the whole state of a view.
 
-import { createRootRoute, createRoute, createRouter, lazyRouteComponent, retainSearchParams } from '@tanstack/react-router';
+import { createRootRoute, createRoute, createRouter, lazyRouteComponent, redirect, retainSearchParams } from '@tanstack/react-router';
 
 import { DEFAULT_RANGE } from './lib/time';
 import { NotFound, Shell } from './shell';
@@ -47,12 +47,21 @@ const search = createRoute({
 export interface TraceState {
   span?: string | undefined;
   filter?: string | undefined;
+  /** What of the span is told; its details when this is nothing. */
+  tab?: 'hotspots' | undefined;
+  /** What is shown of the trace; the waterfall when this is nothing. */
+  mode?: 'profile' | undefined;
 }
 
 const trace = createRoute({
   getParentRoute: () => root,
   path: '/traces/$traceId',
-  validateSearch: (values: Record<string, unknown>): TraceState => ({ span: text(values['span']), filter: text(values['filter']) }),
+  validateSearch: (values: Record<string, unknown>): TraceState => ({
+    span: text(values['span']),
+    filter: text(values['filter']),
+    tab: values['tab'] === 'hotspots' ? 'hotspots' : undefined,
+    mode: values['mode'] === 'profile' ? 'profile' : undefined,
+  }),
   component: lazyRouteComponent(() => import('./pages/trace/page'), 'TracePage'),
 });
 
@@ -97,8 +106,49 @@ const sql = createRoute({
   component: lazyRouteComponent(() => import('./pages/sql/page'), 'SqlPage'),
 });
 
+/** Keys of the page on profiles that hold text: which samples, and how they are shown. */
+const PROFILE_KEYS = ['service', 'type', 'endpoint', 'thread', 'state', 'version', 'env', 'host', 'instance', 'trace', 'span', 'cmp', 'view', 'fn', 'q', 'focus', 'color', 'split'] as const;
+
+export type ProfilesState = { [key in (typeof PROFILE_KEYS)[number]]?: string | undefined } & {
+  /** Only own code. */
+  own?: true | undefined;
+  /** Recursion as one frame. */
+  fold?: true | undefined;
+  /** Functions, whatever the line. */
+  whole?: true | undefined;
+  /** Without the table beside the graph. */
+  alone?: true | undefined;
+};
+
+const profiles = createRoute({
+  getParentRoute: () => root,
+  path: '/profiles',
+  validateSearch: (values: Record<string, unknown>): ProfilesState => {
+    const on = (key: string): true | undefined => (values[key] === true || values[key] === 1 ? true : undefined);
+    return { ...Object.fromEntries(PROFILE_KEYS.map((key) => [key, text(values[key])])), own: on('own'), fold: on('fold'), whole: on('whole'), alone: on('alone') };
+  },
+  component: lazyRouteComponent(() => import('./pages/profiles/page'), 'ProfilesPage'),
+});
+
+/** Sections whose pages are elsewhere lead there. */
+const traces = createRoute({
+  getParentRoute: () => root,
+  path: '/traces',
+  beforeLoad: ({ search: values }) => {
+    throw redirect({ to: '/search', search: values, replace: true });
+  },
+});
+
+const serviceList = createRoute({
+  getParentRoute: () => root,
+  path: '/services',
+  beforeLoad: ({ search: values }) => {
+    throw redirect({ to: '/', search: values, replace: true });
+  },
+});
+
 export const router = createRouter({
-  routeTree: root.addChildren([services, service, search, trace, explore, sql]),
+  routeTree: root.addChildren([services, serviceList, service, search, traces, trace, explore, profiles, sql]),
   defaultPreload: 'intent',
   scrollRestoration: true,
 });

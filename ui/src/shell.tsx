@@ -16,7 +16,7 @@ const KEYS: [string, string][] = [
   ['/', 'search or filter'],
   ['⌘K', 'go to a service, a page, or a trace by its id'],
   ['g s   g t', 'services, traces'],
-  ['g e   g q', 'explore, SQL'],
+  ['g e   g p   g q', 'explore, profiles, SQL'],
   ['j k Enter', 'down, up, open'],
   ['z', 'twice the time range'],
   ['t', 'dark, light, system'],
@@ -28,6 +28,9 @@ const KEYS: [string, string][] = [
   ['Trace: ↑ ↓ ← →', 'walk, collapse, expand'],
   ['Trace: + − 0', 'zoom in, out, all'],
   ['Trace: c  e  f', 'critical path, next error, find'],
+  ['Trace: o  1  5', 'hotspots of the span, waterfall, profile of the trace'],
+  ['Profile: ↑ ↓ ← →', 'walk; Enter zooms, Escape shows all, m is the menu'],
+  ['Profile: s  t', 'callers and callees of the frame, table beside'],
   ['?', 'this list'],
 ];
 
@@ -75,6 +78,7 @@ export function Shell() {
       if (combination === 'gs') void navigate({ to: '/' });
       else if (combination === 'gt') void navigate({ to: '/search' });
       else if (combination === 'ge') void navigate({ to: '/explore' });
+      else if (combination === 'gp') void navigate({ to: '/profiles' });
       else if (combination === 'gq') void navigate({ to: '/sql' });
       else if (event.key === '?') setDialog('keys');
       else if (event.key === 'z') setRange(zoomOut(range, Date.now()));
@@ -130,6 +134,9 @@ export function Shell() {
         <Link to="/explore" activeOptions={{ includeSearch: false }}>
           Explore
         </Link>
+        <Link to="/profiles" activeOptions={{ includeSearch: false }}>
+          Profiles
+        </Link>
         <Link to="/sql" activeOptions={{ includeSearch: false }}>
           SQL
         </Link>
@@ -162,6 +169,7 @@ function Palette({ onClose }: { onClose: () => void }) {
     { label: 'Services', go: () => void navigate({ to: '/' }) },
     { label: 'Traces', go: () => void navigate({ to: '/search' }) },
     { label: 'Explore', go: () => void navigate({ to: '/explore' }) },
+    { label: 'Profiles', go: () => void navigate({ to: '/profiles' }) },
     { label: 'SQL', go: () => void navigate({ to: '/sql' }) },
     ...(services.data?.data ?? []).map((service) => ({
       label: service.name,

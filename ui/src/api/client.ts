@@ -61,7 +61,7 @@ export async function send(path: string, accept: string, signal: AbortSignal | u
   throw new ApiError({ ...fallback, ...(problem as FailedAnswer) });
 }
 
-const ask = async <T>(path: string, signal: AbortSignal | undefined, body?: unknown): Promise<Answer<T>> =>
+export const ask = async <T>(path: string, signal: AbortSignal | undefined, body?: unknown): Promise<Answer<T>> =>
   (await send(path, 'application/json', signal, body)).json() as Promise<Answer<T>>;
 
 const absent = new Set<string>();

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 
-import { axisLabel, count, duration, percent, rate } from './format';
+import { axisLabel, bytes, count, duration, percent, rate } from './format';
 
 describe('durations', () => {
   test.each([
@@ -32,3 +32,12 @@ test('marks of an axis differ from their neighbours', () => {
   expect(axisLabel(100e9, 50e9)).toBe('1 min 40 s');
   expect(axisLabel(20, 10)).toBe('20 ns');
 });
+
+test.each([
+  [0, '0 B'],
+  [999, '999 B'],
+  [1024, '1.00 KiB'],
+  [1_048_576, '1.00 MiB'],
+  [-3 * 1024 ** 3, '-3.00 GiB'],
+  [null, '–'],
+])('%s bytes are %s', (value, text) => expect(bytes(value)).toBe(text));

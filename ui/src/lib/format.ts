@@ -43,6 +43,15 @@ export function count(value: number | null | undefined): string {
   return `${significant(value / 1e6)} M`;
 }
 
+/** A size in bytes, by powers of 1024. */
+export function bytes(value: number | null | undefined): string {
+  if (value === null || value === undefined) return '–';
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
+  let [size, unit] = [Math.abs(value), 0];
+  while (size >= 999.5 && unit < units.length - 1) [size, unit] = [size / 1024, unit + 1];
+  return `${value < 0 ? '-' : ''}${unit === 0 ? Math.round(size) : significant(size)} ${units[unit]}`;
+}
+
 /** Something a second. */
 export function rate(value: number | null | undefined): string {
   if (value === null || value === undefined) return '–';

@@ -67,6 +67,9 @@ export function ServicePage() {
         <Link to="/search" search={{ query: `${termOf('service', service)} is:entry`, order: '-duration' }}>
           Slowest traces
         </Link>
+        <Link to="/profiles" search={{ service }}>
+          Profile
+        </Link>
       </div>
       <Loaded answer={series} heights={[226]}>
         {(data) => <Charts answer={data} />}
@@ -190,6 +193,11 @@ function OperationsTable({ service, total, table }: { service: string; total: nu
                 <span className="named">
                   <Link {...tracesOf(service, row)}>{row.name}</Link>
                   <span className="tag">{row.kind}</span>
+                  {row.entry && (
+                    <Link to="/profiles" search={{ service, endpoint: row.name }} aria-label={`Profile of ${row.name}`} className="aside">
+                      profile
+                    </Link>
+                  )}
                 </span>
               </td>
               <td className="num">{count(row.hits)}</td>

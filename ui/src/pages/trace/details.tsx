@@ -2,17 +2,32 @@
 
 import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
+import { Suspense, lazy } from 'react';
 
 import { api } from '../../api/client';
 import type { SpanDetails } from '../../api/types';
 import { Problem } from '../loaded';
 import { Skeleton } from '../../components/states';
 import { duration, moment } from '../../lib/format';
+import type { SampledTime } from './samples';
+
+const Hotspots = lazy(async () => ({ default: (await import('./hotspots')).Hotspots }));
 
 /** Attributes shown apart from the rest. */
 const STATEMENT = 'db.query.text';
 
-export function Details({ traceId, spanId, onClose }: { traceId: string; spanId: string; onClose: () => void }) {
+interface Props {
+  traceId: string;
+  spanId: string;
+  /** The span and all below it; null for the whole trace. */
+  below: string[] | null;
+  time: SampledTime;
+  tab: 'hotspots' | undefined;
+  onTab: (tab: 'hotspots' | undefined) => void;
+  onClose: () => void;
+}
+
+export function Details({ traceId, spanId, below, time, tab, onTab, onClose }: Props) {
   const answer = useQuery({
     queryKey: ['span', traceId, spanId],
     queryFn: ({ signal }) => api.span(traceId, spanId, signal),
@@ -25,7 +40,24 @@ export function Details({ traceId, spanId, onClose }: { traceId: string; spanId:
       {answer.isError ? (
         <Problem error={answer.error} title="The span could not be loaded" retry={() => void answer.refetch()} />
       ) : span ? (
-        <Span span={span} onClose={onClose} />
+        <>
+          <Heading span={span} onClose={onClose} />
+          <div className="segments" role="group" aria-label="What is told of the span">
+            <button type="button" aria-pressed={!tab} onClick={() => onTab(undefined)}>
+              Details
+            </button>
+            <button type="button" aria-pressed={tab === 'hotspots'} onClick={() => onTab('hotspots')} title="Which code ran in it, from samples (o)">
+              Hotspots
+            </button>
+          </div>
+          {tab === 'hotspots' ? (
+            <Suspense fallback={<Skeleton height={300} />}>
+              <Hotspots key={span.span_id} span={span} below={below} time={time} />
+            </Suspense>
+          ) : (
+            <Span span={span} />
+          )}
+        </>
       ) : (
         <Skeleton height={300} />
       )}
@@ -33,9 +65,7 @@ export function Details({ traceId, spanId, onClose }: { traceId: string; spanId:
   );
 }
 
-function Span({ span, onClose }: { span: SpanDetails; onClose: () => void }) {
-  const statement = span.attributes[STATEMENT];
-  const attributes = Object.entries(span.attributes).filter(([key]) => key !== STATEMENT);
+function Heading({ span, onClose }: { span: SpanDetails; onClose: () => void }) {
   const copy = () => void navigator.clipboard.writeText(JSON.stringify(span, null, 2));
   return (
     <>
@@ -55,6 +85,15 @@ function Span({ span, onClose }: { span: SpanDetails; onClose: () => void }) {
         <span>{span.service}</span>
         {span.status !== 'unset' && <span className={span.status === 'error' ? 'bad' : ''}>{span.status === 'error' ? '▲ failed' : 'ok'}</span>}
       </div>
+    </>
+  );
+}
+
+function Span({ span }: { span: SpanDetails }) {
+  const statement = span.attributes[STATEMENT];
+  const attributes = Object.entries(span.attributes).filter(([key]) => key !== STATEMENT);
+  return (
+    <>
       {span.status_message && <div className="bad">{span.status_message}</div>}
       {typeof statement === 'string' && <pre>{statement}</pre>}
       {span.events.map((event) => (

@@ -2,17 +2,21 @@
 
 import { useQuery } from '@tanstack/react-query';
 import { Link, useNavigate, useParams, useSearch } from '@tanstack/react-router';
-import { useMemo, useState } from 'react';
+import { Suspense, lazy, useEffect, useMemo, useState } from 'react';
 
 import { ApiError, api } from '../../api/client';
 import type { TraceColumns } from '../../api/types';
 import { Loaded } from '../loaded';
-import { Empty } from '../../components/states';
+import { Empty, Skeleton } from '../../components/states';
 import { Waterfall } from '../../components/waterfall/waterfall';
 import { count, duration, moment, percent } from '../../lib/format';
 import { serviceColor } from '../../lib/theme';
 import { useTitle } from '../../lib/title';
+import type { TraceState } from '../../router';
 import { Details } from './details';
+import { belowOf, sampledTime } from './samples';
+
+const TraceProfile = lazy(async () => ({ default: (await import('./profile')).TraceProfile }));
 
 export function TracePage() {
   const { traceId } = useParams({ from: '/traces/$traceId' });
@@ -53,8 +57,23 @@ function Trace({ trace }: { trace: TraceColumns }) {
   const filter = search.filter ?? '';
   const selected = useMemo(() => (search.span ? trace.id.indexOf(search.span) : -1), [trace, search.span]);
   const errors = useMemo(() => trace.status.reduce((sum, status) => sum + (status === 2 ? 1 : 0), 0), [trace]);
-  const set = (change: { span?: string | undefined; filter?: string | undefined }) =>
-    void navigate({ to: '.', search: (before) => ({ ...before, ...change }), replace: true });
+  const set = (change: Partial<TraceState>) => void navigate({ to: '.', search: (before) => ({ ...before, ...change }), replace: true });
+  const isProfile = search.mode === 'profile';
+  const below = useMemo(() => (selected >= 0 ? belowOf(trace, selected) : null), [trace, selected]);
+  useEffect(() => {
+    const keys: Record<string, () => void> = {
+      1: () => set({ mode: undefined }),
+      5: () => set({ mode: 'profile' }),
+      o: () => search.span && set({ tab: search.tab ? undefined : 'hotspots' }),
+    };
+    const onKey = (event: KeyboardEvent) => {
+      const isTyping = event.target instanceof HTMLElement && event.target.matches('input, textarea, select');
+      if (event.metaKey || event.ctrlKey || event.altKey || isTyping) return;
+      keys[event.key]?.();
+    };
+    window.addEventListener('keydown', onKey);
+    return () => window.removeEventListener('keydown', onKey);
+  });
   const self = trace.services.reduce((sum, service) => sum + service.self_ns, 0);
 
   return (
@@ -76,23 +95,49 @@ function Trace({ trace }: { trace: TraceColumns }) {
           </span>
         ))}
         <span className="tools">
-          <button type="button" aria-pressed={critical} onClick={() => setCritical(!critical)} title="Critical path (c)">
-            Critical path
+          <button type="button" aria-pressed={!isProfile} onClick={() => set({ mode: undefined })} title="Spans over time (1)">
+            Waterfall
           </button>
-          <input data-find value={filter} onChange={(event) => set({ filter: event.target.value || undefined })} placeholder="Find spans  f" aria-label="Find spans" />
+          <button type="button" aria-pressed={isProfile} onClick={() => set({ mode: 'profile' })} title="What its threads ran, from samples (5)">
+            Profile
+          </button>
+          {!isProfile && (
+            <>
+              <button type="button" aria-pressed={critical} onClick={() => setCritical(!critical)} title="Critical path (c)">
+                Critical path
+              </button>
+              <input data-find value={filter} onChange={(event) => set({ filter: event.target.value || undefined })} placeholder="Find spans  f" aria-label="Find spans" />
+            </>
+          )}
         </span>
       </div>
-      <div className="trace">
-        <Waterfall
-          trace={trace}
-          selected={selected}
-          filter={filter}
-          critical={critical}
-          onSelect={(row) => set({ span: row >= 0 ? trace.id[row] : undefined })}
-          onToggleCritical={() => setCritical(!critical)}
-        />
-        {selected >= 0 && <Details traceId={trace.trace_id} spanId={trace.id[selected] ?? ''} onClose={() => set({ span: undefined })} />}
-      </div>
+      {isProfile ? (
+        <Suspense fallback={<Skeleton height={420} />}>
+          <TraceProfile traceId={trace.trace_id} time={sampledTime(trace)} />
+        </Suspense>
+      ) : (
+        <div className="trace">
+          <Waterfall
+            trace={trace}
+            selected={selected}
+            filter={filter}
+            critical={critical}
+            onSelect={(row) => set({ span: row >= 0 ? trace.id[row] : undefined })}
+            onToggleCritical={() => setCritical(!critical)}
+          />
+          {selected >= 0 && (
+            <Details
+              traceId={trace.trace_id}
+              spanId={trace.id[selected] ?? ''}
+              below={below}
+              time={sampledTime(trace)}
+              tab={search.tab}
+              onTab={(tab) => set({ tab })}
+              onClose={() => set({ span: undefined })}
+            />
+          )}
+        </div>
+      )}
     </div>
   );
 }

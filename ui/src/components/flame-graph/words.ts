@@ -1,0 +1,48 @@
+// A frame of a profile in words.
+
+import { percent } from '../../lib/format';
+import { type FlameTree, type Frame, frameAt } from '../../lib/flame/tree';
+
+/** How values of a profile are written. */
+export type Format = (value: number) => string;
+
+/** Fewer samples say little about a share. */
+export const FEW_SAMPLES = 50;
+
+export const placeOf = ({ file, line }: Frame): string => (line > 0 ? `${file}:${line}` : file);
+
+const share = (value: number, total: number): string => percent(total > 0 ? value / total : 0);
+
+/** A difference of shares in points of percent, with its sign. */
+export function points(now: number, before: number): string {
+  const difference = 100 * (now - before);
+  const text = Math.abs(difference) < 0.05 ? '0.0' : Math.abs(difference).toFixed(1);
+  return `${text === '0.0' ? '±' : difference > 0 ? '+' : '−'}${text} %`;
+}
+
+/** The shares of a row now and before. */
+export function sharesOf(tree: FlameTree, row: number): { now: number; before: number } {
+  return { now: tree.total > 0 ? tree.w[row]! / tree.total : 0, before: tree.totalBase > 0 ? (tree.wBase?.[row] ?? 0) / tree.totalBase : 0 };
+}
+
+/** How much a row took, in one line. */
+export function summary(tree: FlameTree, row: number, format: Format): string {
+  const { now, before } = sharesOf(tree, row);
+  const difference = tree.wBase ? `, ${points(now, before)} against the baseline` : '';
+  return `${format(tree.w[row]!)}, ${percent(now)}${difference}`;
+}
+
+/** All that a tooltip says of a row: a heading, and pairs of a label and a value. */
+export function rowWords(tree: FlameTree, row: number, format: Format, all: string, isInverted: boolean): { title: string; place: string; pairs: [string, string][] } {
+  const frame = frameAt(tree, row);
+  const pairs: [string, string][] = [['total', `${format(tree.w[row]!)} · ${share(tree.w[row]!, tree.total)}`]];
+  if (!isInverted) pairs.push(['self', `${format(tree.self[row]!)} · ${share(tree.self[row]!, tree.total)}`]);
+  if (tree.wBase) {
+    const { now, before } = sharesOf(tree, row);
+    pairs.push(['baseline', `${format(tree.wBase[row]!)} · ${percent(before)}`], ['Δ of share', points(now, before)]);
+  }
+  const samples = tree.samples[row]!;
+  pairs.push(['samples', `${samples.toLocaleString('en')}${samples < FEW_SAMPLES ? ', too few to be exact' : ''}`]);
+  if (frame?.pkg) pairs.push(['package', frame.pkg]);
+  return { title: frame?.fn ?? all, place: frame ? placeOf(frame) : '', pairs };
+}
