@@ -4,11 +4,13 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use pitviper_model::{Attributes, Resource, Scope, Span, SpanId, SpanKind, Status, StatusCode, TraceId, Value};
 use pitviper_store::conformance::holds;
 use pitviper_store::embedded::{EmbeddedConfig, EmbeddedStore};
 use pitviper_store::filter::{Bound, Filter, NumberField, NumberRange, Pattern, TextField, TextMatch};
+use pitviper_store::questions::keys::Keys;
 use pitviper_store::schema::{SpanMetricsBuilder, SpansBuilder, WriteBatch};
 use pitviper_store::{Cursor, Order, Search, Store, StoredSpan, TimeRange};
 use proptest::prelude::*;
@@ -44,6 +46,9 @@ fn case(number: u64) -> Case {
     ];
     if number.is_multiple_of(9_000) {
         attributes.push(("note".to_owned(), Value::String("found a DeadLock here".to_owned())));
+    }
+    if dice(7) % 7 == 3 {
+        attributes.push(("order".to_owned(), Value::String(format!("cart-{}", dice(13) % 100))));
     }
     let is_error = dice(4).is_multiple_of(50);
     let span = Span {
@@ -145,6 +150,7 @@ fn field() -> impl Strategy<Value = TextField> {
         attribute("region"),
         attribute("note"),
         attribute("bytes"),
+        attribute("order"),
     ])
 }
 
@@ -263,4 +269,50 @@ async fn rows_on_both_sides_of_a_row_group_are_found() {
         trace.spans.iter().map(|span| span.start_ns - START_NS).collect::<Vec<_>>(),
         [262_143, 262_144, 262_145]
     );
+}
+
+/// Pages that have no attribute of a name are left out, whatever is asked of its values.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_pages_with_the_attribute_are_looked_at() {
+    const SPANS: u64 = 60_000;
+    let dir = tempfile::tempdir().unwrap();
+    let config = EmbeddedConfig { flush_rows: SPANS as usize * 2, ..EmbeddedConfig::new(dir.path()) };
+    let store = EmbeddedStore::open(config).await.unwrap();
+    // One operation of twelve has it; spans lie by operation.
+    let has_order = |number: u64| number % 12 == 5;
+    let span = |number: u64| Span {
+        trace_id: TraceId(u128::from(number + 1).to_be_bytes()),
+        span_id: SpanId((number + 1).to_be_bytes()),
+        name: format!("operation {}", number % 12),
+        start_time_unix_nano: START_NS as u64 + number,
+        end_time_unix_nano: START_NS as u64 + number + 1,
+        attributes: Attributes(if has_order(number) {
+            vec![("order".to_owned(), Value::Int(number as i64)), ("user".to_owned(), Value::String("u".to_owned()))]
+        } else {
+            vec![("user".to_owned(), Value::String(format!("u{number}")))]
+        }),
+        ..Span::default()
+    };
+    let spans: Vec<Span> = (0..SPANS).map(span).collect();
+    append(&store, spans.iter().map(|span| ("one", span))).await;
+    store.flush().await.unwrap();
+    let order = || TextField::Attribute("order".to_owned());
+    let low = Bound { value: 59_000.0, inclusive: true };
+    let asked = [
+        Filter::Exists(order()),
+        Filter::Text(order(), TextMatch::Wildcard("1*".to_owned())),
+        Filter::Text(order(), TextMatch::Regex(Pattern::new("^59..9$").unwrap())),
+        Filter::Number(NumberField::Attribute("order".to_owned()), NumberRange { low: Some(low), high: None }),
+    ];
+    let stored =
+        |span: &Span| StoredSpan { span: span.clone(), resource: Arc::new(resource("one")), scope: Arc::default() };
+    for filter in asked {
+        let expected = spans.iter().filter(|span| holds(&filter, &stored(span))).count();
+        assert!(expected > 0, "{filter:?}");
+        let all = Keys { range: TimeRange::ALL, filter: filter.clone(), limit: usize::MAX, time: Duration::MAX };
+        let found = store.keys(&all).await.unwrap();
+        assert_eq!((found.keys.len(), found.complete), (expected, true), "{filter:?}");
+        let looked_at = store.keys(&Keys { limit: 0, ..all }).await.unwrap().rows;
+        assert!(looked_at < SPANS / 3, "{filter:?}: {looked_at} rows of {SPANS} are looked at");
+    }
 }

@@ -1,4 +1,7 @@
-//! What goes into a segment's page indexes: trace ids, and each key with its value.
+//! What goes into a segment's page indexes: trace ids, each key, and each key with its value.
+//!
+//! A key alone tells which pages a pattern, a range or a beginning of a value may match in: most attributes
+//! stand on few operations, and spans lie by those.
 
 use std::io;
 use std::path::Path;
@@ -32,6 +35,11 @@ pub(super) fn hash_attribute(key: &str, text: &str) -> u64 {
     Hasher::default().attribute(key, text)
 }
 
+/// The hash of an attribute's key, whatever the value.
+pub(super) fn hash_key(key: &str) -> u64 {
+    Hasher::default().key(key)
+}
+
 /// Hashes with a buffer that is used again. xxHash64 is the same on every machine, as what lies on
 /// disk must be.
 #[derive(Default)]
@@ -43,6 +51,14 @@ impl Hasher {
         self.0.extend_from_slice(key.as_bytes());
         self.0.push(SEPARATOR);
         self.0.extend_from_slice(text.as_bytes());
+        XxHash64::oneshot(0, &self.0) >> (64 - HASH_BITS)
+    }
+
+    /// As that of a value no text is.
+    fn key(&mut self, key: &str) -> u64 {
+        self.0.clear();
+        self.0.extend_from_slice(key.as_bytes());
+        self.0.extend_from_slice(&[SEPARATOR; 2]);
         XxHash64::oneshot(0, &self.0) >> (64 - HASH_BITS)
     }
 }
@@ -60,6 +76,7 @@ pub(super) struct IndexBuilders {
     trace_hashes: Vec<u64>,
     attribute_hashes: Vec<u64>,
     hasher: Hasher,
+    has_keys: bool,
     resources: FxHashMap<String, Vec<u64>>,
 }
 
@@ -73,6 +90,7 @@ impl IndexBuilders {
             trace_hashes: Vec::new(),
             attribute_hashes: Vec::new(),
             hasher: Hasher::default(),
+            has_keys: true,
             resources: FxHashMap::default(),
         }
     }
@@ -100,8 +118,19 @@ impl IndexBuilders {
         let map = column("attrs").as_map();
         let (keys, values) = (map.keys().as_string::<i32>(), map.values().as_string::<i32>());
         let offsets = map.value_offsets();
-        for at in offsets[0] as usize..offsets[offsets.len() - 1] as usize {
-            self.attribute_hashes.push(self.hasher.attribute(keys.value(at), values.value(at)));
+        // Rows lie by service and name, so most have the keys of the row before at the same places.
+        let mut before = 0..0;
+        for row in offsets.windows(2) {
+            let own = row[0] as usize..row[1] as usize;
+            let is_alike = own.len() == before.len();
+            for at in own.clone() {
+                let key = keys.value(at);
+                self.attribute_hashes.push(self.hasher.attribute(key, values.value(at)));
+                if self.has_keys && (!is_alike || key != keys.value(at - own.len())) {
+                    self.attribute_hashes.push(self.hasher.key(key));
+                }
+            }
+            before = own;
         }
         let resources = column("resource").as_dictionary::<Int32Type>();
         let texts = resources.values().as_string::<i32>();
@@ -119,8 +148,13 @@ impl IndexBuilders {
                 self.resources.clear();
             }
             let attributes = read_resource(text).unwrap_or_default().attributes;
-            let hasher = &mut self.hasher;
-            let hashes = attributes.iter().map(|(key, value)| hasher.attribute(key, &value.to_text())).collect();
+            let mut hashes = Vec::with_capacity(attributes.0.len() * 2);
+            for (key, value) in attributes.iter() {
+                hashes.push(self.hasher.attribute(key, &value.to_text()));
+                if self.has_keys {
+                    hashes.push(self.hasher.key(key));
+                }
+            }
             self.resources.insert(text.to_owned(), hashes);
         }
         self.attribute_hashes.extend(self.resources.get(text).into_iter().flatten());
@@ -133,9 +167,10 @@ impl IndexBuilders {
         self.attributes.add_page(first_row, rows, &mut self.attribute_hashes);
     }
 
-    /// What the indexes should find in a page of these rows, in the order of [`Kind::ALL`].
-    pub(super) fn page_hashes(rows: &RecordBatch) -> [Vec<u64>; Kind::ALL.len()] {
-        let mut builders = Self::new(usize::MAX);
+    /// What the indexes should find in a page of these rows, in the order of [`Kind::ALL`]; keys as well
+    /// where the index has them.
+    pub(super) fn page_hashes(rows: &RecordBatch, has_keys: bool) -> [Vec<u64>; Kind::ALL.len()] {
+        let mut builders = Self { has_keys, ..Self::new(usize::MAX) };
         builders.append_part(rows);
         for hashes in [&mut builders.trace_hashes, &mut builders.attribute_hashes] {
             hashes.sort_unstable();

@@ -250,6 +250,12 @@ impl OpenSegment {
         }
     }
 
+    /// The rows that may have an attribute with the key of this hash; `None` when the index cannot tell.
+    pub(super) fn find_key(&self, hash: u64) -> Option<Rows> {
+        let has_keys = self.indexes[Kind::Attributes as usize].as_ref().is_some_and(PageIndex::has_keys);
+        if has_keys { self.find(Kind::Attributes, hash) } else { None }
+    }
+
     pub(super) fn projection(&self, columns: Option<&[&str]>) -> ProjectionMask {
         match columns {
             None => ProjectionMask::all(),

@@ -21,7 +21,9 @@ use std::path::{Path, PathBuf};
 use super::packing::{get, put};
 
 const MAGIC: &[u8; 4] = b"PVPI";
-const VERSION: u32 = 1;
+/// The version that is written. One before it knew values of attributes and not which pages have a key.
+const VERSION: u32 = 2;
+const VERSION_WITHOUT_KEYS: u32 = 1;
 const HEADER_BYTES: usize = 4 + 4 + 8 + 8 + 4 + 4;
 const CRC_BYTES: usize = 4;
 /// Bits of a hash that an index tells apart: bucket number and fingerprint.
@@ -43,7 +45,7 @@ const MAX_ROWS: u64 = 1 << 32;
 pub(super) enum Kind {
     /// Of trace ids.
     Traces,
-    /// Of the keys and values of attributes.
+    /// Of attributes: keys, and keys with their values.
     Attributes,
 }
 
@@ -170,6 +172,7 @@ pub(super) struct PageIndex {
     bucket_bits: u32,
     /// Where in the file each bucket ends; one more in front, where the first begins.
     bounds: Vec<u64>,
+    has_keys: bool,
 }
 
 impl PageIndex {
@@ -187,7 +190,8 @@ impl PageIndex {
         let long = |at: usize| u64::from(word(at)) | u64::from(word(at + 4)) << 32;
         let (indexed_rows, page_rows, bucket_bits) = (long(16), u64::from(word(24)), word(28));
         let is_for_segment = long(8) == rows && indexed_rows <= rows && page_rows > 0;
-        if &head[..4] != MAGIC || word(4) != VERSION || !is_for_segment {
+        let version = word(4);
+        if &head[..4] != MAGIC || !(VERSION_WITHOUT_KEYS..=VERSION).contains(&version) || !is_for_segment {
             return Err(damaged("the header is not that of the segment's index"));
         }
         let ends_bytes = if bucket_bits <= MAX_BUCKET_BITS { 4u64 << bucket_bits } else { u64::MAX };
@@ -210,7 +214,13 @@ impl PageIndex {
         if !bounds.is_sorted() || bounds.last() != Some(&length) {
             return Err(damaged("its buckets do not fill it"));
         }
-        Ok(Self { file, page_rows, rows, indexed_rows, bucket_bits, bounds })
+        let has_keys = version > VERSION_WITHOUT_KEYS;
+        Ok(Self { file, page_rows, rows, indexed_rows, bucket_bits, bounds, has_keys })
+    }
+
+    /// Whether pages can be looked up by keys of attributes, whatever the value.
+    pub(super) fn has_keys(&self) -> bool {
+        self.has_keys
     }
 
     /// Memory it takes, in bytes.

@@ -4,10 +4,10 @@ use std::ops::Range;
 
 use pitviper_model::TraceId;
 
-use super::indexes::{hash_attribute, hash_trace};
+use super::indexes::{hash_attribute, hash_key, hash_trace};
 use super::open_segment::OpenSegment;
 use super::page_index::Kind;
-use crate::filter::{Filter, TextField, TextMatch};
+use crate::filter::{Filter, NumberField, TextField, TextMatch};
 
 /// Rows in order, no two ranges overlapping.
 pub(super) type Rows = Vec<Range<u64>>;
@@ -20,6 +20,8 @@ const MAX_TRACES_LOOKED_UP: usize = 4_096;
 pub(super) enum Lookup {
     /// The pages of one value, by its hash.
     Value(Kind, u64),
+    /// The pages of an attribute's key, by its hash.
+    Key(u64),
     All(Vec<Lookup>),
     Any(Vec<Lookup>),
 }
@@ -34,6 +36,10 @@ impl Lookup {
             Filter::Text(TextField::Attribute(key), TextMatch::Equals(text)) if !text.is_empty() => {
                 Some(Self::Value(Kind::Attributes, hash_attribute(key, text)))
             }
+            // What has no such attribute fits no pattern and no range.
+            Filter::Text(TextField::Attribute(key), TextMatch::Wildcard(_) | TextMatch::Regex(_))
+            | Filter::Exists(TextField::Attribute(key))
+            | Filter::Number(NumberField::Attribute(key), _) => Some(Self::Key(hash_key(key))),
             Filter::And(parts) => {
                 let parts: Vec<Self> = parts.iter().filter_map(Self::of).collect();
                 (!parts.is_empty()).then_some(Self::All(parts))
@@ -52,6 +58,7 @@ impl Lookup {
     pub(super) fn rows(&self, segment: &OpenSegment) -> Option<Rows> {
         match self {
             Self::Value(kind, hash) => segment.find(*kind, *hash),
+            Self::Key(hash) => segment.find_key(*hash),
             Self::All(parts) => {
                 parts.iter().filter_map(|part| part.rows(segment)).reduce(|left, right| intersect(&left, &right))
             }

@@ -13,6 +13,7 @@ mod values;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::future::join;
 use pitviper_store::{Store, TimeRange};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -154,22 +155,36 @@ pub async fn complete(
         return Ok(Answer { data: Completion { replace: (at, at), items: Vec::new() }, meta: Meta::over(&window) });
     };
     let sampler = Sampler { store, cache, range: rounded(window.range), now_us };
+    let mut looked_for = None;
     let counts = match &place.expects {
         Expects::Term(_) | Expects::Argument => sampler.counts(place.rest.clone(), SAMPLE, false).await?,
         Expects::Value(value)
             if !matches!(value.subject, Subject::Duration | Subject::Share | Subject::Id | Subject::Is) =>
         {
-            sampler.counts(place.rest.clone(), SAMPLE, metrics_know(&value.subject)).await?
+            let exact = metrics_know(&value.subject);
+            let counting = sampler.counts(place.rest.clone(), SAMPLE, exact);
+            match begun_value(&place) {
+                // Nothing is known yet, so that both are counted at once: one may wait for the disk while
+                // the other works.
+                Some(begun) if !sampler.knows(&place.rest, exact) => {
+                    let (counts, found) = join(counting, sampler.looked_for(&place, begun)).await;
+                    looked_for = Some(found);
+                    counts?
+                }
+                _ => counting.await?,
+            }
         }
         _ => Arc::default(),
     };
     let exact = !counts.sampled;
     let mut offers = self::offers(&mut place, &counts);
-    if let Some(condition) = values_to_look_for(&place, &counts) {
-        let rest = combine(place.rest.clone().into_iter().chain([condition]).collect(), Expr::And);
-        let counts = sampler.counts(rest, LOOK_FOR, false).await?;
-        if counts.sample > 0 {
-            offers = self::offers(&mut place, &counts);
+    if let Some(begun) = begun_value(&place).filter(|begun| !begun.is_known_to(&counts)) {
+        let found = match looked_for {
+            Some(found) => found?,
+            None => sampler.looked_for(&place, begun).await?,
+        };
+        if found.sample > 0 {
+            offers = self::offers(&mut place, &found);
             // Shares would be of the spans that have such a value.
             offers.iter_mut().for_each(|offer| offer.item.detail.clear());
         }
@@ -199,22 +214,36 @@ impl Sampler<'_> {
     /// Counts what the spans have for which the condition holds; with the exact counts that the metrics
     /// have, if these are wanted, which take longer.
     async fn counts(&self, condition: Option<Expr>, effort: Effort, exact: bool) -> Result<Arc<Counts>, QueryError> {
-        let spans = SpanSet::Matching(condition.clone());
-        let mut text = Query { spans, pipes: Vec::new() }.to_string();
-        if let Some(known) = self.cache.get(&text, self.range, self.now_us) {
+        let text = text_of(&condition);
+        if let Some(known) = self.known(&text, exact) {
             return Ok(known);
-        }
-        if !exact {
-            text.push_str(SAMPLE_ONLY);
-            if let Some(known) = self.cache.get(&text, self.range, self.now_us) {
-                return Ok(known);
-            }
         }
         let counts = counted_where(self.store, condition, self.range, effort, exact).await?;
         let counts = Arc::new(counts);
+        let text = if exact { text } else { text + SAMPLE_ONLY };
         self.cache.put(text, self.range, self.now_us, &counts);
         Ok(counts)
     }
+
+    /// Whether counting costs nothing.
+    fn knows(&self, condition: &Option<Expr>, exact: bool) -> bool {
+        self.known(&text_of(condition), exact).is_some()
+    }
+
+    fn known(&self, text: &str, exact: bool) -> Option<Arc<Counts>> {
+        let get = |text: &str| self.cache.get(text, self.range, self.now_us);
+        get(text).or_else(|| if exact { None } else { get(&[text, SAMPLE_ONLY].concat()) })
+    }
+
+    /// Counts what the spans have that have a value which begins so.
+    async fn looked_for(&self, place: &Place, begun: Begun<'_>) -> Result<Arc<Counts>, QueryError> {
+        let condition = combine(place.rest.clone().into_iter().chain([begun.condition()]).collect(), Expr::And);
+        self.counts(condition, LOOK_FOR, false).await
+    }
+}
+
+fn text_of(condition: &Option<Expr>) -> String {
+    Query { spans: SpanSet::Matching(condition.clone()), pipes: Vec::new() }.to_string()
 }
 
 /// What may be offered before it is tried out.
@@ -273,20 +302,32 @@ fn offers(place: &mut Place, counts: &Counts) -> Vec<Offer> {
     }
 }
 
-/// What the values have in common that are meant, when none of them is at hand and not all are.
-fn values_to_look_for(place: &Place, counts: &Counts) -> Option<Expr> {
+/// A value of which the beginning is written.
+struct Begun<'a> {
+    field: &'a Field,
+    begin: String,
+}
+
+/// The value whose beginning is written, where enough is to look for it.
+fn begun_value(place: &Place) -> Option<Begun<'_>> {
     let Expects::Value(value) = &place.expects else { return None };
     let Subject::Text(field) = &value.subject else { return None };
     let begin = values::wanted(&place.written);
-    if value.compared || begin.chars().count() < LOOK_FOR_LETTERS {
-        return None;
+    (!value.compared && begin.chars().count() >= LOOK_FOR_LETTERS).then_some(Begun { field, begin })
+}
+
+impl Begun<'_> {
+    /// What the values have in common that are meant.
+    fn condition(&self) -> Expr {
+        Expr::Field(self.field.clone(), Matcher::Text(Text::Wildcard(format!("{}*", self.begin))))
     }
-    let of_key = Key::of(field).and_then(|key| counts.get(&key));
-    let has_all = !counts.sampled && of_key.is_none_or(|counts| counts.values.len() == counts.distinct);
-    let mut known = of_key.into_iter().flat_map(|counts| &counts.values);
-    let is_at_hand = known.any(|value| rank::has(&begin, &value.text));
-    let values = Text::Wildcard(format!("{begin}*"));
-    (!has_all && !is_at_hand).then(|| Expr::Field(field.clone(), Matcher::Text(values)))
+
+    /// Whether one of them was counted, or there is no other value than those that were.
+    fn is_known_to(&self, counts: &Counts) -> bool {
+        let of_key = Key::of(self.field).and_then(|key| counts.get(&key));
+        let has_all = !counts.sampled && of_key.is_none_or(|counts| counts.values.len() == counts.distinct);
+        has_all || of_key.into_iter().flat_map(|counts| &counts.values).any(|value| rank::has(&self.begin, &value.text))
+    }
 }
 
 /// The offers that leave the query with no more errors than it has.

@@ -117,10 +117,11 @@ fn look_up(
     // Row groups hold whole pages, so each batch is a page.
     let reader = builder.with_projection(mask).with_row_selection(selection).with_batch_size(PAGE_ROWS).build()?;
     let reader = SegmentStream::new(segment, reader)?;
+    let has_keys = indexes.iter().any(|(kind, index)| *kind == Kind::Attributes && index.has_keys());
     let mut missing: Vec<Kind> = Vec::new();
     let mut named = Vec::new();
     for (page, batch) in sampled.iter().zip(reader) {
-        let hashes = IndexBuilders::page_hashes(&batch?);
+        let hashes = IndexBuilders::page_hashes(&batch?, has_keys);
         for (kind, index) in indexes {
             if missing.contains(kind) {
                 continue;
