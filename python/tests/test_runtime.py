@@ -353,6 +353,46 @@ def test_switched_off_watches_nothing(run, sink):
     assert not [point for point in sink.points if point.scope == "pitviper.runtime"]
 
 
+def test_what_became_of_spans_is_told(run, sink):
+    source = """
+import pitviper, logging
+logging.warning("once")
+for number in range(40):
+    with pitviper.tracer.start_as_current_span("root"):
+        pitviper.tracer.start_span("child").end()
+assert pitviper.flush(10)
+from pitviper import _native
+print(_native.stats()["sampled_out"])
+"""
+    done = run(source, PITVIPER_SAMPLE_RATE="0.5")
+    assert done.returncode == 0, done.stderr
+    left_out = int(done.stdout)
+    assert 0 < left_out < 80, "one chance in 2^39 to fail"
+    sent = latest(sink)
+    assert sent["otel.sdk.span.started", "DROP"].value == left_out
+    assert sent["otel.sdk.span.started", "RECORD_AND_SAMPLE"].value == 80 - left_out == len(sink.spans)
+    assert sent[("otel.sdk.processor.span.processed",)].value == 80 - left_out
+    # What is on its way with these figures is not confirmed yet.
+    assert sent[("otel.sdk.exporter.span.exported",)].value <= 80 - left_out
+    assert not [key for key in sent if key[0].startswith("otel.sdk.") and key[1:] == ("queue_full",)]
+
+
+def test_full_queues_are_told(run, sink):
+    source = """
+import pitviper
+pitviper.init()
+for number in range(3_000):
+    pitviper.tracer.start_span("one").end()
+"""
+    done = run(source, OTEL_BSP_MAX_QUEUE_SIZE="64", OTEL_BSP_MAX_EXPORT_BATCH_SIZE="64")
+    assert done.returncode == 0, done.stderr
+    sent = latest(sink)
+    started = sent["otel.sdk.span.started", "RECORD_AND_SAMPLE"].value
+    lost = sent["otel.sdk.processor.span.processed", "queue_full"].value
+    assert (started, lost > 0) == (3_000, True)
+    assert sent[("otel.sdk.processor.span.processed",)].value + lost == started
+
+
 def test_every_interval_by_itself(run, sink):
     run(_FIRST_SPAN + "import time\ntime.sleep(1)\n", PITVIPER_METRICS_INTERVAL="200")
     times = sorted({point.time_ns for point in sink.points if point.name == "process.uptime"})

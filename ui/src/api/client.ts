@@ -9,6 +9,7 @@ import type {
   Facets,
   Heatmap,
   HeatmapRequest,
+  Instance,
   Operation,
   Problem,
   SeriesAnswer,
@@ -88,6 +89,9 @@ export const api = {
 
   operations: (service: string, range: Range, signal?: AbortSignal) =>
     ask<Operation[]>(`services/${encodeURIComponent(service)}/operations?${query({ ...range, points: 30 })}`, signal),
+
+  instances: (service: string, range: Range, signal?: AbortSignal) =>
+    ask<Instance[]>(`services/${encodeURIComponent(service)}/instances?${query({ ...range })}`, signal),
 
   series: (service: string, queries: SeriesQuery[], range: Range, signal?: AbortSignal) =>
     ask<SeriesAnswer>('series', signal, { scope: { service }, queries, ...range, max_points: 120 }),

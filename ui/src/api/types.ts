@@ -17,6 +17,8 @@ export interface Answer<T> {
 export type Figure = Schemas['Trend'];
 export type Service = Schemas['Service'];
 export type Operation = Schemas['Operation'];
+export type Instance = Schemas['Instance'];
+export type LatestMetric = Schemas['LatestMetric'];
 export type SeriesQuery = Schemas['Figure'];
 export type SeriesAnswer = Schemas['SeriesData'];
 export type SearchLine = Schemas['SearchLine'];

@@ -8,6 +8,7 @@ mod cgroup;
 mod identity;
 mod libraries;
 mod machine;
+mod outcomes;
 mod process;
 mod sampler;
 

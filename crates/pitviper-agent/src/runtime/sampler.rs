@@ -7,6 +7,7 @@ use pitviper_model::Number;
 use pitviper_wire::encode::{AttributeList, Scalar};
 
 use super::cgroup::Cgroup;
+use super::outcomes::OutcomeMetrics;
 use super::{process, scope};
 use crate::agent::Agent;
 use crate::host::Usage;
@@ -132,6 +133,7 @@ impl Instruments {
 /// Reads what cannot be told. What it compares with is of this process, so a forked child has its own.
 pub(crate) struct Sampler {
     instruments: Instruments,
+    outcomes: OutcomeMetrics,
     cgroup: Cgroup,
     /// Processors the process may run on.
     allowed_cpus: f64,
@@ -145,6 +147,7 @@ impl Sampler {
     pub(crate) fn new(agent: &Agent) -> Self {
         let proc = Path::new("/proc/self");
         let instruments = Instruments::new(&agent.registry);
+        let outcomes = OutcomeMetrics::new(&agent.registry);
         let began_unix_nano = process_start(agent).unwrap_or_else(now_unix_nano);
         for counter in [
             instruments.cpu_time,
@@ -158,11 +161,15 @@ impl Sampler {
             instruments.memory_virtual,
             instruments.threads,
             instruments.open_files,
-        ] {
+        ]
+        .into_iter()
+        .chain(outcomes.counters())
+        {
             agent.registry.set_start(counter, began_unix_nano);
         }
         Self {
             instruments,
+            outcomes,
             cgroup: Cgroup::locate(Path::new("/")),
             allowed_cpus: f64::from(process::allowed_cpus(proc).unwrap_or(1)),
             machine_memory: process::machine_memory(Path::new("/proc")),
@@ -223,6 +230,7 @@ impl Sampler {
         by_generation(own.gc_collections, |generation| generation.collections);
         by_generation(own.gc_collected, |generation| generation.collected);
         by_generation(own.gc_uncollectable, |generation| generation.uncollectable);
+        self.outcomes.observe(agent);
     }
 
     fn observe_usage(&mut self, registry: &Registry, usage: Usage, cpus: f64) {

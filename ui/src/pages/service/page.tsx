@@ -23,6 +23,7 @@ import { rangeOf } from '../../router';
 import { Latency } from '../latency';
 import { Loaded } from '../loaded';
 import { SampleNote } from '../sample';
+import { Processes } from './processes';
 
 const QUERIES: SeriesQuery[] = [
   { metric: 'response_time', agg: 'p50' },
@@ -77,6 +78,7 @@ export function ServicePage() {
       <SampleNote range={range} />
       <ServiceLatency service={service} range={range} />
       <Operations service={service} range={range} />
+      <Processes service={service} range={range} />
     </div>
   );
 }

@@ -8,6 +8,7 @@ import { api } from '../../api/client';
 import type { SpanDetails } from '../../api/types';
 import { Problem } from '../loaded';
 import { Skeleton } from '../../components/states';
+import { Values } from '../../components/values';
 import { duration, moment } from '../../lib/format';
 import type { SampledTime } from './samples';
 
@@ -140,16 +141,5 @@ function Span({ span }: { span: SpanDetails }) {
         />
       </section>
     </>
-  );
-}
-
-function Values({ values }: { values: Record<string, unknown> }) {
-  return (
-    <dl>
-      {Object.entries(values).map(([key, value]) => [
-        <dt key={`${key} key`}>{key}</dt>,
-        <dd key={key}>{typeof value === 'string' ? value : JSON.stringify(value)}</dd>,
-      ])}
-    </dl>
   );
 }

@@ -25,7 +25,7 @@ const MAX_SERIES: usize = 5 * MetricPointsQuery::MAX_SERIES;
 const LATEST_NS: i64 = 5 * 60 * 1_000_000_000;
 
 /// The names of metrics about the process itself, not its work, begin so.
-const RUNTIME: [&str; 13] = [
+const RUNTIME: [&str; 14] = [
     "process.",
     "system.",
     "container.",
@@ -38,6 +38,7 @@ const RUNTIME: [&str; 13] = [
     "go.",
     "dotnet.",
     "pitviper.",
+    "otel.sdk.",
     "runtime.",
 ];
 
