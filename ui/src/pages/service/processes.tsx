@@ -9,7 +9,7 @@ import { SortHeader } from '../../components/sort-header';
 import { NoMatch } from '../../components/states';
 import { Values } from '../../components/values';
 import { bytes, count, duration, moment, momentOf, percent, rate } from '../../lib/format';
-import { type ProcessFigures, figuresOf, nameOf } from '../../lib/process';
+import { type ProcessFigures, figuresOf, nameOf } from './figures';
 import { useSortedRows } from '../../lib/sorted-rows';
 import { Loaded } from '../loaded';
 

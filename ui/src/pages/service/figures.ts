@@ -1,6 +1,6 @@
 // How a process is doing: figures read out of its latest metrics, whoever measured them.
 
-import type { Instance, LatestMetric } from '../api/types';
+import type { Instance, LatestMetric } from '../../api/types';
 
 export interface ProcessFigures {
   /** Processors in use. */

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 
-import type { Instance, LatestMetric } from '../api/types';
-import { figuresOf, nameOf } from './process';
+import type { Instance, LatestMetric } from '../../api/types';
+import { figuresOf, nameOf } from './figures';
 
 const metric = (name: string, value: number, attributes: Record<string, unknown> = {}): LatestMetric => ({ name, value, attributes, kind: 'gauge', unit: '', time_us: 0 });
 const instance = (metrics: LatestMetric[], resource: Record<string, unknown> = {}): Instance => ({ instance: 'abc', host: '', version: '', env: '', first_seen_us: 0, last_seen_us: 0, resource, metrics });
