@@ -5,7 +5,7 @@ import sys
 from typing import Optional
 
 USAGE = """\
-usage: pitviper run [--info] COMMAND [ARGUMENT ...]
+usage: pitviper run [--info] [--compat ddtrace] COMMAND [ARGUMENT ...]
        pitviper --version
 
   run COMMAND          starts COMMAND, traced:
@@ -14,6 +14,9 @@ usage: pitviper run [--info] COMMAND [ARGUMENT ...]
                          pitviper run python -m module
   run --info [COMMAND] shows the settings in force, where each came from, whether the
                        server answers, and what is instrumented; starts nothing
+  run --compat ddtrace COMMAND
+                       the same for code written for ddtrace: `import ddtrace` is served by
+                       this agent, also where ddtrace is installed
 
 Settings are environment variables; PITVIPER_SERVICE and PITVIPER_ENDPOINT are the first to know.
 """
@@ -37,6 +40,20 @@ def main(arguments: "Optional[list[str]]" = None) -> int:
         sys.stderr.write(f"pitviper: unknown command {arguments[0]!r}\n\n{USAGE}")
         return 2
     rest = arguments[1:]
+    variables = dict(os.environ)
+    if rest and rest[0].partition("=")[0] == "--compat":
+        name, rest = _option(rest)
+        from pitviper.compat import NAMES
+
+        if name not in NAMES:
+            sys.stderr.write(f"pitviper: --compat takes {' or '.join(NAMES)}, not {name!r}\n")
+            return 2
+        os.environ["PITVIPER_COMPAT"] = variables["PITVIPER_COMPAT"] = name
+        if rest and os.path.basename(rest[0]) in ("ddtrace-run", "pitviper-ddtrace-run"):
+            # What it would do is being done.
+            from pitviper.compat.ddtrace.commands import ddtrace_run
+
+            return ddtrace_run(rest[1:])
     if rest and rest[0] == "--info":
         from pitviper.info import show
 
@@ -46,7 +63,7 @@ def main(arguments: "Optional[list[str]]" = None) -> int:
     if not rest or rest[0].startswith("-"):
         sys.stderr.write(f"pitviper: run needs a command\n\n{USAGE}")
         return 2
-    return _run(rest)
+    return execute(rest, variables)
 
 
 def environment(environ: "dict[str, str]") -> "dict[str, str]":
@@ -56,10 +73,19 @@ def environment(environ: "dict[str, str]") -> "dict[str, str]":
     return {**environ, "PYTHONPATH": os.pathsep.join([site, *others]), "PITVIPER_RUN": "1"}
 
 
-def _run(command: "list[str]") -> int:
+def _option(arguments: "list[str]") -> "tuple[str, list[str]]":
+    """The value of the first option, and what follows: ``--name value`` or ``--name=value``."""
+    _, separator, value = arguments[0].partition("=")
+    if separator:
+        return value, arguments[1:]
+    return (arguments[1] if len(arguments) > 1 else ""), arguments[2:]
+
+
+def execute(command: "list[str]", variables: "dict[str, str]") -> int:
+    """Becomes the command, traced; returns only where that cannot be."""
     sys.stdout.flush()
     try:
-        os.execvpe(command[0], command, environment(dict(os.environ)))
+        os.execvpe(command[0], command, environment(variables))
     except FileNotFoundError:
         sys.stderr.write(f"pitviper: no command {command[0]!r}; is it installed, and is its folder on PATH?\n")
         return _NOT_FOUND

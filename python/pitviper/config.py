@@ -114,6 +114,14 @@ SETTINGS = (
     ),
     Setting("sampler_arg", 1.0, ratio, "OTEL_TRACES_SAMPLER_ARG", "Argument of the sampler."),
     Setting(
+        "compat",
+        [],
+        names,
+        "PITVIPER_COMPAT",
+        "APIs of other agents that this one serves even where their package is installed, separated by commas: "
+        "ddtrace. What is not installed is served in any case.",
+    ),
+    Setting(
         "integrations_disabled",
         [],
         names,

@@ -86,7 +86,7 @@ class SpanBlock:
             def generator(*args: Any, **kwargs: Any) -> Any:
                 span = _native.start_span(name, **self._arguments)
                 try:
-                    steps: Any = _Stepwise(function(*args, **kwargs), span)
+                    steps: Any = Stepwise(function(*args, **kwargs), span)
                     return (yield from steps)  # pyright: ignore[reportUnknownVariableType]
                 except BaseException:
                     span.__exit__(*sys.exc_info())
@@ -106,7 +106,7 @@ class SpanBlock:
         return wrapper
 
 
-class _Stepwise:
+class Stepwise:
     """A generator whose steps run with a span as the current one."""
 
     __slots__ = ("_generator", "_span")
@@ -115,7 +115,7 @@ class _Stepwise:
         self._generator = generator
         self._span = span
 
-    def __iter__(self) -> "_Stepwise":
+    def __iter__(self) -> "Stepwise":
         return self
 
     def __next__(self) -> Any:

@@ -222,18 +222,18 @@ impl Agent {
         })
     }
 
-    /// The number of the same scope within another service of this process than its own.
-    fn scope_in_service(&self, scope: u16, service: &Arc<str>) -> u16 {
+    /// The number of the same scope within this service of the process; `None` for the process's own.
+    pub(crate) fn scope_in_service(&self, scope: u16, service: Option<&Arc<str>>) -> u16 {
         self.with_origins(|origins| {
             let Origin { scope: name, resource, .. } = origins[usize::from(scope)].clone();
             let same = |origin: &Origin| {
-                origin.service.as_ref() == Some(service) && *origin.scope == *name && origin.resource == resource
+                origin.service.as_ref() == service && *origin.scope == *name && origin.resource == resource
             };
             match origins.iter().position(same) {
                 Some(found) => found as u16,
                 // Where there is no room the service is lost, and the scope is not.
                 None if origins.len() >= MAX_SCOPES => scope,
-                None => add(origins, Origin { scope: name, resource, service: Some(Arc::clone(service)) }),
+                None => add(origins, Origin { scope: name, resource, service: service.cloned() }),
             }
         })
     }
@@ -338,7 +338,7 @@ impl Agent {
             self.counters.sampled_out.fetch_add(1, Ordering::Relaxed);
         }
         let scope = match options.service {
-            Some(service) if recorded => self.scope_in_service(options.scope, service),
+            Some(service) if recorded => self.scope_in_service(options.scope, Some(service)),
             _ => options.scope,
         };
         let mut span = Span::new(self, &SpanOptions { scope, ..*options }, context, recorded, exported);

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime};
 
 use pitviper_model::{Attributes, Link, SpanId, SpanKind, StatusCode, Value};
@@ -250,6 +251,36 @@ impl Span {
     #[must_use]
     pub fn kind(&self) -> SpanKind {
         self.kind
+    }
+
+    /// Makes it part of another service of this process; with `None`, of the process's own.
+    pub fn set_service(&mut self, service: Option<Arc<str>>) {
+        if self.is_recording() {
+            self.scope = self.agent.scope_in_service(self.scope, service.as_ref());
+            self.service = service;
+        }
+    }
+
+    /// Says that it began at another time, in nanoseconds since the Unix epoch.
+    pub fn set_start(&mut self, time_unix_nano: u64) {
+        if self.is_recording() {
+            self.start_time_unix_nano = time_unix_nano;
+            self.started = None;
+        }
+    }
+
+    /// Gives it another role.
+    pub fn set_kind(&mut self, kind: SpanKind) {
+        if self.is_recording() {
+            self.kind = kind;
+        }
+    }
+
+    /// Keeps it from being sent when it ends.
+    pub fn discard(&mut self) {
+        if std::mem::take(&mut self.exported) {
+            self.agent.counters.sampled_out.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Whether what is set still counts: it is sampled and has not ended.

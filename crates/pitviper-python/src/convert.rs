@@ -2,11 +2,12 @@
 //! application passes by mistake must not become an exception in it.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use crate::faces;
 use crate::runtime::has_interpreter_lock;
 use pitviper_agent::Span;
-use pitviper_model::{Attributes, SpanKind, Value};
+use pitviper_model::{Attributes, SpanKind, StatusCode, Value};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PyMapping, PySet, PyString, PyTuple};
 
@@ -190,4 +191,24 @@ pub(crate) fn to_kind(kind: &Bound<'_, PyAny>) -> SpanKind {
     }
     let number = kind.getattr("value").and_then(|value| value.extract::<i32>());
     number.map_or(SpanKind::Internal, |number| SpanKind::from_otlp(number + 1))
+}
+
+/// A status as a number, or as OpenTelemetry's classes say it, with the description of those.
+pub(crate) fn status_of(code: &Bound<'_, PyAny>) -> (StatusCode, Option<String>) {
+    if let Ok(number) = code.extract::<i32>() {
+        return (StatusCode::from_otlp(number), None);
+    }
+    // opentelemetry.trace.Status has status_code and description; StatusCode has value.
+    if let Ok(inner) = code.getattr("status_code") {
+        let description = code.getattr("description").ok().map(|text| to_text(&text).into_owned());
+        return (status_of(&inner).0, description);
+    }
+    let number = code.getattr("value").and_then(|value| value.extract::<i32>());
+    (number.map_or(StatusCode::Unset, StatusCode::from_otlp), None)
+}
+
+/// The name of a service; `None` when it is none.
+pub(crate) fn to_service(name: Option<&Bound<'_, PyAny>>) -> Option<Arc<str>> {
+    let name = name.filter(|name| !name.is_none()).map(to_text)?;
+    (!name.is_empty()).then(|| Arc::from(&*name))
 }

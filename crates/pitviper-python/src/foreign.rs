@@ -13,17 +13,22 @@ use crate::shield::shield;
 use crate::span_context::{context_of, given_link};
 
 /// Exports a finished span that reads like those of OpenTelemetry's SDK. `resource` are the attributes
-/// it goes out with, or None for the agent's. What cannot be read is left out.
+/// it goes out with, or None for the agent's; `service` is the service of this process it is part of, or None
+/// for the process's own. What cannot be read is left out.
 #[pyfunction]
-#[pyo3(signature = (span, resource = None))]
-pub(crate) fn export_span(span: &Bound<'_, PyAny>, resource: Option<&Bound<'_, PyAny>>) {
+#[pyo3(signature = (span, resource = None, service = None))]
+pub(crate) fn export_span(
+    span: &Bound<'_, PyAny>,
+    resource: Option<&Bound<'_, PyAny>>,
+    service: Option<&Bound<'_, PyAny>>,
+) {
     shield((), || {
         // A span that lacks what every span has is none.
-        let _ = export(span, resource);
+        let _ = export(span, resource, convert::to_service(service));
     });
 }
 
-fn export(span: &Bound<'_, PyAny>, resource: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+fn export(span: &Bound<'_, PyAny>, resource: Option<&Bound<'_, PyAny>>, service: Option<Arc<str>>) -> PyResult<()> {
     let Some(context) = context_of(&span.getattr("context")?).filter(pitviper_agent::SpanContext::is_valid) else {
         return Ok(());
     };
@@ -50,7 +55,7 @@ fn export(span: &Bound<'_, PyAny>, resource: Option<&Bound<'_, PyAny>>) -> PyRes
         start_time_unix_nano: convert::to_time(Some(&span.getattr("start_time")?)),
         scope: agent().scope_of_tracer(scope, resource),
         limits: None,
-        service: None,
+        service: service.as_ref(),
     };
     let exported = context.is_sampled() && agent().is_enabled();
     let mut out = agent().begin(&options, context, exported, exported);

@@ -19,6 +19,7 @@ mod exception;
 mod faces;
 mod foreign;
 mod host;
+mod late;
 mod logs;
 mod metrics;
 mod onesdk;
@@ -59,6 +60,8 @@ mod _native {
     use crate::foreign::export_span;
     #[pymodule_export]
     use crate::host::send_before_sigterm;
+    #[pymodule_export]
+    use crate::late::{decide, discard, service_of, set_kind, set_service, set_start, told};
     #[pymodule_export]
     use crate::logs::{emit_log, emit_record, mark_record};
     #[pymodule_export]

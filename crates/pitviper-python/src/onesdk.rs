@@ -29,7 +29,7 @@ impl Spans for InContextVariables {
                 return Some(Current { context: start::current_context(py)?, kind: None, service: None });
             };
             let span = span.get();
-            let (context, service) = (span.core_context().clone(), span.service().cloned());
+            let (context, service) = (span.core_context().clone(), span.service());
             (!span.has_ended()).then(|| Current { context, kind: Some(span.peek(|span| span.kind())), service })
         })?
     }

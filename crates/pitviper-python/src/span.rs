@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use pitviper_model::{Attributes, Event, Link, StatusCode};
@@ -15,7 +15,7 @@ use crate::exception::Escaped;
 use crate::pipeline::Pipeline;
 use crate::runtime::{agent, has_interpreter_lock};
 use crate::shield::shield;
-use crate::span_context::{LINK_IS_REMOTE, SpanContext, link_of};
+use crate::span_context::{LINK_IS_REMOTE, SpanContext, link_of, show_context};
 use crate::tracer::Tracer;
 use crate::{context, convert, exception, faces, host};
 
@@ -36,6 +36,10 @@ pub(crate) struct Span {
     context: pitviper_agent::SpanContext,
     /// The service it is part of, when that is not the process's own. A copy outside the lock, too.
     service: Option<Arc<str>>,
+    /// It was made part of another service since it began.
+    moved: AtomicBool,
+    /// What it tells others since somebody decided about its trace.
+    decided: OnceLock<pitviper_agent::SpanContext>,
     /// The same as OpenTelemetry's class, once someone asked for it.
     shown_context: PyOnceLock<Py<PyAny>>,
     /// Trace id and span id as loggers write them, once someone asked for them: a span may have many records.
@@ -83,6 +87,8 @@ impl Span {
             span: Mutex::new(span),
             context,
             service,
+            moved: AtomicBool::new(false),
+            decided: OnceLock::new(),
             shown_context: PyOnceLock::new(),
             shown_ids: PyOnceLock::new(),
             displaced: Mutex::new(None),
@@ -94,11 +100,24 @@ impl Span {
     }
 
     pub(crate) fn core_context(&self) -> &pitviper_agent::SpanContext {
-        &self.context
+        self.decided.get().unwrap_or(&self.context)
     }
 
-    pub(crate) fn service(&self) -> Option<&Arc<str>> {
-        self.service.as_ref()
+    /// Says what it tells others from now on; the first word about a trace counts.
+    pub(crate) fn decide(&self, context: pitviper_agent::SpanContext) {
+        let _ = self.decided.set(context);
+    }
+
+    pub(crate) fn service(&self) -> Option<Arc<str>> {
+        if self.moved.load(Ordering::Acquire) {
+            return self.peek(|span| span.service().cloned());
+        }
+        self.service.clone()
+    }
+
+    /// Says that its service is another one than at its start.
+    pub(crate) fn note_move(&self) {
+        self.moved.store(true, Ordering::Release);
     }
 
     /// Its trace id and its span id as text.
@@ -345,7 +364,7 @@ impl Span {
     #[pyo3(signature = (code, description = None))]
     fn set_status(slf: &Bound<'_, Self>, code: &Bound<'_, PyAny>, description: Option<&Bound<'_, PyAny>>) {
         change(slf, |span| {
-            let (code, own_description) = status_of(code);
+            let (code, own_description) = convert::status_of(code);
             let description =
                 own_description.unwrap_or_else(|| description.map(convert::to_text).unwrap_or_default().into());
             span.set_status(code, &description);
@@ -378,7 +397,7 @@ impl Span {
     fn get_span_context(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         let (py, this) = (slf.py(), slf.get());
         let Some(faces) = faces::get(py) else {
-            return Ok(Bound::new(py, SpanContext(this.context.clone()))?.into_any().unbind());
+            return Ok(Bound::new(py, SpanContext(this.core_context().clone()))?.into_any().unbind());
         };
         let shown =
             this.shown_context.get_or_try_init(py, || faces.show_context(py, &this.context).map(Bound::unbind))?;
@@ -571,26 +590,5 @@ impl Span {
 
     fn __repr__(&self) -> String {
         format!("Span(name={:?}, trace_id={}, span_id={})", self.name(), self.context.trace_id, self.context.span_id)
-    }
-}
-
-fn status_of(code: &Bound<'_, PyAny>) -> (StatusCode, Option<String>) {
-    if let Ok(number) = code.extract::<i32>() {
-        return (StatusCode::from_otlp(number), None);
-    }
-    // opentelemetry.trace.Status has status_code and description; StatusCode has value.
-    if let Ok(inner) = code.getattr("status_code") {
-        let description = code.getattr("description").ok().map(|text| convert::to_text(&text).into_owned());
-        return (status_of(&inner).0, description);
-    }
-    let number = code.getattr("value").and_then(|value| value.extract::<i32>());
-    (number.map_or(StatusCode::Unset, StatusCode::from_otlp), None)
-}
-
-/// A span context as OpenTelemetry's class, or as our own while that is not loaded.
-fn show_context(py: Python<'_>, context: pitviper_agent::SpanContext) -> PyResult<Py<PyAny>> {
-    match faces::get(py) {
-        Some(faces) => faces.show_context(py, &context).map(Bound::unbind),
-        None => Ok(Bound::new(py, SpanContext(context))?.into_any().unbind()),
     }
 }

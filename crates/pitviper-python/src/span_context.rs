@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use crate::convert::{to_attributes, to_text};
+use crate::faces;
 use crate::span::Span;
 
 /// OTLP's flags of a link: whether the other span is known to be remote, and whether it is.
@@ -164,5 +165,13 @@ pub(crate) fn given_link(given: &Bound<'_, PyAny>) -> Option<Link> {
     match given.getattr("context") {
         Ok(context) => link_of(&context, given.getattr("attributes").ok().as_ref()),
         Err(_) => link_of(given, None),
+    }
+}
+
+/// A span context as OpenTelemetry's class, or as our own while that is not loaded.
+pub(crate) fn show_context(py: Python<'_>, context: pitviper_agent::SpanContext) -> PyResult<Py<PyAny>> {
+    match faces::get(py) {
+        Some(faces) => faces.show_context(py, &context).map(Bound::unbind),
+        None => Ok(Bound::new(py, SpanContext(context))?.into_any().unbind()),
     }
 }

@@ -118,7 +118,7 @@ impl<'py> Place<'py> {
 
     /// The service that goes on here, when it is not the process's own.
     #[inline]
-    fn service(&self) -> Option<&Arc<str>> {
+    fn service(&self) -> Option<Arc<str>> {
         match self {
             Self::Below(span) => span.get().service(),
             _ => None,
@@ -143,7 +143,7 @@ pub(crate) fn service_below(py: Python<'_>, parent: Parent<'_>) -> Option<Arc<st
     let Parent::Context(parent) = parent else { return None };
     let current = current(py)?;
     let current = current.get();
-    current.service().filter(|_| current.core_context().span_id == parent.span_id).cloned()
+    current.service().filter(|_| current.core_context().span_id == parent.span_id)
 }
 
 /// Starts a span of the agent's own; says in `maker` on whose behalf.
@@ -165,6 +165,7 @@ pub(crate) fn start<'py>(
         None if given.is_none_or(|given| given.is_none()) => baggage::below(py, place.parent(), &mut changed),
         None => place.parent(),
     };
+    let inherited = if start.service.is_none() { place.service() } else { None };
     let options = SpanOptions {
         name: &convert::to_text(start.name),
         kind: start.kind,
@@ -172,7 +173,7 @@ pub(crate) fn start<'py>(
         start_time_unix_nano: start.start_time,
         scope: start.scope,
         limits: None,
-        service: start.service.or_else(|| place.service()),
+        service: start.service.or(inherited.as_ref()),
     };
     if let Place::Nowhere(_) = place {
         *maker = Maker::Suppressed;
@@ -234,9 +235,12 @@ pub(crate) fn tell_start(span: &Bound<'_, Span>) {
 }
 
 /// Starts a span that is not current. Without `parent` it is a child of the current span, or linked to
-/// it when that has ended.
+/// it when that has ended. With `service` it begins another service of this process, and what is below it is
+/// part of that.
 #[pyfunction]
-#[pyo3(signature = (name, kind = None, attributes = None, parent = None, start_time = None, links = None, scope = None))]
+#[pyo3(signature = (
+    name, kind = None, attributes = None, parent = None, start_time = None, links = None, scope = None, service = None
+))]
 #[expect(clippy::too_many_arguments, reason = "the signature is OpenTelemetry's")]
 pub(crate) fn start_span<'py>(
     py: Python<'py>,
@@ -247,10 +251,13 @@ pub(crate) fn start_span<'py>(
     start_time: Option<&Bound<'py, PyAny>>,
     links: Option<&Bound<'py, PyAny>>,
     scope: Option<&Bound<'py, PyAny>>,
+    service: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, Span>> {
+    let service = convert::to_service(service);
     let kind = kind.map_or(SpanKind::Internal, convert::to_kind);
     let scope = scope_of(scope);
-    let begin = Start { name, kind, start_time: convert::to_time(start_time), scope, attributes, links, service: None };
+    let start_time = convert::to_time(start_time);
+    let begin = Start { name, kind, start_time, scope, attributes, links, service: service.as_ref() };
     let mut maker = Maker::Agent;
     let span = start(py, &begin, parent, &mut maker);
     let recorded = span.is_recording();
@@ -276,7 +283,7 @@ pub(crate) fn start_as_current_span<'py>(
     links: Option<&Bound<'py, PyAny>>,
     scope: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, Span>> {
-    let span = start_span(py, name, kind, attributes, parent, start_time, links, scope)?;
+    let span = start_span(py, name, kind, attributes, parent, start_time, links, scope, None)?;
     shield((), || span::enter(&span));
     Ok(span)
 }

@@ -5,7 +5,7 @@ import os
 import sys
 from typing import Any, Optional
 
-from pitviper import _native, runtime, signals
+from pitviper import _native, compat, runtime, signals
 from pitviper._guard import internal_error, say
 from pitviper.config import Config, load
 from pitviper.resource import resource_attributes
@@ -103,6 +103,7 @@ def _instrument(config: Config) -> None:
             engine.when_imported("opentelemetry.trace", _serve_opentelemetry)
             engine.when_imported("opentelemetry.propagate", _serve_propagation)
             engine.when_imported("opentelemetry.instrumentation.instrumentor", _own_libraries)
+        compat.install(config["compat"])
         # billiard is Celery's fork of multiprocessing.
         for util in ("multiprocessing.util", "billiard.util"):
             engine.when_imported(util, lambda util=util: _flush_in_children_of(util))

@@ -64,6 +64,14 @@ def _take_back(applied: "list[tuple[str, object, str, object, object]]") -> None
             setattr(owner, attribute, original)
 
 
+def leave_alone(name: str) -> None:
+    """Takes one integration back, and has it stay off."""
+    if name in _states:
+        _remove(name)
+        # What still waits for a module of the library finds that it failed.
+        _states[name] = f"{_FAILED}: the application asked for it to be left alone"
+
+
 def states() -> "dict[str, str]":
     """For each integration whether it is in place, and if not, why."""
     return dict(_states)

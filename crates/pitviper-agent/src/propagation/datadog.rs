@@ -5,6 +5,7 @@
 //! Datadog tracer, and `t.x` for the trace's tag `_dd.p.x`.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use pitviper_model::{SpanId, TraceId};
 
@@ -133,6 +134,17 @@ pub(super) fn is_asked_for(context: &SpanContext) -> bool {
 /// Says that the trace's user asked for it to be kept.
 pub(super) fn ask_for(context: &mut SpanContext) {
     context.trace_state = with_member(context.trace_state.as_deref(), KEY, &format!("s:{USER_KEEP}"));
+}
+
+/// The trace state after a decision about the trace; all else that Datadog's member says stays.
+pub(super) fn decided(context: &SpanContext, priority: i32, decision: &str) -> Option<Arc<str>> {
+    let mut kept = format!("s:{priority};t.dm:{decision}");
+    for (key, value) in parts(context).filter(|(key, _)| !matches!(*key, "s" | "t.dm")) {
+        if kept.len() + key.len() + value.len() + 2 <= MAX_VALUE_BYTES {
+            let _ = write!(kept, ";{key}:{value}");
+        }
+    }
+    with_member(context.trace_state.as_deref(), KEY, &kept)
 }
 
 /// Writes the headers.

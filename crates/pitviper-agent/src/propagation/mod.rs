@@ -60,6 +60,20 @@ impl SpanContext {
         self.flags & SAMPLED != 0
     }
 
+    /// The same after somebody decided about the trace: a priority of Datadog's, which keeps it from 1 up, and
+    /// who decided, such as `-4` for the application.
+    #[must_use]
+    pub fn decided(&self, priority: i32, decision: &str) -> Self {
+        let flags = if priority > 0 { self.flags | SAMPLED } else { self.flags & !SAMPLED };
+        Self { flags, trace_state: datadog::decided(self, priority, decision), ..self.clone() }
+    }
+
+    /// The sampling priority that Datadog's tracers would be told.
+    #[must_use]
+    pub fn priority(&self) -> i32 {
+        datadog::priority(self)
+    }
+
     /// Whether both ids are there.
     #[must_use]
     pub fn is_valid(&self) -> bool {

@@ -300,6 +300,23 @@ fn piece() -> impl Strategy<Value = String> {
     ]
 }
 
+#[test]
+fn a_decision_changes_what_is_told_and_nothing_else() {
+    let state = "dd=s:1;o:rum;t.dm:-1;t.x:y,other=z";
+    let (context, _) = read(
+        &[Format::TraceContext],
+        &[("traceparent", "00-0102030405060708090a0b0c0d0e0f10-0102030405060708-03"), ("tracestate", state)],
+    );
+    let context = context.unwrap();
+    let dropped = context.decided(-1, "-4");
+    assert!(!dropped.is_sampled() && dropped.flags & RANDOM != 0);
+    assert_eq!((dropped.priority(), dropped.trace_id), (-1, context.trace_id));
+    assert_eq!(dropped.trace_state.as_deref(), Some("dd=s:-1;t.dm:-4;o:rum;t.x:y,other=z"));
+    let kept = SpanContext { flags: 0, trace_state: None, ..context }.decided(2, "-4");
+    assert!(kept.is_sampled());
+    assert_eq!((kept.priority(), kept.trace_state.as_deref()), (2, Some("dd=s:2;t.dm:-4")));
+}
+
 proptest! {
     /// Whatever headers hold, they are read, what is read is within the bounds, and what is written of it
     /// is read as the same again.

@@ -1,0 +1,51 @@
+"""``patch`` and ``patch_all``: which libraries are instrumented.
+
+The agent instruments every library it knows when that is imported, whether or not it is named here; what is
+named with ``False`` is left alone.
+"""
+
+from typing import Any
+
+from pitviper import bootstrap
+from pitviper.instrument import engine
+
+from ._deprecations import deprecate
+
+#: Integrations of ddtrace that have other names here.
+_OURS = {
+    "aiohttp": ("aiohttp_client", "aiohttp_server"),
+    "asyncio": ("event_loop",),
+    "boto": ("botocore",),
+    "httplib": ("http_client",),
+    "kafka": ("confluent_kafka",),
+    "mysql": ("mysqldb",),
+    "psycopg": ("psycopg", "psycopg2"),
+}
+
+
+def ours(name: str) -> "tuple[str, ...]":
+    """Our integrations for one of ddtrace's; none when there is none."""
+    from pitviper.integrations._index import MODULES
+
+    return tuple(known for known in _OURS.get(name, (name,)) if known in MODULES)
+
+
+def patch(raise_errors: bool = True, **patch_modules: Any) -> None:
+    """Instruments libraries: ``patch(psycopg=True, redis=True)``.
+
+    Args:
+        raise_errors: Accepted; a library without an integration is not traced, and no error.
+        **patch_modules: Names of ddtrace's integrations; those with ``False`` are left alone.
+    """
+    if not bootstrap.is_started():
+        bootstrap.init()
+    for name, wanted in patch_modules.items():
+        if not wanted:
+            for known in ours(name):
+                engine.leave_alone(known)
+
+
+def patch_all(**patch_modules: Any) -> None:
+    """Instruments all libraries there are integrations for, but those that are named with ``False``."""
+    deprecate("patch_all()", "use `import ddtrace.auto`, `pitviper run` or patch()")
+    patch(**patch_modules)

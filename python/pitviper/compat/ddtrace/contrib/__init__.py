@@ -1,0 +1,1 @@
+"""Part of ddtrace's API."""

@@ -1,0 +1,6 @@
+"""Names of tags about MongoDB."""
+
+SERVICE = "mongodb"
+COLLECTION = "mongodb.collection"
+DB = "mongodb.db"
+QUERY = "mongodb.query"

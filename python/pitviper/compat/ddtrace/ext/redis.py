@@ -1,0 +1,11 @@
+"""Names of tags about Redis."""
+
+APP = "redis"
+DEFAULT_SERVICE = "redis"
+DB = "out.redis_db"
+RAWCMD = "redis.raw_command"
+CMD = "redis.command"
+ARGS_LEN = "redis.args_length"
+PIPELINE_LEN = "redis.pipeline_length"
+PIPELINE_AGE = "redis.pipeline_age"
+CLIENT_NAME = "redis.client_name"

@@ -1,0 +1,3 @@
+"""Names of tags about databases that speak SQL."""
+
+DB = "sql.db"

@@ -1,0 +1,1 @@
+"""Handing traces to other processes, and taking them over."""
