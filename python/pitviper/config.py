@@ -243,6 +243,11 @@ class Config:
             return "parentbased_traceidratio", self["sample_rate"]
         return self["sampler"], self["sampler_arg"]
 
+    @property
+    def is_sampler_default(self) -> bool:
+        """Whether nothing of ours or OpenTelemetry's says which traces are kept."""
+        return all(_rank(self.resolved[name]) >= _SOURCES.index("DD_") for name in ("sample_rate", "sampler"))
+
     def formats(self, direction: str) -> "Optional[list[str]]":
         """The formats of contexts for ``extract`` or ``inject``; None for the default.
 
@@ -250,6 +255,8 @@ class Config:
         """
         both, own = self.resolved["propagators"], self.resolved[f"propagators_{direction}"]
         chosen = both if own.value is None or _rank(both) < _rank(own) else own
+        if chosen.value is None and "ddtrace" in self["compat"]:
+            return ["datadog", "tracecontext", "baggage"]
         # To init() they may be given as the variables have them.
         return propagators(chosen.value) if isinstance(chosen.value, str) else chosen.value
 
@@ -283,6 +290,14 @@ def load(environ: Mapping[str, str], overrides: "Optional[dict[str, Any]]" = Non
         disabled = Resolved(False, "OTEL_SDK_DISABLED", resolved["enabled"].problems)
         if _rank(disabled) < _rank(resolved["enabled"]):
             resolved["enabled"] = disabled
+    if resolved["integrations_disabled"].source == "default" and any(
+        name.startswith(("DD_TRACE_", "DD_PATCH_MODULES")) for name in environ
+    ):
+        from pitviper.compat import datadog
+
+        off = datadog.left_alone(environ)
+        if off:
+            resolved["integrations_disabled"] = Resolved(off, "DD_TRACE_..._ENABLED")
     if resolved["service"].value is None:
         named = resolved["tags"].value.get("service.name")
         if named:

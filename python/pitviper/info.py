@@ -7,6 +7,7 @@ from typing import Optional
 
 from pitviper import config as configuration
 from pitviper._native import __version__
+from pitviper.compat import datadog
 from pitviper.instrument import Integration, engine
 from pitviper.settings import Resolved
 
@@ -28,6 +29,10 @@ def show(command: "list[str]") -> int:
         write(f"  {setting.name:<30} {value!s:<34} {resolved.source}\n")
         for problem in resolved.problems:
             write(f"    ! {problem}\n")
+
+    ignored = datadog.not_followed(os.environ)
+    if ignored:
+        write(f"  ! variables of ddtrace that change nothing here: {', '.join(ignored)}\n")
 
     answer, well = _ask(config)
     write(f"\nServer\n  {config.traces_url}: {answer}\n\nIntegrations\n")

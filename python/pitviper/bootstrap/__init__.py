@@ -103,7 +103,7 @@ def _instrument(config: Config) -> None:
             engine.when_imported("opentelemetry.trace", _serve_opentelemetry)
             engine.when_imported("opentelemetry.propagate", _serve_propagation)
             engine.when_imported("opentelemetry.instrumentation.instrumentor", _own_libraries)
-        compat.install(config["compat"])
+        _serve_others(config)
         # billiard is Celery's fork of multiprocessing.
         for util in ("multiprocessing.util", "billiard.util"):
             engine.when_imported(util, lambda util=util: _flush_in_children_of(util))
@@ -113,6 +113,20 @@ def _instrument(config: Config) -> None:
         engine.when_imported("opentelemetry._logs", _offer_logger_provider)
     except Exception as error:
         internal_error(error)
+
+
+def _serve_others(config: Config) -> None:
+    """The APIs of other agents, and what their variables ask of every trace."""
+    compat.install(config["compat"])
+    if "ddtrace" in config["compat"]:
+        from pitviper.compat import datadog
+
+        datadog.mark_logs()
+    # A rate or a sampler that was set for this agent counts more.
+    if os.environ.get("DD_TRACE_SAMPLING_RULES") and config.is_sampler_default:
+        from pitviper.compat.ddtrace import _whole
+
+        _whole.follow_rules()
 
 
 def _continue_trace() -> None:

@@ -1,11 +1,14 @@
 """The current trace as loggers write it down."""
 
-from typing import Optional
+from typing import Any, Callable, Optional
 
 from pitviper import _native
 
 #: What stands where there is no trace, as OpenTelemetry's instrumentation of logging has it.
 NONE = "0"
+
+#: What else is done with every record of ``logging``, for names that others gave to the trace.
+also: "list[Callable[[Any], None]]" = []
 
 
 def ids() -> "Optional[tuple[str, str, bool]]":

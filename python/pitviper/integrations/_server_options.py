@@ -15,19 +15,25 @@ ATTRIBUTES = (
     "http.response.header.{name} error.type"
 )
 
+
+def header_names(value: str) -> "list[str]":
+    """Names of headers, separated by commas. What follows a colon is how Datadog names the tag, and left out."""
+    return [name.partition(":")[0].strip() for name in names(value)]
+
+
 OPTIONS = (
     Setting(
         "request_headers",
         [],
-        names,
-        "PITVIPER_HTTP_REQUEST_HEADERS OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_REQUEST",
+        header_names,
+        "PITVIPER_HTTP_REQUEST_HEADERS OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_REQUEST DD_TRACE_HEADER_TAGS",
         "Request headers to record, separated by commas, as `http.request.header.{name}`.",
     ),
     Setting(
         "response_headers",
         [],
-        names,
-        "PITVIPER_HTTP_RESPONSE_HEADERS OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_RESPONSE",
+        header_names,
+        "PITVIPER_HTTP_RESPONSE_HEADERS OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_RESPONSE DD_TRACE_HEADER_TAGS",
         "Response headers to record, separated by commas, as `http.response.header.{name}`.",
     ),
     Setting(

@@ -4,9 +4,12 @@
 when ddtrace is not installed, and with ``pitviper run --compat ddtrace`` also when it is.
 """
 
+import logging
+import os
 from typing import Any
 
 from pitviper import bootstrap
+from pitviper.compat import datadog
 
 from ._config import config
 from ._deprecations import DDTraceDeprecationWarning, removed_attribute, removed_module
@@ -16,6 +19,9 @@ from .version import __version__
 __all__ = ["DDTraceDeprecationWarning", "__version__", "config", "patch", "patch_all", "removed_module", "tracer"]
 
 bootstrap.ensure_configured()
+datadog.mark_logs()
+for _name in datadog.not_followed(os.environ):
+    logging.getLogger("pitviper").info("%s changes nothing under Pitviper", _name)
 
 from .trace import tracer  # noqa: E402
 

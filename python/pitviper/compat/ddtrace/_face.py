@@ -17,6 +17,8 @@ from ._span import Span, known
 
 #: Operations by the kind of a span, for those who look for ddtrace's names.
 _OPERATIONS = {2: "request", 3: "request", 4: "publish", 5: "process"}
+#: What the scopes of our integrations begin with.
+_INTEGRATIONS = "pitviper."
 _TYPES = {2: "web", 5: "worker"}
 _ERROR = 2
 
@@ -30,7 +32,9 @@ class Face(Span):
     def name(self) -> str:
         """The operation, such as ``flask.request``."""
         _, scope, _ = self._inner.read_maker()
-        library = scope.rpartition(".")[2] or "pitviper"
+        if not scope.startswith(_INTEGRATIONS):
+            return self._inner.name
+        library = scope[len(_INTEGRATIONS) :]
         kind = int(getattr(self._inner.kind, "value", self._inner.kind))
         if "db.system.name" in self._inner.attributes:
             return f"{library}.query"

@@ -7,27 +7,10 @@ named with ``False`` is left alone.
 from typing import Any
 
 from pitviper import bootstrap
+from pitviper.compat.datadog import ours
 from pitviper.instrument import engine
 
 from ._deprecations import deprecate
-
-#: Integrations of ddtrace that have other names here.
-_OURS = {
-    "aiohttp": ("aiohttp_client", "aiohttp_server"),
-    "asyncio": ("event_loop",),
-    "boto": ("botocore",),
-    "httplib": ("http_client",),
-    "kafka": ("confluent_kafka",),
-    "mysql": ("mysqldb",),
-    "psycopg": ("psycopg", "psycopg2"),
-}
-
-
-def ours(name: str) -> "tuple[str, ...]":
-    """Our integrations for one of ddtrace's; none when there is none."""
-    from pitviper.integrations._index import MODULES
-
-    return tuple(known for known in _OURS.get(name, (name,)) if known in MODULES)
 
 
 def patch(raise_errors: bool = True, **patch_modules: Any) -> None:

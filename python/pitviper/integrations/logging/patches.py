@@ -6,7 +6,7 @@ from pitviper import _native
 from pitviper._guard import internal_error
 from pitviper.bootstrap import current_config
 from pitviper.instrument import option
-from pitviper.integrations._log import NONE
+from pitviper.integrations._log import NONE, also
 from pitviper.integrations.logging import INTEGRATION
 
 
@@ -19,6 +19,8 @@ def make_record(original: Callable[..., Any]) -> Callable[..., Any]:
         try:
             config = current_config()
             mark(record.__dict__, "" if config is None else config["service"])
+            for add in also:
+                add(record)
         except Exception as error:
             internal_error(error)
         return record

@@ -1,0 +1,112 @@
+"""What of ddtrace concerns an application that imports none of it: its variables, and its fields of log records."""
+
+import logging
+import os
+from collections.abc import Mapping
+from typing import Any, Optional
+
+from pitviper import settings
+from pitviper.integrations import _log
+
+#: Integrations of ddtrace that have other names here.
+_OURS = {
+    "aiohttp": ("aiohttp_client", "aiohttp_server"),
+    "asyncio": ("event_loop",),
+    "boto": ("botocore",),
+    "httplib": ("http_client",),
+    "kafka": ("confluent_kafka",),
+    "mysql": ("mysqldb",),
+    "psycopg": ("psycopg", "psycopg2"),
+}
+
+#: Variables that the agent, its integrations or its face of ddtrace follow.
+FOLLOWED = frozenset(
+    (
+        "DD_ENV",
+        "DD_LOGS_INJECTION",
+        "DD_PATCH_MODULES",
+        "DD_RUNTIME_METRICS_ENABLED",
+        "DD_SERVICE",
+        "DD_SERVICE_MAPPING",
+        "DD_TAGS",
+        "DD_TRACE_BAGGAGE_TAG_KEYS",
+        "DD_TRACE_ENABLED",
+        "DD_TRACE_HEADER_TAGS",
+        "DD_TRACE_PROPAGATION_STYLE",
+        "DD_TRACE_PROPAGATION_STYLE_EXTRACT",
+        "DD_TRACE_PROPAGATION_STYLE_INJECT",
+        "DD_TRACE_RATE_LIMIT",
+        "DD_TRACE_SAMPLE_RATE",
+        "DD_TRACE_SAMPLING_RULES",
+        "DD_TRACE_SPAN_TRACEBACK_MAX_SIZE",
+        "DD_TRACE_WRAP_SPAN_NAME_INCLUDE_CLASS",
+        "DD_VERSION",
+    )
+)
+_FIRST, _LAST = "DD_TRACE_", "_ENABLED"
+
+
+def ours(name: str) -> "tuple[str, ...]":
+    """Our integrations for one of ddtrace's; none when there is none."""
+    from pitviper.integrations._index import MODULES
+
+    return tuple(known for known in _OURS.get(name, (name,)) if known in MODULES)
+
+
+def _integration_of(variable: str) -> Optional[str]:
+    """The integration that ``DD_TRACE_{INTEGRATION}_ENABLED`` is about; None for another variable."""
+    if not variable.startswith(_FIRST) or not variable.endswith(_LAST) or variable == "DD_TRACE_ENABLED":
+        return None
+    return variable[len(_FIRST) : -len(_LAST)].lower() or None
+
+
+def _follows(variable: str) -> bool:
+    if variable in FOLLOWED or variable.startswith("DD_PROFILING_"):
+        return True
+    integration = _integration_of(variable)
+    return integration is not None and bool(ours(integration))
+
+
+def not_followed(environ: "Mapping[str, str]") -> "list[str]":
+    """The variables of ddtrace that are set and change nothing here."""
+    return sorted(name for name in environ if name.startswith("DD_") and not _follows(name))
+
+
+def left_alone(environ: "Mapping[str, str]") -> "list[str]":
+    """Our integrations that ``DD_TRACE_{INTEGRATION}_ENABLED`` and ``DD_PATCH_MODULES`` switch off."""
+    given = settings.pairs(environ.get("DD_PATCH_MODULES", ""))
+    for variable, value in environ.items():
+        integration = _integration_of(variable)
+        if integration is not None:
+            given[integration] = value
+    off: set[str] = set()
+    for name, value in given.items():
+        try:
+            if not settings.flag(value):
+                off.update(ours(name))
+        except ValueError:
+            # Not a flag; it changes nothing, as in ddtrace.
+            continue
+    return sorted(off)
+
+
+def mark_logs() -> None:
+    """Gives records of ``logging`` the fields of ddtrace from now on, unless ``DD_LOGS_INJECTION`` is false."""
+    try:
+        wanted = settings.flag(os.environ.get("DD_LOGS_INJECTION") or "true")
+    except ValueError:
+        # Words such as "structured" ask for them.
+        wanted = True
+    if wanted and _mark not in _log.also:
+        _log.also.append(_mark)
+
+
+def _mark(record: logging.LogRecord) -> None:
+    from pitviper.bootstrap import current_config
+
+    found, config = _log.ids(), current_config()
+    fields: dict[str, Any] = record.__dict__
+    fields["dd.trace_id"] = _log.NONE if found is None else found[0]
+    fields["dd.span_id"] = _log.NONE if found is None else str(int(found[1], 16))
+    for name in ("service", "env", "version"):
+        fields[f"dd.{name}"] = (config[name] if config is not None else None) or ""

@@ -1,1 +1,0 @@
-"""Part of ddtrace's API."""

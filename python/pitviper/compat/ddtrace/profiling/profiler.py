@@ -1,0 +1,5 @@
+"""``ddtrace.profiling.profiler.Profiler``, by its other address."""
+
+from . import Profiler
+
+__all__ = ["Profiler"]
