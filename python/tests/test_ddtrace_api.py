@@ -3,11 +3,8 @@
 import asyncio
 import contextvars
 import gc
-import os
 import pickle
 import re
-import subprocess
-import sys
 import threading
 import warnings
 from pathlib import Path
@@ -18,7 +15,7 @@ from sink import tree
 import pitviper
 from pitviper import _native
 from pitviper.compat.ddtrace import _mapping
-from pitviper.compat.ddtrace.trace import BaseContextProvider, Context, Span, TraceFilter, tracer
+from pitviper.compat.ddtrace.trace import BaseContextProvider, Context, Span, tracer
 
 REFERENCE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "datadog.md"
 
@@ -540,155 +537,3 @@ print(ddtrace.__name__, ddtrace.config.service)
     assert done.stdout == "pitviper.compat.ddtrace program\n"
     (span,) = sink.wait_for(1)
     assert span.name == "a"
-
-
-class Marks(TraceFilter):
-    """Drops traces that ask for health; marks and renames the others."""
-
-    def __init__(self):
-        self.seen = []
-
-    def process_trace(self, trace):
-        self.seen.append([span.name for span in trace])
-        if any(span.resource == "GET /health" for span in trace):
-            return None
-        for span in trace:
-            span.set_tag("seen", "yes")
-            if span.name == "old":
-                span.resource = "new"
-        return trace
-
-
-@pytest.fixture
-def filtered(agent):
-    """A filter in place."""
-    marks = Marks()
-    tracer.configure(trace_processors=[marks])
-    yield marks
-    tracer.configure(trace_processors=[])
-
-
-def test_filters_see_whole_traces(agent, filtered):
-    with tracer.trace("root"):
-        with pitviper.tracer.start_as_current_span("ours", kind=3, attributes={"a": 1}):
-            pass
-        with tracer.trace("old", service="other") as old:
-            old.record_exception(ValueError("x"))
-            old.link_span(Context(trace_id=1, span_id=2))
-        assert agent() == []
-    with pitviper.tracer.start_as_current_span("GET /health", kind=2), tracer.trace("below"):
-        pass
-    with pytest.raises(KeyError), tracer.trace("failing"):
-        raise KeyError("k")
-    spans = agent()
-    assert tree(spans, ("seen",)) == [
-        ["internal root", {"seen": "yes"}, ["client ours", {"seen": "yes"}], ["internal new", {"seen": "yes"}]],
-        ["internal failing", {"seen": "yes"}],
-    ]
-    found = {span.name: span for span in spans}
-    assert found["new"].resource["service.name"] == "other" and found["new"].links == [f"{2:016x}"]
-    assert [name for name, _ in found["new"].events] == ["exception"]
-    assert found["ours"].attributes == {"a": 1, "seen": "yes"}
-    assert (found["failing"].status, found["failing"].status_message) == ("error", "'k'")
-    assert filtered.seen[0] == ["root", "ours", "old"]
-
-
-def test_a_filter_that_fails_costs_nothing(agent, caplog):
-    class Fails(TraceFilter):
-        def process_trace(self, trace):
-            raise RuntimeError("no")
-
-    tracer.configure(trace_processors=[Fails()])
-    try:
-        with tracer.trace("a"):
-            pass
-    finally:
-        tracer.configure(trace_processors=[])
-    assert [span.name for span in agent()] == ["a"]
-    assert "error applying processor" in caplog.text
-
-
-RULES = """
-import logging, sys
-import pitviper
-from ddtrace.trace import tracer
-from ddtrace.propagation.http import HTTPPropagator
-logging.basicConfig(format="%(dd.service)s %(dd.trace_id)s %(message)s", level="INFO", stream=sys.stdout)
-for name, resource, service in (("early", "a", "dropped"), ("late", "GET /health", None), ("late", "GET /", None),
-                                ("kept", "GET /health", None)):
-    with tracer.trace(name, service=service, resource="at first") as span:
-        headers = {}
-        HTTPPropagator.inject(span, headers)
-        print(name, headers["x-datadog-sampling-priority"])
-        with pitviper.tracer.start_as_current_span("below"):
-            pass
-        if name == "kept":
-            span.set_tag("manual.keep")
-        span.resource = resource
-        logging.info("%s", True)
-"""
-
-
-def test_sampling_rules_decide_early_or_at_the_end(run, sink):
-    rules = (
-        '[{"service": "drop*", "sample_rate": 0}, {"resource": "get /health", "sample_rate": 0}, {"sample_rate": 1}]'
-    )
-    done = run(RULES, PITVIPER_COMPAT="ddtrace", DD_TRACE_SAMPLING_RULES=rules, DD_SPAN_SAMPLING_RULES="[]")
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
-    assert [line for line in lines if not line.startswith("program")] == ["early -1", "late 1", "late 1", "kept 1"]
-    assert len([line for line in lines if re.fullmatch("program [0-9a-f]{32} True", line)]) == 4, lines
-    spans = sink.wait_for(4)
-    assert tree(spans) == [["internal GET /", ["internal below"]], ["internal GET /health", ["internal below"]]]
-
-
-def test_variables_switch_integrations_and_log_fields_off(run):
-    source = """
-import logging
-from pitviper.instrument import engine
-print(engine.states()["sqlite3"], "|", engine.states()["psycopg2"], "|", engine.states()["http_client"])
-print("dd.trace_id" in logging.getLogger().makeRecord("a", 20, "f", 1, "m", (), None).__dict__)
-"""
-    done = run(
-        source,
-        PITVIPER_COMPAT="ddtrace",
-        DD_TRACE_SQLITE3_ENABLED="false",
-        DD_PATCH_MODULES="psycopg:false,httplib:true",
-        DD_LOGS_INJECTION="false",
-    )
-    off = "disabled by configuration"
-    assert done.stdout == f"{off} | {off} | waits for the library to be imported\nFalse\n", done.stderr
-
-
-def test_the_commands_start_it(sink, tmp_path):
-    # What is installed under the name comes second where this one is asked for.
-    (tmp_path / "ddtrace.py").write_text("tracer = None\n")
-    (tmp_path / "program.py").write_text("from ddtrace import tracer\nprint(tracer and tracer.trace('a').finish())\n")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("DD_", "PITVIPER_", "OTEL_"))}
-    variables = {**kept, "PITVIPER_ENDPOINT": sink.endpoint, "PYTHONPATH": str(tmp_path)}
-
-    def start(*arguments):
-        command = [sys.executable, "-m", "pitviper", "run", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, env=variables, check=False, timeout=60)
-
-    program = (sys.executable, str(tmp_path / "program.py"))
-    assert start(*program).stdout == "None\n"
-    assert sink.spans == []
-    assert start("--compat", "ddtrace", *program).stdout == "None\n"
-    assert start("--compat=ddtrace", "ddtrace-run", "-d", *program).stdout == "None\n"
-    assert [span.name for span in sink.wait_for(2)] == ["a", "a"]
-    shown = start("--compat", "ddtrace", "ddtrace-run", "--info", *program)
-    assert "compat" in shown.stdout and "['ddtrace']" in shown.stdout
-    refused = start("--compat", "nonsense", *program)
-    assert refused.returncode == 2 and "--compat takes ddtrace" in refused.stderr
-
-
-def test_a_profiler_is_there_or_says_why_not(agent):
-    from ddtrace import profiling
-
-    profiler = profiling.Profiler(service="shop", env="prod", version="1", tags={"team": "web"})
-    if profiling.is_available:
-        return
-    profiler.start(stop_on_exit=False, profile_children=True)
-    profiler.stop(flush=False)
-    assert profiling.refused and "profiler" in profiling.failure_msg
