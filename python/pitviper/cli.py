@@ -6,6 +6,7 @@ from typing import Optional
 
 USAGE = """\
 usage: pitviper run [--info] [--compat ddtrace] COMMAND [ARGUMENT ...]
+       pitviper profile [OPTION ...] COMMAND [ARGUMENT ...]
        pitviper --version
 
   run COMMAND          starts COMMAND, traced:
@@ -17,6 +18,8 @@ usage: pitviper run [--info] [--compat ddtrace] COMMAND [ARGUMENT ...]
   run --compat ddtrace COMMAND
                        the same for code written for ddtrace: `import ddtrace` is served by
                        this agent, also where ddtrace is installed
+  profile COMMAND      runs COMMAND and writes a page with its flame graph, without a server;
+                       `pitviper profile --help` has the options
 
 Settings are environment variables; PITVIPER_SERVICE and PITVIPER_ENDPOINT are the first to know.
 """
@@ -36,6 +39,10 @@ def main(arguments: "Optional[list[str]]" = None) -> int:
 
         sys.stdout.write(f"pitviper {__version__}\n")
         return 0
+    if arguments[0] == "profile":
+        from pitviper.profiling._command import profile
+
+        return profile(arguments[1:], execute)
     if arguments[0] != "run":
         sys.stderr.write(f"pitviper: unknown command {arguments[0]!r}\n\n{USAGE}")
         return 2

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Optional
 
-from pitviper import signals
+from pitviper import profiles, signals
 from pitviper.settings import (
     Resolved,
     Setting,
@@ -50,7 +50,7 @@ SETTINGS = (
         "http://127.0.0.1:4318",
         url,
         "PITVIPER_ENDPOINT OTEL_EXPORTER_OTLP_ENDPOINT",
-        "Base URL of the OTLP/HTTP receiver; /v1/traces, /v1/metrics and /v1/logs are added.",
+        "Base URL of the OTLP/HTTP receiver; /v1/traces, /v1/metrics, /v1/logs and /v1/pprof are added.",
     ),
     Setting(
         "traces_endpoint",
@@ -207,6 +207,7 @@ SETTINGS = (
     Setting("event_count_limit", 128, count, "OTEL_SPAN_EVENT_COUNT_LIMIT", "Events of a span."),
     Setting("link_count_limit", 128, count, "OTEL_SPAN_LINK_COUNT_LIMIT", "Links of a span."),
     *signals.SETTINGS,
+    *profiles.SETTINGS,
 )
 
 

@@ -5,6 +5,7 @@ import sys
 from importlib.util import find_spec
 from typing import Optional
 
+from pitviper import _native, profiles
 from pitviper import config as configuration
 from pitviper._native import __version__
 from pitviper.compat import datadog
@@ -35,7 +36,9 @@ def show(command: "list[str]") -> int:
         write(f"  ! variables of ddtrace that change nothing here: {', '.join(ignored)}\n")
 
     answer, well = _ask(config)
-    write(f"\nServer\n  {config.traces_url}: {answer}\n\nIntegrations\n")
+    state, fine = _profiler(config)
+    well = well and fine
+    write(f"\nServer\n  {config.traces_url}: {answer}\n\nProfiler\n  {state}\n\nIntegrations\n")
     from pitviper.integrations._index import MODULES
 
     for name in MODULES:
@@ -44,6 +47,20 @@ def show(command: "list[str]") -> int:
         well = well and fine
         write(f"  {name:<12} {state}\n")
     return 0 if well and not config.problems else 1
+
+
+def _profiler(config: configuration.Config) -> "tuple[str, bool]":
+    """What becomes of the profiler, and whether that is as it should be."""
+    resolved = config.resolved["profiling_enabled"]
+    # Only the interpreter itself can tell whether it is laid out as the profiler expects.
+    problem = profiles.try_out(config)
+    _native.profiler_stop()
+    if not config["enabled"] or not resolved.value:
+        source = config.resolved["enabled"].source if resolved.value else resolved.source
+        return f"off by {source}; it {'works here' if problem is None else f'would not work here: {problem}'}", True
+    if problem is not None:
+        return f"not working here: {problem}", resolved.source == "default"
+    return f"on by {resolved.source}: {config['profiling_rate']} samples a second", True
 
 
 def _state(integration: Integration, config: configuration.Config) -> "tuple[str, bool]":

@@ -8,7 +8,7 @@ import gc
 import sys
 from typing import Any, Callable, Optional
 
-from pitviper import _native
+from pitviper import _native, profiles
 from pitviper._guard import internal_error
 from pitviper.config import Config
 from pitviper.signals import reports_libraries
@@ -66,6 +66,8 @@ def _companion(what: str) -> Any:
                 _native.set_worker(*worker)
         elif what == "observe":
             observe()
+        elif what == "threads":
+            profiles.name_threads()
         elif what == "libraries":
             folders = [path for path in list(sys.path) if isinstance(path, str) and path]  # pyright: ignore[reportUnnecessaryIsInstance]
             return folders, {name.partition(".")[0] for name in list(sys.modules)}

@@ -9,6 +9,7 @@ from typing import Any, Callable, Optional
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from pprof import Profile
 
 _KINDS = ("?", "internal", "server", "client", "producer", "consumer")
 
@@ -101,6 +102,7 @@ class Sink:
         self.spans: list[Span] = []
         self.logs: list[Log] = []
         self.points: list[Point] = []
+        self.profiles: list[Profile] = []
         #: Headers of the requests with spans, and of all requests by path.
         self.requests: list[dict[str, str]] = []
         self.by_path: dict[str, list[dict[str, str]]] = {}
@@ -117,10 +119,11 @@ class Sink:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 if self.headers.get("content-encoding") == "gzip":
                     body = gzip.decompress(body)
-                refusals = sink.refusals_by_path.get(self.path) or (sink.refusals if _is_traces(self.path) else [])
+                path, _, query = self.path.partition("?")
+                refusals = sink.refusals_by_path.get(path) or (sink.refusals if _is_traces(path) else [])
                 status = refusals.pop(0) if refusals else 200
                 if status == 200:
-                    sink.keep(self.path, body, {key.lower(): value for key, value in self.headers.items()})
+                    sink.keep(path, query, body, {key.lower(): value for key, value in self.headers.items()})
                 self.send_response(status)
                 self.send_header("content-length", "0")
                 self.end_headers()
@@ -132,11 +135,13 @@ class Sink:
         self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
-    def keep(self, path: str, body: bytes, headers: "dict[str, str]") -> None:
+    def keep(self, path: str, query: str, body: bytes, headers: "dict[str, str]") -> None:
         """Takes one request."""
         with self._changed:
             self.by_path.setdefault(path, []).append(headers)
-            if path.endswith("/v1/logs"):
+            if path.endswith("/v1/pprof"):
+                self.profiles.append(Profile(body, query))
+            elif path.endswith("/v1/logs"):
                 for group in ExportLogsServiceRequest.FromString(body).resource_logs:
                     resource = _attributes(group.resource.attributes)
                     for scoped in group.scope_logs:
@@ -184,7 +189,7 @@ class Sink:
 
 
 def _is_traces(path: str) -> bool:
-    return not path.endswith(("/v1/logs", "/v1/metrics"))
+    return not path.endswith(("/v1/logs", "/v1/metrics", "/v1/pprof"))
 
 
 def tree(spans: "list[Span]", attributes: "tuple[str, ...]" = (), parent: Optional[str] = None) -> "list[Any]":

@@ -21,9 +21,6 @@ pub trait ProfileSource: Send + Sync {
     /// What was sampled since the last time, as pprof that is not compressed; `None` when there is nothing.
     /// Called by the exporter's thread, which never has the interpreter.
     fn take(&self) -> Option<Vec<u8>>;
-
-    /// Whether [`ProfileSource::take`] may have something. Called by any thread, and must not wait.
-    fn has_samples(&self) -> bool;
 }
 
 /// Where profiles come from.
@@ -57,10 +54,9 @@ impl Agent {
         let _ = self.profiles.source.set(source);
     }
 
-    /// Whether there is something to take before all is sent.
+    /// Whether there may be something to take before all is sent.
     pub(crate) fn has_profile(&self) -> bool {
-        self.profiles.enabled.load(Ordering::Relaxed)
-            && self.profiles.source.get().is_some_and(|source| source.has_samples())
+        self.profiles.enabled.load(Ordering::Relaxed) && self.profiles.source.get().is_some()
     }
 
     /// Takes what was sampled since the last time, and queues it.

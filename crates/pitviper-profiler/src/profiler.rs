@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -55,6 +55,9 @@ static PROFILER: Profiler = Profiler {
     }),
     changed: Condvar::new(),
 };
+
+/// What is called when there are threads without a name.
+static ON_NEW_THREAD: OnceLock<fn()> = OnceLock::new();
 
 thread_local! {
     /// The lock, held by the thread that forks.
@@ -123,6 +126,12 @@ impl Profiler {
             let _ = thread.join();
             load::uninstall();
         }
+    }
+
+    /// Sets what is called in the sampler's thread when there are threads without a name; it must return at
+    /// once, and then have [`Self::name_threads`] called. The first call counts.
+    pub fn on_new_thread(&self, hook: fn()) {
+        let _ = ON_NEW_THREAD.set(hook);
     }
 
     /// What was sampled since the last call, or the start; `None` when it does not run. `names` are those
@@ -210,6 +219,11 @@ impl Profiler {
                 return;
             }
             sampler.round();
+            if std::mem::take(&mut sampler.has_unnamed)
+                && let Some(hook) = ON_NEW_THREAD.get()
+            {
+                hook();
+            }
             pace.count(*rate_hz, *budget);
             sampler.figures.rate_hz = pace.rate_hz;
             state.own_cpu_ns = pace.own_cpu_ns;

@@ -36,6 +36,8 @@ pub(crate) struct Sampler {
     threads: FxHashMap<(usize, usize), Known>,
     /// Threads that samples of this window may name.
     names: HashMap<u32, ThreadName>,
+    /// A thread has been added that has no name yet.
+    pub(crate) has_unnamed: bool,
     open_files: usize,
     /// Threads so far.
     numbered: u32,
@@ -72,6 +74,7 @@ impl Sampler {
             list: Vec::new(),
             threads: FxHashMap::default(),
             names: HashMap::new(),
+            has_unnamed: false,
             open_files: 0,
             numbered: 0,
             last_round: None,
@@ -128,6 +131,7 @@ impl Sampler {
 
     fn add(&mut self, thread: &Thread, cpu_ns: u64) -> Known {
         self.numbered = self.numbered.wrapping_add(1);
+        self.has_unnamed = true;
         let named = ThreadName { ident: thread.ident, native: thread.native, name: None };
         self.names.insert(self.numbered, named);
         Known {

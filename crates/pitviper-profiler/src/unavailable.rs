@@ -42,6 +42,9 @@ impl Profiler {
     /// Nothing names them.
     pub fn name_threads(&self, _: &HashMap<u64, String>) {}
 
+    /// Nothing will be called.
+    pub fn on_new_thread(&self, _: fn()) {}
+
     /// All zero.
     pub fn figures(&self) -> Figures {
         Figures::default()

@@ -1,6 +1,6 @@
 //! A thread beside the exporter for what cannot do without the interpreter: it measures how long the
-//! interpreter lock takes to get, runs the callbacks of observable instruments, and looks once at which
-//! modules are loaded. The exporter itself never takes the lock.
+//! interpreter lock takes to get, runs the callbacks of observable instruments, looks once at which
+//! modules are loaded, and names threads while they are sampled. The exporter itself never takes the lock.
 //!
 //! It is a thread of the system's own and not one of Python's, so that libraries which replace Python's
 //! threads have no part in it. It starts with the exporter, when it has something to do.
@@ -23,6 +23,8 @@ use crate::shield::{shield, shield_native};
 /// it does not run in step with what it measures.
 const LEAST_PAUSE: Duration = Duration::from_millis(800);
 const PAUSE_SPREAD_MS: u64 = 400;
+/// Threads are named no more often than this, however many begin.
+const NAMING_PAUSE: Duration = Duration::from_millis(20);
 /// How long the end of the process waits for a callback that is under way.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -33,13 +35,18 @@ static THREAD: Mutex<Option<Thread>> = Mutex::new(None);
 static HOOK: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 /// There are observable instruments.
 static OBSERVING: AtomicBool = AtomicBool::new(false);
+/// Threads are sampled, and are to be named.
+static PROFILING: AtomicBool = AtomicBool::new(false);
+/// A thread was sampled that has no name yet.
+static UNNAMED: AtomicBool = AtomicBool::new(false);
 /// Distributions are to be reported.
 static LIBRARIES: AtomicBool = AtomicBool::new(false);
 /// An exporter runs, in this process or in one it was forked from.
 static EXPORTING_IN: AtomicU32 = AtomicU32::new(0);
 
 /// Sets what is called with the interpreter: with "start" once, with "observe" to run the callbacks of
-/// observable instruments, with "libraries" for a list of folders and one of modules.
+/// observable instruments, with "threads" to name those that live, with "libraries" for a list of folders and
+/// one of modules.
 #[pyfunction]
 pub(crate) fn set_companion_hook(py: Python<'_>, hook: Py<PyAny>) {
     let _ = HOOK.set(py, hook);
@@ -47,8 +54,8 @@ pub(crate) fn set_companion_hook(py: Python<'_>, hook: Py<PyAny>) {
 
 /// Says what there is to do beside runtime metrics.
 #[pyfunction]
-#[pyo3(signature = (*, observing = None, libraries = None))]
-pub(crate) fn companion_wanted(observing: Option<bool>, libraries: Option<bool>) {
+#[pyo3(signature = (*, observing = None, libraries = None, profiling = None))]
+pub(crate) fn companion_wanted(observing: Option<bool>, libraries: Option<bool>, profiling: Option<bool>) {
     shield((), || {
         if let Some(observing) = observing {
             OBSERVING.store(observing, Ordering::Relaxed);
@@ -57,7 +64,11 @@ pub(crate) fn companion_wanted(observing: Option<bool>, libraries: Option<bool>)
         if let Some(libraries) = libraries {
             LIBRARIES.store(libraries, Ordering::Relaxed);
         }
-        if EXPORTING_IN.load(Ordering::Relaxed) == std::process::id() {
+        if let Some(profiling) = profiling {
+            PROFILING.store(profiling, Ordering::Relaxed);
+        }
+        // Who is profiled into a file has no exporter.
+        if PROFILING.load(Ordering::Relaxed) || EXPORTING_IN.load(Ordering::Relaxed) == std::process::id() {
             start_if_wanted();
         }
     });
@@ -70,8 +81,23 @@ pub(crate) fn start() {
     shield_native((), start_if_wanted);
 }
 
+/// Has threads named soon, before a short one ends: called by the profiler, which cannot.
+pub(crate) fn name_threads_soon() {
+    UNNAMED.store(true, Ordering::SeqCst);
+    unpark();
+}
+
+fn unpark() {
+    if let Ok(slot) = THREAD.try_lock()
+        && let Some(thread) = &*slot
+    {
+        thread.unpark();
+    }
+}
+
 fn is_wanted() -> bool {
-    agent().measures_runtime() || OBSERVING.load(Ordering::Relaxed) || LIBRARIES.load(Ordering::Relaxed)
+    agent().measures_runtime()
+        || [&OBSERVING, &LIBRARIES, &PROFILING].iter().any(|wanted| wanted.load(Ordering::Relaxed))
 }
 
 fn start_if_wanted() {
@@ -107,11 +133,7 @@ pub(crate) fn stop() {
     if RUNNING_IN.load(Ordering::SeqCst) != own {
         return;
     }
-    if let Ok(slot) = THREAD.try_lock()
-        && let Some(thread) = &*slot
-    {
-        thread.unpark();
-    }
+    unpark();
     let began = Instant::now();
     while RUNNING_IN.load(Ordering::SeqCst) == own && began.elapsed() < STOP_TIMEOUT {
         std::thread::sleep(Duration::from_micros(200));
@@ -131,7 +153,7 @@ fn run() {
         call(py, "start");
         let has_gil = is_interpreter_lock_enabled(py);
         let began = Instant::now();
-        let mut observed = began;
+        let (mut observed, mut named) = (began, began);
         let mut spread = u64::from(std::process::id());
         while is_wanted() {
             let interval = Duration::from_millis(agent().config().signals.metrics_interval_ms.max(1));
@@ -144,15 +166,26 @@ fn run() {
                 pause = pause.min(interval.saturating_sub(began.elapsed()));
             }
             let asked = py.detach(|| {
-                std::thread::park_timeout(pause);
+                if !UNNAMED.load(Ordering::SeqCst) {
+                    std::thread::park_timeout(pause);
+                }
+                if UNNAMED.load(Ordering::SeqCst) {
+                    std::thread::sleep(NAMING_PAUSE.saturating_sub(named.elapsed()));
+                }
                 Instant::now()
             });
             let wait = asked.elapsed();
             if STOP.load(Ordering::SeqCst) {
                 return;
             }
-            if has_gil {
+            let called = UNNAMED.swap(false, Ordering::SeqCst);
+            // Only what it asks for by itself is a measure of what others would have waited.
+            if has_gil && !called {
                 agent().gil_waited(wait);
+            }
+            if PROFILING.load(Ordering::Relaxed) {
+                call(py, "threads");
+                named = Instant::now();
             }
             if OBSERVING.load(Ordering::Relaxed) && observed.elapsed() >= interval {
                 call(py, "observe");

@@ -25,6 +25,7 @@ mod metrics;
 mod onesdk;
 mod pipeline;
 mod process;
+mod profile_upload;
 mod profiling;
 mod propagate;
 mod runtime;
@@ -70,6 +71,8 @@ mod _native {
     use crate::pipeline::{Pipeline, set_own_pipeline};
     #[pymodule_export]
     use crate::process::{gc_event, machine_attributes, record_event_loop_lag, seed_gc, set_worker};
+    #[pymodule_export]
+    use crate::profile_upload::{configure_profiles, end_profile, take_profile};
     #[pymodule_export]
     use crate::profiling::{
         profiler_figures, profiler_name_threads, profiler_resume, profiler_start, profiler_stop, profiler_take,

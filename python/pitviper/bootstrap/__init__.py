@@ -5,7 +5,7 @@ import os
 import sys
 from typing import Any, Optional
 
-from pitviper import _native, compat, runtime, signals
+from pitviper import _native, compat, profiles, runtime, signals
 from pitviper._guard import internal_error, say
 from pitviper.config import Config, load
 from pitviper.resource import resource_attributes
@@ -14,6 +14,7 @@ _config: Optional[Config] = None
 #: Whether init() was called.
 _started = False
 _serves_opentelemetry = False
+_watches_exit = False
 #: Complaints that were shown; an application that calls init() again has seen them.
 _said: "set[str]" = set()
 
@@ -39,6 +40,8 @@ def init(**settings: Any) -> None:
     _started = True
     if first and config["enabled"]:
         _instrument(config)
+    if first:
+        _profile(config)
 
 
 def ensure_configured() -> None:
@@ -46,6 +49,11 @@ def ensure_configured() -> None:
     the agent's API alone."""
     if _config is None:
         _configure({})
+
+
+def configured() -> Config:
+    """The settings in force, read now unless that has happened."""
+    return _configure({}) if _config is None else _config
 
 
 def is_started() -> bool:
@@ -85,12 +93,36 @@ def _configure(settings: "dict[str, Any]") -> Config:
         enabled=config["enabled"],
     )
     signals.configure(config)
-    first = _config is None
     _config = config
     runtime.start(config)
-    if first and config["enabled"]:
-        atexit.register(_at_exit)
+    if config["enabled"]:
+        watch_exit()
     return config
+
+
+def watch_exit() -> None:
+    """Has what waits sent when the interpreter ends."""
+    global _watches_exit
+    if not _watches_exit:
+        _watches_exit = True
+        atexit.register(_at_exit)
+
+
+def _profile(config: Config) -> None:
+    """Starts the profiler where the settings say so."""
+    try:
+        plan = os.environ.get("PITVIPER_PROFILE")
+        if plan:
+            from pitviper.profiling import _local
+
+            _local.start(config, plan)
+        elif config["enabled"] and config["profiling_enabled"]:
+            problem = profiles.start(profiles.Run(config, {}))
+            # Who did not ask for it need not know that it cannot be had; `pitviper run --info` says it.
+            if problem is not None and config.resolved["profiling_enabled"].source != "default":
+                say(f"not profiling: {problem}")
+    except Exception as error:
+        internal_error(error)
 
 
 def _instrument(config: Config) -> None:
@@ -104,9 +136,7 @@ def _instrument(config: Config) -> None:
             engine.when_imported("opentelemetry.propagate", _serve_propagation)
             engine.when_imported("opentelemetry.instrumentation.instrumentor", _own_libraries)
         _serve_others(config)
-        # billiard is Celery's fork of multiprocessing.
-        for util in ("multiprocessing.util", "billiard.util"):
-            engine.when_imported(util, lambda util=util: _flush_in_children_of(util))
+        flush_in_children()
         if "subprocess" not in disabled:
             _continue_trace()
         engine.when_imported("opentelemetry.metrics", _offer_meter_provider)
@@ -181,7 +211,7 @@ def current_config() -> Optional[Config]:
 
 
 def flush(timeout: float = 5.0) -> bool:
-    """Sends all finished spans and log records now, and collects and sends metrics.
+    """Sends all finished spans and log records now, collects and sends metrics, and what was profiled so far.
 
     Args:
         timeout: How long to wait, in seconds.
@@ -190,11 +220,12 @@ def flush(timeout: float = 5.0) -> bool:
         Whether a server took them in time.
     """
     runtime.observe()
+    profiles.name_threads()
     return _native.flush(int(timeout * 1000))
 
 
 def shutdown(timeout: float = 5.0) -> bool:
-    """Sends all finished spans, log records and metrics, and records no more.
+    """Sends all finished spans, log records, metrics and the last profile, and records no more.
 
     Args:
         timeout: How long to wait, in seconds. What it leaves no time for is dropped and counted.
@@ -203,7 +234,10 @@ def shutdown(timeout: float = 5.0) -> bool:
         Whether everything was sent.
     """
     runtime.observe()
-    return _native.shutdown(int(timeout * 1000))
+    profiles.ending()
+    sent = _native.shutdown(int(timeout * 1000))
+    profiles.ended()
+    return sent
 
 
 def exit_timeout_ms() -> int:
@@ -213,7 +247,9 @@ def exit_timeout_ms() -> int:
 
 def _at_exit() -> None:
     runtime.observe()
+    profiles.ending()
     _native.finish(exit_timeout_ms())
+    profiles.ended()
 
 
 def _offer_meter_provider() -> None:
@@ -226,6 +262,15 @@ def _offer_logger_provider() -> None:
     from pitviper.opentelemetry import logs
 
     logs.offer()
+
+
+def flush_in_children() -> None:
+    """Has children of multiprocessing send what they have when they end."""
+    from pitviper.instrument import engine
+
+    # billiard is Celery's fork of multiprocessing.
+    for util in ("multiprocessing.util", "billiard.util"):
+        engine.when_imported(util, lambda util=util: _flush_in_children_of(util))
 
 
 def _flush_in_children_of(module: str) -> None:

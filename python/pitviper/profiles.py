@@ -1,0 +1,276 @@
+"""The profiler of this process: its settings, and how it is started, kept through forks, and ended.
+
+There is one. Who starts it last owns it: an application's :class:`pitviper.profiling.Profiler` takes over
+from the one that ``pitviper run`` started.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Callable, Optional
+
+from pitviper import _native
+from pitviper._guard import internal_error
+from pitviper.settings import Setting, flag, pairs, ratio, url
+
+if TYPE_CHECKING:
+    from pitviper.config import Config
+
+#: Whether a process is profiled that ``pitviper run``, ``pitviper.auto`` or ``pitviper.init()`` started.
+ON_BY_DEFAULT = False
+
+#: Samples of each thread in a second.
+_MIN_RATE, _MAX_RATE = 1, 1_000
+#: Length of a profile, in seconds.
+_MIN_PERIOD, _MAX_PERIOD = 1.0, 3_600.0
+#: The profiler may not take more than this part of one processor.
+_MAX_BUDGET = 0.5
+
+
+def switch(value: str) -> bool:
+    """true or false; Datadog's ``auto`` is true."""
+    return value.strip().lower() == "auto" or flag(value)
+
+
+def rate(value: str) -> int:
+    """Samples a second."""
+    try:
+        number = int(value)
+    except ValueError:
+        number = 0
+    if not _MIN_RATE <= number <= _MAX_RATE:
+        raise ValueError(f"use a whole number from {_MIN_RATE} to {_MAX_RATE}")
+    return number
+
+
+def seconds(value: str) -> float:
+    """The length of a profile."""
+    try:
+        number = float(value)
+    except ValueError:
+        number = 0.0
+    if not _MIN_PERIOD <= number <= _MAX_PERIOD:
+        raise ValueError(f"use seconds from {_MIN_PERIOD:g} to {_MAX_PERIOD:g}")
+    return number
+
+
+def budget(value: str) -> float:
+    """Part of a processor."""
+    try:
+        number = ratio(value)
+    except ValueError:
+        number = 0.0
+    if not 0.0 < number <= _MAX_BUDGET:
+        raise ValueError(f"use a number above 0, and up to {_MAX_BUDGET}")
+    return number
+
+
+SETTINGS = (
+    Setting(
+        "profiling_enabled",
+        ON_BY_DEFAULT,
+        switch,
+        "PITVIPER_PROFILING_ENABLED DD_PROFILING_ENABLED",
+        "Whether the process is profiled: which functions take its time, and what threads wait for.",
+    ),
+    Setting(
+        "profiling_rate",
+        100,
+        rate,
+        "PITVIPER_PROFILING_RATE",
+        "Samples of each thread in a second; fewer where that would take more than the budget.",
+    ),
+    Setting(
+        "profiling_cpu_budget",
+        0.01,
+        budget,
+        "PITVIPER_PROFILING_CPU_BUDGET",
+        "How much of one processor's time the profiler may take.",
+    ),
+    Setting(
+        "profiling_upload_period",
+        60.0,
+        seconds,
+        "PITVIPER_PROFILING_UPLOAD_PERIOD DD_PROFILING_UPLOAD_INTERVAL",
+        "How long a profile lasts before it is sent, in seconds; the first is sent after a sixth of that.",
+    ),
+    Setting(
+        "profiling_endpoint",
+        None,
+        url,
+        "PITVIPER_PROFILING_ENDPOINT",
+        "Full URL for profiles; used as it is. When not set, /v1/pprof at the endpoint.",
+    ),
+    Setting(
+        "profiling_headers",
+        {},
+        pairs,
+        "PITVIPER_HEADERS OTEL_EXPORTER_OTLP_HEADERS",
+        "Headers sent with profiles, as a=b,c=d. Never shown.",
+        secret=True,
+    ),
+)
+
+
+class Run:
+    """A profiler that is running.
+
+    Args:
+        config: The settings.
+        attributes: What its profiles have beside the attributes of the process, or instead.
+        children: Whether forked children are profiled too.
+        at_exit: Called when the interpreter ends, to do something with what was sampled; by default it is sent.
+            None to throw it away.
+    """
+
+    __slots__ = ("at_exit", "attributes", "children", "config", "sends")
+
+    def __init__(
+        self,
+        config: "Config",
+        attributes: Mapping[str, str],
+        children: bool = True,
+        at_exit: "Optional[Callable[[], object]]" = _native.end_profile,
+        sends: bool = True,
+    ) -> None:
+        self.config = config
+        self.attributes = dict(attributes)
+        self.children = children
+        self.at_exit = at_exit
+        #: Whether profiles are sent at all; else they stay until they are taken.
+        self.sends = sends
+
+
+_running: Optional[Run] = None
+#: Whether forks of this process are watched.
+_watches_forks = False
+
+
+def running() -> Optional[Run]:
+    """The profiler that runs in this process, if any."""
+    return _running
+
+
+def start(run: Run) -> Optional[str]:
+    """Starts a profiler, or lets it take over from the one that runs.
+
+    Returns:
+        None when it samples, else why that is not possible here.
+    """
+    global _watches_forks
+    problem = try_out(run.config, run.children)
+    if problem is None:
+        _adopt(run)
+    if not _watches_forks:
+        _watches_forks = True
+        os.register_at_fork(after_in_child=_after_fork)
+    return problem
+
+
+def _adopt(run: Run) -> None:
+    global _running
+    _running = run
+    name_threads()
+    _native.companion_wanted(profiling=True)
+    _configure(run)
+
+
+def try_out(config: "Config", children: bool = False) -> Optional[str]:
+    """Begins to sample and does nothing with it; None, or why that is not possible."""
+    return _native.profiler_start(
+        float(config["profiling_rate"]),
+        config["profiling_cpu_budget"],
+        standard_library=[os.path.dirname(os.__file__)],
+        children=children,
+    )
+
+
+def stop(run: Run, timeout: Optional[float]) -> bool:
+    """Stops a profiler, unless another has taken over.
+
+    Args:
+        run: The profiler.
+        timeout: How long to wait for what it sampled to be sent, in seconds; None to throw that away.
+
+    Returns:
+        Whether a server took what was sent.
+    """
+    global _running
+    if _running is not run:
+        return True
+    sent = True
+    if timeout is not None and run.sends:
+        name_threads()
+        _native.end_profile()
+        sent = _native.flush(int(timeout * 1000))
+    _running = None
+    _native.companion_wanted(profiling=False)
+    _configure(run, enabled=False)
+    _native.profiler_stop()
+    return sent
+
+
+def ending() -> None:
+    """The interpreter is about to end, and what waits is about to be sent."""
+    run = _running
+    if run is None:
+        return
+    name_threads()
+    if run.at_exit is None:
+        _configure(run, enabled=False)
+    else:
+        run.at_exit()
+
+
+def ended() -> None:
+    """All was sent. Nothing is sampled while the interpreter takes itself apart."""
+    global _running
+    if _running is not None:
+        _running = None
+        _native.profiler_stop()
+
+
+def name_threads() -> None:
+    """Tells the native half what the threads are called that live now."""
+    if _running is not None:
+        _native.profiler_name_threads()
+
+
+def _configure(run: Run, enabled: bool = True) -> None:
+    config = run.config
+    headers = dict(config["profiling_headers"])
+    if config.resolved["headers"].source == "init()" and config.resolved["profiling_headers"].source != "init()":
+        headers = dict(config["headers"])
+    if config["token"]:
+        headers["authorization"] = f"Bearer {config['token']}"
+    _native.configure_profiles(
+        enabled=enabled and run.sends,
+        url=config["profiling_endpoint"] or config["endpoint"].rstrip("/") + "/v1/pprof",
+        headers=list(headers.items()),
+        period_ms=int(config["profiling_upload_period"] * 1000),
+        attributes=run.attributes,
+    )
+
+
+def _after_fork() -> None:
+    """Goes on in a forked child, or does not."""
+    global _running
+    run = _running
+    if run is None:
+        return
+    try:
+        if not run.children:
+            _running = None
+            _configure(run, enabled=False)
+        elif not _is_about_to_exec():
+            _native.profiler_resume()
+            _adopt(run)
+    except Exception as error:
+        internal_error(error)
+
+
+def _is_about_to_exec() -> bool:
+    """Whether the child was forked by ``subprocess`` to run a program: what is done in between, such as entering
+    a namespace, may need a process of one thread."""
+    frame = sys._getframe(2)  # pyright: ignore[reportPrivateUsage]
+    return frame.f_code.co_name == "_execute_child" and frame.f_code.co_filename.endswith("subprocess.py")
