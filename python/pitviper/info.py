@@ -36,7 +36,7 @@ def show(command: "list[str]") -> int:
         write(f"  ! variables of ddtrace that change nothing here: {', '.join(ignored)}\n")
 
     answer, well = _ask(config)
-    state, fine = _profiler(config)
+    state, fine = profiler(config)
     well = well and fine
     write(f"\nServer\n  {config.traces_url}: {answer}\n\nProfiler\n  {state}\n\nIntegrations\n")
     from pitviper.integrations._index import MODULES
@@ -49,7 +49,7 @@ def show(command: "list[str]") -> int:
     return 0 if well and not config.problems else 1
 
 
-def _profiler(config: configuration.Config) -> "tuple[str, bool]":
+def profiler(config: configuration.Config) -> "tuple[str, bool]":
     """What becomes of the profiler, and whether that is as it should be."""
     resolved = config.resolved["profiling_enabled"]
     # Only the interpreter itself can tell whether it is laid out as the profiler expects.

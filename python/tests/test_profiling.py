@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import os
 import re
 import signal
 import subprocess
@@ -15,7 +14,7 @@ import pytest
 from pprof import Profile
 from sink import Sink
 
-from pitviper import cli, config
+from pitviper import _native, cli, config, info
 
 #: Functions for programs: one that computes for so many seconds of CPU time, and one that calls it.
 BUSY = """
@@ -280,11 +279,12 @@ def test_settings_that_make_no_sense_are_named() -> None:
     ]
 
 
-def test_the_profiler_is_part_of_what_info_shows() -> None:
-    command = [sys.executable, "-m", "pitviper", "run", "--info"]
-    environ = {**os.environ, "PITVIPER_PROFILING_ENABLED": "true", "PITVIPER_PROFILING_RATE": "50"}
-    shown = subprocess.run(command, env=environ, capture_output=True, text=True, check=False).stdout
-    assert "Profiler\n  on by PITVIPER_PROFILING_ENABLED: 50 samples a second\n" in shown
+def test_info_says_what_the_profiler_would_do() -> None:
+    asked = config.load({"PITVIPER_PROFILING_ENABLED": "true", "PITVIPER_PROFILING_RATE": "50"})
+    assert info.profiler(asked) == ("on by PITVIPER_PROFILING_ENABLED: 50 samples a second", True)
+    refused = config.load({"DD_PROFILING_ENABLED": "false"})
+    assert info.profiler(refused) == ("off by DD_PROFILING_ENABLED; it works here", True)
+    assert not _native.profiler_figures()["running"]
 
 
 @pytest.fixture
