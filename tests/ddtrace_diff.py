@@ -5,10 +5,11 @@ failed and with what, and what it is part of. Differences are lines of text; tho
 ``tests/clients/ddtrace_differences.toml``, each with its reason.
 """
 
-import tomllib
 from collections import Counter
 from pathlib import Path
 from typing import Any
+
+import tomllib
 
 Span = dict[str, Any]
 

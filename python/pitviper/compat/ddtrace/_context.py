@@ -47,11 +47,13 @@ class Context:
 
     __slots__ = (
         "__weakref__",
+        "_above",
         "_baggage",
         "_given",
         "_is_remote",
         "_meta",
         "_priority",
+        "_reactivate",
         "_span",
         "span_id",
         "trace_id",
@@ -81,6 +83,10 @@ class Context:
         self._is_remote = is_remote
         #: The span of this process whose context it is.
         self._span: Optional[_native.Span] = None
+        #: The context that the trace came from elsewhere with: a decision is about the whole trace.
+        self._above: Optional[Context] = None
+        #: Whether it stays active when a span below it finishes.
+        self._reactivate = False
         #: What was extracted, until something here is changed.
         self._given: Optional[_native.SpanContext] = None
 
@@ -100,6 +106,8 @@ class Context:
         self._given = None
         if self._span is not None:
             _native.decide(self._span, int(value), MANUAL)
+        if self._above is not None:
+            self._above.sampling_priority = value
 
     @property
     def dd_origin(self) -> Optional[str]:
@@ -240,8 +248,11 @@ def native_of(context: Context) -> "Optional[_native.Span | _native.SpanContext]
     return _native.SpanContext(context.trace_id, context.span_id or 0, True, int(sampled), state)
 
 
-def of_native(given: "Optional[_native.Span | _native.SpanContext]" = None) -> Optional[Context]:
-    """The context of a span, or of what another process handed over; by default of what is current."""
+def of_native(given: "Optional[_native.Span | _native.SpanContext]" = None, is_said: bool = True) -> Optional[Context]:
+    """The context of a span, or of what another process handed over; by default of what is current.
+
+    ``is_said`` is whether the other process has said whether the trace is kept, in other ways than Datadog's.
+    """
     told = _native.told(given)
     if told is None:
         return None
@@ -253,7 +264,7 @@ def of_native(given: "Optional[_native.Span | _native.SpanContext]" = None) -> O
     if isinstance(given, _native.Span):
         context._span = given
     elif given is not None:
-        context._priority = priority
+        context._priority = priority if trace_id and (is_said or "s" in parts) else None
         context._given = given
         context._baggage = dict(given.baggage)
     return context

@@ -89,6 +89,10 @@ class DefaultContextProvider(BaseContextProvider):
 
     def enter(self, span: Span) -> None:
         """Makes a span active until it finishes."""
+        before = span._parent_context
+        if before is not None and before is _held.get() and not before._reactivate:
+            # As in ddtrace, a context is active until the first span below it has finished.
+            span._then = before
         _held.set(span)
         span._inner.__enter__()
 
@@ -100,7 +104,10 @@ def let_go(span: Span) -> None:
     if held is span:
         _held.set(span._parent)
     then = span._then
-    if then is not None:
+    if isinstance(then, Context):
+        if _native.current_span() is None:
+            DefaultContextProvider().activate(None)
+    elif then is not None:
         before = _native.current_span()
         if before is None or before is span._inner:
             while then is not None and then.finished:

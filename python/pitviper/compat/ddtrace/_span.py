@@ -12,6 +12,7 @@ import sys
 import traceback
 import weakref
 from collections.abc import Mapping
+from math import isfinite
 from types import TracebackType
 from typing import Any, Callable, Optional, Union
 
@@ -110,7 +111,7 @@ class Span:
         self._on_finish: Optional[list[Callable[[Span], None]]] = None
         self._told_below: Optional[set[tuple[Any, Any]]] = None
         #: What is current once it has finished, when that is not what was before.
-        self._then: Optional[Span] = None
+        self._then: Union[Span, Context, None] = None
         self._ended = False
         _faces[id(native)] = self
 
@@ -206,6 +207,9 @@ class Span:
     @property
     def duration_ns(self) -> Optional[int]:
         """How long it took, in nanoseconds; None while it runs."""
+        if self._duration_ns is None and self._ended:
+            end = self._inner.end_time
+            return None if end is None else end - self.start_ns
         return self._duration_ns
 
     @duration_ns.setter
@@ -215,7 +219,8 @@ class Span:
     @property
     def duration(self) -> Optional[float]:
         """How long it took, in seconds; None while it runs."""
-        return None if self._duration_ns is None else self._duration_ns / 1e9
+        duration = self.duration_ns
+        return None if duration is None else duration / 1e9
 
     @duration.setter
     def duration(self, value: Optional[float]) -> None:
@@ -224,13 +229,14 @@ class Span:
     @property
     def finished(self) -> bool:
         """Whether it has finished."""
-        return self._duration_ns is not None
+        return self._ended or self._duration_ns is not None
 
     @property
     def context(self) -> Context:
         """What it hands on."""
         if self._context is None:
             self._context = _context.of_native(self._inner) or Context()
+            self._context._above = self._local_root._parent_context
         return self._context
 
     @property
@@ -272,7 +278,16 @@ class Span:
             return
         elif key == "network.destination.port" and isinstance(value, str) and value.isdigit():
             value = int(value)
-        self._put(key, _value(value))
+        self._keep(key, value)
+
+    def _keep(self, key: str, value: Any) -> None:
+        """Keeps a number that fits, and all else as text."""
+        if type(value) is float:
+            if not isfinite(value):
+                return
+        elif type(value) is not int or not -_MAX_INT <= value < _MAX_INT:
+            value = value if isinstance(value, str) else str(value)
+        self._put(key, value)
 
     def _put(self, key: str, value: "str | float") -> None:
         self._tags[key] = value
@@ -305,7 +320,7 @@ class Span:
             except (ValueError, TypeError):
                 log.debug("ignoring not number metric %s:%s", key, value)
                 return
-        self._put(key, value)
+        self._keep(key, int(value) if isinstance(value, bool) else value)
 
     def set_metrics(self, metrics: "Mapping[str, Any]") -> None:
         """Sets numbers."""
@@ -423,6 +438,9 @@ class Span:
         native, tags = self._inner, self._tags
         if not native.is_recording():
             return
+        for key, value in tags.items():
+            if isinstance(value, str) and len(value) > _MAX_VALUE:
+                tags[key] = value[:_KEPT_OF_LONGER] + "<truncated>..."
         name, kind, attributes = attributes_of(self._name, self._resource, self._type, tags, self._is_entry())
         native.update_name(name or self._service or "")
         if kind != 1:
@@ -511,17 +529,6 @@ def make(
 def known(native: _native.Span) -> Optional[Span]:
     """The face of a span, if it has one."""
     return _faces.get(id(native))
-
-
-def _value(value: Any) -> "str | float":
-    """A tag's value: a number that fits, else text."""
-    if isinstance(value, str):
-        if len(value) > _MAX_VALUE:
-            return value[:_KEPT_OF_LONGER] + "<truncated>..."
-        return value
-    if type(value) is float or (type(value) is int and -_MAX_INT <= value < _MAX_INT):
-        return value
-    return str(value)
 
 
 def _is_plain(value: Any) -> bool:

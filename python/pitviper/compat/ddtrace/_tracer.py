@@ -110,7 +110,7 @@ class Tracer:
         provider = self.context_provider
         if isinstance(provider, DefaultContextProvider):
             provider.enter(span)
-            span._then = parent
+            span._then = parent or span._then
         else:
             provider.activate(span)
             # What integrations make is below the span as well.
@@ -157,10 +157,14 @@ class Tracer:
     @contextmanager
     def _activate_context(self, context: Optional[Context]) -> Any:
         before = self.context_provider.active()
+        if context is not None:
+            context._reactivate = True
         self.context_provider.activate(context)
         try:
             yield
         finally:
+            if context is not None:
+                context._reactivate = False
             self.context_provider.activate(before)
 
     def get_log_correlation_context(self, active: "Optional[Union[Context, Span]]" = None) -> "dict[str, str]":

@@ -9,8 +9,8 @@ from .. import _context
 from .._context import Context
 from .._span import Span
 
-#: How WSGI writes the names of headers.
-_ENVIRON = 1
+#: Headers that say whether a trace is kept, besides Datadog's own.
+_SAY_WHETHER = frozenset(("traceparent", "b3", "x-b3-sampled", "x-b3-flags", "x-dynatrace"))
 
 
 class HTTPPropagator:
@@ -59,4 +59,6 @@ class HTTPPropagator:
         found = _native.extract(normalized)
         if found is None:
             return Context()
-        return _context.of_native(found) or Context()
+        # Where nobody has said whether the trace is kept, what the agent would do is its own matter.
+        is_said = bool(_SAY_WHETHER.intersection(normalized))
+        return _context.of_native(found, is_said) or Context()
