@@ -164,3 +164,45 @@ def test_a_profiler_is_there_or_says_why_not(agent):
     profiler.start(stop_on_exit=False, profile_children=True)
     profiler.stop(flush=False)
     assert profiling.refused and "profiler" in profiling.failure_msg
+
+
+def test_helpers_of_applications(agent):
+    import asyncio
+
+    from ddtrace.contrib.asgi import TraceMiddleware
+    from ddtrace.contrib.trace_utils import activate_distributed_headers, set_flattened_tags, set_user
+    from ddtrace.contrib.wsgi import DDWSGIMiddleware
+
+    async def application(scope, receive, send):
+        return scope, receive, send
+
+    assert asyncio.run(TraceMiddleware(application, tracer=tracer)(1, 2, 3)) == (1, 2, 3)
+    assert DDWSGIMiddleware(lambda environ, start: (environ, start))(1, 2) == (1, 2)
+    activate_distributed_headers(tracer, None, {"x-datadog-trace-id": "5", "x-datadog-parent-id": "6"})
+    with tracer.trace("root"), tracer.trace("below") as below:
+        set_user(tracer, "ada", name="Ada", role="buyer", propagate=True)
+        set_flattened_tags(below, [("order", {"items": ["a", {"n": 2}], "empty": []})])
+    root, inner = sorted(agent(), key=lambda span: span.start_ns)
+    assert root.parent == f"{6:016x}"
+    assert root.attributes == {"user.id": "ada", "usr.name": "Ada", "usr.role": "buyer"}
+    assert inner.attributes == {"order.items.0": "a", "order.items.1.n": 2, "order.empty": "[]"}
+
+
+def test_opentelemetry_goes_on_in_the_same_tree(run, sink):
+    source = """
+from opentelemetry import trace
+from ddtrace import tracer
+from ddtrace.opentelemetry import TracerProvider
+assert TracerProvider
+with tracer.trace("outer") as outer:
+    with trace.get_tracer("shop").start_as_current_span("otel") as span:
+        assert span.get_span_context().trace_id == outer.trace_id
+        assert tracer.current_span().span_id == span.get_span_context().span_id
+        assert outer.context.span_id == outer.span_id and outer.parent_id is None
+        with tracer.trace("inner") as inner:
+            assert inner.parent_id == span.get_span_context().span_id
+            assert trace.get_current_span().get_span_context().span_id == inner.span_id
+"""
+    done = run(source)
+    assert done.returncode == 0, done.stderr
+    assert tree(sink.wait_for(3)) == [["internal outer", ["internal otel", ["internal inner"]]]]

@@ -1,0 +1,1 @@
+"""What applications use of ddtrace's integrations: middlewares, and helpers for tags."""
