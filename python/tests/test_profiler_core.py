@@ -3,7 +3,6 @@
 import asyncio
 import collections
 import concurrent.futures
-import contextlib
 import os
 import select
 import socket
@@ -13,49 +12,12 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Optional
+from typing import Optional
 
 import pytest
+from sampled import LIMIT_S, Sample, Sampler, spin, threads
 
 from pitviper import _native
-
-#: How long anything may take on a machine that does other things as well.
-LIMIT_S = 60.0
-
-
-class Sample(NamedTuple):
-    """A sample, as the tests ask of it."""
-
-    functions: "tuple[str, ...]"
-    thread: str
-    state: str
-    cpu_ns: int
-    wall_ns: int
-    lines: "tuple[int, ...]"
-
-
-class Sampler:
-    """The sampler, and all it has given so far."""
-
-    def __init__(self) -> None:
-        self.samples: list[Sample] = []
-
-    def take(self, last: bool = False) -> "list[Sample]":
-        for frames, labels, cpu_ns, wall_ns in _native.profiler_take(last) or ():
-            # Before Python 3.11 a function's name is not qualified.
-            functions = tuple(function.rsplit(".", 1)[-1] for function, _, _ in frames)
-            lines = tuple(line for _, _, line in frames)
-            thread, state = str(labels["thread"]), str(labels["state"])
-            self.samples.append(Sample(functions, thread, state, cpu_ns, wall_ns, lines))
-        return self.samples
-
-    def until(self, done: "Callable[[list[Sample]], bool]") -> "list[Sample]":
-        """Waits until what was sampled is enough."""
-        deadline = time.monotonic() + LIMIT_S
-        while not done(self.take()):
-            assert time.monotonic() < deadline, self.samples[-50:]
-            time.sleep(0.02)
-        return self.samples
 
 
 @pytest.fixture
@@ -64,20 +26,6 @@ def sampler() -> "Iterator[Sampler]":
     yield Sampler()
     _native.profiler_stop()
     assert _native.profiler_figures()["running"] is False
-
-
-@contextlib.contextmanager
-def threads(*bodies: "tuple[str, Callable[[], object]]") -> "Iterator[list[threading.Thread]]":
-    """Threads of these names, which have ended when the block has."""
-    started = [threading.Thread(target=body, name=name) for name, body in bodies]
-    for thread in started:
-        thread.start()
-    try:
-        yield started
-    finally:
-        for thread in started:
-            thread.join(LIMIT_S)
-            assert not thread.is_alive()
 
 
 def test_it_finds_what_the_interpreter_says_of_itself() -> None:
@@ -97,13 +45,6 @@ def test_it_finds_what_the_interpreter_says_of_itself() -> None:
     exec(made, names)
     assert names["result"] is None
     _native.profiler_stop()
-
-
-def spin(seconds: float) -> None:
-    """Uses this much CPU time of the calling thread."""
-    end = time.thread_time() + seconds
-    while time.thread_time() < end:
-        pass
 
 
 def small() -> None:
@@ -211,8 +152,8 @@ def test_what_threads_wait_for(sampler: Sampler) -> None:
         selects,
     ]
     with threads(*((body.__name__, body) for body in bodies)):
+        accepted, _ = listener.accept()
         try:
-            accepted, _ = listener.accept()
             sampler.until(waiting_in("lock", "takes_lock", "waits_for_event"))
             sampler.until(waiting_in("sleep", "sleeps"))
             sampler.until(waiting_in("network", "receives", "receives_in_time", "selects"))

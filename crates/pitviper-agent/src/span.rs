@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime};
 
-use pitviper_model::{Attributes, Link, SpanId, SpanKind, StatusCode, Value};
+use pitviper_model::{Attributes, Link, SpanId, SpanKind, StatusCode, TraceId, Value};
 use pitviper_wire::encode::{AttributeList, Scalar, SpanEncoder, SpanHead};
 
 use crate::agent::{Agent, cut, shorten};
@@ -171,6 +171,23 @@ impl Span {
             service: options.service.cloned(),
             generation: id::generation(),
         }
+    }
+
+    /// A span of no trace, which is not recorded and counts for nothing: something to look at.
+    #[must_use]
+    pub fn blank(agent: &'static Agent) -> Self {
+        let (trace_id, span_id) = (TraceId::INVALID, SpanId::INVALID);
+        let context = SpanContext { trace_id, span_id, flags: 0, is_remote: false, trace_state: None, baggage: None };
+        let options = SpanOptions {
+            name: "",
+            kind: SpanKind::Internal,
+            parent: Parent::Root,
+            start_time_unix_nano: Some(0),
+            scope: 0,
+            limits: None,
+            service: None,
+        };
+        Self::new(agent, &options, context, false, false)
     }
 
     /// What writes it, with its bounds, while what is set still counts.

@@ -7,7 +7,9 @@
 #include <frameobject.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "internal/pycore_context.h"
 #include "internal/pycore_gil.h"
+#include "internal/pycore_hamt.h"
 #include "internal/pycore_interp.h"
 #include "internal/pycore_runtime.h"
 #if PY_VERSION_HEX >= 0x030B0000
@@ -34,6 +36,25 @@ struct layout {
     int64_t code_file, code_name, code_qualname, code_first_line, code_lines, code_units;
     int64_t text_length, text_state, text_ascii_data, text_data;
     int64_t bytes_data;
+    int64_t type_name, context_variables, tree_root;
+    int64_t bitmap_bits, bitmap_entries, array_nodes, collision_entries;
+};
+
+/* The nodes of a context's tree, which most versions declare where they are used alone. */
+struct bitmap_node {
+    PyObject_VAR_HEAD
+    uint32_t bits;
+    PyObject *entries[1];
+};
+struct array_node {
+    PyObject_HEAD
+    void *nodes[32];
+    Py_ssize_t count;
+};
+struct collision_node {
+    PyObject_VAR_HEAD
+    int32_t hash;
+    PyObject *entries[1];
 };
 
 extern const struct layout pitviper_profiler_layout;
@@ -128,6 +149,13 @@ const struct layout pitviper_profiler_layout = {
     .text_ascii_data = sizeof(PyASCIIObject),
     .text_data = sizeof(PyCompactUnicodeObject),
     .bytes_data = AT(PyBytesObject, ob_sval),
+    .type_name = AT(PyTypeObject, tp_name),
+    .context_variables = AT(struct _pycontextobject, ctx_vars),
+    .tree_root = AT(PyHamtObject, h_root),
+    .bitmap_bits = AT(struct bitmap_node, bits),
+    .bitmap_entries = AT(struct bitmap_node, entries),
+    .array_nodes = AT(struct array_node, nodes),
+    .collision_entries = AT(struct collision_node, entries),
 };
 
 /* What the bits of a text's state say: its kind (bytes a character), 8 for compact, 16 for ASCII. */

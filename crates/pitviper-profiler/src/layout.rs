@@ -43,6 +43,13 @@ pub(crate) struct Layout {
     pub(crate) text_ascii_data: i64,
     pub(crate) text_data: i64,
     pub(crate) bytes_data: i64,
+    pub(crate) type_name: i64,
+    pub(crate) context_variables: i64,
+    pub(crate) tree_root: i64,
+    pub(crate) bitmap_bits: i64,
+    pub(crate) bitmap_entries: i64,
+    pub(crate) array_nodes: i64,
+    pub(crate) collision_entries: i64,
 }
 
 /// What is known of the running interpreter: its layout and where its things are.

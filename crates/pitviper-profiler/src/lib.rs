@@ -30,6 +30,8 @@ mod sampler;
 #[cfg(pitviper_layout)]
 mod self_test;
 #[cfg(pitviper_layout)]
+mod spans;
+#[cfg(pitviper_layout)]
 mod stacks;
 #[cfg(pitviper_layout)]
 mod task;
@@ -42,5 +44,5 @@ mod walk;
 #[cfg(pitviper_layout)]
 mod window;
 
-pub use options::{Figures, KnownFrame, KnownThread, Options, Unavailable};
+pub use options::{Figures, KnownFrame, KnownThread, Options, SpanKey, Unavailable};
 pub use profiler::Profiler;

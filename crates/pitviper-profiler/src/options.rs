@@ -12,12 +12,31 @@ pub struct Options {
     pub budget: f64,
     /// The folders of the standard library, where its path does not say so.
     pub standard_library: Vec<String>,
+    /// How the span is found that a thread works on; `None` when samples are not to be linked.
+    pub spans: Option<SpanKey>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { rate_hz: 100.0, budget: 0.01, standard_library: Vec::new() }
+        Self { rate_hz: 100.0, budget: 0.01, standard_library: Vec::new(), spans: None }
     }
+}
+
+/// How spans are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SpanKey {
+    /// Where the context variable is, which is never given back.
+    pub variable: usize,
+    /// Its hash, as `hash()` gives it.
+    pub hash: isize,
+    /// Where the class of spans is. What else the variable holds is no span.
+    pub class: usize,
+    /// Where in a span its trace id is, its span id, and whether it has ended (a byte, not zero).
+    pub trace_id_at: usize,
+    /// See above.
+    pub span_id_at: usize,
+    /// See above.
+    pub ended_at: usize,
 }
 
 /// What the interpreter's public interface says of the calling thread; the sampler has to find the same.
@@ -29,6 +48,8 @@ pub struct KnownThread {
     pub state: usize,
     /// Where its interpreter is.
     pub interpreter: usize,
+    /// What the agent's context variable holds, where it is; zero when it is not set.
+    pub current: usize,
     /// Its stack, the innermost frame first.
     pub frames: Vec<KnownFrame>,
 }
@@ -79,6 +100,8 @@ pub struct Figures {
     pub faults: u64,
     /// Whether memory is read directly; else another owner of SIGSEGV makes the kernel copy.
     pub direct: bool,
+    /// Whether samples name the spans they are of.
+    pub linked: bool,
     /// Samples that were not kept because a bound was reached.
     pub dropped: u64,
     /// Threads in the last round.

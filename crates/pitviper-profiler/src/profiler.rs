@@ -92,7 +92,10 @@ impl Profiler {
             load::uninstall();
             return Err(reason);
         }
-        (state.sampler, state.inherited) = (Some(Sampler::new(interpreter, options)), None);
+        let mut options = options.clone();
+        // Without them the samples are as good, and linked to nothing.
+        options.spans = options.spans.filter(|key| self_test::finds_spans(&interpreter, key, known));
+        (state.sampler, state.inherited) = (Some(Sampler::new(interpreter, &options)), None);
         state.own_cpu_ns = 0;
         state.began = Some(Instant::now());
         self.spawn(&mut state).inspect_err(|_| {
@@ -198,10 +201,9 @@ impl Profiler {
         if state.thread.is_some() {
             return Ok(());
         }
-        let Some(interpreter) = state.inherited.take().map(|sampler| *sampler.interpreter()) else {
-            return Ok(());
-        };
-        state.sampler = Some(Sampler::new(interpreter, options));
+        let Some(inherited) = state.inherited.take() else { return Ok(()) };
+        let options = Options { spans: options.spans.filter(|_| inherited.figures.linked), ..options.clone() };
+        state.sampler = Some(Sampler::new(*inherited.interpreter(), &options));
         state.own_cpu_ns = 0;
         state.began = Some(Instant::now());
         self.spawn(&mut state)

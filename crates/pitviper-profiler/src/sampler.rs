@@ -8,7 +8,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::layout::Interpreter;
 use crate::load;
-use crate::options::{Figures, Options};
+use crate::options::{Figures, Options, SpanKey};
+use crate::spans::{self, SpanIds};
 use crate::stacks::{Interned, Stacks};
 use crate::task::{self, TaskFile};
 use crate::threads::{Thread, Threads};
@@ -28,6 +29,7 @@ const BUSY_SHARE: f64 = 0.9;
 pub(crate) struct Sampler {
     interpreter: Interpreter,
     standard_library: Vec<String>,
+    spans: Option<SpanKey>,
     lister: Threads,
     walker: Walker,
     stacks: Stacks,
@@ -55,11 +57,19 @@ struct Known {
     cpu_ns: u64,
     /// CPU time that no sample has yet: it was used between two rounds, and the thread waited again.
     pending_ns: u64,
-    at: Option<(u32, State)>,
+    at: Option<At>,
     call: Option<TaskFile>,
     schedule: Option<TaskFile>,
     /// CPU time and time waited for a processor, when that was last asked.
     scheduled: Option<(u64, u64)>,
+}
+
+/// Where a thread was seen last.
+#[derive(Debug, Clone, Copy)]
+struct At {
+    stack: u32,
+    state: State,
+    span: SpanIds,
 }
 
 impl Sampler {
@@ -67,6 +77,7 @@ impl Sampler {
         Self {
             interpreter,
             standard_library: options.standard_library.clone(),
+            spans: options.spans,
             lister: Threads::new(),
             walker: Walker::default(),
             stacks: Stacks::default(),
@@ -78,7 +89,7 @@ impl Sampler {
             open_files: 0,
             numbered: 0,
             last_round: None,
-            figures: Figures::default(),
+            figures: Figures { linked: options.spans.is_some(), ..Figures::default() },
         }
     }
 
@@ -120,9 +131,9 @@ impl Sampler {
         known.pending_ns += used_ns;
         match known.at {
             // Who used no time is where it was.
-            Some((stack, state)) if used_ns == 0 && !matches!(state, State::Cpu | State::RunQueue) => {
+            Some(at) if used_ns == 0 && !matches!(at.state, State::Cpu | State::RunQueue) => {
                 self.figures.samples += 1;
-                self.window.add(Key { stack, thread: known.number, state }, 0, elapsed_ns);
+                self.window.add(key_of(known.number, at), 0, elapsed_ns);
             }
             _ => self.sample(thread, &mut known, elapsed_ns, used_ns),
         }
@@ -188,9 +199,11 @@ impl Sampler {
             None if used_ns > 0 => State::Cpu,
             None => State::Other,
         };
-        known.at = Some((stack, state));
+        let span = self.spans.as_ref().map(|key| spans::current(&self.interpreter, key, thread.state));
+        let at = At { stack, state, span: span.unwrap_or_default() };
+        known.at = Some(at);
         let number = known.number;
-        let key = |state| Key { stack, thread: number, state };
+        let key = |state| key_of(number, At { state, ..at });
         if state != State::Cpu {
             self.window.add(key(state), 0, elapsed_ns);
             return;
@@ -307,9 +320,13 @@ impl Sampler {
     }
 }
 
+fn key_of(thread: u32, at: At) -> Key {
+    Key { stack: at.stack, thread, state: at.state, span: at.span }
+}
+
 fn flush_pending(window: &mut Window, known: &mut Known) {
-    if let Some((stack, _)) = known.at {
-        let key = Key { stack, thread: known.number, state: State::Cpu };
+    if let Some(at) = known.at {
+        let key = key_of(known.number, At { state: State::Cpu, ..at });
         match std::mem::take(&mut known.pending_ns) {
             0 => {}
             pending => window.add(key, pending, 0),

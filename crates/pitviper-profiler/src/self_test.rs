@@ -1,7 +1,8 @@
 //! Whether the sampler finds what the interpreter says of itself.
 
 use crate::layout::Interpreter;
-use crate::options::{KnownThread, Options, Unavailable};
+use crate::options::{KnownThread, Options, SpanKey, Unavailable};
+use crate::spans;
 use crate::stacks::{Interned, Stacks};
 use crate::task::{cpu_ns, own_thread};
 use crate::threads::{Thread, Threads};
@@ -53,4 +54,9 @@ pub(crate) fn run(interpreter: &Interpreter, threads: Threads, known: &KnownThre
         }
     }
     Ok(())
+}
+
+/// Whether what the context variable holds is found in the calling thread's context.
+pub(crate) fn finds_spans(interpreter: &Interpreter, key: &SpanKey, known: &KnownThread) -> bool {
+    spans::current_value(interpreter, key, known.state).unwrap_or(0) == known.current
 }

@@ -6,6 +6,7 @@ use std::time::{Instant, SystemTime};
 use pitviper_pprof::{Label, LabelValue, Profile, Sample, SampleType};
 use rustc_hash::FxHashMap;
 
+use crate::spans::SpanIds;
 use crate::stacks::Stacks;
 use crate::wait::State;
 
@@ -18,6 +19,7 @@ pub(crate) struct Key {
     pub(crate) stack: u32,
     pub(crate) thread: u32,
     pub(crate) state: State,
+    pub(crate) span: SpanIds,
 }
 
 /// What was measured of it, in nanoseconds.
@@ -90,13 +92,17 @@ impl Window {
                 profile.stacks.len() as u32 - 1
             });
             let label = |name: &str, value| Label { name: name.to_owned(), value };
-            let mut labels = Vec::with_capacity(3);
+            let mut labels = Vec::with_capacity(5);
             if let Some(thread) = threads.get(&key.thread) {
                 let name = thread.name.clone().unwrap_or_else(|| format!("thread {}", thread.native));
                 labels.push(label("thread", LabelValue::Text(name)));
                 labels.push(label("thread id", LabelValue::Number(i64::from(thread.native))));
             }
             labels.push(label("state", LabelValue::Text(key.state.name().to_owned())));
+            if key.span != SpanIds::default() {
+                labels.push(label("trace id", LabelValue::Text(hex(&key.span.trace))));
+                labels.push(label("span id", LabelValue::Text(hex(&key.span.span))));
+            }
             profile.samples.push(Sample {
                 stack,
                 values: vec![signed(measured.cpu_ns), signed(measured.wall_ns)],
@@ -105,6 +111,10 @@ impl Window {
         }
         profile
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn signed(value: u64) -> i64 {

@@ -14,6 +14,12 @@ fn variable(py: Python<'_>) -> Option<&Bound<'_, PyAny>> {
     made.ok().map(|variable| variable.bind(py))
 }
 
+/// Where the variable of the current span is, and its hash.
+pub(crate) fn place_and_hash(py: Python<'_>) -> Option<(usize, isize)> {
+    let variable = variable(py)?;
+    Some((variable.as_ptr() as usize, variable.hash().ok()?))
+}
+
 /// A new context variable without a default.
 pub(crate) fn new_variable(py: Python<'_>, name: &CStr) -> PyResult<Py<PyAny>> {
     // SAFETY: the name is a C string, there is no default, and the result is a new reference

@@ -4,13 +4,15 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 
 use pitviper_pprof::{LabelValue, Profile};
-use pitviper_profiler::{KnownFrame, KnownThread, Options, Profiler};
+use pitviper_profiler::{KnownFrame, KnownThread, Options, Profiler, SpanKey};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use crate::convert::to_text;
-use crate::host;
+use crate::runtime::agent;
 use crate::shield::shield;
+use crate::span::{Maker, Span};
+use crate::{context, host};
 
 /// How the profiler was started last; `None` when children of a fork are not to be profiled. Nobody waits for
 /// it, so a fork that tears it does no harm.
@@ -28,10 +30,18 @@ pub(crate) fn profiler_start(
     standard_library: Option<Vec<String>>,
     children: bool,
 ) -> PyResult<Option<String>> {
-    let options = Options { rate_hz, budget, standard_library: standard_library.unwrap_or_default() };
-    let known = own_thread(py)?;
+    let standard_library = standard_library.unwrap_or_default();
+    // Something is current while the sampler looks whether it finds it.
+    let probe = Bound::new(py, Span::make(pitviper_agent::Span::blank(agent()), Maker::Agent))?;
+    let options = Options { rate_hz, budget, standard_library, spans: span_key(&probe) };
+    let token = context::set(py, Some(probe.as_any()));
+    let known = own_thread(py, if token.is_some() { probe.as_ptr() as usize } else { 0 });
     host::watch_forks();
-    let started = shield(Ok(()), || Profiler::get().start(&options, &known));
+    let started = known.map(|known| shield(Ok(()), || Profiler::get().start(&options, &known)));
+    if let Some(token) = token {
+        context::reset(py, &token);
+    }
+    let started = started?;
     if let Ok(mut kept) = OPTIONS.try_lock() {
         *kept = children.then_some(options);
     }
@@ -120,6 +130,7 @@ pub(crate) fn profiler_figures(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     }
     dict.set_item("running", figures.running)?;
     dict.set_item("direct", figures.direct)?;
+    dict.set_item("linked", figures.linked)?;
     dict.set_item("rate_hz", figures.rate_hz)?;
     Ok(dict)
 }
@@ -144,7 +155,7 @@ fn thread_names(py: Python<'_>) -> HashMap<u64, String> {
 }
 
 /// What the public interface says of the calling thread.
-fn own_thread(py: Python<'_>) -> PyResult<KnownThread> {
+fn own_thread(py: Python<'_>, current: usize) -> PyResult<KnownThread> {
     let sys = py.import("sys")?;
     let hexversion = sys.getattr("hexversion")?.extract()?;
     let mut frames = Vec::new();
@@ -161,5 +172,21 @@ fn own_thread(py: Python<'_>) -> PyResult<KnownThread> {
         frame = frame.getattr("f_back")?;
     }
     let (state, interpreter) = host::own_state(py);
-    Ok(KnownThread { hexversion, state, interpreter, frames })
+    Ok(KnownThread { hexversion, state, interpreter, current, frames })
+}
+
+/// How the sampler finds the span that a thread works on.
+fn span_key(any: &Bound<'_, Span>) -> Option<SpanKey> {
+    let (variable, hash) = context::place_and_hash(any.py())?;
+    let (span, context) = (any.get(), any.get().core_context());
+    // Objects of one class have their parts in the same places.
+    let from_start = |part: usize| part - any.as_ptr() as usize;
+    Some(SpanKey {
+        variable,
+        hash,
+        class: any.get_type().as_ptr() as usize,
+        trace_id_at: from_start(std::ptr::from_ref(&context.trace_id) as usize),
+        span_id_at: from_start(std::ptr::from_ref(&context.span_id) as usize),
+        ended_at: from_start(std::ptr::from_ref(&span.ended) as usize),
+    })
 }

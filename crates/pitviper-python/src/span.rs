@@ -51,7 +51,7 @@ pub(crate) struct Span {
     end_requested: AtomicU64,
     /// It does not record: it has ended, or was never meant to. A copy outside the lock, as every span below
     /// it asks.
-    ended: AtomicBool,
+    pub(crate) ended: AtomicBool,
     /// It is a client's call that is under way: libraries below, which make the same call, see it and make
     /// no span.
     pub(crate) is_call: AtomicBool,
