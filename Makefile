@@ -67,6 +67,9 @@ test-house: build wheels ## Whole-house tests: real server, real Flaskr, real br
 bench-agent: wheels ## What the agent costs, beside ddtrace, OpenTelemetry, New Relic, Elastic and fastotel
 	@$(TOOLS)/python bench/agent/run.py $(ARGS)
 
+bench-profiler: wheels ## What profiling costs, and how true profiles are, beside ddtrace, pyroscope-io and py-spy
+	@$(TOOLS)/python bench/profiler/run.py $(ARGS)
+
 bench-ingest: build ## What the server takes in: spans a second, CPU and bytes a span
 	@cargo build --release --locked --quiet -p pitviper-bench-ingest
 	@bash bench/ingest/run.sh $(ARGS)

@@ -64,7 +64,8 @@ def _message_class() -> Any:
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("perftools.profiles.Profile"))
 
 
-_PROFILE = _message_class()
+#: The message, for those who read what is not ours.
+MESSAGE = _message_class()
 
 
 class Frame:
@@ -95,7 +96,7 @@ class Profile:
     """A pprof, with the resource of the query it was posted with."""
 
     def __init__(self, body: bytes, query: str = "") -> None:
-        read = _PROFILE.FromString(body)
+        read = MESSAGE.FromString(body)
         texts = read.string_table
         assert texts[0] == "", "the table of strings begins with an empty one"
         assert len(set(texts)) == len(texts), "a string is there twice"

@@ -1,0 +1,158 @@
+"""The programs that are profiled, each a fixed amount of work: ``programs.py PROFILER PROGRAM PORT``.
+
+Prints, as JSON, the CPU time of the work in seconds, the process's peak memory in MB, and what the program
+knows of itself.
+"""
+
+import asyncio
+import hashlib
+import json
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from profilers import PROFILERS
+
+#: How much work there is: some seconds of CPU time in each program.
+THREADS, ROUNDS_A_THREAD = 4, 600_000
+TASKS, STEPS = 50, 3_500
+OBJECTS = 350
+#: The known shares of the program ``shares``, in rounds of work for each of its functions.
+SHARES = {"alpha": 500, "beta": 300, "gamma": 150, "delta": 50}
+TURNS = 3_000
+
+
+def work(rounds: int) -> int:
+    """Arithmetic of a length that rounds say."""
+    total = 0
+    for number in range(rounds * 20):
+        total += number * number % 7
+    return total
+
+
+def nested(depth: int, rounds: int) -> int:
+    """The same below some calls."""
+    return nested(depth - 1, rounds) if depth else work(rounds)
+
+
+def threads() -> None:
+    """CPU-bound threads that contend for the interpreter lock."""
+
+    def run() -> None:
+        for number in range(ROUNDS_A_THREAD // 10):
+            nested(number % 30, 10)
+
+    running = [threading.Thread(target=run) for _ in range(THREADS)]
+    for thread in running:
+        thread.start()
+    for thread in running:
+        thread.join()
+
+
+def tasks() -> None:
+    """Tasks that take turns with short steps, and hash now and then."""
+
+    async def step(number: int) -> None:
+        nested(10, 6)
+        hashlib.sha256(b"x" * 10_000).hexdigest()
+        await asyncio.sleep(0)
+
+    async def task(number: int) -> None:
+        for _ in range(STEPS):
+            await step(number)
+
+    async def all_of_them() -> None:
+        await asyncio.gather(*[task(number) for number in range(TASKS)])
+
+    asyncio.run(all_of_them())
+
+
+def allocations() -> None:
+    """Objects, lists, dictionaries and texts that come and go."""
+    kept: list[Any] = []
+    for turn in range(OBJECTS):
+        made = [{"number": number, "text": f"{number:x}", "list": [number] * 5} for number in range(12_000)]
+        kept.append(made[turn % 100])
+        del made
+    assert len(kept) == OBJECTS
+
+
+def _timed(name: str, rounds: int, spent: "dict[str, float]", call: Callable[[int], int]) -> None:
+    began = time.thread_time()
+    call(rounds)
+    spent[name] = spent.get(name, 0.0) + time.thread_time() - began
+
+
+def alpha(rounds: int) -> int:
+    """One of four functions that do nothing but calculate."""
+    total = 0
+    for number in range(rounds * 20):
+        total += number * number % 7
+    return total
+
+
+def beta(rounds: int) -> int:
+    """Another."""
+    total = 0
+    for number in range(rounds * 20):
+        total += number * number % 7
+    return total
+
+
+def gamma(rounds: int) -> int:
+    """Another."""
+    total = 0
+    for number in range(rounds * 20):
+        total += number * number % 7
+    return total
+
+
+def delta(rounds: int) -> int:
+    """Another."""
+    total = 0
+    for number in range(rounds * 20):
+        total += number * number % 7
+    return total
+
+
+def shares() -> "dict[str, float]":
+    """Functions with known shares of the CPU time, which are returned, in seconds."""
+    spent: dict[str, float] = {}
+    calls = {"alpha": alpha, "beta": beta, "gamma": gamma, "delta": delta}
+    for _ in range(TURNS):
+        for name, rounds in SHARES.items():
+            _timed(name, rounds, spent, calls[name])
+    return spent
+
+
+PROGRAMS: "dict[str, Callable[[], Any]]" = {
+    "threads": threads,
+    "tasks": tasks,
+    "allocations": allocations,
+    "shares": shares,
+}
+
+
+def peak_memory() -> float:
+    """Peak resident memory of this process, in MB."""
+    with open("/proc/self/status", encoding="ascii") as status:
+        return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM"))
+
+
+def main() -> None:
+    """Does the work under a profiler."""
+    profiler, program, port = sys.argv[1:4]
+    stop = PROFILERS[profiler].start(port)
+    # Profilers have threads of their own, which begin some time later.
+    time.sleep(0.5)
+    began = time.process_time()
+    known = PROGRAMS[program]()
+    spent = time.process_time() - began
+    figures = {"spent": spent, "memory": peak_memory(), "known": known, "samples": stop()}
+    print(json.dumps(figures), flush=True)
+
+
+if __name__ == "__main__":
+    main()

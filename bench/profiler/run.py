@@ -1,0 +1,243 @@
+"""Runs all profilers in interleaved rounds and writes ``results.md``::
+
+run.py [--rounds N] [--profiler NAME] [--python PATH] [--dry]
+"""
+
+import argparse
+import collections
+import email
+import json
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Optional
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+sys.path[:0] = [str(ROOT / "python" / "tools")]
+import matrix  # noqa: E402
+from interpreters import find  # noqa: E402
+from profilers import PROFILERS, RATE  # noqa: E402
+from programs import PROGRAMS, SHARES  # noqa: E402
+
+VERSION = "3.12"
+ROUNDS = 7
+#: Programs whose cost is measured, and the one whose shares are known.
+COSTS, KNOWN = [name for name in PROGRAMS if name != "shares"], "shares"
+
+
+class Sink:
+    """Stands in for the servers of all: takes everything, and keeps the profiles that came last."""
+
+    def __init__(self) -> None:
+        self.posts: list[tuple[str, str, bytes]] = []
+        sink = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                chunked = self.headers.get("Transfer-Encoding") == "chunked"
+                body = self._chunks() if chunked else self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                if any(part in self.path for part in ("pprof", "profiling")):
+                    sink.posts.append((self.path, self.headers.get("Content-Type", ""), body))
+                self._answer(b"{}")
+
+            do_PUT = do_POST
+
+            def do_GET(self) -> None:
+                self._answer(b'{"endpoints": ["/profiling/v1/input"], "version": "7.60.0"}')
+
+            def _chunks(self) -> bytes:
+                whole = b""
+                while size := int(self.rfile.readline().split(b";")[0], 16):
+                    whole += self.rfile.read(size)
+                    self.rfile.readline()
+                self.rfile.readline()
+                return whole
+
+            def _answer(self, body: bytes) -> None:
+                self.send_response(200)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.port = str(self._server.server_port)
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+
+
+def run(python: Path, profiler: str, program: str, sink: Sink) -> "dict[str, Any]":
+    """One process under one profiler: CPU seconds of it and of a profiler beside it, memory, what was sampled."""
+    sink.posts.clear()
+    with tempfile.TemporaryDirectory() as scratch:
+        output = Path(scratch) / "profile"
+        prefix = [part.format(output=output) for part in PROFILERS[profiler].command]
+        command = [*prefix, str(python), str(HERE / "programs.py"), profiler, program, sink.port]
+        environ = {**os.environ, "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"}
+        process = subprocess.Popen(
+            command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=HERE
+        )
+        assert process.stdout is not None and process.stderr is not None
+        shown, complaint = process.stdout.read(), process.stderr.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        lines = [line for line in shown.splitlines() if line.startswith("{")]
+        if not lines:
+            sys.exit(f"{profiler}, {program} failed:\n{shown[-2_000:]}{complaint[-4_000:]}")
+        figures = json.loads(lines[-1])
+        if prefix:
+            # Its child's time is in it as well; what remains is its own.
+            figures["beside"] = usage.ru_utime + usage.ru_stime
+        if program == KNOWN and PROFILERS[profiler].is_read:
+            text = output.read_text() if output.exists() else None
+            figures["sampled"] = sampled(python, sink, text)
+    return figures
+
+
+def sampled(python: Path, sink: Sink, collapsed: Optional[str]) -> "dict[str, float]":
+    """CPU by function, as the profile says it, in the profiler's own unit; `*` has the number of samples."""
+    if collapsed is not None:
+        found: collections.Counter[str] = collections.Counter()
+        for line in collapsed.splitlines():
+            stack, _, number = line.rpartition(" ")
+            leaf = re.match(r"[\w.<>]+", stack.split(";")[-1])
+            found[leaf[0] if leaf else ""] += int(number)
+            found["*"] += int(number)
+        return dict(found)
+    bodies: list[str] = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for number, (_, content_type, body) in enumerate(sink.posts):
+            file = Path(scratch) / str(number)
+            file.write_bytes(_attached(content_type, body) if "multipart" in content_type else body)
+            bodies.append(str(file))
+        reader = [str(python), str(HERE / "leaves.py"), *bodies]
+        read = subprocess.run(reader, check=True, capture_output=True, text=True)
+    return json.loads(read.stdout)
+
+
+def _attached(content_type: str, body: bytes) -> bytes:
+    """The pprof of a multipart form."""
+    message = email.message_from_bytes(f"Content-Type: {content_type}\r\n\r\n".encode() + body)
+    for part in message.walk():
+        if (part.get_filename() or "").endswith("pprof"):
+            return part.get_payload(decode=True)  # pyright: ignore
+    return b""
+
+
+Figures = dict[tuple[str, str], list[dict[str, Any]]]
+
+
+def _median(found: "list[dict[str, Any]]", key: str) -> float:
+    return statistics.median(figure[key] for figure in found)
+
+
+def costs(figures: Figures, profilers: "list[str]") -> "list[str]":
+    """The table of what each adds."""
+    head = ["", *[f"{program}, CPU" for program in COSTS], *[f"{program}, MB" for program in COSTS]]
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    for profiler in profilers:
+        cells = [profiler]
+        for key in ("spent", "memory"):
+            for program in COSTS:
+                bare, own = figures["none", program], figures[profiler, program]
+                if key == "memory":
+                    added = _median(own, key) - _median(bare, key)
+                    cells.append(f"{_median(own, key):.0f}" if profiler == "none" else f"+{added:.1f}")
+                elif profiler == "none":
+                    cells.append(f"{_median(own, key):.2f} s")
+                else:
+                    # Rounds are beside each other, so that the machine's moods are in both.
+                    ratios = [mine["spent"] / theirs["spent"] for mine, theirs in zip(own, bare)]
+                    beside = [mine["beside"] - mine["spent"] for mine in own if "beside" in mine]
+                    text = f"{(statistics.median(ratios) - 1) * 100:+.1f} %"
+                    if beside:
+                        text += f", outside {statistics.median(beside) / _median(bare, key) * 100:.0f} %"
+                    cells.append(text)
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def accuracy(figures: Figures, profilers: "list[str]") -> "list[str]":
+    """The table of shares, of all rounds together."""
+    head = ["", *SHARES, "largest error", "samples", "a second of CPU"]
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    for profiler in profilers:
+        if not PROFILERS[profiler].is_read:
+            continue
+        found: collections.Counter[str] = collections.Counter()
+        truth: collections.Counter[str] = collections.Counter()
+        samples = 0
+        for figure in figures[profiler, KNOWN]:
+            found.update(figure["sampled"])
+            truth.update(figure["known"])
+            samples += figure["samples"] or figure["sampled"]["*"]
+        all_found, all_true = sum(found[name] for name in SHARES), sum(truth.values())
+        shares = {name: found[name] / max(all_found, 1) for name in SHARES}
+        error = max(abs(shares[name] - truth[name] / all_true) for name in SHARES)
+        spent = sum(figure["spent"] for figure in figures[profiler, KNOWN])
+        cells = [f"{share * 100:.1f} %" for share in shares.values()]
+        cells += [f"{error * 100:.1f} points", f"{samples}", f"{samples / spent:.0f}"]
+        lines.append(f"| {profiler} | {' | '.join(cells)} |")
+    known = [figure["known"] for figure in figures["none", KNOWN]]
+    true = [statistics.median(one[name] / sum(one.values()) for one in known) for name in SHARES]
+    lines.insert(2, f"| measured by the program | {' | '.join(f'{share * 100:.1f} %' for share in true)} | | | |")
+    return lines
+
+
+def main() -> None:
+    """Runs everything and writes the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--profiler", action="append", choices=list(PROFILERS), help="only this one, beside none")
+    parser.add_argument("--python", type=Path, help="an interpreter with all requirements and the agent")
+    parser.add_argument("--dry", action="store_true", help="write no results.md")
+    given = parser.parse_args()
+    profilers = [name for name in PROFILERS if not given.profiler or name == "none" or name in given.profiler]
+    python = given.python or matrix.environment(VERSION, find()[VERSION], HERE / "requirements.txt")
+    sink = Sink()
+    figures: Figures = collections.defaultdict(list)
+    for number in range(given.rounds):
+        for program in PROGRAMS:
+            for profiler in profilers:
+                figures[profiler, program].append(run(python, profiler, program, sink))
+        print(f"round {number + 1} of {given.rounds}", file=sys.stderr, flush=True)
+    sink.close()
+    text = "\n".join(
+        [
+            "# Results",
+            "",
+            f"CPython {VERSION}, {os.cpu_count()} processors, {platform.machine()}; medians of {given.rounds}"
+            f" interleaved rounds; {RATE} samples a second asked for.",
+            "",
+            "What a profiler adds to the CPU time of the whole process while it works, and to its peak memory:",
+            "",
+            *costs(figures, profilers),
+            "",
+            "Shares of the CPU time of four functions, as a profiler found them and as the program measured them:",
+            "",
+            *accuracy(figures, profilers),
+            "",
+        ]
+    )
+    print(text)
+    if not given.dry:
+        (HERE / "results.md").write_text(text)
+
+
+if __name__ == "__main__":
+    main()
