@@ -25,6 +25,8 @@ FOLLOWED = frozenset(
         "DD_ENV",
         "DD_LOGS_INJECTION",
         "DD_PATCH_MODULES",
+        "DD_PROFILING_ENABLED",
+        "DD_PROFILING_UPLOAD_INTERVAL",
         "DD_RUNTIME_METRICS_ENABLED",
         "DD_SERVICE",
         "DD_SERVICE_MAPPING",
@@ -61,7 +63,7 @@ def _integration_of(variable: str) -> Optional[str]:
 
 
 def _follows(variable: str) -> bool:
-    if variable in FOLLOWED or variable.startswith("DD_PROFILING_"):
+    if variable in FOLLOWED:
         return True
     integration = _integration_of(variable)
     return integration is not None and bool(ours(integration))

@@ -1,27 +1,19 @@
-"""``Profiler``: the agent's profiler under ddtrace's name."""
+"""``Profiler``: the agent's profiler, which takes what ddtrace's takes."""
 
-import logging
+from collections.abc import Mapping
 from typing import Any, Optional
 
-log = logging.getLogger("ddtrace.profiling")
+from pitviper import profiling
 
-try:
-    from pitviper import profiling as _profiling  # pyright: ignore[reportAttributeAccessIssue, reportUnknownVariableType]
-except ImportError as error:
-    _ours: Any = None
-    #: Why there is no profiler; empty when there is one.
-    failure_msg = f"this build of the agent has no profiler: {error}"
-else:
-    _ours = _profiling.Profiler  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-    failure_msg = ""
+__all__ = ["Profiler", "failure_msg", "is_available"]
 
 #: Whether there is a profiler.
-is_available = not failure_msg
-#: How often a profiler was asked for that there is not.
-refused = 0
+is_available = True
+#: Why not; empty where there is one.
+failure_msg = ""
 
 
-class Profiler:
+class Profiler(profiling.Profiler):
     """Profiles the process from :meth:`start` to :meth:`stop`.
 
     Args:
@@ -39,34 +31,9 @@ class Profiler:
         service: Optional[str] = None,
         env: Optional[str] = None,
         version: Optional[str] = None,
-        tags: "Optional[dict[str, str]]" = None,
+        tags: "Optional[Mapping[str, str]]" = None,
         tracer: Any = None,
         api_key: Optional[str] = None,
         **others: Any,
     ) -> None:
-        self._profiler: Any = None
-        if _ours is not None:
-            self._profiler = _ours(service=service, env=env, version=version, tags=tags)
-
-    def start(self, stop_on_exit: bool = True, profile_children: bool = True) -> None:
-        """Starts profiling.
-
-        Args:
-            stop_on_exit: Accepted; the last profile is sent when the process ends.
-            profile_children: Accepted; children of a fork are profiled.
-        """
-        global refused
-        if self._profiler is None:
-            refused += 1
-            log.info("not profiling: %s", failure_msg)
-            return
-        self._profiler.start()
-
-    def stop(self, flush: bool = True) -> None:
-        """Stops profiling.
-
-        Args:
-            flush: Whether to send what has been gathered.
-        """
-        if self._profiler is not None:
-            self._profiler.stop(flush)
+        super().__init__(service, env, version, tags)
