@@ -206,3 +206,23 @@ with tracer.trace("outer") as outer:
     done = run(source)
     assert done.returncode == 0, done.stderr
     assert tree(sink.wait_for(3)) == [["internal outer", ["internal otel", ["internal inner"]]]]
+
+
+def test_patch_leaves_alone_what_it_is_told_to(run, sink):
+    source = """
+import sqlite3
+from ddtrace import patch, patch_all, tracer
+from pitviper.instrument import engine
+patch(sqlite3=True, nothing=True)
+with tracer.trace("before"):
+    sqlite3.connect(":memory:").execute("select 1")
+patch(sqlite3=False)
+patch_all(redis=False)
+with tracer.trace("after"):
+    sqlite3.connect(":memory:").execute("select 1")
+print(engine.states()["sqlite3"], "|", engine.states()["redis"])
+"""
+    done = run(source)
+    alone = "failed: the application asked for it to be left alone"
+    assert done.stdout == f"{alone} | {alone}\n", done.stderr
+    assert tree(sink.wait_for(3)) == [["internal before", ["client SELECT"]], ["internal after"]]
