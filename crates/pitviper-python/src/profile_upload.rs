@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::runtime::agent;
-use crate::shield::shield;
+use crate::shield::{shield, shield_native};
 use crate::{convert, host};
 
 /// The next profile is the last one.
@@ -37,6 +37,20 @@ fn take(last: bool) -> Option<Profile> {
     // Python has named them, see `pitviper.profiles`.
     let names = HashMap::new();
     if last { profiler.take_last(&names) } else { profiler.take(&names) }
+}
+
+/// A profile in a format; `None` for one that nobody knows.
+fn write(profile: &Profile, format: &str, title: &str) -> Option<Vec<u8>> {
+    match format {
+        "pprof" => Some(write_pprof(profile)),
+        "html" => Some(write_html(profile, title).into_bytes()),
+        "speedscope" => Some(write_speedscope(profile, title).into_bytes()),
+        "collapsed" => {
+            let text = COLLAPSED.iter().map(|kind| write_collapsed(profile, kind)).find(|text| !text.is_empty());
+            Some(text.unwrap_or_default().into_bytes())
+        }
+        _ => None,
+    }
 }
 
 /// Takes the settings of profiles; may be called again. While they are enabled, the exporter takes and sends one
@@ -76,18 +90,10 @@ pub(crate) fn take_profile<'py>(
     title: &str,
 ) -> PyResult<Option<(Bound<'py, PyBytes>, usize, u64)>> {
     let written = py.detach(|| {
-        let profile = take(true)?;
-        let bytes = match format {
-            "pprof" => Some(write_pprof(&profile)),
-            "html" => Some(write_html(&profile, title).into_bytes()),
-            "speedscope" => Some(write_speedscope(&profile, title).into_bytes()),
-            "collapsed" => {
-                let text = COLLAPSED.iter().map(|kind| write_collapsed(&profile, kind)).find(|text| !text.is_empty());
-                Some(text.unwrap_or_default().into_bytes())
-            }
-            _ => None,
-        };
-        Some((bytes, profile.samples.len(), profile.duration_ns))
+        shield_native(None, || {
+            let profile = take(true)?;
+            Some((write(&profile, format, title), profile.samples.len(), profile.duration_ns))
+        })
     });
     match written {
         None => Ok(None),

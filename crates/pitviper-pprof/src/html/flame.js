@@ -168,7 +168,7 @@
   }
 
   function fit(name, width) {
-    const most = Math.floor(width / 6.2);
+    const most = Math.floor(width / 7);
     return name.length <= most ? name : most > 2 ? `${name.slice(0, most - 1)}…` : '';
   }
 
