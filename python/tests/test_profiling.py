@@ -77,6 +77,13 @@ def test_a_program_is_profiled_to_its_end(run: Run, sink: Sink) -> None:
     assert (waiting.in_app, waiting.library) == (False, "stdlib")
 
 
+def test_the_main_thread_has_its_name_where_nobody_imported_threading(run: Run, sink: Sink) -> None:
+    program = "import sys, time\nwhile time.thread_time() < 0.3:\n    pass\nprint('threading' in sys.modules)"
+    done = run(program, PITVIPER_PROFILING_ENABLED="true", PITVIPER_INTEGRATIONS_DISABLED="threading")
+    names = {sample.labels["thread"] for profile in sink.profiles for sample in profile.samples if sample.values["cpu"]}
+    assert "MainThread" in names, (names, done.stdout)
+
+
 def test_profiles_come_while_a_program_runs(run: Run, sink: Sink) -> None:
     run(BUSY + "\ncaller(1.6)", PITVIPER_PROFILING_ENABLED="true", DD_PROFILING_UPLOAD_INTERVAL="1")
     profiles = whole(sink)

@@ -37,6 +37,12 @@ pub(crate) struct ThreadName {
     pub(crate) name: Option<String>,
 }
 
+/// What a thread is called that `threading` does not know, such as any where nobody has imported it.
+fn unnamed(native: i32) -> String {
+    // The kernel's number of a process is that of its first thread.
+    if u32::try_from(native) == Ok(std::process::id()) { "MainThread".to_owned() } else { format!("thread {native}") }
+}
+
 #[derive(Debug)]
 pub(crate) struct Window {
     began: SystemTime,
@@ -94,7 +100,7 @@ impl Window {
             let label = |name: &str, value| Label { name: name.to_owned(), value };
             let mut labels = Vec::with_capacity(5);
             if let Some(thread) = threads.get(&key.thread) {
-                let name = thread.name.clone().unwrap_or_else(|| format!("thread {}", thread.native));
+                let name = thread.name.clone().unwrap_or_else(|| unnamed(thread.native));
                 labels.push(label("thread", LabelValue::Text(name)));
                 labels.push(label("thread id", LabelValue::Number(i64::from(thread.native))));
             }
