@@ -2,13 +2,14 @@
 //!
 //! A load is one instruction at a known address. When it faults, the handler of SIGSEGV and SIGBUS moves the
 //! thread on to an address that says so; every other fault is passed to the handler that was there before.
-//! While somebody else's handler is on top, the kernel is asked to copy instead, which takes some hundred
-//! times longer and needs no handler.
+//! The interpreter's own handler (`faulthandler`), when it is put on top of ours, is called by ours instead. While
+//! anybody else's is on top nothing is read: asking the kernel to copy would take some hundred times as long, and
+//! stacks that change meanwhile could not be told from others.
 #![expect(unsafe_code, reason = "reads memory of the interpreter, and handles the faults of that")]
 
 use std::cell::UnsafeCell;
 use std::mem::MaybeUninit;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// Whether the handler of a fault is ours, as of the last [`check`].
 static OWNED: AtomicBool = AtomicBool::new(false);
@@ -22,8 +23,8 @@ pub(crate) fn faults() -> u64 {
     FAULTS.load(Ordering::Relaxed)
 }
 
-/// Whether loads are direct; else the kernel copies.
-pub(crate) fn is_direct() -> bool {
+/// Whether anything can be read: not while somebody else's handler is on top of ours.
+pub(crate) fn is_possible() -> bool {
     OWNED.load(Ordering::Relaxed)
 }
 
@@ -37,8 +38,7 @@ pub(crate) fn word(address: usize) -> Option<usize> {
         let read = unsafe { pitviper_load_word(address, &raw mut value) };
         return (read != 0).then_some(value);
     }
-    let mut bytes = [0; 8];
-    copy_by_kernel(address, &mut bytes).then(|| usize::from_ne_bytes(bytes))
+    None
 }
 
 /// Copies what is at an address; whether all of it can be read.
@@ -47,15 +47,7 @@ pub(crate) fn copy(address: usize, to: &mut [u8]) -> bool {
         // SAFETY: as above; `to` is as long as is said.
         return unsafe { pitviper_load_copy(to.as_mut_ptr(), address, to.len()) != 0 };
     }
-    copy_by_kernel(address, to)
-}
-
-fn copy_by_kernel(address: usize, to: &mut [u8]) -> bool {
-    let local = libc::iovec { iov_base: to.as_mut_ptr().cast(), iov_len: to.len() };
-    let remote = libc::iovec { iov_base: address as *mut libc::c_void, iov_len: to.len() };
-    // SAFETY: the kernel writes at most `to.len()` bytes to `to`, and checks the other address.
-    let copied = unsafe { libc::process_vm_readv(libc::getpid(), &raw const local, 1, &raw const remote, 1, 0) };
-    usize::try_from(copied).is_ok_and(|copied| copied == to.len())
+    false
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -147,6 +139,10 @@ mod handler {
     // lock, and read by our handler.
     unsafe impl Sync for Earlier {}
 
+    /// Handlers of the interpreter that were put on top of ours. They end the process, and give ours back before:
+    /// they are called once.
+    static OVER: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
+
     static EARLIER: Earlier = Earlier(UnsafeCell::new([const { MaybeUninit::uninit() }; 2]));
 
     /// Handles a fault: one of ours is over, every other one goes to the handler that was there before.
@@ -166,7 +162,13 @@ mod handler {
                 *at = (&raw const pitviper_load_failed as usize) as _;
                 return;
             }
-            let earlier = (*EARLIER.0.get())[usize::from(signal == SIGNALS[1])].assume_init();
+            let place = usize::from(signal == SIGNALS[1]);
+            let over = OVER[place].swap(0, Ordering::SeqCst);
+            if over != 0 {
+                let handler: extern "C" fn(libc::c_int) = std::mem::transmute(over);
+                return handler(signal);
+            }
+            let earlier = (*EARLIER.0.get())[place].assume_init();
             match earlier.sa_sigaction {
                 libc::SIG_DFL | libc::SIG_IGN => {
                     // The instruction faults again, now without a handler.
@@ -213,13 +215,25 @@ mod handler {
         let Some(there) = current(signal).filter(|there| there.sa_sigaction != ours()) else {
             return;
         };
-        if !always && there.sa_sigaction != libc::SIG_DFL {
+        // That of the `signal` module, which is also the one of SIGINT, comes back to the fault for ever.
+        let is_of_signal_module = current(libc::SIGINT).is_some_and(|of| of.sa_sigaction == there.sa_sigaction);
+        let is_interpreters = !always
+            && !is_of_signal_module
+            && there.sa_flags & libc::SA_SIGINFO == 0
+            && is_of_interpreter(there.sa_sigaction);
+        if !always && there.sa_sigaction != libc::SIG_DFL && !is_interpreters {
             return;
+        }
+        if is_interpreters {
+            OVER[place].store(there.sa_sigaction, Ordering::SeqCst);
         }
         // SAFETY: see `Earlier`; the action is a plain structure with a function of this library, which is
         // never unloaded.
         unsafe {
-            (*EARLIER.0.get())[place] = MaybeUninit::new(there);
+            if !is_interpreters {
+                OVER[place].store(0, Ordering::SeqCst);
+                (*EARLIER.0.get())[place] = MaybeUninit::new(there);
+            }
             let mut action = std::mem::zeroed::<libc::sigaction>();
             action.sa_sigaction = ours();
             action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER;
@@ -227,8 +241,20 @@ mod handler {
         }
     }
 
-    /// Looks whose the handlers are. One that was taken away is put back; one that somebody put on top of
-    /// ours stays there.
+    /// Whether a function lies in the same file as the interpreter.
+    fn is_of_interpreter(function: usize) -> bool {
+        // SAFETY: both calls look up what is loaded; the structures are plain, and filled where the call says so.
+        let file_of = |address: usize| unsafe {
+            let mut found = std::mem::zeroed::<libc::Dl_info>();
+            (libc::dladdr(address as *const libc::c_void, &raw mut found) != 0).then_some(found.dli_fbase as usize)
+        };
+        // SAFETY: as above.
+        let runtime = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"_PyRuntime".as_ptr()) as usize };
+        runtime != 0 && function > 1 && file_of(function).is_some_and(|file| file_of(runtime) == Some(file))
+    }
+
+    /// Looks whose the handlers are. One that was taken away is put back; so is one that the interpreter put its own
+    /// on top of. One that somebody else put there stays.
     pub(crate) fn check() {
         let mut owned = true;
         for (place, signal) in SIGNALS.into_iter().enumerate() {
@@ -248,7 +274,12 @@ mod handler {
             if current(signal).is_some_and(|there| there.sa_sigaction == ours()) {
                 // SAFETY: ours is in place, so the earlier one was written.
                 unsafe {
-                    let earlier = (*EARLIER.0.get())[place].assume_init();
+                    let mut earlier = (*EARLIER.0.get())[place].assume_init();
+                    let over = OVER[place].swap(0, Ordering::SeqCst);
+                    if over != 0 {
+                        earlier.sa_sigaction = over;
+                        earlier.sa_flags = libc::SA_NODEFER | libc::SA_ONSTACK;
+                    }
                     libc::sigaction(signal, &raw const earlier, std::ptr::null_mut());
                 }
             }
@@ -266,7 +297,7 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_said_and_other_faults_stay_the_owners() {
         install();
-        assert!(is_direct());
+        assert!(is_possible());
         let value = 0x1234_5678_usize;
         assert_eq!(word(&raw const value as usize), Some(value));
         let before = faults();
@@ -279,8 +310,7 @@ mod tests {
         assert!(copy(&raw const value as usize, &mut to[..8]));
         assert_eq!(usize::from_ne_bytes(to[..8].try_into().expect("eight")), value);
         uninstall();
-        assert!(!is_direct());
-        assert_eq!(word(&raw const value as usize), Some(value));
-        assert_eq!(word(0), None);
+        assert!(!is_possible());
+        assert_eq!(word(&raw const value as usize), None);
     }
 }

@@ -98,7 +98,7 @@ pub struct Figures {
     pub torn: u64,
     /// Loads of memory that was gone.
     pub faults: u64,
-    /// Whether memory is read directly; else another owner of SIGSEGV makes the kernel copy.
+    /// Whether memory can be read; not while another owner of SIGSEGV is there, and then nothing is sampled.
     pub direct: bool,
     /// Whether samples name the spans they are of.
     pub linked: bool,

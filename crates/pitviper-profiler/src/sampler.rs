@@ -100,6 +100,11 @@ impl Sampler {
     /// Looks at all threads once.
     pub(crate) fn round(&mut self) {
         load::check();
+        self.figures.direct = load::is_possible();
+        if !self.figures.direct {
+            self.last_round = None;
+            return;
+        }
         let now = Instant::now();
         let elapsed = self.last_round.replace(now).map_or(Duration::ZERO, |last| now - last);
         self.figures.rounds += 1;
@@ -114,7 +119,6 @@ impl Sampler {
         self.forget_gone();
         self.figures.retried = self.walker.retried;
         self.figures.faults = load::faults();
-        self.figures.direct = load::is_direct();
         self.figures.dropped += std::mem::take(&mut self.window.dropped);
     }
 

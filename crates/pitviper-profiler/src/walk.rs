@@ -11,15 +11,13 @@
 use std::time::{Duration, Instant};
 
 use crate::layout::Interpreter;
-use crate::load::{copy, is_direct, word};
+use crate::load::word;
 
 /// Walks of one stack before the part that held still is taken.
 const ATTEMPTS: usize = 24;
 /// A walk that took longer was interrupted, and begins again. Deep stacks are given their time.
 const TIME_LIMIT: Duration = Duration::from_micros(15);
 const TIME_A_FRAME: Duration = Duration::from_nanos(100);
-/// The same where the kernel copies.
-const COPIED_TIME_A_FRAME: Duration = Duration::from_micros(4);
 /// How many frames after the one met have to be as they were.
 const CONFIRMED: usize = 16;
 /// How many frames of the walk before a frame is looked for in.
@@ -127,8 +125,7 @@ impl Walker {
 
     /// How long a walk of these frames may take.
     fn limit(&self) -> Duration {
-        let each = if is_direct() { TIME_A_FRAME } else { COPIED_TIME_A_FRAME };
-        TIME_LIMIT + each * self.frames.len() as u32
+        TIME_LIMIT + TIME_A_FRAME * self.frames.len() as u32
     }
 
     /// Whether both walks end in one frame. One that has just been left points nowhere, too.
@@ -198,31 +195,12 @@ fn at(address: usize, offset: i64) -> Option<usize> {
 /// Frames are at least so far from where nothing is.
 const LOWEST: usize = 4_096;
 
-/// The beginning of a frame, where all that is read lies.
-const HEAD_BYTES: usize = 128;
-
 fn read_frame(interpreter: &Interpreter, frame: usize) -> Option<Frame> {
     if frame < LOWEST || !frame.is_multiple_of(8) {
         return None;
     }
     let layout = &interpreter.layout;
-    let mut head = [0; HEAD_BYTES];
-    let direct = is_direct();
-    if !direct {
-        // One call for all.
-        let fields = [layout.frame_code, layout.frame_back, layout.frame_ip, layout.frame_owner];
-        let end = fields.into_iter().max().unwrap_or(0) as usize + 8;
-        if !copy(frame, head.get_mut(..end)?) {
-            return None;
-        }
-    }
-    let field = |offset: i64| {
-        if direct {
-            return at(frame, offset);
-        }
-        let bytes = head.get(offset as usize..offset as usize + 8)?;
-        bytes.try_into().map(usize::from_ne_bytes).ok()
-    };
+    let field = |offset: i64| at(frame, offset);
     let back = field(layout.frame_back)?;
     // The code of an entry from C is of no interest, and its place in it may be anything.
     if layout.frame_shim_owner >= 0 {
