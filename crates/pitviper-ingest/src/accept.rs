@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use pitviper_model::{
-    DropReason, DurationCounts, Durations, Library, Outcome, RejectReason, ResourceLogs, ResourceMetrics,
-    ResourceSpans, Signal,
+    DropReason, DurationCounts, Durations, Library, Outcome, RejectReason, ResourceLogs, ResourceMetrics, ResourceSpans,
 };
 use pitviper_store::schema::{LibrariesBuilder, SpanMetricsBuilder, SpansBuilder, WriteBatch};
 use pitviper_store::{Store, StoreError};
@@ -18,6 +17,7 @@ use crate::accounting::{
 };
 use crate::limits::{ByteBudget, Limits, Share};
 use crate::panics::PanicLog;
+use crate::processors::profiles::ProfileRows;
 use crate::processors::{exceptions, normalize, red, rows, validate};
 
 /// What became of a request that was kept.
@@ -135,7 +135,7 @@ impl Ingest {
     ) -> Result<Accepted, IngestError> {
         let Decoded { batch, mut rejected } = decoded;
         let spans: usize = batch.iter().chain(&counted).map(ResourceSpans::span_count).sum();
-        let mut pending = self.items.receive(Signal::Traces, transport, spans + rejected.len());
+        let mut pending = self.items.receive(Subject::Traces, transport, spans + rejected.len());
 
         let mut valid = normalize::apply(validate::fit_spans(batch, &mut rejected));
         let measured = red::measure(&valid);
@@ -153,7 +153,7 @@ impl Ingest {
     ) -> Result<Accepted, IngestError> {
         let Decoded { batch, mut rejected } = decoded;
         let points: usize = batch.iter().map(ResourceMetrics::point_count).sum();
-        let mut pending = self.items.receive(Signal::Metrics, transport, points + rejected.len());
+        let mut pending = self.items.receive(Subject::Metrics, transport, points + rejected.len());
 
         let valid = validate::fit_points(batch, &mut rejected);
         let rows = rows::of_points(&valid);
@@ -168,13 +168,25 @@ impl Ingest {
     ) -> Result<Accepted, IngestError> {
         let Decoded { batch, mut rejected } = decoded;
         let records: usize = batch.iter().map(ResourceLogs::record_count).sum();
-        let mut pending = self.items.receive(Signal::Logs, transport, records + rejected.len());
+        let mut pending = self.items.receive(Subject::Logs, transport, records + rejected.len());
 
         let valid = validate::fit_records(batch, now_unix_nano(), &mut rejected);
         let rows = rows::of_records(&valid);
         let accepted = reject(&mut pending, "log records", &rejected, rows.len());
         let write = no_spans().with_logs(rows).with_exceptions(exceptions::of_records(&valid));
         self.append(&mut pending, write, accepted).await
+    }
+
+    /// Keeps samples of a profile.
+    pub(crate) async fn accept_samples(
+        &self,
+        transport: Transport,
+        samples: ProfileRows,
+    ) -> Result<Accepted, IngestError> {
+        let ProfileRows { rows, rejected } = samples;
+        let mut pending = self.items.receive(Subject::Profiles, transport, rows.len() + rejected.len());
+        let accepted = reject(&mut pending, "samples", &rejected, rows.len());
+        self.append(&mut pending, no_spans().with_profiles(rows), accepted).await
     }
 
     /// Keeps what clients have counted of their spans. There are no items: one span is not told from another.
@@ -260,7 +272,7 @@ impl Ingest {
         }
     }
 
-    /// Items by signal, transport and outcome since the start.
+    /// Items by kind, transport and outcome since the start.
     #[must_use]
     pub fn outcomes(&self) -> Vec<OutcomeCount> {
         self.items.outcomes()
@@ -278,7 +290,7 @@ fn no_spans() -> WriteBatch {
     WriteBatch::new(SpansBuilder::default(), SpanMetricsBuilder::new())
 }
 
-fn now_unix_nano() -> u64 {
+pub(crate) fn now_unix_nano() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -6,13 +6,20 @@
 mod collapsed;
 mod html;
 mod library;
+mod owner;
 mod pprof;
+mod protobuf;
+mod read;
 mod speedscope;
 
 pub use collapsed::write_collapsed;
 pub use html::write_html;
 pub use library::library_of;
 pub use pprof::{BUILD_ID_OF_APP, BUILD_ID_OF_LIBRARY, write_pprof};
+pub use read::{
+    FRAMES_OMITTED, MAX_DEPTH, MAX_LABELS, MAX_PROFILE_BYTES, MAX_SAMPLES, MAX_TEXT_BYTES, MAX_TYPES, ReadError,
+    read_pprof, read_pprof_within,
+};
 pub use speedscope::write_speedscope;
 
 use pitviper_model::Frame;

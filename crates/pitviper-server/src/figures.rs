@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use pitviper_api::{Exposition, MetricsSource};
-use pitviper_ingest::Ingest;
 use pitviper_ingest::receivers::datadog::Datadog;
-use pitviper_model::Signal;
+use pitviper_ingest::{Ingest, Subject};
 
 /// The figures of the receivers.
 pub(crate) struct Figures(pub(crate) Arc<Ingest>);
@@ -14,9 +13,10 @@ impl MetricsSource for Figures {
     fn collect(&self, out: &mut Exposition) {
         let outcomes = self.0.outcomes();
         for (signal, name, what) in [
-            (Signal::Traces, "pitviper_spans_total", "Spans"),
-            (Signal::Metrics, "pitviper_metric_points_total", "Points of metrics"),
-            (Signal::Logs, "pitviper_log_records_total", "Log records"),
+            (Subject::Traces, "pitviper_spans_total", "Spans"),
+            (Subject::Metrics, "pitviper_metric_points_total", "Points of metrics"),
+            (Subject::Logs, "pitviper_log_records_total", "Log records"),
+            (Subject::Profiles, "pitviper_profile_samples_total", "Samples of profiles"),
         ] {
             let items: Vec<_> = outcomes
                 .iter()

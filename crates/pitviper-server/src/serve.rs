@@ -10,7 +10,7 @@ use pitviper_api::auth::{Access, Refusals};
 use pitviper_api::{Api, ApiConfig, Endpoints, MetricsSource};
 use pitviper_ingest::Ingest;
 use pitviper_ingest::receivers::datadog::Datadog;
-use pitviper_ingest::receivers::{foreign, otlp};
+use pitviper_ingest::receivers::{foreign, otlp, pprof};
 use pitviper_store::Store;
 use pitviper_store::embedded::{EmbeddedConfig, EmbeddedStore, RollUp};
 use tokio::net::TcpListener;
@@ -145,7 +145,7 @@ fn open_ports(
         client_settings: settings,
         stopping: stopping.clone(),
     });
-    let receivers = otlp::router(Arc::clone(&ingest));
+    let receivers = otlp::router(Arc::clone(&ingest)).merge(pprof::router(Arc::clone(&ingest)));
     let app = pitviper_api::guarded(&api, pitviper_api::app(&api, receivers.clone()));
     let receiver =
         pitviper_api::guarded(&api, pitviper_api::receivers_only(receivers, foreign::router(Arc::clone(&ingest))));

@@ -245,17 +245,7 @@ fn samples() -> ProfilesBuilder {
 async fn a_sample_that_is_sent_again_counts_once() {
     let dir = tempfile::tempdir().unwrap();
     let store = EmbeddedStore::open(EmbeddedConfig::new(dir.path())).await.unwrap();
-    let query = ProfileQuery {
-        range: TimeRange::ALL,
-        service: None,
-        sample_type: None,
-        trace_id: None,
-        span_id: None,
-        endpoint: None,
-        thread: None,
-        group_by: Vec::new(),
-        limit: 100,
-    };
+    let query = ProfileQuery { limit: 100, ..ProfileQuery::all(TimeRange::ALL) };
     // In memory, in a segment and in memory, in two segments, and in one.
     for step in 0..5 {
         match step {

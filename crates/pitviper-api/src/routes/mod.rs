@@ -15,6 +15,7 @@ pub mod metrics;
 pub mod openapi;
 pub mod operations;
 pub mod parse;
+pub mod profiles;
 pub mod search;
 pub mod series;
 pub mod services;
@@ -73,6 +74,12 @@ fn documented() -> OpenApiRouter<Api> {
         .routes(routes!(logs::of_trace))
         .routes(routes!(metric_data::query))
         .routes(routes!(metric_data::names))
+        .routes(routes!(profiles::merge))
+        .routes(routes!(profiles::functions))
+        .routes(routes!(profiles::values))
+        .routes(routes!(profiles::series))
+        .routes(routes!(profiles::spans))
+        .routes(routes!(profiles::export))
         .routes(routes!(client_settings::get, client_settings::put))
 }
 

@@ -1,10 +1,10 @@
-//! Spans, points of metrics and log records, by transport and outcome.
+//! Spans, points of metrics, log records and samples of profiles, by transport and outcome.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use pitviper_model::{DropReason, Outcome, RejectReason, Signal};
+use pitviper_model::{DropReason, Outcome, RejectReason};
 
-use super::index_of;
+use super::{Subject, index_of};
 
 /// How items came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub enum Transport {
     Zipkin,
     /// Jaeger's spans over HTTP.
     Jaeger,
+    /// Profiles over HTTP, as pprof.
+    Pprof,
     /// A file that is imported.
     File,
     /// The server's own traces.
@@ -31,7 +33,7 @@ pub enum Transport {
 
 impl Transport {
     /// All transports.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::OtlpHttpProtobuf,
         Self::OtlpHttpJson,
         Self::OtlpGrpc,
@@ -39,6 +41,7 @@ impl Transport {
         Self::Dogstatsd,
         Self::Zipkin,
         Self::Jaeger,
+        Self::Pprof,
         Self::File,
         Self::SelfTrace,
     ];
@@ -54,17 +57,18 @@ impl Transport {
             Self::Dogstatsd => "dogstatsd",
             Self::Zipkin => "zipkin",
             Self::Jaeger => "jaeger",
+            Self::Pprof => "pprof",
             Self::File => "file",
             Self::SelfTrace => "self_trace",
         }
     }
 }
 
-/// How many items of a signal and a transport had an outcome.
+/// How many items of a kind and a transport had an outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OutcomeCount {
     /// What they are.
-    pub signal: Signal,
+    pub signal: Subject,
     /// How they came in.
     pub transport: Transport,
     /// `received`, `stored`, `rejected` or `dropped`.
@@ -83,16 +87,19 @@ struct TransportCounts {
     dropped: [AtomicU64; DropReason::ALL.len()],
 }
 
-/// Items by signal, transport and outcome.
+/// What consists of items.
+const SUBJECTS: [Subject; 4] = [Subject::Traces, Subject::Metrics, Subject::Logs, Subject::Profiles];
+
+/// Items by kind, transport and outcome.
 #[derive(Debug, Default)]
 pub(crate) struct ItemCounts {
-    signals: [[TransportCounts; Transport::ALL.len()]; Signal::ALL.len()],
+    signals: [[TransportCounts; Transport::ALL.len()]; SUBJECTS.len()],
 }
 
 impl ItemCounts {
     /// Counts items as received. They have to be settled, down to the last one.
-    pub(crate) fn receive(&self, signal: Signal, transport: Transport, items: usize) -> Pending<'_> {
-        let transports = &self.signals[index_of(&Signal::ALL, &signal)];
+    pub(crate) fn receive(&self, signal: Subject, transport: Transport, items: usize) -> Pending<'_> {
+        let transports = &self.signals[index_of(&SUBJECTS, &signal)];
         let counts = &transports[index_of(&Transport::ALL, &transport)];
         counts.received.fetch_add(items as u64, Ordering::Relaxed);
         Pending { counts, left: items as u64, awaits_store: false }
@@ -100,7 +107,7 @@ impl ItemCounts {
 
     pub(crate) fn outcomes(&self) -> Vec<OutcomeCount> {
         let mut out = Vec::new();
-        for (signal, transports) in Signal::ALL.into_iter().zip(&self.signals) {
+        for (signal, transports) in SUBJECTS.into_iter().zip(&self.signals) {
             for (transport, counts) in Transport::ALL.into_iter().zip(transports) {
                 counts.write(signal, transport, &mut out);
             }
@@ -110,7 +117,7 @@ impl ItemCounts {
 }
 
 impl TransportCounts {
-    fn write(&self, signal: Signal, transport: Transport, out: &mut Vec<OutcomeCount>) {
+    fn write(&self, signal: Subject, transport: Transport, out: &mut Vec<OutcomeCount>) {
         let mut push = |outcome, reason, counter: &AtomicU64| {
             out.push(OutcomeCount { signal, transport, outcome, reason, count: counter.load(Ordering::Relaxed) });
         };
@@ -185,7 +192,7 @@ mod tests {
     #[test]
     fn a_forgotten_item_is_our_error() {
         let counts = ItemCounts::default();
-        let mut pending = counts.receive(Signal::Traces, Transport::OtlpGrpc, 5);
+        let mut pending = counts.receive(Subject::Traces, Transport::OtlpGrpc, 5);
         pending.settle(Outcome::Stored, 2);
         // A build with assertions says so at once.
         let forgotten = catch_unwind(AssertUnwindSafe(|| drop(pending)));
@@ -196,7 +203,7 @@ mod tests {
     #[test]
     fn a_panic_while_the_store_writes_is_our_error() {
         let counts = ItemCounts::default();
-        let mut pending = counts.receive(Signal::Traces, Transport::OtlpGrpc, 5);
+        let mut pending = counts.receive(Subject::Traces, Transport::OtlpGrpc, 5);
         pending.await_store();
         let panicked = catch_unwind(AssertUnwindSafe(move || {
             let _pending = pending;
@@ -209,7 +216,7 @@ mod tests {
     #[test]
     fn a_store_that_is_no_longer_waited_for_was_unavailable() {
         let counts = ItemCounts::default();
-        let mut pending = counts.receive(Signal::Traces, Transport::OtlpGrpc, 5);
+        let mut pending = counts.receive(Subject::Traces, Transport::OtlpGrpc, 5);
         pending.await_store();
         drop(pending);
         assert_eq!(dropped(&counts), [("store_unavailable", 5)]);

@@ -20,11 +20,13 @@ pub enum Protocol {
     Zipkin,
     /// Jaeger's spans over HTTP.
     Jaeger,
+    /// Profiles over HTTP, as pprof.
+    Pprof,
 }
 
 impl Protocol {
     /// All protocols.
-    pub const ALL: [Self; 5] = [Self::OtlpHttp, Self::OtlpGrpc, Self::Datadog, Self::Zipkin, Self::Jaeger];
+    pub const ALL: [Self; 6] = [Self::OtlpHttp, Self::OtlpGrpc, Self::Datadog, Self::Zipkin, Self::Jaeger, Self::Pprof];
 
     /// The protocol's name in metrics.
     #[must_use]
@@ -35,6 +37,7 @@ impl Protocol {
             Self::Datadog => "datadog",
             Self::Zipkin => "zipkin",
             Self::Jaeger => "jaeger",
+            Self::Pprof => "pprof",
         }
     }
 }
@@ -114,6 +117,7 @@ impl Subject {
             Protocol::OtlpHttp | Protocol::OtlpGrpc => matches!(self, Self::Traces | Self::Metrics | Self::Logs),
             Protocol::Datadog => !matches!(self, Self::Metrics | Self::Logs),
             Protocol::Zipkin | Protocol::Jaeger => self == Self::Traces,
+            Protocol::Pprof => self == Self::Profiles,
         }
     }
 }

@@ -7,5 +7,6 @@ pub mod foreign;
 mod keep;
 pub mod otlp;
 mod posted;
+pub mod pprof;
 mod refusal;
 mod work;

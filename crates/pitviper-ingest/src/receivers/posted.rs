@@ -44,9 +44,10 @@ pub(super) async fn read<T: Send + 'static>(
     work::decode(ingest, expected_bytes, decode).await
 }
 
-/// Clients that do not say what they send are believed to send what the path is for.
+/// Clients that do not say what they send are believed to send what the path is for. Without types any is
+/// taken.
 fn check_type(headers: &HeaderMap, types: &[&str]) -> Result<(), Refusal> {
-    let Some(named) = headers.get(CONTENT_TYPE) else { return Ok(()) };
+    let Some(named) = headers.get(CONTENT_TYPE).filter(|_| !types.is_empty()) else { return Ok(()) };
     let named = named.to_str().unwrap_or("?");
     let plain = named.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     if types.iter().any(|known| *known == plain) {

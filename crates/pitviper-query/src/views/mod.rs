@@ -9,6 +9,7 @@ pub mod logs;
 pub mod metrics;
 pub mod operations;
 pub mod parse;
+pub mod profiles;
 pub mod search;
 pub mod series;
 pub mod services;

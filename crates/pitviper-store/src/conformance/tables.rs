@@ -156,9 +156,18 @@ fn profiles(number: u8) -> ProfilesBuilder {
             trace_id: trace(number),
             span_id: if value == 10 { SpanId::INVALID } else { span(number) },
             thread: format!("thread {}", number % 2),
-            labels: [("endpoint", if number == 2 { "GET /b" } else { "GET /a" })].into_iter().collect(),
+            labels: [
+                ("endpoint", if number == 2 { "GET /b" } else { "GET /a" }),
+                ("state", if value == 10 { "cpu" } else { "sleep" }),
+            ]
+            .into_iter()
+            .collect(),
         };
-        builder.append(&service("shop"), &sample);
+        let mut resource = service("shop");
+        resource.attributes.set("service.version", format!("{}.0", number % 2));
+        resource.attributes.set("host.name", format!("host{}", number % 2));
+        resource.attributes.set("service.instance.id", format!("process {number}"));
+        builder.append(&resource, &sample);
     }
     builder
 }
@@ -351,17 +360,7 @@ async fn libraries(store: &dyn Store) -> Result<(), StoreError> {
 }
 
 fn all_samples() -> ProfileQuery {
-    ProfileQuery {
-        range: TimeRange::ALL,
-        service: None,
-        sample_type: None,
-        trace_id: None,
-        span_id: None,
-        endpoint: None,
-        thread: None,
-        group_by: Vec::new(),
-        limit: 10,
-    }
+    ProfileQuery { limit: 10, ..ProfileQuery::all(TimeRange::ALL) }
 }
 
 async fn profile(store: &dyn Store) -> Result<(), StoreError> {
@@ -373,7 +372,16 @@ async fn profile(store: &dyn Store) -> Result<(), StoreError> {
     assert_eq!((found.value, found.samples, found.left_out, found.may_repeat), (36, 6, 0, false));
     let cases = [
         (ProfileQuery { trace_id: Some(trace(2)), ..all_samples() }, (12, 2)),
-        (ProfileQuery { span_id: Some(span(3)), ..all_samples() }, (3, 1)),
+        (ProfileQuery { span_ids: vec![span(3)], ..all_samples() }, (3, 1)),
+        (ProfileQuery { span_ids: vec![span(1), span(99), span(3)], ..all_samples() }, (4, 2)),
+        (ProfileQuery { stacks: vec![stack(&["own2", "main"]).id(), stack(&[]).id()], ..all_samples() }, (2, 1)),
+        (ProfileQuery { environment: text("prod"), version: text("0.0"), ..all_samples() }, (12, 2)),
+        (ProfileQuery { environment: text("test"), ..all_samples() }, (0, 0)),
+        (ProfileQuery { host: text("host1"), ..all_samples() }, (24, 4)),
+        (ProfileQuery { instance: text("process 1"), ..all_samples() }, (11, 2)),
+        (ProfileQuery { labels: labels(&[("state", "cpu")]), ..all_samples() }, (30, 3)),
+        (ProfileQuery { labels: labels(&[("state", "cpu"), ("endpoint", "GET /b")]), ..all_samples() }, (10, 1)),
+        (ProfileQuery { labels: labels(&[("colour", "cpu")]), ..all_samples() }, (0, 0)),
         (ProfileQuery { endpoint: text("GET /a"), ..all_samples() }, (24, 4)),
         (ProfileQuery { thread: text("thread 0"), ..all_samples() }, (12, 2)),
         (ProfileQuery { range: seconds(0, 60), ..all_samples() }, (23, 4)),
@@ -389,7 +397,44 @@ async fn profile(store: &dyn Store) -> Result<(), StoreError> {
     let rows: Vec<_> = found.rows.iter().map(|row| (row.labels.join(" "), row.value)).collect();
     assert_eq!(rows, [("GET /a shop".to_owned(), 20), ("GET /b shop".to_owned(), 10)]);
     assert_eq!((found.value, found.left_out), (36, 3));
+    profile_splits(store).await
+}
+
+/// By what samples can be split besides their stacks.
+async fn profile_splits(store: &dyn Store) -> Result<(), StoreError> {
+    use ProfileDimension::{Environment, Host, Instance, SampleType, Span, State, Thread, Trace, Unit, Version};
+    let whole = ProfileQuery { by_stack: false, ..all_samples() };
+    let found = store.profile(&whole).await?;
+    assert_eq!(found.rows.len(), 1);
+    assert_eq!((found.rows[0].value, found.rows[0].samples, found.rows[0].stack.0), (36, 6, [0; 16]));
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let (first_trace, third_span) = (hex(&trace(1).0), hex(&span(3).0));
+    let no_span = hex(&SpanId::INVALID.0);
+    let cases: [(Vec<ProfileDimension>, &[(&str, i64)]); 6] = [
+        (vec![SampleType, Unit], &[("cpu nanoseconds", 36)]),
+        (vec![State], &[("cpu", 30), ("sleep", 6)]),
+        (vec![Version, Host, Environment], &[("1.0 host1 prod", 24), ("0.0 host0 prod", 12)]),
+        (vec![Thread, Instance], &[("thread 1 process 3", 13), ("thread 0 process 2", 12), ("thread 1 process 1", 11)]),
+        (vec![Trace], &[(&hex(&trace(3).0), 13), (&hex(&trace(2).0), 12), (&first_trace, 11)]),
+        (vec![Span], &[(&no_span, 30), (&third_span, 3), (&hex(&span(2).0), 2), (&hex(&span(1).0), 1)]),
+    ];
+    for (group_by, expect) in cases {
+        let found = store.profile(&ProfileQuery { group_by: group_by.clone(), ..whole.clone() }).await?;
+        let rows: Vec<_> = found.rows.iter().map(|row| (row.labels.join(" "), row.value)).collect();
+        let expect: Vec<_> = expect.iter().map(|(labels, value)| ((*labels).to_owned(), *value)).collect();
+        assert_eq!(rows, expect, "{group_by:?}");
+    }
+    // The first two writes are ten seconds apart, the third is on the next day.
+    let steps = ProfileQuery { range: seconds(5, 60), step_ns: Some(10 * SECOND), ..whole };
+    let mut rows: Vec<_> =
+        store.profile(&steps).await?.rows.iter().map(|row| (row.step_start_ns - T0, row.value)).collect();
+    rows.sort_unstable();
+    assert_eq!(rows, [(5 * SECOND, 11), (15 * SECOND, 12)]);
     Ok(())
+}
+
+fn labels(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
 async fn stacks(store: &dyn Store) -> Result<(), StoreError> {

@@ -15,12 +15,22 @@ pub enum ProfileDimension {
     Version,
     /// The host's name.
     Host,
+    /// The process (`service.instance.id`).
+    Instance,
     /// What was sampled.
     SampleType,
+    /// The unit of the values.
+    Unit,
     /// The thread's name.
     Thread,
     /// The request that was worked on.
     Endpoint,
+    /// The label `state`: what the thread was doing, or waiting for.
+    State,
+    /// The trace that was worked on, in hex.
+    Trace,
+    /// The span that was worked on, in hex.
+    Span,
 }
 
 /// A question for samples, added up.
@@ -30,17 +40,34 @@ pub struct ProfileQuery {
     pub range: TimeRange,
     /// Only of this service.
     pub service: Option<String>,
+    /// Only of this deployment environment.
+    pub environment: Option<String>,
+    /// Only of this version of the service.
+    pub version: Option<String>,
+    /// Only of this host.
+    pub host: Option<String>,
+    /// Only of the process of this `service.instance.id`.
+    pub instance: Option<String>,
     /// Only of this type, such as `cpu`. Values of different types should not be added up.
     pub sample_type: Option<String>,
     /// Only those taken in this trace.
     pub trace_id: Option<TraceId>,
-    /// Only those taken in this span.
-    pub span_id: Option<SpanId>,
+    /// Only those taken in one of these spans; empty for all.
+    pub span_ids: Vec<SpanId>,
     /// Only those with this label `endpoint`.
     pub endpoint: Option<String>,
     /// Only of the thread of this name.
     pub thread: Option<String>,
-    /// Split by these as well; empty for one row a stack.
+    /// Only those that have all of these labels, with these values as text.
+    pub labels: Vec<(String, String)>,
+    /// Only of one of these stacks; empty for all.
+    pub stacks: Vec<StackId>,
+    /// Whether there is a row for each stack.
+    pub by_stack: bool,
+    /// Width of the time steps in nanoseconds, aligned to the range's start; `None` for one step over the
+    /// whole range.
+    pub step_ns: Option<i64>,
+    /// Split by these as well.
     pub group_by: Vec<ProfileDimension>,
     /// How many rows at most; more than [`ProfileQuery::MAX_LIMIT`] counts as that.
     pub limit: usize,
@@ -49,15 +76,41 @@ pub struct ProfileQuery {
 impl ProfileQuery {
     /// Most rows of one answer.
     pub const MAX_LIMIT: usize = 200_000;
+
+    /// All samples of the range, by stack.
+    #[must_use]
+    pub fn all(range: TimeRange) -> Self {
+        Self {
+            range,
+            service: None,
+            environment: None,
+            version: None,
+            host: None,
+            instance: None,
+            sample_type: None,
+            trace_id: None,
+            span_ids: Vec::new(),
+            endpoint: None,
+            thread: None,
+            labels: Vec::new(),
+            stacks: Vec::new(),
+            by_stack: true,
+            step_ns: None,
+            group_by: Vec::new(),
+            limit: Self::MAX_LIMIT,
+        }
+    }
 }
 
-/// Samples of one stack.
+/// Samples of one stack, or of all of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProfileRow {
     /// Values of the dimensions, in the order of [`ProfileQuery::group_by`].
     pub labels: Vec<String>,
-    /// The stack.
+    /// The stack; all zero when rows are not by stack.
     pub stack: StackId,
+    /// Start of the step, in nanoseconds since the Unix epoch; the range's start when there are no steps.
+    pub step_start_ns: i64,
     /// The sum of the values.
     pub value: i64,
     /// How many samples.

@@ -23,6 +23,7 @@ use crate::queries::{JSON, body_response};
         (name = "traces", description = "Traces and spans"),
         (name = "logs", description = "Log records"),
         (name = "metrics", description = "Metrics that applications report"),
+        (name = "profiles", description = "Samples of what the code was doing"),
         (name = "sql", description = "Read-only SQL"),
         (name = "server", description = "The server itself")
     )

@@ -15,6 +15,6 @@ pub(crate) use spans::fit_spans;
 const MAX_ITEM_BYTES: usize = 4 * 1024 * 1024;
 
 /// Whether the time, in nanoseconds since the Unix epoch, is one the store can hold.
-fn is_storable(time_unix_nano: u64) -> bool {
+pub(super) fn is_storable(time_unix_nano: u64) -> bool {
     (1..=MAX_START_TIME_UNIX_NANO).contains(&time_unix_nano)
 }

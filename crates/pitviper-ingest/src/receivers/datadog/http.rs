@@ -11,7 +11,7 @@ use axum::routing::{MethodRouter, any, get, on};
 use http::{HeaderMap, Request, Uri};
 use pitviper_wire::decode::datadog::TracesVersion;
 
-use super::{Datadog, MAX_BODY_BYTES, MAX_DECOMPRESSED_BYTES, info, remote, rest, stats, telemetry, traces};
+use super::{Datadog, MAX_BODY_BYTES, MAX_DECOMPRESSED_BYTES, info, profiles, remote, rest, stats, telemetry, traces};
 use crate::accounting::{OpenRequest, Protocol, RefusalReason, Subject};
 use crate::limits::Share;
 use crate::receivers::posted::{self, Bounds};
@@ -38,6 +38,7 @@ pub fn router(datadog: &Arc<Datadog>) -> Router {
         .route("/v0.6/stats", sent(Subject::Stats, stats::take))
         .route("/v0.7/config", sent(Subject::Config, remote::take))
         .route("/telemetry/proxy/api/v2/apmtelemetry", sent(Subject::Telemetry, telemetry::take))
+        .route("/profiling/v1/input", sent(Subject::Profiles, profiles::take))
         .route("/debugger/{*rest}", ignored(Subject::Debugger))
         .route("/symdb/{*rest}", ignored(Subject::Symbols))
         .route("/evp_proxy/{*rest}", ignored(Subject::Events))

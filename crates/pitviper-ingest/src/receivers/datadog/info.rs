@@ -24,7 +24,7 @@ static INFO: LazyLock<String> = LazyLock::new(|| {
         "version": AGENT_VERSION,
         "endpoints": [
             "/v0.3/traces", "/v0.4/traces", "/v0.5/traces", "/v0.6/stats", "/v0.7/config", "/telemetry/proxy/",
-            "/debugger/v1/input", "/debugger/v1/diagnostics", "/debugger/v2/input", "/symdb/v1/input",
+            "/profiling/v1/input", "/debugger/v1/input", "/debugger/v1/diagnostics", "/debugger/v2/input", "/symdb/v1/input",
             "/evp_proxy/v2/", "/evp_proxy/v4/", "/tracer_flare/v1",
         ],
         // A client that counts its spans may leave out those that are not kept.

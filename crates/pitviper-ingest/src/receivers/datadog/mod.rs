@@ -12,6 +12,8 @@ mod dogstatsd;
 mod figures;
 mod http;
 mod info;
+mod multipart;
+mod profiles;
 mod remote;
 mod rest;
 mod series;

@@ -1,5 +1,6 @@
 //! Samples added up by stack, and what stacks and frames are.
 
+use std::borrow::Cow;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use arrow::array::{Array, AsArray, BooleanArray, FixedSizeBinaryArray, MapArray,
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Int32Type, Int64Type};
 use arrow::record_batch::RecordBatch;
-use pitviper_model::{Frame, FrameId, StackId};
+use pitviper_model::{Frame, FrameId, SpanId, StackId, TraceId};
 use rustc_hash::{FxHashMap, FxHashSet};
 use twox_hash::XxHash64;
 
@@ -17,11 +18,14 @@ use crate::embedded::hot::Snapshot;
 use crate::embedded::manifest::Table;
 use crate::embedded::prune::{intersect, union};
 use crate::questions::{ProfileAnswer, ProfileDimension, ProfileQuery, ProfileRow};
-use crate::schema::{read_frames, read_stacks};
+use crate::schema::{read_frames, read_resource, read_stacks};
 use crate::store::{StoreError, TimeRange};
 
 /// Look-ups of more ids than this read a segment whole, as pages would have to be asked for each.
 const MAX_IDS_BY_PAGE: usize = 256;
+
+/// The label that says what a thread was doing.
+const STATE_LABEL: &str = "state";
 
 fn column_of(dimension: ProfileDimension) -> &'static str {
     match dimension {
@@ -29,9 +33,14 @@ fn column_of(dimension: ProfileDimension) -> &'static str {
         ProfileDimension::Environment => "environment",
         ProfileDimension::Version => "version",
         ProfileDimension::Host => "host",
+        ProfileDimension::Instance => "resource",
         ProfileDimension::SampleType => "sample_type",
+        ProfileDimension::Unit => "unit",
         ProfileDimension::Thread => "thread",
         ProfileDimension::Endpoint => "endpoint",
+        ProfileDimension::State => "attrs",
+        ProfileDimension::Trace => "trace_id",
+        ProfileDimension::Span => "span_id",
     }
 }
 
@@ -47,15 +56,21 @@ pub(in crate::embedded) fn profile(snapshot: &Snapshot, query: &ProfileQuery) ->
     let mut scan = Scan::new(Table::ProfileSamples, query.range, query.service.as_deref());
     scan.bounds.extend(query.sample_type.iter().map(|text| ("sample_type", Bounds::Equal(text.as_bytes()))));
     let mut columns = IDENTITY.to_vec();
-    let is_asked = [("service", query.service.is_some()), ("endpoint", query.endpoint.is_some())];
-    columns.extend(is_asked.into_iter().filter(|(_, is_asked)| *is_asked).map(|(name, _)| name));
-    columns.extend(query.group_by.iter().map(|dimension| column_of(*dimension)));
-    let mut sums: FxHashMap<(Vec<String>, StackId), (i64, u64)> = FxHashMap::default();
+    let asked = texts_asked(query).into_iter().filter(|(_, wanted)| wanted.is_some()).map(|(name, _)| name);
+    for name in asked.chain(query.group_by.iter().map(|dimension| column_of(*dimension))) {
+        if !columns.contains(&name) {
+            columns.push(name);
+        }
+    }
+    let mut sums: FxHashMap<(Vec<String>, i64, StackId), (i64, u64)> = FxHashMap::default();
     let mut counted = Counted::default();
+    let wanted = WantedIds::of(query);
     scan.read(snapshot, &columns, |batch| {
-        for ((keys, stack), (value, samples)) in sum_batch(batch, query, &mut counted) {
-            let labels = label_texts(batch, query, &keys);
-            let sum = sums.entry((labels, stack)).or_default();
+        let splits =
+            query.group_by.iter().map(|dimension| Split::of(*dimension, batch)).collect::<Result<Vec<_>, _>>()?;
+        for ((keys, step, stack), (value, samples)) in sum_batch(batch, query, &wanted, &splits, &mut counted)? {
+            let texts = splits.iter().zip(&keys).map(|(split, key)| split.texts[*key as usize].clone());
+            let sum = sums.entry((texts.collect(), step, stack)).or_default();
             *sum = (sum.0.saturating_add(value), sum.1 + samples);
         }
         Ok(())
@@ -67,10 +82,18 @@ pub(in crate::embedded) fn profile(snapshot: &Snapshot, query: &ProfileQuery) ->
     }
     answer.rows = sums
         .into_iter()
-        .map(|((labels, stack), (value, samples))| ProfileRow { labels, stack, value, samples })
+        .map(|((labels, step_start_ns, stack), (value, samples))| ProfileRow {
+            labels,
+            stack,
+            step_start_ns,
+            value,
+            samples,
+        })
         .collect();
     answer.rows.sort_unstable_by(|left, right| {
-        right.value.cmp(&left.value).then_with(|| (&left.labels, left.stack).cmp(&(&right.labels, right.stack)))
+        let place = |row: &ProfileRow| (row.step_start_ns, row.stack);
+        let by_value = right.value.cmp(&left.value);
+        by_value.then_with(|| left.labels.cmp(&right.labels)).then_with(|| place(left).cmp(&place(right)))
     });
     let limit = query.limit.min(ProfileQuery::MAX_LIMIT);
     answer.left_out = answer.rows.len().saturating_sub(limit);
@@ -78,31 +101,110 @@ pub(in crate::embedded) fn profile(snapshot: &Snapshot, query: &ProfileQuery) ->
     Ok(answer)
 }
 
-/// Sums of the rows that pass, by the dictionary keys of the labels and by stack.
+/// Sums of the rows that pass, by the keys of what they are split by, by step and by stack.
 fn sum_batch(
     batch: &RecordBatch,
     query: &ProfileQuery,
+    wanted: &WantedIds,
+    splits: &[Split<'_>],
     counted: &mut Counted,
-) -> FxHashMap<(Vec<i32>, StackId), (i64, u64)> {
+) -> Result<FxHashMap<(Vec<i32>, i64, StackId), (i64, u64)>, StoreError> {
     let values = column(batch, "value").as_primitive::<Int64Type>().values();
+    let times = column(batch, "time_ns").as_primitive::<Int64Type>().values();
     let stacks = column(batch, "stack").as_fixed_size_binary();
-    let tests = tests(query, batch);
-    let keys: Vec<&[i32]> = query
-        .group_by
-        .iter()
-        .map(|dimension| &**column(batch, column_of(*dimension)).as_dictionary::<Int32Type>().keys().values())
-        .collect();
-    let mut sums: FxHashMap<(Vec<i32>, StackId), (i64, u64)> = FxHashMap::default();
+    let tests = tests(query, wanted, batch)?;
+    let mut sums: FxHashMap<(Vec<i32>, i64, StackId), (i64, u64)> = FxHashMap::default();
     let identity = Identity::of(batch);
     for row in (0..batch.num_rows()).filter(|row| passes(&tests, *row)) {
         if !counted.is_new(identity.hash(row)) {
             continue;
         }
-        let labels = keys.iter().map(|keys| keys[row]).collect();
-        let sum = sums.entry((labels, StackId::from_slice(stacks.value(row)).unwrap_or_default())).or_default();
+        let keys = splits.iter().map(|split| split.keys[row]).collect();
+        let stack = if query.by_stack { StackId::from_slice(stacks.value(row)).unwrap_or_default() } else { NO_STACK };
+        let sum = sums.entry((keys, step_start(query, times[row]), stack)).or_default();
         *sum = (sum.0.saturating_add(values[row]), sum.1 + 1);
     }
-    sums
+    Ok(sums)
+}
+
+/// What rows have that are not by stack.
+const NO_STACK: StackId = StackId([0; 16]);
+
+/// The start of the step that a moment of the range is in.
+fn step_start(query: &ProfileQuery, time_ns: i64) -> i64 {
+    let start = query.range.start_ns;
+    let Some(step) = query.step_ns.filter(|step| *step > 0) else { return start };
+    let since = i128::from(time_ns) - i128::from(start);
+    i64::try_from(i128::from(start) + since / i128::from(step) * i128::from(step)).unwrap_or(start)
+}
+
+/// The values of a dimension in a batch, each once, and which of them each row has.
+struct Split<'b> {
+    keys: Cow<'b, [i32]>,
+    texts: Vec<String>,
+}
+
+impl<'b> Split<'b> {
+    fn of(dimension: ProfileDimension, batch: &'b RecordBatch) -> Result<Self, StoreError> {
+        let name = column_of(dimension);
+        Ok(match dimension {
+            ProfileDimension::Instance => {
+                let (keys, instances) = instances(batch)?;
+                Self { keys: Cow::Borrowed(keys), texts: instances }
+            }
+            ProfileDimension::State => {
+                let labels = column(batch, name).as_map();
+                let state = |row| label_of(labels, row, STATE_LABEL).unwrap_or_default();
+                Self::told_apart((0..batch.num_rows()).map(state), str::to_owned)
+            }
+            ProfileDimension::Trace => {
+                let ids = column(batch, name).as_fixed_size_binary();
+                let id = |row| TraceId::from_slice(ids.value(row)).unwrap_or_default();
+                Self::told_apart((0..batch.num_rows()).map(id), |id| id.to_string())
+            }
+            ProfileDimension::Span => {
+                let ids = column(batch, name).as_fixed_size_binary();
+                let id = |row| SpanId::from_slice(ids.value(row)).unwrap_or_default();
+                Self::told_apart((0..batch.num_rows()).map(id), |id| id.to_string())
+            }
+            _ => {
+                let dictionary = column(batch, name).as_dictionary::<Int32Type>();
+                let texts = dictionary.values().as_string::<i32>().iter();
+                let texts = texts.map(|text| text.unwrap_or_default().to_owned()).collect();
+                Self { keys: Cow::Borrowed(&**dictionary.keys().values()), texts }
+            }
+        })
+    }
+
+    fn told_apart<T: Hash + Eq + Copy>(values: impl Iterator<Item = T>, text: impl Fn(T) -> String) -> Self {
+        let mut known: FxHashMap<T, i32> = FxHashMap::default();
+        let mut texts = Vec::new();
+        let keys = values.map(|value| {
+            *known.entry(value).or_insert_with(|| {
+                texts.push(text(value));
+                i32::try_from(texts.len() - 1).expect("a batch has fewer than 2^31 rows")
+            })
+        });
+        let keys = Cow::Owned(keys.collect());
+        Self { keys, texts }
+    }
+}
+
+/// The process of each resource of a batch, and which resource each row has.
+fn instances(batch: &RecordBatch) -> Result<(&[i32], Vec<String>), StoreError> {
+    let resources = column(batch, "resource").as_dictionary::<Int32Type>();
+    let texts = resources.values().as_string::<i32>().iter();
+    let instance = |text: Option<&str>| Ok(read_resource(text.unwrap_or_default())?.instance().to_owned());
+    Ok((&**resources.keys().values(), texts.map(instance).collect::<Result<_, StoreError>>()?))
+}
+
+/// The value of a row's label as text.
+fn label_of<'b>(labels: &'b MapArray, row: usize, name: &str) -> Option<&'b str> {
+    let entries = labels.value_offsets();
+    let (names, values) = (labels.keys().as_string::<i32>(), labels.values().as_string::<i32>());
+    // Of a repeated label the last value counts.
+    let mut entries = (entries[row] as usize..entries[row + 1] as usize).rev();
+    entries.find(|entry| names.value(*entry) == name).map(|entry| values.value(entry))
 }
 
 /// Samples that were counted.
@@ -169,28 +271,65 @@ impl<'b> Identity<'b> {
     }
 }
 
-fn label_texts(batch: &RecordBatch, query: &ProfileQuery, keys: &[i32]) -> Vec<String> {
-    let text = |(dimension, key): (&ProfileDimension, &i32)| {
-        let values = column(batch, column_of(*dimension)).as_dictionary::<Int32Type>().values();
-        values.as_string::<i32>().value(*key as usize).to_owned()
-    };
-    query.group_by.iter().zip(keys).map(text).collect()
-}
-
-fn tests<'b>(query: &ProfileQuery, batch: &'b RecordBatch) -> Vec<Test<'b>> {
-    let mut tests: Vec<Test<'b>> = vec![in_range(batch, "time_ns", query.range)];
-    let texts = [
+/// Texts that columns have to hold.
+fn texts_asked(query: &ProfileQuery) -> [(&'static str, &Option<String>); 7] {
+    [
         ("service", &query.service),
+        ("environment", &query.environment),
+        ("version", &query.version),
+        ("host", &query.host),
         ("sample_type", &query.sample_type),
         ("endpoint", &query.endpoint),
         ("thread", &query.thread),
-    ];
-    for (name, wanted) in texts {
+    ]
+}
+
+/// Ids of which samples have to have one; all do when there are none.
+struct WantedIds {
+    spans: FxHashSet<[u8; 8]>,
+    stacks: FxHashSet<[u8; 16]>,
+}
+
+impl WantedIds {
+    fn of(query: &ProfileQuery) -> Self {
+        Self {
+            spans: query.span_ids.iter().map(|id| id.0).collect(),
+            stacks: query.stacks.iter().map(|id| id.0).collect(),
+        }
+    }
+}
+
+fn tests<'b>(
+    query: &'b ProfileQuery,
+    wanted: &'b WantedIds,
+    batch: &'b RecordBatch,
+) -> Result<Vec<Test<'b>>, StoreError> {
+    let mut tests: Vec<Test<'b>> = vec![in_range(batch, "time_ns", query.range)];
+    for (name, wanted) in texts_asked(query) {
         tests.extend(wanted.as_ref().map(|wanted| has_text(batch, name, wanted)));
     }
+    if let Some(wanted) = &query.instance {
+        let (keys, instances) = instances(batch)?;
+        tests.push(Box::new(move |row| instances[keys[row] as usize] == *wanted));
+    }
     tests.extend(query.trace_id.as_ref().map(|id| has_bytes(batch, "trace_id", id.0)));
-    tests.extend(query.span_id.as_ref().map(|id| has_bytes(batch, "span_id", id.0)));
-    tests
+    if !wanted.spans.is_empty() {
+        tests.push(is_one_of(batch, "span_id", &wanted.spans));
+    }
+    if !wanted.stacks.is_empty() {
+        tests.push(is_one_of(batch, "stack", &wanted.stacks));
+    }
+    for (name, wanted) in &query.labels {
+        let labels = column(batch, "attrs").as_map();
+        tests.push(Box::new(move |row| label_of(labels, row, name) == Some(wanted)));
+    }
+    Ok(tests)
+}
+
+/// Rows whose bytes in a column of fixed size are some of these.
+fn is_one_of<'b, const N: usize>(batch: &'b RecordBatch, name: &str, wanted: &'b FxHashSet<[u8; N]>) -> Test<'b> {
+    let column = column(batch, name).as_fixed_size_binary();
+    Box::new(move |row| column.value(row).try_into().is_ok_and(|id: [u8; N]| wanted.contains(&id)))
 }
 
 /// The frames of these stacks, the innermost first; unknown stacks are missing.
