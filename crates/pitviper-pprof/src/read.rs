@@ -10,7 +10,7 @@ use std::fmt;
 use pitviper_model::Frame;
 
 use crate::owner::owner;
-use crate::protobuf::{Field, Fields, Malformed, packed};
+use crate::protobuf::{Fields, Malformed, packed};
 use crate::{Label, LabelValue, Profile, Sample, SampleType};
 
 /// Most types of values.

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pitviper_ingest::receivers::datadog::{self, Datadog, Instruction, Remote};
-use pitviper_ingest::{Ingest, Limits};
-use pitviper_model::Signal;
+use pitviper_ingest::{Ingest, Limits, Subject};
 use pitviper_store::embedded::{EmbeddedConfig, EmbeddedStore};
 use pitviper_store::{Dimension, MetricsQuery, SpanScope, Store, TimeRange};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -86,9 +85,10 @@ impl House {
         of.map(|count| count.count).sum()
     }
 
-    pub(crate) fn items(&self, signal: Signal, outcome: &str) -> u64 {
+    pub(crate) fn items(&self, of: impl Into<Subject>, outcome: &str) -> u64 {
         let counts = self.ingest.outcomes();
-        counts.iter().filter(|count| (count.signal, count.outcome) == (signal, outcome)).map(|count| count.count).sum()
+        let wanted = (of.into(), outcome);
+        counts.iter().filter(|count| (count.signal, count.outcome) == wanted).map(|count| count.count).sum()
     }
 
     /// Waits until something holds.

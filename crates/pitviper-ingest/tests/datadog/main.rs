@@ -3,4 +3,5 @@
 
 mod house;
 mod packets;
+mod profiles;
 mod requests;

@@ -58,7 +58,7 @@ async fn every_refusal_is_told_and_counted() {
         assert_eq!(answer.status, status, "{path}: {}", answer.body);
         assert_eq!(house.requests(subject, outcome, reason), before + 1, "{path} {reason}");
     }
-    for path in ["/v1.0/traces", "/", "/v0.5/traces/x", "/profiling/v1/input"] {
+    for path in ["/v1.0/traces", "/", "/v0.5/traces/x", "/profiling/v1"] {
         let answer = house.post(path, b"").await;
         assert_eq!((answer.status, answer.body.contains("/info")), (404, true), "{path}");
     }

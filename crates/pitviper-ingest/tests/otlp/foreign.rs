@@ -1,6 +1,6 @@
 //! Zipkin's and Jaeger's spans: what is taken, what is refused, and that each is counted.
 
-use pitviper_model::Signal;
+use pitviper_ingest::Subject;
 
 use crate::house::House;
 
@@ -44,7 +44,7 @@ async fn spans_are_kept() {
     assert_eq!((house.requests("zipkin", "accepted", ""), house.requests("jaeger", "accepted", "")), (1, 1));
     let by_transport = |name: &str| -> u64 {
         let counts = house.ingest.outcomes();
-        let of = counts.iter().filter(|count| count.signal == Signal::Traces && count.outcome == "stored");
+        let of = counts.iter().filter(|count| count.signal == Subject::Traces && count.outcome == "stored");
         of.filter(|count| count.transport.as_str() == name).map(|count| count.count).sum()
     };
     assert_eq!((by_transport("zipkin"), by_transport("jaeger")), (3, 1));

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pitviper_ingest::receivers::{foreign, otlp};
-use pitviper_ingest::{Ingest, Limits};
+use pitviper_ingest::receivers::{foreign, otlp, pprof};
+use pitviper_ingest::{Ingest, Limits, Subject};
 use pitviper_model::Signal;
 use pitviper_store::Store;
 use pitviper_store::embedded::{EmbeddedConfig, EmbeddedStore};
@@ -75,7 +75,9 @@ impl House {
         let ingest = Ingest::with_limits(wrap(store.clone()), limits);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let http = listener.local_addr().unwrap();
-        let router = otlp::router(Arc::clone(&ingest)).merge(foreign::router(Arc::clone(&ingest)));
+        let router = otlp::router(Arc::clone(&ingest))
+            .merge(pprof::router(Arc::clone(&ingest)))
+            .merge(foreign::router(Arc::clone(&ingest)));
         tokio::spawn(async move { axum::serve(listener, router).await });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let grpc = listener.local_addr().unwrap();
@@ -129,12 +131,13 @@ impl House {
     }
 
     pub(crate) fn outcome(&self, outcome: &str, reason: &str) -> u64 {
-        Signal::ALL.iter().map(|signal| self.outcome_of(*signal, outcome, reason)).sum()
+        let all = Signal::ALL.map(Subject::from).into_iter().chain([Subject::Profiles]);
+        all.map(|of| self.outcome_of(of, outcome, reason)).sum()
     }
 
-    pub(crate) fn outcome_of(&self, signal: Signal, outcome: &str, reason: &str) -> u64 {
+    pub(crate) fn outcome_of(&self, of: impl Into<Subject>, outcome: &str, reason: &str) -> u64 {
         let counts = self.ingest.outcomes();
-        let wanted = (signal, outcome, reason);
+        let wanted = (of.into(), outcome, reason);
         let matching = counts.iter().filter(|count| (count.signal, count.outcome, count.reason) == wanted);
         matching.map(|count| count.count).sum()
     }
@@ -180,7 +183,8 @@ impl House {
         let outcomes = self.ingest.outcomes();
         for signal in Signal::ALL {
             let sum = |outcome: &str| -> u64 {
-                let matching = outcomes.iter().filter(|count| (count.signal, count.outcome) == (signal, outcome));
+                let matching =
+                    outcomes.iter().filter(|count| (count.signal, count.outcome) == (signal.into(), outcome));
                 matching.map(|count| count.count).sum()
             };
             assert_eq!(sum("received"), sum("stored") + sum("rejected") + sum("dropped"), "{signal:?}");

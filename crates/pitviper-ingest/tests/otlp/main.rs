@@ -8,4 +8,5 @@ mod house;
 mod http;
 mod limits;
 mod panics;
+mod profiles;
 mod signals;

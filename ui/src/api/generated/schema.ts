@@ -226,6 +226,111 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/profiles/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Samples by stack as a file for other tools. */
+        post: operations["exportProfile"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/profiles/functions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The functions that samples are in, those with most of their own first. */
+        post: operations["listProfileFunctions"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/profiles/merge": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * The stacks of samples put together to a tree, by columns, as a flame graph draws it.
+         * @description With a baseline every node has what it has there beside it.
+         */
+        post: operations["mergeProfiles"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/profiles/series": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** What was measured over time. */
+        post: operations["getProfileSeries"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/profiles/spans": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The spans that ran a function. */
+        post: operations["listSpansOfFunction"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/profiles/values": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** What there is to choose from: types of samples, services, endpoints, threads and so on. */
+        post: operations["listProfileValues"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/query/parse": {
         parameters: {
             query?: never;
@@ -704,6 +809,67 @@ export interface components {
             meta: components["schemas"]["Meta"];
         };
         /** @description An answer: the data, and how it came about. */
+        Answer_MergedProfile: {
+            /** @description A tree of calls by columns: every list has a value for each node, in the order (depth, x). */
+            data: {
+                /**
+                 * Format: int64
+                 * @description The sum of all values of the baseline, if there is one.
+                 */
+                baseline_total?: number | null;
+                /** @description How many callers a node has; zero for the root, which is the first. */
+                depth: number[];
+                /**
+                 * Format: int64
+                 * @description The width of the widest node that is left out; zero when none is.
+                 */
+                dropped_below: number;
+                /** @description Which of `frames` a node is; -1 for the root. */
+                frame: number[];
+                /** @description Places in the code that nodes point to. */
+                frames: components["schemas"]["MergedFrame"][];
+                /**
+                 * Format: int64
+                 * @description How many samples are in no node: of stacks that are rarer than the most that are looked at.
+                 */
+                left_out_samples: number;
+                /** @description Whether samples that were sent twice may be counted twice. */
+                may_repeat: boolean;
+                /** @description How many samples go through a node. */
+                n: number[];
+                /** @description Which node called a node; -1 for the root. */
+                parent: number[];
+                /**
+                 * Format: int64
+                 * @description How many samples.
+                 */
+                samples: number;
+                /** @description What was measured in a node alone. */
+                self: number[];
+                /** @description `self` of the baseline, if there is one. */
+                self_base?: number[] | null;
+                /** @description Texts that frames point to. */
+                strings: string[];
+                /**
+                 * Format: int64
+                 * @description The sum of all values.
+                 */
+                total: number;
+                /** @description What was sampled. */
+                type: string;
+                /** @description The unit of all values; empty when there are none. */
+                unit: string;
+                /** @description What was measured in a node and all it called. */
+                w: number[];
+                /** @description `w` of the baseline, if there is one. */
+                w_base?: number[] | null;
+                /** @description Where a node begins, in the unit: its parent's beginning and the widths of its siblings before it. */
+                x: number[];
+            };
+            /** @description How it came about. */
+            meta: components["schemas"]["Meta"];
+        };
+        /** @description An answer: the data, and how it came about. */
         Answer_MetricData: {
             /** @description A metric over time. */
             data: {
@@ -720,6 +886,106 @@ export interface components {
                 t: number[];
                 /** @description The unit of the metric, by UCUM; empty when not said. */
                 unit: string;
+            };
+            /** @description How it came about. */
+            meta: components["schemas"]["Meta"];
+        };
+        /** @description An answer: the data, and how it came about. */
+        Answer_ProfileFunctions: {
+            /** @description The functions of samples. */
+            data: {
+                /**
+                 * Format: int64
+                 * @description The sum of all values of the baseline, if there is one.
+                 */
+                baseline_total?: number | null;
+                /** @description How many functions there are. */
+                count: number;
+                /** @description Those in which most was measured; with a baseline those that differ most. */
+                functions: components["schemas"]["ProfileFunction"][];
+                /**
+                 * Format: int64
+                 * @description How many samples.
+                 */
+                samples: number;
+                /**
+                 * Format: int64
+                 * @description The sum of all values.
+                 */
+                total: number;
+                /** @description The unit of all values. */
+                unit: string;
+            };
+            /** @description How it came about. */
+            meta: components["schemas"]["Meta"];
+        };
+        /** @description An answer: the data, and how it came about. */
+        Answer_ProfileSeriesAnswer: {
+            /** @description What was measured over time. */
+            data: {
+                /**
+                 * Format: int64
+                 * @description Start of the first step, in microseconds since the epoch.
+                 */
+                from_us: number;
+                /** @description A value for each step of what is in none of them; null when that is nothing. */
+                other: number[] | null;
+                /** @description The series that have most, at most 20. */
+                series: components["schemas"]["ProfileSeries"][];
+                /**
+                 * Format: int64
+                 * @description Width of a step, in microseconds.
+                 */
+                step_us: number;
+                /** @description The unit of all values. */
+                unit: string;
+            };
+            /** @description How it came about. */
+            meta: components["schemas"]["Meta"];
+        };
+        /** @description An answer: the data, and how it came about. */
+        Answer_ProfileSpans: {
+            /** @description The spans that ran a function. */
+            data: {
+                /** @description How many spans there are. */
+                count: number;
+                /**
+                 * Format: int64
+                 * @description What was measured in it outside of any span.
+                 */
+                outside: number;
+                /** @description Those in which it took most. */
+                spans: components["schemas"]["ProfileSpan"][];
+                /** @description The unit of all values. */
+                unit: string;
+            };
+            /** @description How it came about. */
+            meta: components["schemas"]["Meta"];
+        };
+        /** @description An answer: the data, and how it came about. */
+        Answer_ProfileValues: {
+            /** @description What there is to choose from, what has most first; values that are empty are not there. */
+            data: {
+                /** @description Requests that were worked on. */
+                endpoints: components["schemas"]["ProfileValue"][];
+                /** @description Deployment environments. */
+                environments: components["schemas"]["ProfileValue"][];
+                /** @description Hosts. */
+                hosts: components["schemas"]["ProfileValue"][];
+                /** @description Processes. */
+                instances: components["schemas"]["ProfileValue"][];
+                /** @description Services. */
+                services: components["schemas"]["ProfileValue"][];
+                /** @description What threads were doing. */
+                states: components["schemas"]["ProfileValue"][];
+                /** @description Names of threads. */
+                threads: components["schemas"]["ProfileValue"][];
+                /** @description The type that the lists are of; null when there are no samples. */
+                type: string | null;
+                /** @description The types of samples. */
+                types: components["schemas"]["ProfileType"][];
+                /** @description Versions of the services. */
+                versions: components["schemas"]["ProfileValue"][];
             };
             /** @description How it came about. */
             meta: components["schemas"]["Meta"];
@@ -1588,6 +1854,87 @@ export interface components {
             /** @description Only of this trace. */
             trace_id?: string | null;
         };
+        /** @description A place in the code. */
+        MergedFrame: {
+            /**
+             * Format: int32
+             * @description The file, likewise.
+             */
+            file: number;
+            /**
+             * Format: int32
+             * @description The function, as its place in `strings`.
+             */
+            fn: number;
+            /** @description Whether it is the application's own code. */
+            in_app: boolean;
+            /**
+             * Format: int32
+             * @description The line, from one; zero when not known.
+             */
+            line: number;
+            /**
+             * Format: int32
+             * @description The package, as its place in `strings`; an empty one when it is the application's or not known.
+             */
+            pkg: number;
+        };
+        /** @description A tree of calls by columns: every list has a value for each node, in the order (depth, x). */
+        MergedProfile: {
+            /**
+             * Format: int64
+             * @description The sum of all values of the baseline, if there is one.
+             */
+            baseline_total?: number | null;
+            /** @description How many callers a node has; zero for the root, which is the first. */
+            depth: number[];
+            /**
+             * Format: int64
+             * @description The width of the widest node that is left out; zero when none is.
+             */
+            dropped_below: number;
+            /** @description Which of `frames` a node is; -1 for the root. */
+            frame: number[];
+            /** @description Places in the code that nodes point to. */
+            frames: components["schemas"]["MergedFrame"][];
+            /**
+             * Format: int64
+             * @description How many samples are in no node: of stacks that are rarer than the most that are looked at.
+             */
+            left_out_samples: number;
+            /** @description Whether samples that were sent twice may be counted twice. */
+            may_repeat: boolean;
+            /** @description How many samples go through a node. */
+            n: number[];
+            /** @description Which node called a node; -1 for the root. */
+            parent: number[];
+            /**
+             * Format: int64
+             * @description How many samples.
+             */
+            samples: number;
+            /** @description What was measured in a node alone. */
+            self: number[];
+            /** @description `self` of the baseline, if there is one. */
+            self_base?: number[] | null;
+            /** @description Texts that frames point to. */
+            strings: string[];
+            /**
+             * Format: int64
+             * @description The sum of all values.
+             */
+            total: number;
+            /** @description What was sampled. */
+            type: string;
+            /** @description The unit of all values; empty when there are none. */
+            unit: string;
+            /** @description What was measured in a node and all it called. */
+            w: number[];
+            /** @description `w` of the baseline, if there is one. */
+            w_base?: number[] | null;
+            /** @description Where a node begins, in the unit: its parent's beginning and the widths of its siblings before it. */
+            x: number[];
+        };
         /** @description How an answer came about. */
         Meta: {
             bound?: components["schemas"]["SearchBound"] | null;
@@ -1848,6 +2195,289 @@ export interface components {
             title: string;
             /** @description Always `about:blank`: the code says what kind of problem it is. */
             type: string;
+        };
+        /** @description Which samples to write to a file. */
+        ProfileExportRequest: {
+            /** @description Which samples. */
+            selection: components["schemas"]["ProfileSelection"];
+        };
+        /** @description A function. */
+        ProfileFunction: {
+            /** @description Its file. */
+            file: string;
+            /** @description Its name. */
+            fn: string;
+            /** @description Whether it is the application's own code. */
+            in_app: boolean;
+            /**
+             * Format: int32
+             * @description The line of it that most was measured in.
+             */
+            line: number;
+            /** @description The package; empty when it is the application's or not known. */
+            pkg: string;
+            /**
+             * Format: int64
+             * @description How many samples it is in.
+             */
+            samples: number;
+            /**
+             * Format: int64
+             * @description What was measured in it alone.
+             */
+            self: number;
+            /**
+             * Format: int64
+             * @description `self` of the baseline, if there is one.
+             */
+            self_base?: number | null;
+            /**
+             * Format: int64
+             * @description What was measured in it and what it called; of calls of itself once.
+             */
+            total: number;
+            /**
+             * Format: int64
+             * @description `total` of the baseline, if there is one.
+             */
+            total_base?: number | null;
+        };
+        /** @description The functions of samples. */
+        ProfileFunctions: {
+            /**
+             * Format: int64
+             * @description The sum of all values of the baseline, if there is one.
+             */
+            baseline_total?: number | null;
+            /** @description How many functions there are. */
+            count: number;
+            /** @description Those in which most was measured; with a baseline those that differ most. */
+            functions: components["schemas"]["ProfileFunction"][];
+            /**
+             * Format: int64
+             * @description How many samples.
+             */
+            samples: number;
+            /**
+             * Format: int64
+             * @description The sum of all values.
+             */
+            total: number;
+            /** @description The unit of all values. */
+            unit: string;
+        };
+        /** @description Of which samples, and which functions. */
+        ProfileFunctionsRequest: {
+            baseline?: components["schemas"]["ProfileSelection"] | null;
+            /**
+             * Format: int32
+             * @description Most functions, at most 10000; 200 by default.
+             */
+            limit?: number | null;
+            /** @description Only functions with this in their name, file or package, in capitals or not. */
+            search?: string | null;
+            /** @description Which samples. */
+            selection: components["schemas"]["ProfileSelection"];
+        };
+        /** @description Which stacks to put together, and how. */
+        ProfileMergeRequest: {
+            baseline?: components["schemas"]["ProfileSelection"] | null;
+            /**
+             * @description Whether frames of one function differ by line; otherwise the line is the one that has most.
+             * @default true
+             */
+            lines: boolean;
+            /**
+             * Format: int32
+             * @description Most nodes, at most 100000, which is the default: the largest are kept.
+             */
+            max_nodes?: number | null;
+            /** @description Which samples. */
+            selection: components["schemas"]["ProfileSelection"];
+        };
+        /** @description Which samples of profiles. */
+        ProfileSelection: {
+            /** @description Only of this request, such as `GET /cart`. */
+            endpoint?: string | null;
+            /** @description Only of this deployment environment. */
+            environment?: string | null;
+            from?: components["schemas"]["TimeText"] | null;
+            /** @description Only of this host. */
+            host?: string | null;
+            /** @description Only of the process of this `service.instance.id`. */
+            instance?: string | null;
+            /** @description Only of what ran for the request that this span began in its process, 16 hex digits. */
+            root_span_id?: string | null;
+            /** @description Only of this service. */
+            service?: string | null;
+            /** @description Only of exactly these spans, 16 hex digits each, at most 5000. */
+            span_ids?: string[];
+            /** @description Only of threads that were doing this, such as `cpu`, `gil` or `network`. */
+            state?: string | null;
+            /** @description Only of threads of this name. */
+            thread?: string | null;
+            to?: components["schemas"]["TimeText"] | null;
+            /**
+             * @description Only of this trace, 32 hex digits. Samples whose profiler tells spans alone are found by the
+             *     trace's spans.
+             */
+            trace_id?: string | null;
+            /** @description What was sampled, such as `cpu`, `wall` or `alloc_space`; `cpu` by default. */
+            type?: string | null;
+            /** @description Only of this version of the service. */
+            version?: string | null;
+        };
+        /** @description The course of one value. */
+        ProfileSeries: {
+            /** @description The value that was split by; empty for none. */
+            key: string;
+            /** @description What was measured in each step. */
+            values: number[];
+        };
+        /** @description What was measured over time. */
+        ProfileSeriesAnswer: {
+            /**
+             * Format: int64
+             * @description Start of the first step, in microseconds since the epoch.
+             */
+            from_us: number;
+            /** @description A value for each step of what is in none of them; null when that is nothing. */
+            other: number[] | null;
+            /** @description The series that have most, at most 20. */
+            series: components["schemas"]["ProfileSeries"][];
+            /**
+             * Format: int64
+             * @description Width of a step, in microseconds.
+             */
+            step_us: number;
+            /** @description The unit of all values. */
+            unit: string;
+        };
+        /** @description Which samples, in which steps. */
+        ProfileSeriesRequest: {
+            /**
+             * Format: int32
+             * @description How many steps at most, 120 by default. The ends of the range are moved outwards to lie on a step,
+             *     none of which is shorter than ten seconds.
+             */
+            buckets?: number | null;
+            /** @description Which samples. */
+            selection: components["schemas"]["ProfileSelection"];
+            split?: components["schemas"]["ProfileSplit"] | null;
+        };
+        /** @description A span that ran a function. */
+        ProfileSpan: {
+            /**
+             * Format: int64
+             * @description How many samples.
+             */
+            samples: number;
+            /** @description The span. */
+            span_id: string;
+            /** @description The trace; null where the profiler tells spans alone. */
+            trace_id: string | null;
+            /**
+             * Format: int64
+             * @description What was measured in the function and what it called.
+             */
+            value: number;
+        };
+        /** @description The spans that ran a function. */
+        ProfileSpans: {
+            /** @description How many spans there are. */
+            count: number;
+            /**
+             * Format: int64
+             * @description What was measured in it outside of any span.
+             */
+            outside: number;
+            /** @description Those in which it took most. */
+            spans: components["schemas"]["ProfileSpan"][];
+            /** @description The unit of all values. */
+            unit: string;
+        };
+        /** @description Which function, in which samples. */
+        ProfileSpansRequest: {
+            /** @description Only of this file. */
+            file?: string | null;
+            /** @description The function's name, all of it. */
+            function: string;
+            /**
+             * Format: int32
+             * @description Most spans, at most 5000; 100 by default.
+             */
+            limit?: number | null;
+            /** @description Which samples. */
+            selection: components["schemas"]["ProfileSelection"];
+        };
+        /**
+         * @description What to split by.
+         * @enum {string}
+         */
+        ProfileSplit: "state" | "thread" | "endpoint" | "service" | "version" | "environment" | "host" | "instance";
+        /** @description A type of samples. */
+        ProfileType: {
+            /**
+             * Format: int64
+             * @description How many samples.
+             */
+            samples: number;
+            /** @description Its name, such as `cpu`. */
+            type: string;
+            /** @description The unit of its values. */
+            unit: string;
+            /**
+             * Format: int64
+             * @description The sum of its values.
+             */
+            value: number;
+        };
+        /** @description A value of a dimension. */
+        ProfileValue: {
+            /**
+             * Format: int64
+             * @description How many samples.
+             */
+            samples: number;
+            /**
+             * Format: int64
+             * @description The sum of what was measured.
+             */
+            total: number;
+            /** @description The value. */
+            value: string;
+        };
+        /** @description What there is to choose from, what has most first; values that are empty are not there. */
+        ProfileValues: {
+            /** @description Requests that were worked on. */
+            endpoints: components["schemas"]["ProfileValue"][];
+            /** @description Deployment environments. */
+            environments: components["schemas"]["ProfileValue"][];
+            /** @description Hosts. */
+            hosts: components["schemas"]["ProfileValue"][];
+            /** @description Processes. */
+            instances: components["schemas"]["ProfileValue"][];
+            /** @description Services. */
+            services: components["schemas"]["ProfileValue"][];
+            /** @description What threads were doing. */
+            states: components["schemas"]["ProfileValue"][];
+            /** @description Names of threads. */
+            threads: components["schemas"]["ProfileValue"][];
+            /** @description The type that the lists are of; null when there are no samples. */
+            type: string | null;
+            /** @description The types of samples. */
+            types: components["schemas"]["ProfileType"][];
+            /** @description Versions of the services. */
+            versions: components["schemas"]["ProfileValue"][];
+        };
+        /** @description Which samples. */
+        ProfileValuesRequest: {
+            from?: components["schemas"]["TimeText"] | null;
+            /** @description Types, and all lists but services, only of this service. */
+            service?: string | null;
+            to?: components["schemas"]["TimeText"] | null;
+            /** @description What the lists are of; by default `cpu`, or if there is none what has most samples. */
+            type?: string | null;
         };
         /** @description A piece of a query. */
         QueryToken: {
@@ -2805,6 +3435,209 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Answer_MetricData"];
+                };
+            };
+            /** @description A parameter is not usable */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    exportProfile: {
+        parameters: {
+            query?: {
+                /** @description The format of the file; `pprof` by default. */
+                format?: "pprof" | "speedscope" | "collapsed";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ProfileExportRequest"];
+            };
+        };
+        responses: {
+            /** @description The file */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                    "application/json": string;
+                    "text/plain": string;
+                };
+            };
+            /** @description A parameter is not usable */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listProfileFunctions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ProfileFunctionsRequest"];
+            };
+        };
+        responses: {
+            /** @description The functions */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Answer_ProfileFunctions"];
+                };
+            };
+            /** @description A parameter is not usable */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    mergeProfiles: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ProfileMergeRequest"];
+            };
+        };
+        responses: {
+            /** @description The tree; its root alone when there are no samples */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Answer_MergedProfile"];
+                };
+            };
+            /** @description A parameter is not usable */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getProfileSeries: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ProfileSeriesRequest"];
+            };
+        };
+        responses: {
+            /** @description The series, those with most first */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Answer_ProfileSeriesAnswer"];
+                };
+            };
+            /** @description A parameter is not usable */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listSpansOfFunction: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ProfileSpansRequest"];
+            };
+        };
+        responses: {
+            /** @description The spans, those in which it took most first */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Answer_ProfileSpans"];
+                };
+            };
+            /** @description A parameter is not usable */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listProfileValues: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ProfileValuesRequest"];
+            };
+        };
+        responses: {
+            /** @description The values, those with most first */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Answer_ProfileValues"];
                 };
             };
             /** @description A parameter is not usable */

@@ -20,6 +20,7 @@ use crate::state::Api;
 pub(crate) struct Form {
     /// The format of the file; `pprof` by default.
     #[serde(default)]
+    #[param(inline)]
     format: Format,
 }
 
@@ -60,9 +61,7 @@ impl Format {
             Self::Speedscope => {
                 |answer| write_speedscope(&profile(&answer.data), &answer.data.sample_type).into_bytes()
             }
-            Self::Collapsed => {
-                |answer| write_collapsed(&profile(&answer.data), &answer.data.sample_type).into_bytes()
-            }
+            Self::Collapsed => |answer| write_collapsed(&profile(&answer.data), &answer.data.sample_type).into_bytes(),
         }
     }
 }

@@ -6,8 +6,8 @@ use axum::extract::State;
 use axum::response::Response;
 use pitviper_query::views::Answer;
 use pitviper_query::views::profiles::{
-    self as view, FunctionSpans, FunctionsData, FunctionsRequest, MergeRequest, MergedProfile, ProfileValues, SeriesData,
-    SeriesRequest, SpansRequest, ValuesRequest,
+    self as view, FunctionSpans, FunctionsData, FunctionsRequest, MergeRequest, MergedProfile, ProfileValues,
+    SeriesData, SeriesRequest, SpansRequest, ValuesRequest,
 };
 
 pub(crate) use self::export::{__path_export, export};

@@ -86,10 +86,7 @@ pub async fn export(
 
 impl Samples {
     /// Reads the samples of selections.
-    pub(super) async fn load(
-        store: &dyn Store,
-        selections: &[(&Selection, Window)],
-    ) -> Result<Self, QueryError> {
+    pub(super) async fn load(store: &dyn Store, selections: &[(&Selection, Window)]) -> Result<Self, QueryError> {
         let mut samples = Self::default();
         let mut places: FxHashMap<StackId, usize> = FxHashMap::default();
         // The stacks that each range has first.
@@ -141,11 +138,7 @@ impl Samples {
     }
 
     /// Reads what stacks and frames are.
-    async fn read_stacks(
-        &mut self,
-        store: &dyn Store,
-        wanted: &[(TimeRange, Vec<StackId>)],
-    ) -> Result<(), QueryError> {
+    async fn read_stacks(&mut self, store: &dyn Store, wanted: &[(TimeRange, Vec<StackId>)]) -> Result<(), QueryError> {
         let mut known: FxHashMap<StackId, Vec<u32>> = FxHashMap::default();
         let mut places: FxHashMap<FrameId, u32> = FxHashMap::default();
         for (range, ids) in wanted.iter().filter(|(_, ids)| !ids.is_empty()) {

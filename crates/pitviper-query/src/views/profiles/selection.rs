@@ -20,6 +20,10 @@ pub const MAX_SPAN_IDS: usize = 5_000;
 /// Most spans of a trace whose samples are looked for one by one.
 const MAX_SPANS_OF_TRACE: usize = 20_000;
 
+/// What is sampled in a span may be told at the end of its profile: so much after the range, in nanoseconds,
+/// samples of named spans and traces are looked for.
+const TOLD_LATER_NS: i64 = 120_000_000_000;
+
 /// The label with the span that entered the process.
 const ROOT_SPAN_LABEL: &str = "local root span id";
 
@@ -30,7 +34,8 @@ const ROOT_SPAN_LABEL: &str = "local root span id";
 pub struct Selection {
     /// Start: microseconds, ISO 8601 or `now-15m`; an hour ago by default.
     pub from: Option<TimeText>,
-    /// End; now by default.
+    /// End; now by default. Samples of a trace or of spans are looked for until two minutes later, as
+    /// profilers tell them at the end of a profile.
     pub to: Option<TimeText>,
     /// What was sampled, such as `cpu`, `wall` or `alloc_space`; `cpu` by default.
     #[serde(rename = "type")]
@@ -88,6 +93,10 @@ impl Selection {
         let span_ids: Vec<SpanId> = self.span_ids.iter().map(|text| id("span_ids", text)).collect::<Result<_, _>>()?;
         let root: Option<SpanId> = self.root_span_id.as_deref().map(|text| id("root_span_id", text)).transpose()?;
         let trace_id: Option<TraceId> = self.trace_id.as_deref().map(|text| id("trace_id", text)).transpose()?;
+        let mut range = window.range;
+        if root.is_some() || trace_id.is_some() || !span_ids.is_empty() {
+            range.end_ns = range.end_ns.saturating_add(TOLD_LATER_NS);
+        }
         let labels = [(ROOT_SPAN_LABEL, root.map(|id| id.to_string())), ("state", self.state.clone())];
         let whole = ProfileQuery {
             service: self.service.clone(),
@@ -101,7 +110,7 @@ impl Selection {
             labels: labels.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect(),
             trace_id,
             span_ids,
-            ..ProfileQuery::all(window.range)
+            ..ProfileQuery::all(range)
         };
         let Some(trace_id) = trace_id else { return Ok(vec![whole]) };
         let mut of_trace: Vec<SpanId> =

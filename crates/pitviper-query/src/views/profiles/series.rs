@@ -99,11 +99,7 @@ pub struct ProfileSeries {
 ///
 /// # Errors
 /// When a parameter is not usable or the store fails.
-pub async fn series(
-    store: &dyn Store,
-    request: &SeriesRequest,
-    now_us: i64,
-) -> Result<Answer<SeriesData>, QueryError> {
+pub async fn series(store: &dyn Store, request: &SeriesRequest, now_us: i64) -> Result<Answer<SeriesData>, QueryError> {
     let window = request.selection.window(now_us)?;
     let window = window.in_steps("buckets", request.buckets.unwrap_or(DEFAULT_BUCKETS), METRIC_BUCKET_NS)?;
     let mut by_key: BTreeMap<String, Vec<i64>> = BTreeMap::new();

@@ -126,7 +126,8 @@ pub async fn values(
     let mut lists: [BTreeMap<&str, Sum>; LISTS.len()] = Default::default();
     for row in found.rows.iter().filter(|row| Some(&row.labels[0]) == chosen.as_ref()) {
         let wanted = if is_of_service(&row.labels) { LISTS.len() } else { 1 };
-        for (list, value) in lists.iter_mut().zip(&row.labels[2..]).take(wanted).filter(|(_, value)| !value.is_empty()) {
+        for (list, value) in lists.iter_mut().zip(&row.labels[2..]).take(wanted).filter(|(_, value)| !value.is_empty())
+        {
             add(list.entry(value).or_default(), row.value, row.samples);
         }
     }
