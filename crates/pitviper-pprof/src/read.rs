@@ -127,7 +127,8 @@ impl Room<'_> {
             return Err(ReadError::TooLarge { what: "bytes in memory", limit: self.limit });
         }
         if self.taken > self.granted {
-            let step = (self.taken - self.granted).max(STEP_BYTES);
+            // Up to the limit and no further: a profile that is alone gets all of it.
+            let step = (self.taken - self.granted).max(STEP_BYTES).min(self.limit - self.granted);
             if !(self.may_grow)(step) {
                 return Err(ReadError::NoRoom);
             }

@@ -56,14 +56,14 @@ async fn a_profile_is_kept_however_it_is_compressed() {
         assert_eq!((answer.status, answer.text()), (200, "{}".to_owned()), "{number}");
         assert_eq!(house.outcome_of(Subject::Profiles, "stored", ""), 2 * (number as u64 + 1));
     }
-    let found = house.store.profile(&ProfileQuery {
+    let query = ProfileQuery {
         service: Some("shop".to_owned()),
         environment: Some("prod".to_owned()),
         version: Some("1.2".to_owned()),
         group_by: vec![ProfileDimension::SampleType, ProfileDimension::State, ProfileDimension::Span],
         ..ProfileQuery::all(TimeRange { start_ns: NOW as i64 + 1_000, end_ns: NOW as i64 + 1_001 })
-    });
-    let found = found.await.unwrap();
+    };
+    let found = house.store.profile(&query).await.unwrap();
     // What is sent again counts once.
     let rows: Vec<(String, i64)> = found.rows.iter().map(|row| (row.labels.join(" "), row.value)).collect();
     let of = |span: &str| (format!("cpu cpu {span}"), 10);

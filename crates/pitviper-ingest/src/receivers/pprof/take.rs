@@ -43,8 +43,9 @@ pub(in crate::receivers) fn decoded(
     let room = limit.saturating_sub(share.held());
     let profile = read_pprof_within(&bytes, room, |step| share.grow(step))?;
     let cost = cost_bytes(&profile);
-    if cost > limit {
-        let message = format!("the profile takes {cost} bytes as rows; send profiles more often");
+    // More than it may take when it is alone: to come again would not help.
+    if cost > limit.saturating_sub(share.held()) {
+        let message = format!("the profile takes {cost} bytes more as rows; send profiles more often");
         return Err(Refusal::new(RefusalReason::TooLarge, message));
     }
     if !share.grow(cost) {
