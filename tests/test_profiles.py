@@ -119,9 +119,10 @@ def test_a_profile_can_be_posted_and_taken_out_again(server: Server, port: str) 
             assert response.headers["content-disposition"].startswith("attachment")
             taken[form] = response.read()
     assert json.loads(taken["speedscope"])["profiles"]
-    # By its last part a line is a value.
-    lines = [line.rpartition(" ") for line in taken["collapsed"].decode().splitlines()]
-    assert sum(int(value) for stack, _, value in lines if "busy" in stack) == busy["total"]
+    # The last part of a line is a value.
+    values = [int(line.rpartition(" ")[2]) for line in taken["collapsed"].decode().splitlines()]
+    assert sum(values) == compared["total"] > busy["total"]
+    assert post(server, address, taken["pprof"]) == {}, "what was written is read"
     server.stop()
     server.start()
     assert functions(server, selection)["busy"] == busy, "what was acknowledged is durable"
