@@ -21,6 +21,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 import demo  # noqa: E402
 
+#: Fixtures of their own files.
+pytest_plugins = ["browser"]
+
 BINARY = Path(os.environ["CARGO_TARGET_DIR"]) / "release" / "pitviper-server"
 
 

@@ -1,46 +1,13 @@
 """The pages, in a real browser, on real data."""
 
 import re
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
+from browser import axe_findings
 from conftest import House, Server, eventually
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
-from screenshots import CHROMIUM_FLAGS
-
-
-def is_trouble(message: ConsoleMessage) -> bool:
-    """Whether a message of the console is an error; the browser reports refused statements there too."""
-    is_refused = message.location["url"].endswith("/api/v1/sql") and "status of 400" in message.text
-    return message.type == "error" and not is_refused
-
-
-@pytest.fixture
-def page() -> "Iterator[Page]":
-    """A page that fails its test on any error, and on any request to another origin."""
-    troubles: list[str] = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=list(CHROMIUM_FLAGS))
-        opened = browser.new_page(viewport={"width": 1360, "height": 800})
-        opened.set_default_timeout(20_000)
-        opened.on("pageerror", lambda error: troubles.append(str(error)))
-        opened.on("console", lambda message: troubles.append(message.text) if is_trouble(message) else None)
-        opened.on(
-            "request",
-            lambda request: (
-                troubles.append(request.url)
-                if not request.url.startswith(("http://127.0.0.1:", "data:", "blob:"))
-                else None
-            ),
-        )
-        yield opened
-        browser.close()
-    assert troubles == []
 
 
 def test_first_run_waits_and_flips_by_itself(page: Page, server: Server, tmp_path: Path, services: Path) -> None:
@@ -349,7 +316,6 @@ def test_pages_are_accessible(page: Page, house: House, theme: str) -> None:
     house.visitor().request("/broken", expected=500)
     created = eventually(lambda: house.server.traces('name:"POST /create" is:root'))[0]["trace_id"]
     failed = eventually(lambda: house.server.traces("service:flaskr status:error"))[0]["trace_id"]
-    axe = (Path(__file__).resolve().parents[1] / "ui" / "node_modules" / "axe-core" / "axe.min.js").read_text()
     page.emulate_media(color_scheme=theme, reduced_motion="reduce")
     findings: list[str] = []
     for path, shown, text in (
@@ -368,12 +334,5 @@ def test_pages_are_accessible(page: Page, house: House, theme: str) -> None:
             page.get_by_test_id("waterfall").focus()
             page.keyboard.press("Home")
             expect(page.get_by_test_id("span-details")).to_be_visible()
-        page.evaluate(f"() => {{ {axe} }}")
-        result = page.evaluate("() => axe.run({ resultTypes: ['violations'] })")
-        findings += [
-            f"{path}: {violation['id']}: {node['html']}"
-            for violation in result["violations"]
-            if violation["impact"] in ("serious", "critical")
-            for node in violation["nodes"]
-        ]
+        findings += axe_findings(page, path)
     assert not findings, "\n".join(findings)

@@ -1,8 +1,8 @@
 // A flame graph: one canvas that draws what is in sight, whatever the number of frames.
 //
-// The container scrolls up and down natively, the canvas is sticky inside of it. A second canvas holds
-// what the pointer and the keys mark, so that moving them draws nothing anew. A hidden tree mirrors the
-// widest frames in sight for assistive technology.
+// The container scrolls up and down natively, the canvas is sticky inside of it. What the pointer and the
+// keys are at is marked by elements above the canvas, so that moving them draws nothing anew. A hidden tree
+// mirrors the widest frames in sight for assistive technology.
 
 import { type KeyboardEvent, type PointerEvent, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'react';
 
@@ -11,7 +11,7 @@ import { type FlameTree, frameAt } from '../../lib/flame/tree';
 import { useSettled } from '../../lib/settled';
 import { useThemed } from '../../lib/use-themed';
 import { Menu, type MenuItem } from './menu';
-import { ROW, paintFlame, paintMarks } from './paint';
+import { ROW, paintFlame } from './paint';
 import { type ColorBy, flamePalette, rowColors } from './palette';
 import { type Format, rowWords, summary } from './words';
 import './flame-graph.css';
@@ -55,7 +55,6 @@ interface Place {
 export function FlameGraph({ tree, format, label, all = 'all', orientation, colorBy, hits, isInverted = false, focus, onFocus, menuOf, onKey }: Props) {
   const scroller = useRef<HTMLDivElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
-  const overlay = useRef<HTMLCanvasElement>(null);
   const kept = useRef<Rects>(noRects());
   const [size, setSize] = useState({ width: 0, height: 0 });
   const [top, setTop] = useState(0);
@@ -113,7 +112,7 @@ export function FlameGraph({ tree, format, label, all = 'all', orientation, colo
 
   const ratio = window.devicePixelRatio || 1;
   useLayoutEffect(() => {
-    const context = sized(canvas.current, size, ratio, false);
+    const context = sized(canvas.current, size, ratio);
     if (!context) return;
     kept.current = visibleRects(tree, view, size.width, Math.max(0, first), Math.max(0, last), kept.current);
     paintFlame(context, { tree, rects: kept.current, colors, hits, ...size, yOf, view, all }, palette);
@@ -121,14 +120,11 @@ export function FlameGraph({ tree, format, label, all = 'all', orientation, colo
   }, [tree, size, view, top, colors, hits, palette, ratio, isUp, all]);
 
   const scale = size.width / (view.to - view.from);
-  const boxOf = (row: number, color: string) => ({ left: Math.max(0, (tree.x[row]! - view.from) * scale), right: Math.min(size.width, (tree.x[row]! + tree.wide[row]! - view.from) * scale), y: yOf(tree.depth[row]!), color });
   const walked = cursor >= 0 && cursor < tree.n ? cursor : -1;
-  useLayoutEffect(() => {
-    const context = sized(overlay.current, size, ratio, true);
-    if (!context) return;
-    paintMarks(context, size, [...(hovered && hovered.row < tree.n ? [boxOf(hovered.row, palette.text)] : []), ...(walked >= 0 ? [boxOf(walked, palette.focus)] : [])]);
-    // eslint-disable-next-line
-  }, [tree, size, view, top, palette, ratio, hovered, walked, isUp]);
+  const mark = (row: number, name: string) => {
+    const [left, right] = [Math.max(0, (tree.x[row]! - view.from) * scale), Math.min(size.width, (tree.x[row]! + tree.wide[row]! - view.from) * scale)];
+    return right > left && <div className={name} style={{ left, width: Math.max(2, right - left - 1), top: yOf(tree.depth[row]!), height: ROW - 1 }} />;
+  };
 
   const place = (event: { clientX: number; clientY: number }): Place => {
     const box = canvas.current?.getBoundingClientRect();
@@ -280,7 +276,8 @@ export function FlameGraph({ tree, format, label, all = 'all', orientation, colo
       >
         <div className="flame-stage" style={size}>
           <canvas ref={canvas} style={size} aria-hidden="true" />
-          <canvas ref={overlay} style={size} aria-hidden="true" />
+          {told && mark(told.row, 'flame-mark')}
+          {walked >= 0 && mark(walked, 'flame-mark is-walked')}
         </div>
         <div style={{ height: Math.max(0, content - size.height) }} />
         <Mirror tree={tree} format={format} all={all} view={view} size={size} levels={[first, last]} label={label} cursor={walked} />
@@ -302,8 +299,8 @@ export function FlameGraph({ tree, format, label, all = 'all', orientation, colo
 }
 
 /** The context of a canvas that has as many pixels as its place on the screen. */
-function sized(element: HTMLCanvasElement | null, { width, height }: { width: number; height: number }, ratio: number, alpha: boolean): CanvasRenderingContext2D | null {
-  const context = element?.getContext('2d', { alpha });
+function sized(element: HTMLCanvasElement | null, { width, height }: { width: number; height: number }, ratio: number): CanvasRenderingContext2D | null {
+  const context = element?.getContext('2d', { alpha: false });
   if (!element || !context || width === 0 || height === 0) return null;
   const [across, down] = [Math.round(width * ratio), Math.round(height * ratio)];
   if (element.width !== across || element.height !== down) {

@@ -111,13 +111,3 @@ function cut(context: CanvasRenderingContext2D, text: string, space: number): st
   const letters = Math.floor(((space - 8) * text.length * 0.94) / width);
   return letters < 2 ? '' : `${text.slice(0, letters)}…`;
 }
-
-/** What the pointer or the keys are at, drawn over the graph. */
-export function paintMarks(context: CanvasRenderingContext2D, size: { width: number; height: number }, marks: { left: number; right: number; y: number; color: string }[]): void {
-  context.clearRect(0, 0, size.width, size.height);
-  for (const { left, right, y, color } of marks) {
-    context.strokeStyle = color;
-    context.lineWidth = 2;
-    context.strokeRect(left + 1, y + 1, Math.max(1, right - left - 3), ROW - 3);
-  }
-}
