@@ -35,6 +35,8 @@ interface ValueTotal {
 
 /** What the pickers offer. */
 export interface ProfileValues {
+  /** The type that the lists are of. */
+  type?: string | null;
   types: { type: string; unit: string; value: number; samples: number }[];
   services: ValueTotal[];
   endpoints: ValueTotal[];

@@ -292,7 +292,7 @@ export function FlameGraph({ tree, format, label, all = 'all', orientation, colo
         />
       )}
       <span className="visually-hidden" role="status">
-        {walked >= 0 ? `${frameAt(tree, walked)?.fn ?? all}, ${summary(tree, walked, format)}` : ''}
+        {walked >= 0 ? `${frameAt(tree, walked)?.label ?? all}, ${summary(tree, walked, format)}` : ''}
       </span>
     </div>
   );
@@ -363,7 +363,7 @@ function Mirror({ tree, format, all, view, size, levels: [first, last], label, c
     <div className="visually-hidden" role="tree" aria-label={`${label}: the widest frames`}>
       {rows.map((row) => (
         <div key={row} role="treeitem" aria-level={tree.depth[row]! + 1} aria-selected={row === cursor}>
-          {frameAt(tree, row)?.fn ?? all}, {summary(tree, row, format)}
+          {frameAt(tree, row)?.label ?? all}, {summary(tree, row, format)}
         </div>
       ))}
     </div>

@@ -79,7 +79,7 @@ function paintNames(context: CanvasRenderingContext2D, { tree, rects, hits, yOf,
     if (space < TEXT_LEAST || rects.merged[at] === 1) continue;
     const row = rects.row[at]!;
     const frame = tree.frame[row]!;
-    const text = cut(context, frame < 0 ? all : tree.frames[frame]!.fn, space);
+    const text = cut(context, frame < 0 ? all : tree.frames[frame]!.label, space);
     if (!text) continue;
     const wanted = hits !== null && (frame < 0 || hits[frame] === 0) ? palette.muted : palette.text;
     if (wanted !== color) {

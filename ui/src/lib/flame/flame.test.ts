@@ -72,6 +72,15 @@ test('a row is found again by its name, in another answer too', () => {
   expect(rowNamed(treeOf({ a: 1 }), nameOf(tree, row))).toBe(-1);
 });
 
+test('lines are told apart where a function has several', () => {
+  const answer = profileOf({ stacks: { a: 1, b: 2, c: 3 } });
+  // Two lines of one function.
+  answer.frames[1] = { ...answer.frames[0]!, line: 9 };
+  const tree = flameTree(answer);
+  expect(tree.frames.map((frame) => frame.label)).toEqual(['a:7', 'a:9', 'c']);
+  expect(functionsOf(tree).map((row) => [tree.frames[row.frame]!.label, row.total])).toEqual([['a:9', 3], ['c', 3]]);
+});
+
 test('arrow keys lead along the tree', () => {
   const tree = treeOf({ 'a;b': 1, 'a;c': 3, d: 2 });
   const at = (name: string) => Array.from(tree.frame).findIndex((_, row) => label(tree, row) === name);

@@ -28,6 +28,8 @@ export interface Frame {
   file: string;
   /** Zero when it is not known, or when the lines of a function are one frame. */
   line: number;
+  /** The function, with the line where several of them are told apart. */
+  label: string;
   pkg: string;
   kind: Kind;
   /** The same for all frames of one function, whatever the line; an index of nothing but itself. */
@@ -74,13 +76,16 @@ const kindOf = (pkg: string, inApp: boolean): Kind => (inApp ? 'own' : pkg === '
 
 export function framesOf({ strings, frames }: Pick<ProfileColumns, 'strings' | 'frames'>): { frames: Frame[]; functions: number } {
   const ids = new Map<number, number>();
+  const lines = new Map<number, number>();
   const out = frames.map((frame): Frame => {
     const [fn, file, pkg] = [strings[frame.fn] ?? '', strings[frame.file] ?? '', strings[frame.pkg] ?? ''];
     const key = frame.fn * strings.length + frame.file;
     const fnId = ids.get(key) ?? ids.size;
     ids.set(key, fnId);
-    return { fn, file, line: frame.line, pkg, kind: kindOf(pkg, frame.in_app), fnId, hash: hashOf(`${fn}\n${file}\n${frame.line}`) };
+    lines.set(fnId, (lines.get(fnId) ?? 0) + 1);
+    return { fn, file, line: frame.line, label: fn, pkg, kind: kindOf(pkg, frame.in_app), fnId, hash: hashOf(`${fn}\n${file}\n${frame.line}`) };
   });
+  for (const frame of out) if (frame.line > 0 && lines.get(frame.fnId)! > 1) frame.label = `${frame.fn}:${frame.line}`;
   return { frames: out, functions: ids.size };
 }
 

@@ -58,7 +58,7 @@ interface Props {
 
 function Chosen({ values, search, range, onChange }: Props) {
   const navigate = useNavigate();
-  const type = search.type ?? defaultType(values.types);
+  const type = search.type ?? values.type ?? defaultType(values.types);
   const unit = values.types.find((known) => known.type === type)?.unit ?? 'nanoseconds';
   const format = useMemo(() => formatOf(unit), [unit]);
   const split = search.split ?? (type === 'wall' ? 'state' : 'thread');

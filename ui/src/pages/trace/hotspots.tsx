@@ -21,6 +21,8 @@ import { TypePicker, useTypes } from './profile';
 import type { SampledTime } from './samples';
 
 const TOP = 12;
+/** More would not be seen in a panel. */
+const NODES_MOST = 20_000;
 
 interface Props {
   span: SpanDetails;
@@ -36,7 +38,7 @@ export function Hotspots({ span, below, time }: Props) {
   const selection: Selection = { ...time, type: kinds.type, trace_id: span.trace_id, ...spans };
   const answer = useQuery({
     queryKey: ['hotspots', selection],
-    queryFn: ({ signal }) => profiles.merge({ selection, max_nodes: 20_000 }, signal),
+    queryFn: ({ signal }) => profiles.merge({ selection, lines: true, max_nodes: NODES_MOST }, signal),
     placeholderData: keepPreviousData,
     enabled: !isPending,
   });
