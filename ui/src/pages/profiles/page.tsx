@@ -136,7 +136,7 @@ function Merged({ search, range, type, unit, onChange }: MergedProps) {
 }
 
 const FORMATS: [ExportFormat, string, string][] = [
-  ['pprof', 'pprof', 'pb.gz'],
+  ['pprof', 'pprof', 'pprof'],
   ['speedscope', 'speedscope JSON', 'speedscope.json'],
   ['collapsed', 'collapsed stacks', 'collapsed.txt'],
 ];

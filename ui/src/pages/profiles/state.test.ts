@@ -35,7 +35,7 @@ test('processor time is shown first, then what there is', () => {
 
 test('values have their unit', () => expect([formatOf('nanoseconds')(2e9), formatOf('bytes')(2048), formatOf('count')(7)]).toEqual(['2.00 s', '2.00 KiB', '7']));
 
-const series = (...rows: [string, number[]][]) => ({ step_us: 1, from_us: 0, series: rows.map(([key, values]) => ({ key, values })) });
+const series = (...rows: [string, number[]][]) => ({ step_us: 1, from_us: 0, unit: 'nanoseconds', other: null, series: rows.map(([key, values]) => ({ key, values })) });
 
 test('states are stacked in their order', () => {
   expect(layersOf(series(['idle', [1, 1]], ['cpu', [1, 2]], ['lock', [0, 0]]), 'state').map(({ key, label, total }) => [key, label, total])).toEqual([
