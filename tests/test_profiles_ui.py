@@ -4,13 +4,14 @@ import json
 import re
 import time
 import urllib.parse
+import urllib.request
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from browser import axe_findings
-from conftest import House, Server, eventually
+from conftest import Server, eventually
 from profiles import APP, LIBRARY, Frame, Sample, post, pprof
 
 TYPES = [("wall", "nanoseconds"), ("cpu", "nanoseconds")]
@@ -122,22 +123,36 @@ def test_versions_are_compared(page: Page, server: Server) -> None:
     assert "cmp=version%3A1" in page.url
 
 
-def test_from_a_span_to_the_line_and_back(page: Page, house: House) -> None:
-    house.visitor().request("/create", {"title": "x", "body": "y"})
-    trace = eventually(lambda: house.server.traces('name:"POST /create" is:root'))[0]
-    root = next(
-        span for span in eventually(lambda: house.server.spans(trace["trace_id"])) if not span["parent_span_id"]
+def request(server: Server) -> "tuple[str, str]":
+    """Sends a request's span with a statement below it; the ids of its trace and span."""
+    trace, root, now = "5a" * 16, "6b" * 8, time.time_ns()
+    spans = [
+        {"spanId": root, "name": "POST /create", "kind": 2},
+        {"spanId": "7c" * 8, "parentSpanId": root, "name": "INSERT post", "kind": 3},
+    ]
+    times = {"traceId": trace, "startTimeUnixNano": str(now - 500_000_000), "endTimeUnixNano": str(now)}
+    resource = {"attributes": [{"key": "service.name", "value": {"stringValue": "flaskr"}}]}
+    body = {"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": [{**span, **times} for span in spans]}]}]}
+    posted = urllib.request.Request(
+        f"{server.otlp}/v1/traces", json.dumps(body).encode(), {"content-type": "application/json"}
     )
-    labels = {"trace id": root["trace_id"], "span id": root["span_id"], "local root span id": root["span_id"]}
-    end_ns = root["start_us"] * 1000 + root["dur_ns"]
-    post(house.server, pprof(TYPES, shop(10, **labels), end_ns), service_name="flaskr")
+    with urllib.request.urlopen(posted, timeout=10) as response:
+        assert response.status == 200
+    return trace, root
 
-    page.goto(f"{house.server.url}/traces/{root['trace_id']}?span={root['span_id']}")
+
+def test_from_a_span_to_the_line_and_back(page: Page, server: Server) -> None:
+    trace, span = request(server)
+    labels = {"trace id": trace, "span id": span, "local root span id": span}
+    post(server, pprof(TYPES, shop(10, **labels), time.time_ns()), service_name="flaskr")
+    eventually(lambda: len(server.spans(trace)) == 2)
+
+    page.goto(f"{server.url}/traces/{trace}?span={span}")
     # One click from the span to the line.
     page.get_by_role("button", name="Hotspots").click()
     hotspots = page.get_by_test_id("hotspots")
     expect(hotspots.get_by_role("table", name="Top functions").get_by_role("row").nth(1)).to_contain_text(
-        f"sleep{APP}/review.py:30"
+        "sleepflaskr/review.py:30"
     )
     expect(hotspots).to_contain_text("sleeping 300 ms 60.0 %")
     expect(hotspots.get_by_role("treeitem").filter(has_text="create")).to_have_text("create, 500 ms, 100 %")
@@ -148,7 +163,7 @@ def test_from_a_span_to_the_line_and_back(page: Page, house: House) -> None:
     expect(page.get_by_test_id("waterfall")).to_be_visible()
 
     # And from the function to the traces that ran it.
-    open_profiles(page, house.server, "service=flaskr&type=wall&view=table")
+    open_profiles(page, server, "service=flaskr&type=wall&view=table")
     page.get_by_role("button", name="Traces that ran sleep").click()
     link = page.get_by_role("dialog").get_by_role("link")
     expect(link).to_have_count(1)

@@ -11,6 +11,9 @@ export const FEW_SAMPLES = 50;
 
 export const placeOf = ({ file, line }: Frame): string => (line > 0 ? `${file}:${line}` : file);
 
+/** The place with as much of its path as tells files of one name apart. */
+export const shortPlaceOf = (frame: Frame, folders = 1): string => placeOf(frame).split('/').slice(-1 - folders).join('/');
+
 const share = (value: number, total: number): string => percent(total > 0 ? value / total : 0);
 
 /** A difference of shares in points of percent, with its sign. */

@@ -3,7 +3,7 @@
 import { useVirtualizer } from '@tanstack/react-virtual';
 import { useEffect, useMemo, useRef } from 'react';
 
-import { type Format, placeOf, points } from '../../components/flame-graph/words';
+import { type Format, placeOf, points, shortPlaceOf } from '../../components/flame-graph/words';
 import { SortHeader } from '../../components/sort-header';
 import { NoMatch } from '../../components/states';
 import type { FunctionRow } from '../../lib/flame/build';
@@ -120,7 +120,7 @@ export function FunctionsTable({ tree, functions, hits, format, isWide, chosen, 
                     <button type="button" className="plain" onClick={() => onChoose(place)}>
                       {place.fn}
                     </button>
-                    <span className="muted">{isWide ? placeOf(place) : shortPlace(place)}</span>
+                    <span className="muted">{isWide ? placeOf(place) : shortPlaceOf(place, 0)}</span>
                   </span>
                 </td>
                 <Value value={row.self} total={tree.total} format={format} isWide={isWide} />
@@ -151,9 +151,6 @@ export function FunctionsTable({ tree, functions, hits, format, isWide, chosen, 
     </div>
   );
 }
-
-/** The file without its folders, and the line. */
-const shortPlace = (frame: Frame): string => placeOf(frame).split('/').pop() ?? '';
 
 function Value({ value, total, format, isWide }: { value: number; total: number; format: (value: number) => string; isWide: boolean }) {
   const share = total > 0 ? value / total : 0;

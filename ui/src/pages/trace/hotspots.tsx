@@ -7,7 +7,7 @@ import { useMemo, useState } from 'react';
 import { type MergedProfile, type Selection, profiles } from '../../api/profiles';
 import type { SpanDetails } from '../../api/types';
 import { FlameGraph } from '../../components/flame-graph/flame-graph';
-import { FEW_SAMPLES, placeOf } from '../../components/flame-graph/words';
+import { FEW_SAMPLES, placeOf, shortPlaceOf } from '../../components/flame-graph/words';
 import { Empty, Skeleton } from '../../components/states';
 import { functionsOf } from '../../lib/flame/build';
 import { flameTree } from '../../lib/flame/tree';
@@ -149,7 +149,7 @@ function Where({ profile }: { profile: MergedProfile }) {
                 <td className="wide" title={`${frame.fn}\n${placeOf(frame)}`}>
                   <span className="named">
                     <span>{frame.fn}</span>
-                    <span className="muted">{placeOf(frame)}</span>
+                    <span className="muted">{shortPlaceOf(frame)}</span>
                   </span>
                 </td>
                 <td className="num">{format(row.self)}</td>
