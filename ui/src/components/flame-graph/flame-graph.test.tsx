@@ -6,7 +6,7 @@ import { largeProfile, profileOf } from '../../lib/flame/example';
 import { type FlameTree, flameTree, frameAt } from '../../lib/flame/tree';
 import { FlameGraph } from './flame-graph';
 import { growth, rowColors } from './palette';
-import { points, rowWords } from './words';
+import { isFew, points, rowWords } from './words';
 
 const TREE = flameTree(profileOf({ stacks: { 'a;b': 3, 'a;flask/c': 1, d: 4 } }));
 const nothing = () => {};
@@ -114,7 +114,12 @@ test('differences are of shares, and the strongest where there is nothing to com
   const at = (fn: string) => Array.from(tree.frame).findIndex((_, row) => frameAt(tree, row)?.fn === fn);
   expect([growth(tree, 0), growth(tree, at('a')), growth(tree, at('b')), growth(tree, at('c')), growth(tree, at('d'))]).toEqual([0, -0.5, 0.5, 1, -1]);
   expect(new Set([at('a'), at('b'), at('c'), at('d')].map((row) => rowColors(tree, 'diff')[row])).size).toBe(4);
-  expect(Object.fromEntries(rowWords(tree, at('a'), String, 'all', false).pairs)).toMatchObject({ total: '1 · 25.0 %', baseline: '20 · 50.0 %', 'Δ of share': '−25.0 %', samples: '1, too few to be exact' });
+  expect(Object.fromEntries(rowWords(tree, at('a'), String, 'all', false).pairs)).toMatchObject({ total: '1 · 25.0 %', baseline: '20 · 50.0 %', 'Δ of share': '−25.0 %', samples: '1' });
+});
+
+test('few samples are told, sums of many are not taken for few', () => {
+  const profile = (samples: number, total: number, unit = 'nanoseconds') => isFew({ samples, total, unit });
+  expect([profile(49, 490e6), profile(50, 500e6), profile(3, 60e9), profile(3, 9e9, 'bytes')]).toEqual([true, false, false, true]);
 });
 
 test('points have a sign', () => expect([points(0.5, 0.25), points(0.25, 0.5), points(0.5, 0.5001)]).toEqual(['+25.0 %', '−25.0 %', '±0.0 %']));

@@ -7,7 +7,12 @@ import { type FlameTree, type Frame, frameAt } from '../../lib/flame/tree';
 export type Format = (value: number) => string;
 
 /** Fewer samples say little about a share. */
-export const FEW_SAMPLES = 50;
+const FEW_SAMPLES = 50;
+/** A sample of more time is a sum of several, whose number is not told. */
+const SUM_NS = 50e6;
+
+/** Whether shares of a profile rest on few samples. */
+export const isFew = ({ samples, total, unit }: { samples: number; total: number; unit: string }): boolean => samples < FEW_SAMPLES && !(unit === 'nanoseconds' && total > samples * SUM_NS);
 
 export const placeOf = ({ file, line }: Frame): string => (line > 0 ? `${file}:${line}` : file);
 
@@ -44,8 +49,7 @@ export function rowWords(tree: FlameTree, row: number, format: Format, all: stri
     const { now, before } = sharesOf(tree, row);
     pairs.push(['baseline', `${format(tree.wBase[row]!)} · ${percent(before)}`], ['Δ of share', points(now, before)]);
   }
-  const samples = tree.samples[row]!;
-  pairs.push(['samples', `${samples.toLocaleString('en')}${samples < FEW_SAMPLES ? ', too few to be exact' : ''}`]);
+  pairs.push(['samples', tree.samples[row]!.toLocaleString('en')]);
   if (frame?.pkg) pairs.push(['package', frame.pkg]);
   return { title: frame?.fn ?? all, place: frame ? placeOf(frame) : '', pairs };
 }

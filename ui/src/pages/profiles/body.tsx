@@ -6,7 +6,7 @@ import type { MergedProfile } from '../../api/profiles';
 import { FlameGraph } from '../../components/flame-graph/flame-graph';
 import type { MenuItem } from '../../components/flame-graph/menu';
 import { type ColorBy, flamePalette, legendOf } from '../../components/flame-graph/palette';
-import { FEW_SAMPLES, type Format, placeOf, points } from '../../components/flame-graph/words';
+import { type Format, isFew, placeOf, points } from '../../components/flame-graph/words';
 import { Empty } from '../../components/states';
 import { callees, callers, functionsOf, reshaped } from '../../lib/flame/build';
 import { hitValue, hitsOf, patternOf } from '../../lib/flame/search';
@@ -208,7 +208,7 @@ function Remarks({ profile, tree, format, colorBy, isZoomed, onReset }: RemarksP
           against <b>{format(before)}</b> {before > 0 && <span className="muted">({points(profile.total / before, 1)})</span>}
         </span>
       )}
-      {profile.samples < FEW_SAMPLES && <span className="warn">Too few samples to be exact: shares may be off by {percent(Math.min(1, 1 / Math.sqrt(Math.max(1, profile.samples))))}.</span>}
+      {isFew(profile) && <span className="warn">Too few samples to be exact: shares may be off by {percent(Math.min(1, 1 / Math.sqrt(Math.max(1, profile.samples))))}.</span>}
       {profile.dropped_below > 0 && <span className="muted">Frames below {format(profile.dropped_below)} are left out; their time is their callers’.</span>}
       {profile.left_out_samples > 0 && <span className="warn">{count(profile.left_out_samples)} samples are left out: choose a shorter time.</span>}
       {isZoomed && (

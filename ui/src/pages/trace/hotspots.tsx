@@ -7,7 +7,7 @@ import { useMemo, useState } from 'react';
 import { type MergedProfile, type Selection, profiles } from '../../api/profiles';
 import type { SpanDetails } from '../../api/types';
 import { FlameGraph } from '../../components/flame-graph/flame-graph';
-import { FEW_SAMPLES, placeOf, shortPlaceOf } from '../../components/flame-graph/words';
+import { isFew, placeOf, shortPlaceOf } from '../../components/flame-graph/words';
 import { Empty, Skeleton } from '../../components/states';
 import { functionsOf } from '../../lib/flame/build';
 import { flameTree } from '../../lib/flame/tree';
@@ -131,7 +131,7 @@ function Where({ profile }: { profile: MergedProfile }) {
     <>
       <div>
         <b>{format(profile.total)}</b> <span className="muted">in {count(profile.samples)} samples</span>
-        {profile.samples < FEW_SAMPLES && <span className="warn"> · too few to be exact</span>}
+        {isFew(profile) && <span className="warn"> · too few to be exact</span>}
       </div>
       <table aria-label="Top functions" className="functions-top">
         <thead>
