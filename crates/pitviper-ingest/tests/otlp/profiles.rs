@@ -82,7 +82,8 @@ async fn what_is_no_profile_is_refused_and_explained() {
     let house = House::open().await;
     let too_many = format!("/v1/pprof?{}", "a=b&".repeat(129));
     let many_samples = [0x12, 0].repeat(1_000_001);
-    let cases: [(&str, &str, &[u8], u16, &str, &str); 7] = [
+    type Case<'a> = (&'a str, &'a str, &'a [u8], u16, &'a str, &'a str);
+    let cases: [Case<'_>; 7] = [
         (SHOP, "", b"", 400, "bad_profile", "says no sample type"),
         (SHOP, "", b"not a profile", 400, "bad_profile", "not a pprof profile"),
         (SHOP, "", &[0x1f, 0x8b, 8, 0, 1, 2], 400, "bad_encoding", "does not decompress"),

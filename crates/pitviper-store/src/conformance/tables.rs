@@ -410,7 +410,8 @@ async fn profile_splits(store: &dyn Store) -> Result<(), StoreError> {
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let (first_trace, third_span) = (hex(&trace(1).0), hex(&span(3).0));
     let no_span = hex(&SpanId::INVALID.0);
-    let cases: [(Vec<ProfileDimension>, &[(&str, i64)]); 6] = [
+    type Case<'a> = (Vec<ProfileDimension>, &'a [(&'a str, i64)]);
+    let cases: [Case<'_>; 6] = [
         (vec![SampleType, Unit], &[("cpu nanoseconds", 36)]),
         (vec![State], &[("cpu", 30), ("sleep", 6)]),
         (vec![Version, Host, Environment], &[("1.0 host1 prod", 24), ("0.0 host0 prod", 12)]),

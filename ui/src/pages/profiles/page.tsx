@@ -7,15 +7,16 @@ import { useMemo, useState } from 'react';
 import { type ExportFormat, type ProfileValues, type Selection, profiles } from '../../api/profiles';
 import type { Range } from '../../api/client';
 import { api } from '../../api/client';
+import { formatOf, typeName } from '../../components/profile/types';
 import { CopyLine, Empty, Skeleton } from '../../components/states';
 import type { Frame } from '../../lib/flame/tree';
 import { useTitle } from '../../lib/title';
 import { type ProfilesState, rangeOf } from '../../router';
 import { Loaded, Problem } from '../loaded';
-import { ProfileBody } from './body';
+import { ProfileBody } from '../profile-body';
 import { Pickers } from './pickers';
 import { SpansDialog } from './spans';
-import { DIMENSIONS, baselineOf, compareName, defaultType, formatOf, selectionOf, timesOf, typeName } from './state';
+import { DIMENSIONS, baselineOf, compareName, defaultType, selectionOf, timesOf } from './state';
 import { Timeline } from './timeline';
 
 const BUCKETS = 120;

@@ -3,10 +3,11 @@
 import type { ReactNode } from 'react';
 
 import type { ProfileValues } from '../../api/profiles';
+import { stateLabel } from '../../components/profile/states';
+import { TYPES, typeName } from '../../components/profile/types';
 import { percent } from '../../lib/format';
 import type { ProfilesState } from '../../router';
-import { DIMENSIONS, type Dimension, TYPES, compareName, typeName } from './state';
-import { stateLabel } from './states';
+import { DIMENSIONS, type Dimension, compareName } from './state';
 
 interface Props {
   values: ProfileValues;

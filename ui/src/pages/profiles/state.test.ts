@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest';
 
 import type { Selection } from '../../api/profiles';
-import { baselineOf, compareName, defaultType, formatOf, selectionOf } from './state';
+import { formatOf } from '../../components/profile/types';
+import { baselineOf, compareName, defaultType, selectionOf } from './state';
 import { layersOf } from './timeline';
 
 const NOW = 1_800_000_000_000;

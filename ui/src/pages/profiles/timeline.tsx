@@ -4,10 +4,10 @@
 import { type KeyboardEvent, type PointerEvent, type ReactNode, useMemo, useRef, useState } from 'react';
 
 import type { ProfileSeries } from '../../api/profiles';
+import { byState, stateColor, stateLabel } from '../../components/profile/states';
 import { percent } from '../../lib/format';
 import { clock } from '../../lib/time';
 import { useThemed } from '../../lib/use-themed';
-import { byState, stateColor, stateLabel } from './states';
 
 interface Props {
   data: ProfileSeries;

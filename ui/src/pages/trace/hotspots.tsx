@@ -8,15 +8,15 @@ import { type MergedProfile, type Selection, profiles } from '../../api/profiles
 import type { SpanDetails } from '../../api/types';
 import { FlameGraph } from '../../components/flame-graph/flame-graph';
 import { isFew, placeOf, shortPlaceOf } from '../../components/flame-graph/words';
+import { byState, stateColor, stateLabel } from '../../components/profile/states';
+import { formatOf } from '../../components/profile/types';
 import { Empty, Skeleton } from '../../components/states';
 import { functionsOf } from '../../lib/flame/build';
 import { flameTree } from '../../lib/flame/tree';
 import { count, duration, percent } from '../../lib/format';
 import { useThemed } from '../../lib/use-themed';
 import { Problem } from '../loaded';
-import { formatOf } from '../profiles/state';
-import { byState, stateColor, stateLabel } from '../profiles/states';
-import '../profiles/profiles.css';
+import '../../components/profile/profile.css';
 import { TypePicker, useTypes } from './profile';
 import type { SampledTime } from './samples';
 

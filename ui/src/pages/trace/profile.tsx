@@ -5,10 +5,10 @@ import { Link } from '@tanstack/react-router';
 import { useState } from 'react';
 
 import { profiles } from '../../api/profiles';
+import { TYPES, typeName } from '../../components/profile/types';
 import { Empty, Skeleton } from '../../components/states';
-import { type BodyView, ProfileBody } from '../profiles/body';
-import { TYPES, typeName } from '../profiles/state';
 import { Problem } from '../loaded';
+import { type BodyView, ProfileBody } from '../profile-body';
 import type { SampledTime } from './samples';
 
 /** Which kinds of profile there are at a time, and the one that is shown: waits are part of a trace. */

@@ -101,6 +101,9 @@ pub(in crate::embedded) fn profile(snapshot: &Snapshot, query: &ProfileQuery) ->
     Ok(answer)
 }
 
+/// Values and counts of a batch's rows, by the keys of what they are split by, by step and by stack.
+type BatchSums = FxHashMap<(Vec<i32>, i64, StackId), (i64, u64)>;
+
 /// Sums of the rows that pass, by the keys of what they are split by, by step and by stack.
 fn sum_batch(
     batch: &RecordBatch,
@@ -108,12 +111,12 @@ fn sum_batch(
     wanted: &WantedIds,
     splits: &[Split<'_>],
     counted: &mut Counted,
-) -> Result<FxHashMap<(Vec<i32>, i64, StackId), (i64, u64)>, StoreError> {
+) -> Result<BatchSums, StoreError> {
     let values = column(batch, "value").as_primitive::<Int64Type>().values();
     let times = column(batch, "time_ns").as_primitive::<Int64Type>().values();
     let stacks = column(batch, "stack").as_fixed_size_binary();
     let tests = tests(query, wanted, batch)?;
-    let mut sums: FxHashMap<(Vec<i32>, i64, StackId), (i64, u64)> = FxHashMap::default();
+    let mut sums = BatchSums::default();
     let identity = Identity::of(batch);
     for row in (0..batch.num_rows()).filter(|row| passes(&tests, *row)) {
         if !counted.is_new(identity.hash(row)) {

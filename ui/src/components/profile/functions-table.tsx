@@ -3,9 +3,9 @@
 import { useVirtualizer } from '@tanstack/react-virtual';
 import { useEffect, useMemo, useRef } from 'react';
 
-import { type Format, placeOf, points, shortPlaceOf } from '../../components/flame-graph/words';
-import { SortHeader } from '../../components/sort-header';
-import { NoMatch } from '../../components/states';
+import { type Format, placeOf, points, shortPlaceOf } from '../flame-graph/words';
+import { SortHeader } from '../sort-header';
+import { NoMatch } from '../states';
 import type { FunctionRow } from '../../lib/flame/build';
 import type { FlameTree, Frame } from '../../lib/flame/tree';
 import { percent } from '../../lib/format';

@@ -2,20 +2,20 @@
 
 import { type ReactNode, useMemo } from 'react';
 
-import type { MergedProfile } from '../../api/profiles';
-import { FlameGraph } from '../../components/flame-graph/flame-graph';
-import type { MenuItem } from '../../components/flame-graph/menu';
-import { type ColorBy, flamePalette, legendOf } from '../../components/flame-graph/palette';
-import { type Format, isFew, placeOf, points } from '../../components/flame-graph/words';
-import { Empty } from '../../components/states';
-import { callees, callers, functionsOf, reshaped } from '../../lib/flame/build';
-import { hitValue, hitsOf, patternOf } from '../../lib/flame/search';
-import { type FlameTree, type Frame, flameTree, frameAt, nameOf, rowNamed, stackOf } from '../../lib/flame/tree';
-import { count, percent } from '../../lib/format';
-import { useThemed } from '../../lib/use-themed';
-import { FunctionsTable } from './functions-table';
-import { formatOf } from './state';
-import './profiles.css';
+import type { MergedProfile } from '../api/profiles';
+import { FlameGraph } from '../components/flame-graph/flame-graph';
+import type { MenuItem } from '../components/flame-graph/menu';
+import { type ColorBy, flamePalette, legendOf } from '../components/flame-graph/palette';
+import { type Format, isFew, placeOf, points } from '../components/flame-graph/words';
+import { Empty } from '../components/states';
+import { callees, callers, functionsOf, reshaped } from '../lib/flame/build';
+import { hitValue, hitsOf, patternOf } from '../lib/flame/search';
+import { type FlameTree, type Frame, flameTree, frameAt, nameOf, rowNamed, stackOf } from '../lib/flame/tree';
+import { count, percent } from '../lib/format';
+import { useThemed } from '../lib/use-themed';
+import { FunctionsTable } from '../components/profile/functions-table';
+import { formatOf } from '../components/profile/types';
+import '../components/profile/profile.css';
 
 
 /** How a profile is shown; the keys are those of the URL. */
