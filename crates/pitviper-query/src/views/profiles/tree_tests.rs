@@ -14,8 +14,11 @@ fn frame(name: u8, line: u32) -> Frame {
     Frame { function: format!("f{name}"), file: "app.py".to_owned(), line, in_app: true, library: String::new() }
 }
 
+/// A stack's functions with their lines, its value, and that of the baseline.
+type Sampled = (Vec<(u8, u32)>, i64, i64);
+
 /// Samples of stacks of named functions with lines, the innermost first, each with what two selections have.
-fn samples(stacks: &[(Vec<(u8, u32)>, i64, i64)]) -> Samples {
+fn samples(stacks: &[Sampled]) -> Samples {
     let mut places: BTreeMap<(u8, u32), u32> = BTreeMap::new();
     let mut samples = Samples { sums: vec![Sums::default(), Sums::default()], ..Samples::default() };
     for (number, (stack, value, base)) in stacks.iter().enumerate() {
@@ -97,7 +100,7 @@ fn read(drawn: &MergedProfile, lines: bool) -> ByPath {
     all
 }
 
-fn stacks() -> impl Strategy<Value = Vec<(Vec<(u8, u32)>, i64, i64)>> {
+fn stacks() -> impl Strategy<Value = Vec<Sampled>> {
     vec((vec((0..4_u8, 1..3_u32), 0..6), 0..50_i64, 0..50_i64), 0..20)
 }
 
