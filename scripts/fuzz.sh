@@ -7,7 +7,7 @@ set -eu
 seconds=${1:-60}
 cases=1000
 properties='test(hostile) or binary(hostile) or test(any_text) or test(language_like) or test(reads_back)
-    or test(page_index) or test(json::tests)'
+    or test(page_index) or test(json::tests) or test(makes_it_panic)'
 cargo nextest run --release --locked --no-run --workspace
 SECONDS=0
 until [ "$SECONDS" -ge "$seconds" ]; do
