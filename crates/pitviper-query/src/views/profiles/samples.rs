@@ -4,7 +4,7 @@ use pitviper_model::{Frame, FrameId, StackId};
 use pitviper_store::{ProfileDimension, ProfileQuery, Store, TimeRange};
 use rustc_hash::FxHashMap;
 
-use super::selection::{ExportRequest, Selection};
+use super::selection::{ExportRequest, Selection, TOLD_LATER_NS};
 use crate::QueryError;
 use crate::views::{Answer, Meta, Window};
 
@@ -116,7 +116,9 @@ impl Samples {
             sums.rows = by_stack.into_iter().map(|(stack, (value, samples))| (stack, value, samples)).collect();
             sums.rows.sort_unstable_by_key(|(stack, value, _)| (std::cmp::Reverse(*value), *stack));
             samples.sums.push(sums);
-            wanted.push((window.range, new));
+            // Stacks are known by the day of their samples, which may be told after the range.
+            let end_ns = window.range.end_ns.saturating_add(TOLD_LATER_NS);
+            wanted.push((TimeRange { end_ns, ..window.range }, new));
         }
         samples.read_stacks(store, &wanted).await?;
         let left_out: u64 = samples.sums.iter().map(|sums| sums.left_out).sum();

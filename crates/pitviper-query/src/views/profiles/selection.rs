@@ -22,7 +22,7 @@ const MAX_SPANS_OF_TRACE: usize = 20_000;
 
 /// What is sampled in a span may be told at the end of its profile: so much after the range, in nanoseconds,
 /// samples of named spans and traces are looked for.
-const TOLD_LATER_NS: i64 = 120_000_000_000;
+pub(super) const TOLD_LATER_NS: i64 = 120_000_000_000;
 
 /// The label with the span that entered the process.
 const ROOT_SPAN_LABEL: &str = "local root span id";
