@@ -3471,7 +3471,7 @@ export interface operations {
                 };
                 content: {
                     "application/octet-stream": string;
-                    "application/json": string;
+                    "application/json": unknown;
                     "text/plain": string;
                 };
             };

@@ -71,7 +71,7 @@ impl Format {
     post, path = "/api/v1/profiles/export", tag = "profiles", operation_id = "exportProfile",
     params(Form), request_body = ExportRequest,
     responses(
-        (status = 200, description = "The file", content((String = "application/octet-stream"), (String = "application/json"), (String = "text/plain"))),
+        (status = 200, description = "The file", content((String = "application/octet-stream"), (serde_json::Value = "application/json"), (String = "text/plain"))),
         (status = 400, description = "A parameter is not usable", body = Problem, content_type = "application/problem+json")
     )
 )]
