@@ -3,10 +3,11 @@
 //! The frames of a thread change only at the innermost end, and a frame stays as it is, where it is, while
 //! anything is called from it. So if a frame is seen with the same content at two times, then every frame
 //! outside it that was read in between belongs to it, and so does one inside it that was read in between
-//! and points to it. A walk reads from the innermost frame outwards until it meets a frame of the walk
-//! before; it counts when that is the innermost one's caller at the latest. What is met has to be
-//! followed by some more frames of the walk before, and all of it must not have taken long: a frame that was
-//! left and entered again meanwhile could have come back with the same content.
+//! and points to it, if that has the same caller and code when it is looked at again. A walk reads from the
+//! innermost frame outwards until it meets a frame of the walk before; it counts when that is the innermost
+//! one's caller at the latest. What is met has to be followed by some more frames of the walk before, and all
+//! of it must not have taken long: a frame that was left and entered again meanwhile could have come back
+//! with the same content.
 
 use std::time::{Duration, Instant};
 
@@ -97,7 +98,7 @@ impl Walker {
                         if !self.earlier.is_empty() {
                             self.frames.clear();
                         }
-                    } else if new <= 1 && self.has_known_end() {
+                    } else if new <= 1 && self.has_known_end() && self.is_one_frame(interpreter, new) {
                         return Outcome::Whole;
                     }
                 }
@@ -132,6 +133,14 @@ impl Walker {
     fn has_known_end(&self) -> bool {
         let end = |frames: &[Frame]| frames.last().map(|frame| (frame.at, frame.code));
         !self.earlier.is_empty() && end(&self.frames) == end(&self.earlier)
+    }
+
+    /// Whether the innermost frame, if it is new, was read as one: its memory may have become another frame's
+    /// between two loads, as that of generators does all the time. Where in the code it is may have changed.
+    fn is_one_frame(&self, interpreter: &Interpreter, new: usize) -> bool {
+        let Some(innermost) = self.frames.first().filter(|_| new == 1) else { return true };
+        read_frame(interpreter, innermost.at)
+            .is_some_and(|again| Frame { instruction: innermost.instruction, ..again } == *innermost)
     }
 
     /// Reads until a frame of the earlier walk is met, and takes the others from there.
