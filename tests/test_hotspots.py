@@ -14,22 +14,19 @@ LINE = 1 + next(
 
 
 def test_from_the_slow_request_to_its_line_in_two_clicks(page: Page, house: House) -> None:
-    visitor = house.visitor()
-    for _ in range(3):
-        visitor.request("/report")
-    slow = eventually(lambda: house.server.traces('service:flaskr name:"GET /report"'))
-    span_ids = [span for trace in slow for span in trace["matched"]]
+    house.visitor().request("/report")
+    (slow,) = eventually(lambda: house.server.traces('service:flaskr name:"GET /report"'))
 
     def asleep() -> "list[dict[str, Any]]":
-        selection = {"service": "flaskr", "type": "wall", "span_ids": span_ids, "from": "now-15m", "to": "now"}
+        selection = {"type": "wall", "trace_id": slow["trace_id"], "from": "now-15m", "to": "now"}
         answer = house.server.get("profiles/functions", {"selection": selection})
         return [of for of in answer["functions"] if of["fn"].endswith("report") and of["self"] > 0]
 
     # A profile is sent every ten seconds.
     (report,) = eventually(asleep, 60)
     assert report["file"] == str(APPLICATION)
-    # Each report sleeps for 150 ms; what was sampled of it is most of that.
-    assert 0.2e9 < report["self"] < 0.7e9, report
+    # It sleeps for 150 ms; what was sampled of it is about that.
+    assert 0.05e9 < report["self"] < 1e9, report
 
     page.goto(f"{house.server.url}/search?query=service%3Aflaskr+name%3A%22GET+%2Freport%22&order=-duration")
     page.locator("tbody a").first.click()

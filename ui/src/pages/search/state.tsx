@@ -31,11 +31,14 @@ export function SearchState({ order, running, last, onStop }: Props) {
           </button>
         </>
       ) : (
-        <span role="status">{last && !running ? `${last.rows}${last.more ? '+' : ''} ${last.rows === 1 && !last.more ? 'trace' : 'traces'} · ${duration(last.elapsedMs * 1e6)}` : ''}</span>
+        <span role="status">{last && !running ? `${last.rows}${last.more ? '+' : ''} ${last.rows === 1 && !last.more ? 'trace' : 'traces'} · ${took(last.elapsedMs)}` : ''}</span>
       )}
     </div>
   );
 }
+
+/** How long an answer took; the server tells whole milliseconds. */
+const took = (ms: number): string => (ms < 1 ? '<1 ms' : duration(ms * 1e6));
 
 const shareOf = ({ looked_at, of }: SearchProgress): number | null => (of ? Math.min(1, looked_at / of) : null);
 
