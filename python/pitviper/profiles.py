@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Callable, Optional
 
 from pitviper import _native
 from pitviper._guard import internal_error
-from pitviper.settings import Setting, flag, pairs, ratio, url
+from pitviper.settings import Setting, flag, pairs, url, within
 
 if TYPE_CHECKING:
     from pitviper.config import Config
@@ -34,34 +34,20 @@ def switch(value: str) -> bool:
 
 def rate(value: str) -> int:
     """Samples a second."""
-    try:
-        number = int(value)
-    except ValueError:
-        number = 0
-    if not _MIN_RATE <= number <= _MAX_RATE:
-        raise ValueError(f"use a whole number from {_MIN_RATE} to {_MAX_RATE}")
-    return number
+    return within(value, int, _MIN_RATE, _MAX_RATE, f"use a whole number from {_MIN_RATE} to {_MAX_RATE}")
 
 
 def seconds(value: str) -> float:
     """The length of a profile."""
-    try:
-        number = float(value)
-    except ValueError:
-        number = 0.0
-    if not _MIN_PERIOD <= number <= _MAX_PERIOD:
-        raise ValueError(f"use seconds from {_MIN_PERIOD:g} to {_MAX_PERIOD:g}")
-    return number
+    return within(value, float, _MIN_PERIOD, _MAX_PERIOD, f"use seconds from {_MIN_PERIOD:g} to {_MAX_PERIOD:g}")
 
 
 def budget(value: str) -> float:
     """Part of a processor."""
-    try:
-        number = ratio(value)
-    except ValueError:
-        number = 0.0
-    if not 0.0 < number <= _MAX_BUDGET:
-        raise ValueError(f"use a number above 0, and up to {_MAX_BUDGET}")
+    advice = f"use a number above 0, and up to {_MAX_BUDGET}"
+    number = within(value, float, 0.0, _MAX_BUDGET, advice)
+    if number == 0.0:
+        raise ValueError(advice)
     return number
 
 

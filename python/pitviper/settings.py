@@ -5,7 +5,9 @@ class.
 """
 
 from collections.abc import Mapping
-from typing import Any, Callable
+from typing import Any, Callable, TypeVar
+
+_Number = TypeVar("_Number", int, float)
 
 
 class Setting:
@@ -99,26 +101,25 @@ def flag(value: str) -> bool:
     raise ValueError("use true or false")
 
 
+def within(value: str, convert: Callable[[str], _Number], low: _Number, high: _Number, advice: str) -> _Number:
+    """A number between two, these included; ``advice`` says what to use instead of anything else."""
+    try:
+        number = convert(value)
+    except ValueError:
+        raise ValueError(advice) from None
+    if not low <= number <= high:
+        raise ValueError(advice)
+    return number
+
+
 def count(value: str) -> int:
     """A whole number, not negative."""
-    try:
-        number = int(value)
-    except ValueError:
-        number = -1
-    if not 0 <= number <= _MAX_COUNT:
-        raise ValueError(f"use a whole number from 0 to {_MAX_COUNT}")
-    return number
+    return within(value, int, 0, _MAX_COUNT, f"use a whole number from 0 to {_MAX_COUNT}")
 
 
 def ratio(value: str) -> float:
     """A number from 0 to 1."""
-    try:
-        number = float(value)
-    except ValueError:
-        number = -1.0
-    if not 0.0 <= number <= 1.0:
-        raise ValueError("use a number from 0 to 1")
-    return number
+    return within(value, float, 0.0, 1.0, "use a number from 0 to 1")
 
 
 def names(value: str) -> "list[str]":

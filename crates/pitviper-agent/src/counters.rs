@@ -49,13 +49,17 @@ pub struct Stats {
 }
 
 impl Agent {
+    /// What became of the items of each signal so far, in the order of [`Signal::ALL`].
+    pub(crate) fn outcomes(&self) -> [Outcomes; SIGNALS] {
+        let pending = self.queue.pending();
+        Signal::ALL.map(|signal| self.counters.of(signal).outcomes(pending[signal as usize]))
+    }
+
     /// What became of spans, logs, metrics and profiles so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let pending = self.queue.pending();
-        let outcomes = |signal: Signal| self.counters.of(signal).outcomes(pending[signal as usize]);
-        let spans = outcomes(Signal::Spans);
+        let [spans, logs, metrics, profiles] = self.outcomes();
         Stats {
             started: read(&self.counters.started),
             exported: spans.exported,
@@ -70,9 +74,9 @@ impl Agent {
             invalid_context_fields: read(&self.counters.invalid_context_fields),
             dropped_baggage: read(&self.counters.dropped_baggage),
             retries: read(&self.counters.retries),
-            logs: outcomes(Signal::Logs),
-            metrics: outcomes(Signal::Metrics),
-            profiles: outcomes(Signal::Profiles),
+            logs,
+            metrics,
+            profiles,
             invalid_measurements: read(&self.registry.invalid),
             overflowed_measurements: read(&self.registry.overflowed),
             refused_instruments: read(&self.registry.refused_instruments),

@@ -3,6 +3,8 @@
 //!
 //! Names: OpenTelemetry's semantic conventions for SDKs (`otel.sdk.*`). What is lost has an `error.type`.
 
+use std::sync::atomic::Ordering;
+
 use pitviper_model::Number;
 use pitviper_wire::encode::{AttributeList, Scalar};
 
@@ -10,6 +12,7 @@ use super::scope;
 use crate::agent::Agent;
 use crate::counters::Outcomes;
 use crate::metrics::{Aggregation, InstrumentId, InstrumentKind, InstrumentOptions, Registry};
+use crate::queue::Signal;
 
 /// The items of a signal: what happened to them before they were sent, and when.
 struct OfSignal {
@@ -73,24 +76,18 @@ impl OutcomeMetrics {
     }
 
     pub(super) fn observe(&self, agent: &Agent) {
-        let stats = agent.stats();
+        let started = agent.counters.started.load(Ordering::Relaxed);
+        let sampled_out = agent.counters.sampled_out.load(Ordering::Relaxed);
         let decided = |result: &str, count: u64| point("otel.span.sampling_result", Some(result), count);
-        let sampled = decided("RECORD_AND_SAMPLE", stats.started.saturating_sub(stats.sampled_out));
-        let left_out = (stats.sampled_out > 0).then(|| decided("DROP", stats.sampled_out));
+        let sampled = decided("RECORD_AND_SAMPLE", started.saturating_sub(sampled_out));
+        let left_out = (sampled_out > 0).then(|| decided("DROP", sampled_out));
         agent.registry.observe(self.started, std::iter::once(sampled).chain(left_out).collect());
-        let spans = Outcomes {
-            exported: stats.exported,
-            dropped_queue_full: stats.dropped_queue_full,
-            dropped_export_failed: stats.dropped_export_failed,
-            dropped_rejected: stats.dropped_rejected,
-            dropped_shutdown: stats.dropped_shutdown,
-            dropped_forking: stats.dropped_forking,
-            pending: stats.pending,
-        };
-        observe_signal(agent, &self.spans, spans);
+        let outcomes = agent.outcomes();
+        observe_signal(agent, &self.spans, outcomes[Signal::Spans as usize]);
         // A process without log records says nothing of them.
-        if stats.logs != Outcomes::default() {
-            observe_signal(agent, &self.logs, stats.logs);
+        let logs = outcomes[Signal::Logs as usize];
+        if logs != Outcomes::default() {
+            observe_signal(agent, &self.logs, logs);
         }
     }
 }
