@@ -5,6 +5,7 @@
 
 mod collapsed;
 mod html;
+mod join;
 mod library;
 mod owner;
 mod pprof;
