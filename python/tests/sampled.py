@@ -23,6 +23,8 @@ class Sample(NamedTuple):
     lines: "tuple[int, ...]"
     trace_id: str
     span_id: str
+    root_id: str
+    endpoint: str
 
 
 class Sampler:
@@ -37,7 +39,8 @@ class Sampler:
             functions = tuple(function.rsplit(".", 1)[-1] for function, _, _ in frames)
             lines = tuple(line for _, _, line in frames)
             thread, state = str(labels["thread"]), str(labels["state"])
-            ids = (str(labels.get("trace id", "")), str(labels.get("span id", "")))
+            linked = ("trace id", "span id", "local root span id", "endpoint")
+            ids = (str(labels.get(name, "")) for name in linked)
             self.samples.append(Sample(functions, thread, state, cpu_ns, wall_ns, lines, *ids))
         return self.samples
 

@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use pitviper_model::{Attributes, Resource, Scope, TraceId, Value};
+use pitviper_model::{Attributes, Resource, Scope, SpanId, TraceId, Value};
 use pitviper_wire::encode::Scalar;
 
 use crate::bounds::AtomicLimits;
 use crate::config::{Config, Signals};
 use crate::counters::Counters;
+use crate::endpoints::{Endpoints, Roots};
 use crate::host::Host;
 use crate::locks::{hold, lock, wait_with};
 use crate::profiles::ProfileUpload;
@@ -81,6 +82,7 @@ pub struct Agent {
     pub(crate) registry: metrics::Registry,
     pub(crate) runtime: Runtime,
     pub(crate) profiles: ProfileUpload,
+    pub(crate) endpoints: Endpoints,
     /// Somebody reads observable instruments, and asks for a collection each time.
     pub(crate) observed: AtomicBool,
     pub(crate) metrics_enabled: AtomicBool,
@@ -96,6 +98,7 @@ struct Held {
     instance: MutexGuard<'static, Identity>,
     metrics: MutexGuard<'static, metrics::State>,
     _log_scopes: MutexGuard<'static, crate::scopes::State>,
+    _endpoints: MutexGuard<'static, Roots>,
     origins: MutexGuard<'static, Vec<Origin>>,
     config: MutexGuard<'static, Arc<Config>>,
 }
@@ -144,6 +147,7 @@ impl Agent {
             log_scopes: Scopes::default(),
             runtime: Runtime::new(&registry),
             profiles: ProfileUpload::default(),
+            endpoints: Endpoints::default(),
             registry,
             observed: AtomicBool::new(false),
             metrics_enabled: AtomicBool::new(false),
@@ -318,7 +322,8 @@ impl Agent {
         let (trace_state, baggage) = options.parent.passed_on();
         let recorded = self.samples(None, options.parent, trace_id) && self.enabled.load(Ordering::Relaxed);
         let flags = if random { RANDOM } else { 0 } | if recorded { SAMPLED } else { 0 };
-        let context = SpanContext { trace_id, span_id: id::span_id(), flags, is_remote: false, trace_state, baggage };
+        let (span_id, is_remote, local_root) = (id::span_id(), false, SpanId::INVALID);
+        let context = SpanContext { trace_id, span_id, flags, is_remote, trace_state, baggage, local_root };
         self.begin(options, context, recorded, recorded)
     }
 
@@ -404,6 +409,12 @@ impl Agent {
     /// Counts members of baggage that had no room.
     pub fn count_dropped_baggage(&self, members: u64) {
         self.counters.dropped_baggage.fetch_add(members, Ordering::Relaxed);
+    }
+
+    /// What requests are called here, for the samples of a profiler.
+    #[must_use]
+    pub fn endpoints(&self) -> &Endpoints {
+        &self.endpoints
     }
 
     /// What the agent was given to do what it cannot.
@@ -525,8 +536,10 @@ impl Agent {
         let instance = hold(&self.instance);
         let metrics = self.registry.hold();
         let log_scopes = self.log_scopes.hold();
+        let endpoints = self.endpoints.hold();
         let queue = self.queue.hold();
-        let held = Held { queue, instance, metrics, _log_scopes: log_scopes, origins, config };
+        let (_log_scopes, _endpoints) = (log_scopes, endpoints);
+        let held = Held { queue, instance, metrics, _log_scopes, _endpoints, origins, config };
         FORKING.with(|slot| *slot.borrow_mut() = Some(held));
         set_forking(true);
     }

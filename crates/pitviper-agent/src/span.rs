@@ -130,6 +130,8 @@ pub struct Span {
     finished: Option<Box<SpanEncoder>>,
     /// Whether it goes to the exporter when it ends.
     exported: bool,
+    /// Its name is known as that of a local root, see [`Agent::endpoints`].
+    names_endpoint: bool,
     /// Bounds that hold instead of the agent's.
     limits: Option<Box<Limits>>,
     /// The service that it is part of; `None` for the process's own.
@@ -142,10 +144,18 @@ impl Span {
     pub(crate) fn new(
         agent: &'static Agent,
         options: &SpanOptions<'_>,
-        context: SpanContext,
+        mut context: SpanContext,
         recorded: bool,
         exported: bool,
     ) -> Self {
+        context.local_root = match options.parent {
+            Parent::Context(parent) if !parent.is_remote && parent.local_root.is_valid() => parent.local_root,
+            _ => context.span_id,
+        };
+        let names_endpoint = recorded && context.local_root == context.span_id && agent.endpoints.is_wanted();
+        if names_endpoint {
+            agent.endpoints.begin(context.span_id, options.name);
+        }
         let (parent_span_id, parent_is_remote, parent_flags) = match options.parent {
             Parent::Context(parent) if parent.is_valid() => (parent.span_id, parent.is_remote, parent.flags),
             _ => (SpanId::INVALID, false, 0),
@@ -167,6 +177,7 @@ impl Span {
             encoder: recorded.then(take_encoder),
             finished: None,
             exported,
+            names_endpoint,
             limits: options.limits.map(Box::new),
             service: options.service.cloned(),
             generation: id::generation(),
@@ -177,7 +188,9 @@ impl Span {
     #[must_use]
     pub fn blank(agent: &'static Agent) -> Self {
         let (trace_id, span_id) = (TraceId::INVALID, SpanId::INVALID);
-        let context = SpanContext { trace_id, span_id, flags: 0, is_remote: false, trace_state: None, baggage: None };
+        let (trace_state, baggage) = (None, None);
+        let local_root = SpanId::INVALID;
+        let context = SpanContext { trace_id, span_id, flags: 0, is_remote: false, trace_state, baggage, local_root };
         let options = SpanOptions {
             name: "",
             kind: SpanKind::Internal,
@@ -219,6 +232,7 @@ impl Span {
             is_remote: self.parent_is_remote,
             trace_state: self.context.trace_state.clone(),
             baggage: None,
+            local_root: SpanId::INVALID,
         })
     }
 
@@ -366,6 +380,9 @@ impl Span {
     pub fn update_name(&mut self, name: &str) {
         if self.is_recording() {
             name.clone_into(&mut self.name);
+            if self.names_endpoint {
+                self.agent.endpoints.rename(self.context.span_id, name);
+            }
         }
     }
 
@@ -387,6 +404,9 @@ impl Span {
     /// was it, of a span that is recorded.
     pub fn end(&mut self, end_time_unix_nano: Option<u64>) -> bool {
         let Some(encoder) = self.encoder.take() else { return false };
+        if std::mem::take(&mut self.names_endpoint) {
+            self.agent.endpoints.end(self.context.span_id);
+        }
         let end = end_time_unix_nano.unwrap_or_else(|| match self.started {
             // The wall clock may be set while the span runs; its duration must not change.
             Some(started) => self.start_time_unix_nano + started.elapsed().as_nanos() as u64,

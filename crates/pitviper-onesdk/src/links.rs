@@ -57,6 +57,7 @@ pub(crate) fn read_link(link: &[u8]) -> Option<Linked> {
         is_remote: false,
         trace_state: None,
         baggage: None,
+        local_root: SpanId::INVALID,
     };
     let service = (!service.is_empty()).then(|| Arc::from(service));
     context.is_valid().then_some(Linked { context, service })
@@ -75,6 +76,7 @@ mod tests {
             is_remote: false,
             trace_state: None,
             baggage: None,
+            local_root: SpanId::INVALID,
         };
         for service in [None, Some("billing")] {
             let written = link(&context, service);

@@ -290,6 +290,7 @@ mod tests {
             is_remote: false,
             trace_state: None,
             baggage: None,
+            local_root: SpanId::INVALID,
         }
     }
 

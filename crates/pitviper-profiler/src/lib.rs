@@ -12,6 +12,8 @@
 #[cfg(pitviper_layout)]
 mod code;
 #[cfg(pitviper_layout)]
+mod labels;
+#[cfg(pitviper_layout)]
 mod layout;
 #[cfg(pitviper_layout)]
 mod lines;
@@ -44,5 +46,5 @@ mod walk;
 #[cfg(pitviper_layout)]
 mod window;
 
-pub use options::{Figures, KnownFrame, KnownThread, Options, SpanKey, Unavailable};
+pub use options::{Endpoints, Figures, KnownFrame, KnownThread, Options, SpanKey, Unavailable};
 pub use profiler::Profiler;

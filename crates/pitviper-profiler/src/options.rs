@@ -35,8 +35,19 @@ pub struct SpanKey {
     pub trace_id_at: usize,
     /// See above.
     pub span_id_at: usize,
+    /// See above: the id of the span that its request began with in this process.
+    pub root_id_at: usize,
     /// See above.
     pub ended_at: usize,
+}
+
+/// Who knows what requests are called. It is asked from any thread, and must not wait for the interpreter.
+pub trait Endpoints: fmt::Debug + Sync {
+    /// The name of the request that this span began will be asked for, also when it has ended.
+    fn note(&self, root: [u8; 8]);
+
+    /// The names of all requests that were noted and are under way, or ended in this window or the one before.
+    fn take(&self) -> Vec<([u8; 8], String)>;
 }
 
 /// What the interpreter's public interface says of the calling thread; the sampler has to find the same.

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use pitviper_pprof::Profile;
 
 use crate::layout::Interpreter;
-use crate::options::{Figures, KnownThread, Options, Unavailable};
+use crate::options::{Endpoints, Figures, KnownThread, Options, Unavailable};
 use crate::pace::Pace;
 use crate::sampler::Sampler;
 use crate::threads::{Threads, is_ending};
-use crate::{load, self_test, task};
+use crate::{labels, load, self_test, task};
 
 /// Bounds of the rate that can be asked for.
 const RATES_HZ: std::ops::RangeInclusive<f64> = 1.0..=1_000.0;
@@ -137,16 +137,29 @@ impl Profiler {
         let _ = ON_NEW_THREAD.set(hook);
     }
 
+    /// Says who knows what requests are called, so that samples say of which they are. The first call counts.
+    pub fn name_endpoints(&self, endpoints: &'static dyn Endpoints) {
+        labels::name_endpoints(endpoints);
+    }
+
     /// What was sampled since the last call, or the start; `None` when it does not run. `names` are those
     /// of threads by `threading.get_ident()`.
     pub fn take(&self, names: &HashMap<u64, String>) -> Option<Profile> {
-        self.lock().sampler.as_mut().map(|sampler| sampler.take(names, false))
+        self.take_window(names, false)
     }
 
     /// As [`Self::take`], with all that is known of CPU time: what threads used and were not seen using is
     /// added where they were last seen. For the last call before [`Self::stop`].
     pub fn take_last(&self, names: &HashMap<u64, String>) -> Option<Profile> {
-        self.lock().sampler.as_mut().map(|sampler| sampler.take(names, true))
+        self.take_window(names, true)
+    }
+
+    /// What all samplers have.
+    fn take_window(&self, names: &HashMap<u64, String>, is_last: bool) -> Option<Profile> {
+        let mut state = self.lock();
+        let sampler = state.sampler.as_mut()?;
+        let labels = sampler.labels(names);
+        Some(sampler.take(&labels, is_last))
     }
 
     /// Names threads that may end before the next [`Self::take`].

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use pitviper_pprof::Profile;
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use crate::labels::{Labels, ThreadId};
 use crate::layout::Interpreter;
 use crate::load;
 use crate::options::{Figures, Options, SpanKey};
@@ -15,7 +16,7 @@ use crate::task::{self, TaskFile};
 use crate::threads::{Thread, Threads};
 use crate::wait::{Call, ROLE_FRAMES, Role, State, classify, kind_of};
 use crate::walk::{Outcome, Walker};
-use crate::window::{Key, ThreadName, Window};
+use crate::window::{Key, Window};
 
 /// Files of threads that are kept open.
 const MAX_OPEN_FILES: usize = 256;
@@ -37,12 +38,10 @@ pub(crate) struct Sampler {
     list: Vec<Thread>,
     threads: FxHashMap<(usize, usize), Known>,
     /// Threads that samples of this window may name.
-    names: HashMap<u32, ThreadName>,
+    names: FxHashMap<ThreadId, Option<String>>,
     /// A thread has been added that has no name yet.
     pub(crate) has_unnamed: bool,
     open_files: usize,
-    /// Threads so far.
-    numbered: u32,
     last_round: Option<Instant>,
     pub(crate) figures: Figures,
 }
@@ -50,8 +49,7 @@ pub(crate) struct Sampler {
 /// What is known of a thread.
 #[derive(Debug)]
 struct Known {
-    number: u32,
-    native: i32,
+    id: ThreadId,
     /// The round it was last there.
     round: u64,
     cpu_ns: u64,
@@ -84,10 +82,9 @@ impl Sampler {
             window: Window::default(),
             list: Vec::new(),
             threads: FxHashMap::default(),
-            names: HashMap::new(),
+            names: FxHashMap::default(),
             has_unnamed: false,
             open_files: 0,
-            numbered: 0,
             last_round: None,
             figures: Figures { linked: options.spans.is_some(), ..Figures::default() },
         }
@@ -125,7 +122,7 @@ impl Sampler {
     fn look_at(&mut self, thread: &Thread, elapsed_ns: u64) {
         let Some(cpu_ns) = task::cpu_ns(thread.native).filter(|_| thread.native > 0) else { return };
         let key = (thread.state, thread.number);
-        let mut known = match self.threads.remove(&key).filter(|known| known.native == thread.native) {
+        let mut known = match self.threads.remove(&key).filter(|known| known.id.native == thread.native) {
             Some(known) => known,
             None => self.add(thread, cpu_ns),
         };
@@ -137,7 +134,7 @@ impl Sampler {
             // Who used no time is where it was.
             Some(at) if used_ns == 0 && !matches!(at.state, State::Cpu | State::RunQueue) => {
                 self.figures.samples += 1;
-                self.window.add(key_of(known.number, at), 0, elapsed_ns);
+                self.window.add(key_of(known.id, at), 0, elapsed_ns);
             }
             _ => self.sample(thread, &mut known, elapsed_ns, used_ns),
         }
@@ -145,13 +142,11 @@ impl Sampler {
     }
 
     fn add(&mut self, thread: &Thread, cpu_ns: u64) -> Known {
-        self.numbered = self.numbered.wrapping_add(1);
         self.has_unnamed = true;
-        let named = ThreadName { ident: thread.ident, native: thread.native, name: None };
-        self.names.insert(self.numbered, named);
+        let id = ThreadId { ident: thread.ident, native: thread.native };
+        self.names.insert(id, None);
         Known {
-            number: self.numbered,
-            native: thread.native,
+            id,
             round: 0,
             // What was used before the first round is of no window.
             cpu_ns: if self.figures.rounds > 1 { 0 } else { cpu_ns },
@@ -206,8 +201,8 @@ impl Sampler {
         let span = self.spans.as_ref().map(|key| spans::current(&self.interpreter, key, thread.state));
         let at = At { stack, state, span: span.unwrap_or_default() };
         known.at = Some(at);
-        let number = known.number;
-        let key = |state| key_of(number, At { state, ..at });
+        let id = known.id;
+        let key = |state| key_of(id, At { state, ..at });
         if state != State::Cpu {
             self.window.add(key(state), 0, elapsed_ns);
             return;
@@ -224,8 +219,8 @@ impl Sampler {
     /// Which call of the kernel a thread is in.
     fn call_of(&mut self, known: &mut Known) -> Option<Call> {
         let mut text = [0; CALL_BYTES];
-        let found =
-            self.with_file(known.native, &mut known.call, "syscall", |file| file.read(&mut text).and_then(Call::parse));
+        let found = self
+            .with_file(known.id.native, &mut known.call, "syscall", |file| file.read(&mut text).and_then(Call::parse));
         found.flatten()
     }
 
@@ -236,7 +231,7 @@ impl Sampler {
             let mut words = file.read(&mut text)?.split(' ').map(|word| word.trim_end().parse::<u64>().ok());
             Some((words.next()??, words.next()??))
         };
-        let found = self.with_file(known.native, &mut known.schedule, "schedstat", read).flatten();
+        let found = self.with_file(known.id.native, &mut known.schedule, "schedstat", read).flatten();
         let Some((ran, waited)) = found else { return 0.0 };
         let Some((ran_before, waited_before)) = known.scheduled.replace((ran, waited)) else { return 0.0 };
         let (ran, waited) = (ran.saturating_sub(ran_before), waited.saturating_sub(waited_before));
@@ -291,18 +286,25 @@ impl Sampler {
         });
     }
 
-    /// What was sampled since the last call; `names` are those of threads by `threading.get_ident()`.
-    pub(crate) fn take(&mut self, names: &HashMap<u64, String>, is_last: bool) -> Profile {
+    /// What the samples of this window say whose they are; `names` are those of threads by
+    /// `threading.get_ident()`.
+    pub(crate) fn labels(&mut self, names: &HashMap<u64, String>) -> Labels {
+        self.name_threads(names);
+        let threads = self.names.iter().filter_map(|(thread, name)| Some((*thread, name.clone()?)));
+        Labels::new(threads.collect(), names.clone())
+    }
+
+    /// What was sampled since the last call.
+    pub(crate) fn take(&mut self, labels: &Labels, is_last: bool) -> Profile {
         if is_last {
             for known in self.threads.values_mut() {
                 flush_pending(&mut self.window, known);
             }
         }
-        self.name_threads(names);
         let window = std::mem::take(&mut self.window);
-        let profile = window.profile(&self.stacks, &self.names, &self.standard_library);
-        let known: FxHashSet<u32> = self.threads.values().map(|known| known.number).collect();
-        self.names.retain(|number, _| known.contains(number));
+        let profile = window.profile(&self.stacks, labels, &self.standard_library);
+        let known: FxHashSet<ThreadId> = self.threads.values().map(|known| known.id).collect();
+        self.names.retain(|thread, _| known.contains(thread));
         if self.stacks.is_filling() {
             self.stacks = Stacks::default();
             for known in self.threads.values_mut() {
@@ -315,22 +317,20 @@ impl Sampler {
     /// Takes over the names of threads that live.
     pub(crate) fn name_threads(&mut self, names: &HashMap<u64, String>) {
         for known in self.threads.values() {
-            if let Some(thread) = self.names.get_mut(&known.number)
-                && let Some(name) = names.get(&(thread.ident as u64))
-            {
-                thread.name = Some(name.clone());
+            if let Some(name) = names.get(&(known.id.ident as u64)) {
+                self.names.insert(known.id, Some(name.clone()));
             }
         }
     }
 }
 
-fn key_of(thread: u32, at: At) -> Key {
+fn key_of(thread: ThreadId, at: At) -> Key {
     Key { stack: at.stack, thread, state: at.state, span: at.span }
 }
 
 fn flush_pending(window: &mut Window, known: &mut Known) {
     if let Some(at) = known.at {
-        let key = key_of(known.number, At { state: State::Cpu, ..at });
+        let key = key_of(known.id, At { state: State::Cpu, ..at });
         match std::mem::take(&mut known.pending_ns) {
             0 => {}
             pending => window.add(key, pending, 0),

@@ -4,15 +4,18 @@
 //! Contexts are immutable trees (CPython's HAMT), 32 ways at each node, that are found by five bits of the
 //! variable's hash after the other. The tree is what it was as long as the thread's context refers to it.
 
+use crate::labels::note_root;
 use crate::layout::Interpreter;
 use crate::load::{copy, word};
 use crate::options::SpanKey;
 
-/// The span that a sample is of: its trace and itself; zeros for none.
+/// The span that a sample is of: its trace, itself, and the one that its request began with in this process;
+/// zeros for none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(crate) struct SpanIds {
     pub(crate) trace: [u8; 16],
     pub(crate) span: [u8; 8],
+    pub(crate) root: [u8; 8],
 }
 
 /// Attempts to read a context that changes.
@@ -26,14 +29,17 @@ const BITMAP_NODE: &[u8; 8] = b"hamt_bit";
 const ARRAY_NODE: &[u8; 8] = b"hamt_arr";
 const COLLISION_NODE: &[u8; 8] = b"hamt_col";
 
-/// The span of the thread with this state.
+/// The span of the thread with this state, which may be the calling one. The name of its request is known from
+/// then on, until it was taken.
 pub(crate) fn current(interpreter: &Interpreter, key: &SpanKey, state: usize) -> SpanIds {
     for _ in 0..ATTEMPTS {
         let before = variables(interpreter, state);
         let found = before.and_then(|tree| ids(interpreter, key, value(interpreter, key, tree)?));
         // It counts only if the thread's context is as it was.
         if variables(interpreter, state) == before {
-            return found.unwrap_or_default();
+            let found = found.unwrap_or_default();
+            note_root(found.root);
+            return found;
         }
     }
     SpanIds::default()
@@ -58,7 +64,10 @@ fn ids(interpreter: &Interpreter, key: &SpanKey, object: usize) -> Option<SpanId
         return None;
     }
     let mut ids = SpanIds::default();
-    (copy(object + key.trace_id_at, &mut ids.trace) && copy(object + key.span_id_at, &mut ids.span)).then_some(ids)
+    let parts: [(usize, &mut [u8]); 3] =
+        [(key.trace_id_at, &mut ids.trace), (key.span_id_at, &mut ids.span), (key.root_id_at, &mut ids.root)];
+    let is_read = parts.into_iter().all(|(offset, part)| copy(object + offset, part));
+    is_read.then_some(ids)
 }
 
 fn value(interpreter: &Interpreter, key: &SpanKey, tree: usize) -> Option<usize> {

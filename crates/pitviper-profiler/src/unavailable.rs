@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use pitviper_pprof::Profile;
 
-use crate::{Figures, KnownThread, Options, Unavailable};
+use crate::{Endpoints, Figures, KnownThread, Options, Unavailable};
 
 /// Samples the threads of this process.
 #[derive(Debug)]
@@ -44,6 +44,9 @@ impl Profiler {
 
     /// Nothing will be called.
     pub fn on_new_thread(&self, _: fn()) {}
+
+    /// Nobody will ask.
+    pub fn name_endpoints(&self, _: &'static dyn Endpoints) {}
 
     /// All zero.
     pub fn figures(&self) -> Figures {

@@ -1,11 +1,11 @@
 //! What was sampled since it was last taken.
 
-use std::collections::HashMap;
 use std::time::{Instant, SystemTime};
 
-use pitviper_pprof::{Label, LabelValue, Profile, Sample, SampleType};
+use pitviper_pprof::{Profile, Sample, SampleType};
 use rustc_hash::FxHashMap;
 
+use crate::labels::{self, Labels, ThreadId};
 use crate::spans::SpanIds;
 use crate::stacks::Stacks;
 use crate::wait::State;
@@ -17,7 +17,7 @@ pub(crate) const MAX_SAMPLES: usize = 100_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
     pub(crate) stack: u32,
-    pub(crate) thread: u32,
+    pub(crate) thread: ThreadId,
     pub(crate) state: State,
     pub(crate) span: SpanIds,
 }
@@ -27,20 +27,6 @@ pub(crate) struct Key {
 pub(crate) struct Measured {
     pub(crate) cpu_ns: u64,
     pub(crate) wall_ns: u64,
-}
-
-/// A thread, as samples name it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ThreadName {
-    pub(crate) ident: usize,
-    pub(crate) native: i32,
-    pub(crate) name: Option<String>,
-}
-
-/// What a thread is called that `threading` does not know, such as any where nobody has imported it.
-fn unnamed(native: i32) -> String {
-    // The kernel's number of a process is that of its first thread.
-    if u32::try_from(native) == Ok(std::process::id()) { "MainThread".to_owned() } else { format!("thread {native}") }
 }
 
 #[derive(Debug)]
@@ -70,12 +56,7 @@ impl Window {
     }
 
     /// The profile of this window.
-    pub(crate) fn profile(
-        &self,
-        stacks: &Stacks,
-        threads: &HashMap<u32, ThreadName>,
-        standard_library: &[String],
-    ) -> Profile {
+    pub(crate) fn profile(&self, stacks: &Stacks, labels: &Labels, standard_library: &[String]) -> Profile {
         let nanoseconds = |name: &str| SampleType { name: name.to_owned(), unit: "nanoseconds".to_owned() };
         let unix = self.began.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let mut profile = Profile {
@@ -97,18 +78,8 @@ impl Window {
                 profile.stacks.push(list.collect());
                 profile.stacks.len() as u32 - 1
             });
-            let label = |name: &str, value| Label { name: name.to_owned(), value };
-            let mut labels = Vec::with_capacity(5);
-            if let Some(thread) = threads.get(&key.thread) {
-                let name = thread.name.clone().unwrap_or_else(|| unnamed(thread.native));
-                labels.push(label("thread", LabelValue::Text(name)));
-                labels.push(label("thread id", LabelValue::Number(i64::from(thread.native))));
-            }
-            labels.push(label("state", LabelValue::Text(key.state.name().to_owned())));
-            if key.span != SpanIds::default() {
-                labels.push(label("trace id", LabelValue::Text(hex(&key.span.trace))));
-                labels.push(label("span id", LabelValue::Text(hex(&key.span.span))));
-            }
+            let mut labels = labels.of(key.thread, &key.span);
+            labels.push(labels::text("state", key.state.name().to_owned()));
             profile.samples.push(Sample {
                 stack,
                 values: vec![signed(measured.cpu_ns), signed(measured.wall_ns)],
@@ -117,10 +88,6 @@ impl Window {
         }
         profile
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn signed(value: u64) -> i64 {

@@ -64,6 +64,7 @@ pub(crate) fn only(baggage: Option<Arc<Baggage>>) -> SpanContext {
         is_remote: false,
         trace_state: None,
         baggage,
+        local_root: SpanId::INVALID,
     }
 }
 

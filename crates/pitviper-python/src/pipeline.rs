@@ -163,6 +163,7 @@ impl Pipeline {
             is_remote: false,
             trace_state: answer.trace_state,
             baggage,
+            local_root: SpanId::INVALID,
         };
         let options = SpanOptions { limits: self.limits, ..*options };
         let span = agent.begin(&options, context, recorded, answer.sampled && exports);

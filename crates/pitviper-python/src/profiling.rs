@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
+use pitviper_model::SpanId;
 use pitviper_pprof::{LabelValue, Profile};
-use pitviper_profiler::{KnownFrame, KnownThread, Options, Profiler, SpanKey};
+use pitviper_profiler::{Endpoints, KnownFrame, KnownThread, Options, Profiler, SpanKey};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
@@ -17,6 +18,20 @@ use crate::{context, host};
 /// How the profiler was started last; `None` when children of a fork are not to be profiled. Nobody waits for
 /// it, so a fork that tears it does no harm.
 static OPTIONS: Mutex<Option<Options>> = Mutex::new(None);
+
+/// What requests are called, as the agent knows it.
+#[derive(Debug)]
+struct Requests;
+
+impl Endpoints for Requests {
+    fn note(&self, root: [u8; 8]) {
+        agent().endpoints().note(SpanId(root));
+    }
+
+    fn take(&self) -> Vec<([u8; 8], String)> {
+        agent().endpoints().take().into_iter().map(|(root, name)| (root.0, name)).collect()
+    }
+}
 
 /// Begins to sample the threads of this process `rate_hz` times a second each, or less often when that would
 /// take more than the share `budget` of one processor. `standard_library` are its folders. In `children`
@@ -37,7 +52,11 @@ pub(crate) fn profiler_start(
     let token = context::set(py, Some(probe.as_any()));
     let known = own_thread(py, if token.is_some() { probe.as_ptr() as usize } else { 0 });
     host::watch_forks();
-    let started = known.map(|known| shield(Ok(()), || Profiler::get().start(&options, &known)));
+    let started = known.map(|known| {
+        Profiler::get().name_endpoints(&Requests);
+        agent().endpoints().want(true);
+        shield(Ok(()), || Profiler::get().start(&options, &known).inspect_err(|_| agent().endpoints().want(false)))
+    });
     if let Some(token) = token {
         context::reset(py, &token);
     }
@@ -51,16 +70,22 @@ pub(crate) fn profiler_start(
 /// Stops; what was not taken is lost.
 #[pyfunction]
 pub(crate) fn profiler_stop(py: Python<'_>) {
-    py.detach(|| crate::shield::shield_native((), || Profiler::get().stop()));
+    py.detach(|| {
+        crate::shield::shield_native((), || {
+            Profiler::get().stop();
+            agent().endpoints().want(false);
+        });
+    });
 }
 
 /// In a forked child: goes on, if the parent was sampling and its children are wanted.
 #[pyfunction]
 pub(crate) fn profiler_resume() {
     shield((), || {
-        if let Some(options) = OPTIONS.try_lock().ok().and_then(|kept| kept.clone()) {
+        match OPTIONS.try_lock().ok().and_then(|kept| kept.clone()) {
             // Without a thread the child is not profiled.
-            let _ = Profiler::get().resume_in_child(&options);
+            Some(options) => drop(Profiler::get().resume_in_child(&options)),
+            None => agent().endpoints().want(false),
         }
     });
 }
@@ -122,6 +147,7 @@ pub(crate) fn profiler_figures(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         ("torn", figures.torn),
         ("faults", figures.faults),
         ("dropped", figures.dropped),
+        ("unnamed_requests", agent().endpoints().missed()),
         ("threads", figures.threads),
         ("own_cpu_ns", figures.own_cpu_ns),
         ("elapsed_ns", figures.elapsed_ns),
@@ -187,6 +213,7 @@ fn span_key(any: &Bound<'_, Span>) -> Option<SpanKey> {
         class: any.get_type().as_ptr() as usize,
         trace_id_at: from_start(std::ptr::from_ref(&context.trace_id) as usize),
         span_id_at: from_start(std::ptr::from_ref(&context.span_id) as usize),
+        root_id_at: from_start(std::ptr::from_ref(&context.local_root) as usize),
         ended_at: from_start(std::ptr::from_ref(&span.ended) as usize),
     })
 }

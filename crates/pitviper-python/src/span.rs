@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
-use pitviper_model::{Attributes, Event, Link, StatusCode};
+use pitviper_model::{Attributes, Event, Link, SpanId, StatusCode};
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -572,6 +572,7 @@ impl Span {
                 is_remote: link.flags & LINK_IS_REMOTE != 0,
                 trace_state: (!link.trace_state.is_empty()).then(|| link.trace_state.as_str().into()),
                 baggage: None,
+                local_root: SpanId::INVALID,
             };
             Ok((show_context(py, context)?, convert::to_dict(py, &link.attributes)?, link.dropped_attributes_count))
         };

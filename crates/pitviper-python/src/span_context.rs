@@ -36,6 +36,7 @@ impl SpanContext {
             is_remote,
             trace_state: trace_state.map(to_text).filter(|state| !state.is_empty()).map(|state| (&*state).into()),
             baggage: None,
+            local_root: SpanId::INVALID,
         })
     }
 
@@ -128,6 +129,7 @@ fn foreign(context: &Bound<'_, PyAny>) -> Option<pitviper_agent::SpanContext> {
         is_remote: part("is_remote").and_then(|flag| flag.extract()).unwrap_or(false),
         trace_state: state.filter(|state| !state.is_empty()).map(Into::into),
         baggage: None,
+        local_root: SpanId::INVALID,
     })
 }
 

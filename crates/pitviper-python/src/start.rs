@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pitviper_agent::{Parent, SpanOptions};
-use pitviper_model::{Attributes, SpanKind};
+use pitviper_model::{Attributes, SpanId, SpanKind};
 use pyo3::prelude::*;
 
 use crate::pipeline::{self, Asked, Pipeline};
@@ -221,8 +221,9 @@ fn start_in<'py>(
 fn unwanted(options: &SpanOptions<'_>) -> pitviper_agent::Span {
     let trace_id = options.parent.trace().map_or_else(pitviper_agent::trace_id, |parent| parent.trace_id);
     let (trace_state, baggage) = options.parent.passed_on();
-    let span_id = pitviper_agent::span_id();
-    let context = pitviper_agent::SpanContext { trace_id, span_id, flags: 0, is_remote: false, trace_state, baggage };
+    let (span_id, local_root) = (pitviper_agent::span_id(), SpanId::INVALID);
+    let (flags, is_remote) = (0, false);
+    let context = pitviper_agent::SpanContext { trace_id, span_id, flags, is_remote, trace_state, baggage, local_root };
     agent().begin(options, context, false, false)
 }
 

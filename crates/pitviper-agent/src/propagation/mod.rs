@@ -31,7 +31,7 @@ pub(crate) const SAMPLED: u8 = 1;
 pub(crate) const RANDOM: u8 = 2;
 
 /// What a span tells others of itself, and what it passes on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct SpanContext {
     /// The trace; invalid when there is none, and only baggage or trace state came along.
     pub trace_id: TraceId,
@@ -45,13 +45,28 @@ pub struct SpanContext {
     pub trace_state: Option<Arc<str>>,
     /// What the application passes along; `None` when empty.
     pub baggage: Option<Arc<Baggage>>,
+    /// The span that began its request in this process; invalid where that is not known.
+    pub local_root: SpanId,
 }
+
+// Where a span is in this process is nothing that it tells others.
+impl PartialEq for SpanContext {
+    fn eq(&self, other: &Self) -> bool {
+        (self.trace_id, self.span_id, self.flags, self.is_remote)
+            == (other.trace_id, other.span_id, other.flags, other.is_remote)
+            && self.trace_state == other.trace_state
+            && self.baggage == other.baggage
+    }
+}
+
+impl Eq for SpanContext {}
 
 impl SpanContext {
     /// The context of a span in another process.
     fn remote(trace_id: TraceId, span_id: SpanId, sampled: bool) -> Self {
         let flags = if sampled { SAMPLED } else { 0 };
-        Self { trace_id, span_id, flags, is_remote: true, trace_state: None, baggage: None }
+        let (trace_state, baggage, local_root) = (None, None, SpanId::INVALID);
+        Self { trace_id, span_id, flags, is_remote: true, trace_state, baggage, local_root }
     }
 
     /// Whether the trace is recorded.
