@@ -7,7 +7,7 @@ from the one that ``pitviper run`` started.
 import os
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from pitviper import _native
 from pitviper._guard import internal_error
@@ -23,6 +23,10 @@ ON_BY_DEFAULT = False
 _MIN_RATE, _MAX_RATE = 1, 1_000
 #: Length of a profile, in seconds.
 _MIN_PERIOD, _MAX_PERIOD = 1.0, 3_600.0
+#: How waits for locks may be told.
+LOCKS = ("sampled", "exact", "off")
+#: How long a loop may be blocked at most before that is told, in milliseconds.
+_MAX_LOOPS = 60_000.0
 #: The profiler may not take more than this part of one processor.
 _MAX_BUDGET = 0.5
 
@@ -51,6 +55,26 @@ def budget(value: str) -> float:
     return number
 
 
+def locks(value: str) -> str:
+    """How waits for locks are told."""
+    lowered = value.strip().lower()
+    if lowered not in ("sampled", "exact"):
+        return "sampled" if _as_flag(lowered, f"use {', '.join(LOCKS)}") else "off"
+    return lowered
+
+
+def milliseconds(value: str) -> float:
+    """How long a loop may be blocked, 0 for ever."""
+    return within(value, float, 0.0, _MAX_LOOPS, f"use milliseconds up to {_MAX_LOOPS:g}, 0 for off")
+
+
+def _as_flag(value: str, advice: str) -> bool:
+    try:
+        return flag(value)
+    except ValueError:
+        raise ValueError(advice) from None
+
+
 SETTINGS = (
     Setting(
         "profiling_enabled",
@@ -72,6 +96,34 @@ SETTINGS = (
         budget,
         "PITVIPER_PROFILING_CPU_BUDGET",
         "How much of one processor's time the profiler may take.",
+    ),
+    Setting(
+        "profiling_locks",
+        "sampled",
+        locks,
+        "PITVIPER_PROFILING_LOCKS DD_PROFILING_LOCK_ENABLED",
+        "How waits for locks are told: sampled with the stacks at no cost, exact by counting each, or off.",
+    ),
+    Setting(
+        "profiling_loops",
+        100.0,
+        milliseconds,
+        "PITVIPER_PROFILING_LOOPS",
+        "How many milliseconds a callback may block an event loop before the profile has it; 0 for off.",
+    ),
+    Setting(
+        "profiling_gc",
+        True,
+        flag,
+        "PITVIPER_PROFILING_GC",
+        "Whether profiles have the pauses for garbage collections.",
+    ),
+    Setting(
+        "profiling_exceptions",
+        True,
+        flag,
+        "PITVIPER_PROFILING_EXCEPTIONS DD_PROFILING_EXCEPTION_ENABLED",
+        "Whether profiles have the exceptions that are raised, handled ones too; from Python 3.12 on.",
     ),
     Setting(
         "profiling_upload_period",
@@ -156,6 +208,7 @@ def start(run: Run) -> Optional[str]:
 def _adopt(run: Run) -> None:
     global _running
     _running = run
+    _events().start(run.config)
     name_threads()
     _native.companion_wanted(profiling=True)
     _configure(run)
@@ -192,6 +245,7 @@ def stop(run: Run, timeout: Optional[float]) -> bool:
     _running = None
     _native.companion_wanted(profiling=False)
     _configure(run, enabled=False)
+    _events().stop()
     _native.profiler_stop()
     return sent
 
@@ -213,6 +267,7 @@ def ended() -> None:
     global _running
     if _running is not None:
         _running = None
+        _events().stop()
         _native.profiler_stop()
 
 
@@ -220,6 +275,13 @@ def name_threads() -> None:
     """Tells the native half what the threads are called that live now."""
     if _running is not None:
         _native.profiler_name_threads()
+
+
+def _events() -> Any:
+    # Its package needs this module.
+    from pitviper.profiling import _events
+
+    return _events
 
 
 def _configure(run: Run, enabled: bool = True) -> None:
@@ -248,6 +310,7 @@ def _after_fork() -> None:
         if not run.children:
             _running = None
             _configure(run, enabled=False)
+            _events().stop()
         elif not _is_about_to_exec():
             _native.profiler_resume()
             _adopt(run)

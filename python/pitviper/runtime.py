@@ -1,14 +1,13 @@
 """What the agent measures of the process it is in, as far as only Python knows it.
 
-CPU, memory and the like are read natively. Here are the watchers of garbage collection and event loops,
+CPU, memory and the like are read natively. Here are the watchers of event loops,
 what kind of worker this process is, and the callbacks of observable instruments.
 """
 
-import gc
 import sys
 from typing import Any, Callable, Optional
 
-from pitviper import _native, profiles
+from pitviper import _native, garbage, profiles
 from pitviper._guard import internal_error
 from pitviper.config import Config
 from pitviper.signals import reports_libraries
@@ -27,12 +26,7 @@ def start(config: Config) -> None:
     _measures = bool(config["enabled"] and config["metrics_enabled"] and config["runtime_metrics"])
     _native.set_companion_hook(_companion)
     _native.companion_wanted(libraries=reports_libraries(config))
-    is_watched = _native.gc_event in gc.callbacks
-    if _measures and not is_watched:
-        _native.seed_gc(gc.get_stats())
-        gc.callbacks.append(_native.gc_event)
-    elif is_watched and not _measures:
-        gc.callbacks.remove(_native.gc_event)
+    garbage.watch("metrics", _measures)
 
 
 def add_observer(observer: Callable[[], None]) -> None:

@@ -31,6 +31,7 @@ struct layout {
     int64_t gil_size;
     int64_t thread_next, thread_interpreter, thread_number, thread_ident, thread_native_id;
     int64_t thread_cframe, cframe_frame, thread_frame, thread_context;
+    int64_t thread_context_version, thread_loop_hook;
     int64_t frame_code, frame_back, frame_ip, frame_ip_size, frame_owner, frame_shim_owner;
     int64_t object_type, var_size;
     int64_t code_file, code_name, code_qualname, code_first_line, code_lines, code_units;
@@ -100,6 +101,8 @@ const struct layout pitviper_profiler_layout = {
     .thread_frame = AT(PyThreadState, frame),
 #endif
     .thread_context = AT(PyThreadState, context),
+    .thread_context_version = AT(PyThreadState, context_ver),
+    .thread_loop_hook = AT(PyThreadState, async_gen_firstiter),
 #if PY_VERSION_HEX >= 0x030D0000
     .frame_code = AT(_PyInterpreterFrame, f_executable),
     .frame_back = AT(_PyInterpreterFrame, previous),

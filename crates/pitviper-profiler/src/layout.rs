@@ -24,6 +24,8 @@ pub(crate) struct Layout {
     pub(crate) cframe_frame: i64,
     pub(crate) thread_frame: i64,
     pub(crate) thread_context: i64,
+    pub(crate) thread_context_version: i64,
+    pub(crate) thread_loop_hook: i64,
     pub(crate) frame_code: i64,
     pub(crate) frame_back: i64,
     pub(crate) frame_ip: i64,

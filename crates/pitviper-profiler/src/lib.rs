@@ -12,6 +12,8 @@
 #[cfg(pitviper_layout)]
 mod code;
 #[cfg(pitviper_layout)]
+mod events;
+#[cfg(pitviper_layout)]
 mod labels;
 #[cfg(pitviper_layout)]
 mod layout;
@@ -46,5 +48,5 @@ mod walk;
 #[cfg(pitviper_layout)]
 mod window;
 
-pub use options::{Endpoints, Figures, KnownFrame, KnownThread, Options, SpanKey, Unavailable};
+pub use options::{Endpoints, EventOptions, Figures, KnownFrame, KnownThread, Options, SpanKey, Unavailable};
 pub use profiler::Profiler;

@@ -1,6 +1,7 @@
 //! What the sampler is told, and what it says of itself.
 
 use std::fmt;
+use std::time::Duration;
 
 /// How to sample.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +21,19 @@ impl Default for Options {
     fn default() -> Self {
         Self { rate_hz: 100.0, budget: 0.01, standard_library: Vec::new(), spans: None }
     }
+}
+
+/// Which events are kept beside samples of stacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventOptions {
+    /// Waits for locks, as the sampler sees them.
+    pub locks: bool,
+    /// How long something has to block an event loop to be told; `None` for never.
+    pub loops: Option<Duration>,
+    /// Garbage collections.
+    pub collections: bool,
+    /// Exceptions, which have to be told.
+    pub exceptions: bool,
 }
 
 /// How spans are found.
@@ -115,6 +129,12 @@ pub struct Figures {
     pub linked: bool,
     /// Samples that were not kept because a bound was reached.
     pub dropped: u64,
+    /// Callbacks that blocked an event loop for longer than they may.
+    pub loop_blocks: u64,
+    /// Collections, exceptions and exact waits for locks that were kept.
+    pub events: u64,
+    /// Those that were not, because what keeps them was in use, the stack could not be read or a bound was reached.
+    pub events_lost: u64,
     /// Threads in the last round.
     pub threads: u64,
     /// Rounds a second now.

@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 
 use pitviper_pprof::Profile;
 
+use crate::events::pushed::Store;
 use crate::layout::Interpreter;
-use crate::options::{Endpoints, Figures, KnownThread, Options, Unavailable};
+use crate::options::{Endpoints, EventOptions, Figures, KnownThread, Options, Unavailable};
 use crate::pace::Pace;
 use crate::sampler::Sampler;
 use crate::threads::{Threads, is_ending};
-use crate::{labels, load, self_test, task};
+use crate::{events, labels, load, self_test, task};
 
 /// Bounds of the rate that can be asked for.
 const RATES_HZ: std::ops::RangeInclusive<f64> = 1.0..=1_000.0;
@@ -56,12 +57,15 @@ static PROFILER: Profiler = Profiler {
     changed: Condvar::new(),
 };
 
+/// The locks of what is sampled, and of what is told.
+type Held = (MutexGuard<'static, State>, MutexGuard<'static, Option<Store>>);
+
 /// What is called when there are threads without a name.
 static ON_NEW_THREAD: OnceLock<fn()> = OnceLock::new();
 
 thread_local! {
-    /// The lock, held by the thread that forks.
-    static HELD: RefCell<Option<MutexGuard<'static, State>>> = const { RefCell::new(None) };
+    /// The locks, held by the thread that forks.
+    static HELD: RefCell<Option<Held>> = const { RefCell::new(None) };
 }
 
 impl Profiler {
@@ -96,10 +100,12 @@ impl Profiler {
         // Without them the samples are as good, and linked to nothing.
         options.spans = options.spans.filter(|key| self_test::finds_spans(&interpreter, key, known));
         (state.sampler, state.inherited) = (Some(Sampler::new(interpreter, &options)), None);
+        events::pushed::open(&interpreter, options.spans);
         state.own_cpu_ns = 0;
         state.began = Some(Instant::now());
         self.spawn(&mut state).inspect_err(|_| {
             state.sampler = None;
+            events::pushed::close();
             load::uninstall();
         })
     }
@@ -121,6 +127,7 @@ impl Profiler {
             let mut state = self.lock();
             state.generation += 1;
             (state.sampler, state.inherited) = (None, None);
+            events::pushed::close();
             self.changed.notify_all();
             state.thread.take()
         };
@@ -142,6 +149,33 @@ impl Profiler {
         labels::name_endpoints(endpoints);
     }
 
+    /// Sets which events are kept beside stacks, from now on, also after the next start.
+    pub fn keep_events(&self, options: &EventOptions) {
+        events::keep(options);
+    }
+
+    /// The calling thread, which has this state, collected garbage of a generation for so long.
+    pub fn collected(&self, generation: u64, pause: Duration, state: usize) {
+        events::collected(generation, pause.as_nanos() as u64, state);
+    }
+
+    /// Counts an exception that goes through a frame of the calling thread; whether it is to be looked at, and then
+    /// [`Self::raised`] or [`Self::passed_on`] to be called.
+    #[inline]
+    pub fn count_exception(&self) -> bool {
+        events::count_exception()
+    }
+
+    /// The exception that is looked at was raised here, in the calling thread, which has this state.
+    pub fn raised(&self, class: &str, state: usize) {
+        events::raised(class, state);
+    }
+
+    /// The exception that is looked at was raised elsewhere.
+    pub fn passed_on(&self) {
+        events::passed_on();
+    }
+
     /// What was sampled since the last call, or the start; `None` when it does not run. `names` are those
     /// of threads by `threading.get_ident()`.
     pub fn take(&self, names: &HashMap<u64, String>) -> Option<Profile> {
@@ -159,7 +193,12 @@ impl Profiler {
         let mut state = self.lock();
         let sampler = state.sampler.as_mut()?;
         let labels = sampler.labels(names);
-        Some(sampler.take(&labels, is_last))
+        let events = events::pushed::take(sampler.standard_library(), &labels);
+        let mut profile = sampler.take(&labels, is_last);
+        if let Some(events) = events {
+            profile.join(events);
+        }
+        Some(profile)
     }
 
     /// Names threads that may end before the next [`Self::take`].
@@ -173,19 +212,22 @@ impl Profiler {
     pub fn figures(&self) -> Figures {
         let state = self.lock();
         let Some(sampler) = &state.sampler else { return Figures::default() };
+        let (events, events_lost) = events::pushed::counts();
         let elapsed = state.began.map_or(Duration::ZERO, |began| began.elapsed());
         Figures {
             running: state.thread.is_some(),
             own_cpu_ns: state.own_cpu_ns,
             elapsed_ns: elapsed.as_nanos() as u64,
+            events,
+            events_lost,
             ..sampler.figures
         }
     }
 
     /// Keeps the sampler between two rounds for as long as a fork takes.
     pub fn before_fork(&'static self) {
-        let guard = self.lock();
-        HELD.with(|held| held.replace(Some(guard)));
+        let guards = (self.lock(), events::pushed::lock());
+        HELD.with(|held| held.replace(Some(guards)));
     }
 
     /// Goes on.
@@ -196,7 +238,8 @@ impl Profiler {
     /// The thread is not there in the child, and what it sampled is the parent's.
     pub fn after_fork_in_child(&self) {
         HELD.with(|held| {
-            if let Some(mut state) = held.replace(None) {
+            events::pushed::leave();
+            if let Some((mut state, _store)) = held.replace(None) {
                 state.generation += 1;
                 // Its end cannot be waited for, and nothing is given back in the middle of a fork.
                 std::mem::forget(state.thread.take());
@@ -217,6 +260,7 @@ impl Profiler {
         let Some(inherited) = state.inherited.take() else { return Ok(()) };
         let options = Options { spans: options.spans.filter(|_| inherited.figures.linked), ..options.clone() };
         state.sampler = Some(Sampler::new(*inherited.interpreter(), &options));
+        events::pushed::open(inherited.interpreter(), options.spans);
         state.own_cpu_ns = 0;
         state.began = Some(Instant::now());
         self.spawn(&mut state)

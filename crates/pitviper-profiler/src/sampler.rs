@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use pitviper_pprof::Profile;
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use crate::events::{self, loops};
 use crate::labels::{Labels, ThreadId};
 use crate::layout::Interpreter;
 use crate::load;
@@ -60,6 +61,8 @@ struct Known {
     schedule: Option<TaskFile>,
     /// CPU time and time waited for a processor, when that was last asked.
     scheduled: Option<(u64, u64)>,
+    /// What its event loop does, if it runs one.
+    block: Option<loops::Block>,
 }
 
 /// Where a thread was seen last.
@@ -105,6 +108,7 @@ impl Sampler {
         let now = Instant::now();
         let elapsed = self.last_round.replace(now).map_or(Duration::ZERO, |last| now - last);
         self.figures.rounds += 1;
+        events::keep_up(elapsed.as_nanos() as u64);
         let mut list = std::mem::take(&mut self.list);
         list.clear();
         self.lister.list(&self.interpreter, &mut list);
@@ -138,6 +142,9 @@ impl Sampler {
             }
             _ => self.sample(thread, &mut known, elapsed_ns, used_ns),
         }
+        let (seen, window) = (known.at.map(|at| key_of(known.id, at)), &mut self.window);
+        let blocks = loops::look(&mut known.block, &self.interpreter, thread.state, seen, elapsed_ns, window);
+        self.figures.loop_blocks += u64::from(blocks);
         self.threads.insert(key, known);
     }
 
@@ -155,6 +162,7 @@ impl Sampler {
             call: None,
             schedule: None,
             scheduled: None,
+            block: None,
         }
     }
 
@@ -286,6 +294,11 @@ impl Sampler {
         });
     }
 
+    /// The folders of the standard library.
+    pub(crate) fn standard_library(&self) -> &[String] {
+        &self.standard_library
+    }
+
     /// What the samples of this window say whose they are; `names` are those of threads by
     /// `threading.get_ident()`.
     pub(crate) fn labels(&mut self, names: &HashMap<u64, String>) -> Labels {
@@ -308,7 +321,7 @@ impl Sampler {
         if self.stacks.is_filling() {
             self.stacks = Stacks::default();
             for known in self.threads.values_mut() {
-                known.at = None;
+                (known.at, known.block) = (None, None);
             }
         }
         profile

@@ -1,10 +1,11 @@
 //! The profiler where nothing is known of the interpreter's layout: it says why.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use pitviper_pprof::Profile;
 
-use crate::{Endpoints, Figures, KnownThread, Options, Unavailable};
+use crate::{Endpoints, EventOptions, Figures, KnownThread, Options, Unavailable};
 
 /// Samples the threads of this process.
 #[derive(Debug)]
@@ -38,6 +39,24 @@ impl Profiler {
     pub fn take_last(&self, _: &HashMap<u64, String>) -> Option<Profile> {
         None
     }
+
+    /// Nothing keeps them.
+    pub fn keep_events(&self, _: &EventOptions) {}
+
+    /// Nothing keeps it.
+    pub fn collected(&self, _: u64, _: Duration, _: usize) {}
+
+    /// None is to be looked at.
+    #[inline]
+    pub fn count_exception(&self) -> bool {
+        false
+    }
+
+    /// Nothing keeps it.
+    pub fn raised(&self, _: &str, _: usize) {}
+
+    /// Nothing keeps it.
+    pub fn passed_on(&self) {}
 
     /// Nothing names them.
     pub fn name_threads(&self, _: &HashMap<u64, String>) {}

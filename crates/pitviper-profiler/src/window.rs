@@ -5,6 +5,7 @@ use std::time::{Instant, SystemTime};
 use pitviper_pprof::{Profile, Sample, SampleType};
 use rustc_hash::FxHashMap;
 
+use crate::events;
 use crate::labels::{self, Labels, ThreadId};
 use crate::spans::SpanIds;
 use crate::stacks::Stacks;
@@ -27,6 +28,8 @@ pub(crate) struct Key {
 pub(crate) struct Measured {
     pub(crate) cpu_ns: u64,
     pub(crate) wall_ns: u64,
+    /// How much of it a callback blocked an event loop that takes too long.
+    pub(crate) block_ns: u64,
 }
 
 #[derive(Debug)]
@@ -46,13 +49,30 @@ impl Default for Window {
 impl Window {
     /// Adds to a sample.
     pub(crate) fn add(&mut self, key: Key, cpu_ns: u64, wall_ns: u64) {
+        if let Some(measured) = self.of(key) {
+            measured.cpu_ns += cpu_ns;
+            measured.wall_ns += wall_ns;
+        }
+    }
+
+    /// Adds to the time of a sample that blocked an event loop.
+    pub(crate) fn add_block(&mut self, key: Key, block_ns: u64) {
+        if let Some(measured) = self.of(key) {
+            measured.block_ns += block_ns;
+        }
+    }
+
+    fn of(&mut self, key: Key) -> Option<&mut Measured> {
         if self.samples.len() >= MAX_SAMPLES && !self.samples.contains_key(&key) {
             self.dropped += 1;
-            return;
+            return None;
         }
-        let measured = self.samples.entry(key).or_default();
-        measured.cpu_ns += cpu_ns;
-        measured.wall_ns += wall_ns;
+        Some(self.samples.entry(key).or_default())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn blocked_ns(&self, key: &Key) -> u64 {
+        self.samples.get(key).map_or(0, |measured| measured.block_ns)
     }
 
     /// The profile of this window.
@@ -65,6 +85,14 @@ impl Window {
             types: vec![nanoseconds("cpu"), nanoseconds("wall")],
             ..Profile::default()
         };
+        let has_locks = events::keeps_locks() && self.samples.keys().any(|key| key.state == State::Lock);
+        let has_blocks = self.samples.values().any(|measured| measured.block_ns > 0);
+        if has_locks {
+            profile.types.push(nanoseconds("lock_wait"));
+        }
+        if has_blocks {
+            profile.types.push(nanoseconds("loop_block"));
+        }
         let mut frames: FxHashMap<(u32, u32), u32> = FxHashMap::default();
         let mut known_stacks: FxHashMap<u32, u32> = FxHashMap::default();
         for (key, measured) in &self.samples {
@@ -80,11 +108,19 @@ impl Window {
             });
             let mut labels = labels.of(key.thread, &key.span);
             labels.push(labels::text("state", key.state.name().to_owned()));
-            profile.samples.push(Sample {
-                stack,
-                values: vec![signed(measured.cpu_ns), signed(measured.wall_ns)],
-                labels,
-            });
+            let mut values = vec![signed(measured.cpu_ns), signed(measured.wall_ns)];
+            if has_locks {
+                let waits = key.state == State::Lock;
+                values.push(if waits { signed(measured.wall_ns) } else { 0 });
+                if waits {
+                    let frames = profile.stacks[stack as usize].iter().map(|frame| &profile.frames[*frame as usize]);
+                    labels.push(labels::text("lock", events::locks::kind_of(frames).to_owned()));
+                }
+            }
+            if has_blocks {
+                values.push(signed(measured.block_ns));
+            }
+            profile.samples.push(Sample { stack, values, labels });
         }
         profile
     }

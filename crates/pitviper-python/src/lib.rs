@@ -25,6 +25,7 @@ mod metrics;
 mod onesdk;
 mod pipeline;
 mod process;
+mod profile_events;
 mod profile_upload;
 mod profiling;
 mod propagate;
@@ -71,6 +72,8 @@ mod _native {
     use crate::pipeline::{Pipeline, set_own_pipeline};
     #[pymodule_export]
     use crate::process::{gc_event, machine_attributes, record_event_loop_lag, seed_gc, set_worker};
+    #[pymodule_export]
+    use crate::profile_events::{profiler_events, profiler_raised};
     #[pymodule_export]
     use crate::profile_upload::{configure_profiles, end_profile, take_profile};
     #[pymodule_export]

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use pitviper_agent::{GENERATIONS, GenerationStats};
 use pitviper_model::Value;
+use pitviper_profiler::Profiler;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
+use crate::host;
 use crate::runtime::agent;
 use crate::shield::shield;
 
@@ -22,7 +24,10 @@ pub(crate) fn gc_event(phase: &Bound<'_, PyAny>, info: &Bound<'_, PyAny>) {
             let number = |name: &str| -> Option<u64> { info.get_item(name).ok()??.extract().ok() };
             let generation = number("generation").unwrap_or_default() as usize;
             let (collected, uncollectable) = (number("collected"), number("uncollectable"));
-            agent().gc_ended(generation, collected.unwrap_or_default(), uncollectable.unwrap_or_default());
+            let pause = agent().gc_ended(generation, collected.unwrap_or_default(), uncollectable.unwrap_or_default());
+            if let Some(pause) = pause {
+                Profiler::get().collected(generation as u64, pause, host::own_state(info.py()).0);
+            }
         }
     });
 }

@@ -161,19 +161,21 @@ impl Agent {
     }
 
     /// A garbage collection ended. Called while the interpreter may be anywhere, even in a thread that
-    /// is about to fork: it never waits.
-    pub fn gc_ended(&self, generation: usize, collected: u64, uncollectable: u64) {
+    /// is about to fork: it never waits. How long it took, if its beginning was seen.
+    pub fn gc_ended(&self, generation: usize, collected: u64, uncollectable: u64) -> Option<Duration> {
         let now = self.runtime.clock.elapsed().as_nanos() as u64;
         let began = self.runtime.gc_began_ns.swap(0, Ordering::Relaxed);
-        let Some(counters) = self.runtime.generations.get(generation) else { return };
+        let pause = (began > 0).then(|| Duration::from_nanos(now.saturating_sub(began)));
+        let counters = self.runtime.generations.get(generation)?;
         counters.collections.fetch_add(1, Ordering::Relaxed);
         counters.collected.fetch_add(collected, Ordering::Relaxed);
         counters.uncollectable.fetch_add(uncollectable, Ordering::Relaxed);
-        if began > 0 {
+        if let Some(pause) = pause {
             let mut attributes = AttributeList::default();
             attributes.set("cpython.gc.generation", Scalar::Int(generation as i64), MAX_ATTRIBUTES);
-            self.sample(self.runtime.gc_pause, Duration::from_nanos(now.saturating_sub(began)), attributes);
+            self.sample(self.runtime.gc_pause, pause, attributes);
         }
+        pause
     }
 
     /// An event loop ran a timer that much too late.

@@ -1,0 +1,119 @@
+//! Which kind of lock a thread waits for, by the functions of the standard library that wait.
+
+use pitviper_model::Frame;
+
+/// What waits in C, called by somebody's own code: a lock, or what C code waits for otherwise.
+const PLAIN: &str = "lock";
+
+/// Files of the standard library whose functions wait for locks, and what those of each name wait for. The last
+/// part of names, as versions before 3.11 have no other.
+const WAITS: &[(&str, &[(&str, &str)])] = &[
+    (
+        "/threading.py",
+        &[
+            ("wait", "threading.Condition"),
+            ("wait_for", "threading.Condition"),
+            ("__enter__", "threading.Condition"),
+            ("acquire", "threading.Semaphore"),
+            ("_wait", "threading.Barrier"),
+            ("join", "threading.Thread"),
+            ("start", "threading.Thread"),
+            ("_wait_for_tstate_lock", "threading.Thread"),
+            ("_shutdown", "threading.Thread"),
+        ],
+    ),
+    ("/queue.py", &[("get", "queue.Queue"), ("put", "queue.Queue"), ("join", "queue.Queue")]),
+    (
+        "/concurrent/futures/_base.py",
+        &[
+            ("result", "concurrent.futures.Future"),
+            ("exception", "concurrent.futures.Future"),
+            ("wait", "concurrent.futures.Future"),
+            ("as_completed", "concurrent.futures.Future"),
+        ],
+    ),
+    (
+        "/multiprocessing/synchronize.py",
+        &[("__enter__", "multiprocessing.Lock"), ("wait", "multiprocessing.Condition")],
+    ),
+    ("/logging/__init__.py", &[("acquire", "logging.Handler"), ("handle", "logging.Handler")]),
+    ("<frozen importlib._bootstrap>", &[("acquire", "import lock"), ("__enter__", "import lock")]),
+    ("/asyncio/queues.py", &[("get", "asyncio.Queue"), ("put", "asyncio.Queue"), ("join", "asyncio.Queue")]),
+    (
+        "/asyncio/locks.py",
+        &[
+            ("wait", "asyncio.Event"),
+            ("wait_for", "asyncio.Condition"),
+            ("acquire", "asyncio.Lock"),
+            ("_wait", "asyncio.Barrier"),
+            ("__aenter__", "asyncio.Lock"),
+        ],
+    ),
+];
+
+/// What a stack, the innermost frame first, waits for.
+pub(crate) fn kind_of<'a>(frames: impl Iterator<Item = &'a Frame>) -> &'static str {
+    let mut kind = None;
+    let mut inner = "";
+    for frame in frames {
+        let (class, name) = frame.function.rsplit_once('.').unwrap_or(("", &frame.function));
+        let Some(found) = known(&frame.file, class, name) else { break };
+        kind = Some(match (kind, name) {
+            // A barrier's `wait` calls its `_wait`, an event's its condition's `wait`.
+            (Some(barrier @ ("threading.Barrier" | "asyncio.Barrier")), "wait") => barrier,
+            (Some("threading.Condition"), "wait") if inner == "wait" => "threading.Event",
+            _ => found,
+        });
+        inner = name;
+    }
+    kind.unwrap_or(PLAIN)
+}
+
+/// What a function of the standard library waits for.
+fn known(file: &str, class: &str, name: &str) -> Option<&'static str> {
+    let (ending, waits) = WAITS.iter().find(|(ending, _)| file.ends_with(ending))?;
+    // Where names are qualified they tell asyncio's apart.
+    let of_class = match (*ending, class) {
+        ("/asyncio/locks.py", "Condition") => Some("asyncio.Condition"),
+        ("/asyncio/locks.py", "Semaphore" | "BoundedSemaphore") => Some("asyncio.Semaphore"),
+        _ => None,
+    };
+    let found = waits.iter().find(|(known, _)| *known == name)?.1;
+    Some(of_class.unwrap_or(found))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(frames: &[(&str, &str)]) -> &'static str {
+        let frames: Vec<Frame> = frames
+            .iter()
+            .map(|(function, file)| Frame {
+                function: (*function).to_owned(),
+                file: (*file).to_owned(),
+                ..Frame::default()
+            })
+            .collect();
+        kind_of(frames.iter())
+    }
+
+    #[test]
+    fn functions_that_wait_say_for_what() {
+        let threading = "/usr/lib/python3.12/threading.py";
+        let (queue, app) = ("/usr/lib/python3.12/queue.py", "/srv/app.py");
+        assert_eq!(kind(&[("work", app)]), "lock");
+        assert_eq!(kind(&[]), "lock");
+        assert_eq!(kind(&[("Condition.wait", threading), ("wait", app)]), "threading.Condition");
+        assert_eq!(kind(&[("wait", threading), ("wait", threading), ("wait", app)]), "threading.Event");
+        assert_eq!(kind(&[("wait", threading), ("acquire", threading), ("work", app)]), "threading.Semaphore");
+        assert_eq!(
+            kind(&[("wait", threading), ("wait_for", threading), ("_wait", threading), ("wait", threading)]),
+            "threading.Barrier"
+        );
+        assert_eq!(kind(&[("wait", threading), ("get", queue), ("work", app)]), "queue.Queue");
+        assert_eq!(kind(&[("wait", threading), ("wait", threading), ("start", threading)]), "threading.Thread");
+        assert_eq!(kind(&[("Thread.join", threading), ("work", app)]), "threading.Thread");
+        assert_eq!(kind(&[("Semaphore.acquire", "/lib/asyncio/locks.py")]), "asyncio.Semaphore");
+    }
+}
