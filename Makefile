@@ -14,9 +14,10 @@ help: ## Lists the targets
 setup: ## Installs what builds and tests need
 	@bash scripts/setup.sh
 
-build: setup ## Builds the UI and the server
+build: setup ## Builds the UI, the server and the library for C programs
 	@bash scripts/section.sh "UI" npm --prefix ui run --silent build
 	@bash scripts/section.sh "Server" cargo build --release --locked -p pitviper-server
+	@bash scripts/section.sh "C library" cargo build --release --locked -p pitviper-onesdk-library
 
 wheels: setup ## Builds the agent's wheel for every CPython found
 	@bash scripts/section.sh "Wheels" $(TOOLS)/python python/tools/matrix.py build

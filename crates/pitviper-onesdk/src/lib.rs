@@ -12,11 +12,12 @@
 //! Source: the header files of the OneAgent SDK for C/C++ 1.7 and the documentation of the SDK for Python
 //! 1.5.
 
+pub mod calls;
 mod describe;
 pub mod ffi;
 mod handles;
 mod links;
-mod state;
+pub mod state;
 mod text;
 mod tracer;
 
@@ -24,6 +25,17 @@ use std::sync::{Arc, OnceLock};
 
 use pitviper_agent::{Agent, SpanContext};
 use pitviper_model::SpanKind;
+
+pub use text::{MAX_LONG, MAX_SHORT};
+
+/// The version of the C interface.
+pub const INTERFACE_VERSION: [u32; 3] = [1, 7, 1];
+/// What calls itself the agent, with an end for C.
+pub const AGENT_VERSION: &std::ffi::CStr =
+    match std::ffi::CStr::from_bytes_with_nul(concat!("pitviper-", env!("CARGO_PKG_VERSION"), "\0").as_bytes()) {
+        Ok(version) => version,
+        Err(_) => c"pitviper",
+    };
 
 /// The instrumentation scope of spans that were made through the SDK.
 pub const SCOPE: &str = "oneagent-sdk";
@@ -73,6 +85,8 @@ pub trait Spans: Sync {
     /// Changes the request that is being served: the nearest span around the current one that serves
     /// something, or the current one. Returns whether there is one.
     fn change_request(&self, change: &mut dyn FnMut(&mut pitviper_agent::Span)) -> bool;
+    /// The last who used the SDK has shut it down: what has ended is to be sent, where nobody else sees to that.
+    fn send(&self) {}
 }
 
 static SPANS: OnceLock<&'static dyn Spans> = OnceLock::new();

@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Error codes, `ONESDK_ERROR_*`.
-pub(crate) mod code {
+pub mod code {
     const BASE: i32 = -0x5002_0000;
-    pub(crate) const SUCCESS: i32 = 0;
+    /// It worked.
+    pub const SUCCESS: i32 = 0;
     pub(crate) const GENERIC: i32 = BASE + 1;
     pub(crate) const INVALID_ARGUMENT: i32 = BASE + 2;
     pub(crate) const NOT_IMPLEMENTED: i32 = BASE + 3;
@@ -25,7 +26,8 @@ pub(crate) mod code {
     pub(crate) const NO_DATA: i32 = BASE + 14;
 
     /// What a code means.
-    pub(crate) fn message(code: i32) -> &'static str {
+    #[must_use]
+    pub fn message(code: i32) -> &'static str {
         match code {
             SUCCESS => "The operation completed successfully.",
             GENERIC => "The operation failed.",
@@ -70,7 +72,8 @@ const ARGUMENT_PREFIX: &str = "--dt_";
 /// Most options that are remembered. Pitviper's agent has settings of its own and uses none of them.
 const MAX_OPTIONS: usize = 256;
 
-static INITIALIZED: AtomicBool = AtomicBool::new(false);
+/// Who initialized the SDK and has not shut it down: programs and their libraries do so each for itself.
+static USES: AtomicUsize = AtomicUsize::new(0);
 static IS_FORKABLE: AtomicBool = AtomicBool::new(false);
 /// The process that initialized the SDK.
 static INITIALIZER: AtomicU32 = AtomicU32::new(0);
@@ -80,24 +83,25 @@ static OPTIONS: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
 static WARN: AtomicUsize = AtomicUsize::new(0);
 
 /// A function that takes a message.
-pub(crate) type Callback = unsafe extern "C" fn(*const c_char);
+pub type Callback = unsafe extern "C" fn(*const c_char);
 
 fn options() -> MutexGuard<'static, BTreeMap<String, String>> {
     OPTIONS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether an argument is an option for the SDK.
-pub(crate) fn is_argument(argument: &str) -> bool {
+#[must_use]
+pub fn is_argument(argument: &str) -> bool {
     argument.starts_with(ARGUMENT_PREFIX)
 }
 
 /// Takes `--dt_name=value`.
-pub(crate) fn set_from_argument(argument: &str, replace: bool) -> i32 {
+pub fn set_from_argument(argument: &str, replace: bool) -> i32 {
     argument.strip_prefix(ARGUMENT_PREFIX).map_or(code::INVALID_ARGUMENT, |option| set_option(option, replace))
 }
 
 /// Takes `name=value`.
-pub(crate) fn set_option(option: &str, replace: bool) -> i32 {
+pub fn set_option(option: &str, replace: bool) -> i32 {
     let Some((name, value)) = option.split_once('=').filter(|(name, _)| !name.is_empty()) else {
         return code::INVALID_ARGUMENT;
     };
@@ -113,19 +117,21 @@ pub(crate) fn set_option(option: &str, replace: bool) -> i32 {
 }
 
 /// Forgets all options.
-pub(crate) fn free_options() {
+pub fn free_options() {
     options().clear();
 }
 
 /// Gets ready; may be called again.
-pub(crate) fn initialize(flags: u32) -> i32 {
+pub fn initialize(flags: u32) -> i32 {
     if crate::spans().is_none() {
         return code::LOAD_AGENT;
     }
     crate::handles::follow_forks();
-    IS_FORKABLE.store(flags & FORKABLE != 0, Ordering::Relaxed);
-    INITIALIZER.store(std::process::id(), Ordering::Relaxed);
-    INITIALIZED.store(true, Ordering::Relaxed);
+    // What the first one says holds.
+    if USES.fetch_add(1, Ordering::Relaxed) == 0 {
+        IS_FORKABLE.store(flags & FORKABLE != 0, Ordering::Relaxed);
+        INITIALIZER.store(std::process::id(), Ordering::Relaxed);
+    }
     if is_switched_off(&options()) { code::AGENT_NOT_ACTIVE } else { code::SUCCESS }
 }
 
@@ -135,23 +141,35 @@ fn is_switched_off(options: &BTreeMap<String, String>) -> bool {
     said.is_some_and(|said| said.eq_ignore_ascii_case("false") || said == "0")
 }
 
-/// Ends what [`initialize`] began; the agent itself goes on.
-pub(crate) fn shutdown() -> i32 {
-    if INITIALIZED.swap(false, Ordering::Relaxed) { code::SUCCESS } else { code::NOT_INITIALIZED }
+fn is_initialized() -> bool {
+    USES.load(Ordering::Relaxed) > 0
+}
+
+/// Ends what one [`initialize`] began; with the last of them the SDK. The agent itself goes on.
+pub fn shutdown() -> i32 {
+    let before = USES.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |uses| uses.checked_sub(1));
+    match before {
+        Err(_) => return code::NOT_INITIALIZED,
+        Ok(1) => crate::spans().into_iter().for_each(|spans| spans.send()),
+        Ok(_) => {}
+    }
+    code::SUCCESS
 }
 
 /// Where spans live, if the SDK was initialized; notes that this process uses it.
 pub(crate) fn spans() -> Option<&'static dyn crate::Spans> {
-    if !INITIALIZED.load(Ordering::Relaxed) {
+    if !is_initialized() {
         return None;
     }
     USER.store(std::process::id(), Ordering::Relaxed);
     crate::spans().filter(|spans| spans.agent().is_enabled())
 }
 
-pub(crate) fn current_state() -> i32 {
+/// Whether there is an agent that traces.
+#[must_use]
+pub fn current_state() -> i32 {
     match crate::spans() {
-        Some(_) if !INITIALIZED.load(Ordering::Relaxed) => agent_state::NOT_INITIALIZED,
+        Some(_) if !is_initialized() => agent_state::NOT_INITIALIZED,
         None => agent_state::NOT_INITIALIZED,
         Some(spans) if spans.agent().is_enabled() && !is_switched_off(&options()) => {
             // Asking counts as using.
@@ -164,8 +182,9 @@ pub(crate) fn current_state() -> i32 {
 
 /// What forked children may do. All of them trace, whoever asked for it; what is told is what callers of
 /// the SDK go by.
-pub(crate) fn current_fork_state() -> i32 {
-    if !INITIALIZED.load(Ordering::Relaxed) {
+#[must_use]
+pub fn current_fork_state() -> i32 {
+    if !is_initialized() {
         return fork_state::ERROR;
     }
     let process = std::process::id();
@@ -178,7 +197,7 @@ pub(crate) fn current_fork_state() -> i32 {
 }
 
 /// Says where warnings go; `None` for nowhere.
-pub(crate) fn set_warning_callback(callback: Option<Callback>) -> i32 {
+pub fn set_warning_callback(callback: Option<Callback>) -> i32 {
     WARN.store(callback.map_or(0, |callback| callback as usize), Ordering::Release);
     code::SUCCESS
 }

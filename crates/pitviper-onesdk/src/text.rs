@@ -4,9 +4,9 @@
 use std::ffi::c_void;
 
 /// Longest statement, URL and query, in characters.
-pub(crate) const MAX_LONG: usize = 4_096;
+pub const MAX_LONG: usize = 4_096;
 /// Longest text of any other kind, in characters. What is longer is cut.
-pub(crate) const MAX_SHORT: usize = 250;
+pub const MAX_SHORT: usize = 250;
 /// Most bytes that a character takes in any of the sets.
 const MAX_BYTES_OF_CHARACTER: usize = 4;
 

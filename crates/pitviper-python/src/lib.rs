@@ -69,6 +69,8 @@ mod _native {
     #[pymodule_export]
     use crate::metrics::Instrument;
     #[pymodule_export]
+    use crate::onesdk::share_onesdk;
+    #[pymodule_export]
     use crate::pipeline::{Pipeline, set_own_pipeline};
     #[pymodule_export]
     use crate::process::{gc_event, machine_attributes, record_event_loop_lag, seed_gc, set_worker};

@@ -1,5 +1,6 @@
 //! Where spans live that are made through the OneAgent SDK: in context variables, among all others. What C
 //! calls is in [`pitviper_onesdk`], whose functions this module exports.
+#![expect(unsafe_code, reason = "the loader is asked for this library by C calls")]
 
 use pitviper_agent::Agent;
 use pitviper_model::SpanKind;
@@ -14,6 +15,24 @@ use crate::start::{self, Start};
 
 /// Most spans around the current one that are looked through for the request that is being served.
 const MAX_AROUND: usize = 64;
+
+/// Makes the SDK's functions those that libraries find which are loaded from now on, whatever they are linked
+/// with: Python loads its modules for themselves. What C code in this process traces is then among all other
+/// spans. Returns whether that worked.
+#[pyfunction]
+pub(crate) fn share_onesdk() -> bool {
+    static HERE: u8 = 0;
+    // SAFETY: dladdr is given an address within this library and a structure that it fills if it succeeds; the
+    // name that it finds is the loader's, which lives as long as the library. Opening what is loaded already
+    // runs nothing.
+    unsafe {
+        let mut found = std::mem::zeroed::<libc::Dl_info>();
+        if libc::dladdr((&raw const HERE).cast(), &raw mut found) == 0 || found.dli_fname.is_null() {
+            return false;
+        }
+        !libc::dlopen(found.dli_fname, libc::RTLD_NOW | libc::RTLD_NOLOAD | libc::RTLD_GLOBAL).is_null()
+    }
+}
 
 /// Spans of the SDK in Python.
 pub(crate) struct InContextVariables;

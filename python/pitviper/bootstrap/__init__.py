@@ -139,6 +139,9 @@ def _instrument(config: Config) -> None:
         flush_in_children()
         if "subprocess" not in disabled:
             _continue_trace()
+        if "oneagent" not in disabled:
+            # For C code in this process, such as an extension module, that was written for the OneAgent SDK.
+            _native.share_onesdk()
         engine.when_imported("opentelemetry.metrics", _offer_meter_provider)
         engine.when_imported("opentelemetry._logs", _offer_logger_provider)
     except Exception as error:

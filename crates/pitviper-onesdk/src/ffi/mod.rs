@@ -6,14 +6,13 @@
 #![expect(unsafe_code, reason = "C passes pointers, and looks functions up by their names")]
 
 mod create;
-mod request;
 mod set;
 mod stub;
 mod tracer;
 
 use std::ffi::{CStr, CString, c_char, c_void};
 
-use crate::text::{MAX_SHORT, Text};
+use crate::text::{MAX_LONG, MAX_SHORT, Text};
 
 /// Calls a warning callback.
 pub(crate) fn call(callback: usize, message: &CStr) {
@@ -33,6 +32,16 @@ pub(crate) fn call(callback: usize, message: &CStr) {
 unsafe fn short(text: *const Text) -> String {
     // SAFETY: the caller says so.
     unsafe { Text::read(text, MAX_SHORT) }.unwrap_or_default()
+}
+
+/// A statement or URL; empty for none.
+///
+/// # Safety
+///
+/// As for all of this module.
+unsafe fn long(text: *const Text) -> String {
+    // SAFETY: the caller says so.
+    unsafe { Text::read(text, MAX_LONG) }.unwrap_or_default()
 }
 
 /// The text of a C string; empty for null.

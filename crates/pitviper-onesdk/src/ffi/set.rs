@@ -1,87 +1,51 @@
-//! What tracers are told of their particulars.
+//! What tracers, and the request that is being served, are told of their particulars.
 
 use pitviper_model::Value;
 
 use super::short;
-use super::tracer::with;
-use crate::describe::{self, Attribute};
+use crate::calls::{self, Pairs};
 use crate::text::Text;
-use crate::tracer::{Kind, Tracer};
 
-/// Works with a tracer of this kind.
-fn of_kind(handle: u64, kind: Kind, work: impl FnOnce(&mut Tracer)) {
-    with(handle, |tracer| {
-        if tracer.kind() != kind {
-            return Err("It is a tracer of another kind.");
-        }
-        work(tracer);
-        Ok(())
-    });
-}
-
-fn add(handle: u64, kind: Kind, key: &'static str, value: impl Into<Value>) {
-    of_kind(handle, kind, |tracer| tracer.add(vec![(key.into(), value.into())]));
-}
-
-/// Adds a text, unless it is empty.
+/// Hands on a text.
 ///
 /// # Safety
 ///
 /// As for all of this module.
-unsafe fn add_text(handle: u64, kind: Kind, key: &'static str, text: *const Text) {
+unsafe fn pass_text(handle: u64, text: *const Text, set: fn(u64, &str)) {
     // SAFETY: the text can be read.
-    let text = unsafe { short(text) };
-    if !text.is_empty() {
-        add(handle, kind, key, text);
-    }
+    set(handle, &unsafe { short(text) });
 }
 
-fn described(pairs: &[(String, String)], describe: impl Fn(&str, &str) -> Attribute) -> Vec<Attribute> {
-    pairs.iter().map(|(name, value)| describe(name, value)).collect()
-}
-
-/// Adds what headers or parameters say.
+/// Hands on the pairs of two lists.
 ///
 /// # Safety
 ///
 /// As for all of this module.
-unsafe fn add_pairs(
-    handle: u64,
-    kind: Kind,
-    names: *const Text,
-    values: *const Text,
-    count: usize,
-    describe: impl Fn(&str, &str) -> Attribute,
-) {
+unsafe fn pass_pairs(handle: u64, names: *const Text, values: *const Text, count: usize, add: fn(u64, &Pairs)) {
     // SAFETY: both lists have so many.
-    let pairs = unsafe { Text::read_pairs(names, values, count) };
-    of_kind(handle, kind, |tracer| tracer.add(described(&pairs, describe)));
+    add(handle, &unsafe { Text::read_pairs(names, values, count) });
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn onesdk_databaserequesttracer_set_returned_row_count(handle: u64, count: i32) {
-    if count >= 0 {
-        add(handle, Kind::Database, "db.response.returned_rows", i64::from(count));
-    }
+    calls::set_row_count(handle, count);
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn onesdk_databaserequesttracer_set_round_trip_count(handle: u64, count: i32) {
-    if count >= 0 {
-        add(handle, Kind::Database, "db.client.round_trips", i64::from(count));
-    }
+    calls::set_round_trip_count(handle, count);
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn onesdk_outgoingremotecalltracer_set_protocol_name_p(handle: u64, protocol: *const Text) {
     // SAFETY: the text can be read.
-    unsafe { add_text(handle, Kind::OutgoingRemoteCall, "rpc.system", protocol) };
+    unsafe { pass_text(handle, protocol, calls::set_outgoing_protocol) };
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn onesdk_incomingremotecalltracer_set_protocol_name_p(handle: u64, protocol: *const Text) {
     // SAFETY: the text can be read.
-    unsafe { add_text(handle, Kind::IncomingRemoteCall, "rpc.system", protocol) };
+    unsafe { pass_text(handle, protocol, calls::set_incoming_protocol) };
 }
 
 #[unsafe(no_mangle)]
@@ -92,13 +56,7 @@ unsafe extern "C" fn onesdk_incomingwebrequesttracer_add_request_headers_p(
     count: usize,
 ) {
     // SAFETY: both lists have so many.
-    let pairs = unsafe { Text::read_pairs(names, values, count) };
-    of_kind(handle, Kind::IncomingWebRequest, |tracer| {
-        if !tracer.has_tag() {
-            tracer.read_context(&pairs);
-        }
-        tracer.add(described(&pairs, |name, value| describe::header("request", name, value)));
-    });
+    unsafe { pass_pairs(handle, names, values, count, calls::add_incoming_request_headers) };
 }
 
 #[unsafe(no_mangle)]
@@ -108,9 +66,8 @@ unsafe extern "C" fn onesdk_incomingwebrequesttracer_add_response_headers_p(
     values: *const Text,
     count: usize,
 ) {
-    let describe = |name: &str, value: &str| describe::header("response", name, value);
     // SAFETY: both lists have so many.
-    unsafe { add_pairs(handle, Kind::IncomingWebRequest, names, values, count, describe) };
+    unsafe { pass_pairs(handle, names, values, count, calls::add_incoming_response_headers) };
 }
 
 #[unsafe(no_mangle)]
@@ -121,22 +78,18 @@ unsafe extern "C" fn onesdk_incomingwebrequesttracer_add_parameters_p(
     count: usize,
 ) {
     // SAFETY: both lists have so many.
-    unsafe { add_pairs(handle, Kind::IncomingWebRequest, names, values, count, describe::parameter) };
+    unsafe { pass_pairs(handle, names, values, count, calls::add_parameters) };
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn onesdk_incomingwebrequesttracer_set_remote_address_p(handle: u64, address: *const Text) {
     // SAFETY: the text can be read.
-    let address = unsafe { short(address) };
-    let host = describe::host_of(&address);
-    if !host.is_empty() {
-        add(handle, Kind::IncomingWebRequest, "client.address", host);
-    }
+    unsafe { pass_text(handle, address, calls::set_remote_address) };
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn onesdk_incomingwebrequesttracer_set_status_code(handle: u64, code: i32) {
-    of_kind(handle, Kind::IncomingWebRequest, |tracer| tracer.set_status_code(code));
+    calls::set_incoming_status(handle, code);
 }
 
 #[unsafe(no_mangle)]
@@ -146,9 +99,8 @@ unsafe extern "C" fn onesdk_outgoingwebrequesttracer_add_request_headers_p(
     values: *const Text,
     count: usize,
 ) {
-    let describe = |name: &str, value: &str| describe::header("request", name, value);
     // SAFETY: both lists have so many.
-    unsafe { add_pairs(handle, Kind::OutgoingWebRequest, names, values, count, describe) };
+    unsafe { pass_pairs(handle, names, values, count, calls::add_outgoing_request_headers) };
 }
 
 #[unsafe(no_mangle)]
@@ -158,36 +110,67 @@ unsafe extern "C" fn onesdk_outgoingwebrequesttracer_add_response_headers_p(
     values: *const Text,
     count: usize,
 ) {
-    let describe = |name: &str, value: &str| describe::header("response", name, value);
     // SAFETY: both lists have so many.
-    unsafe { add_pairs(handle, Kind::OutgoingWebRequest, names, values, count, describe) };
+    unsafe { pass_pairs(handle, names, values, count, calls::add_outgoing_response_headers) };
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn onesdk_outgoingwebrequesttracer_set_status_code(handle: u64, code: i32) {
-    of_kind(handle, Kind::OutgoingWebRequest, |tracer| tracer.set_status_code(code));
+    calls::set_outgoing_status(handle, code);
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn onesdk_outgoingmessagetracer_set_vendor_message_id_p(handle: u64, id: *const Text) {
     // SAFETY: the text can be read.
-    unsafe { add_text(handle, Kind::OutgoingMessage, "messaging.message.id", id) };
+    unsafe { pass_text(handle, id, calls::set_sent_message_id) };
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn onesdk_outgoingmessagetracer_set_correlation_id_p(handle: u64, id: *const Text) {
     // SAFETY: the text can be read.
-    unsafe { add_text(handle, Kind::OutgoingMessage, "messaging.message.conversation_id", id) };
+    unsafe { pass_text(handle, id, calls::set_sent_correlation_id) };
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn onesdk_incomingmessageprocesstracer_set_vendor_message_id_p(handle: u64, id: *const Text) {
     // SAFETY: the text can be read.
-    unsafe { add_text(handle, Kind::ProcessMessage, "messaging.message.id", id) };
+    unsafe { pass_text(handle, id, calls::set_processed_message_id) };
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn onesdk_incomingmessageprocesstracer_set_correlation_id_p(handle: u64, id: *const Text) {
     // SAFETY: the text can be read.
-    unsafe { add_text(handle, Kind::ProcessMessage, "messaging.message.conversation_id", id) };
+    unsafe { pass_text(handle, id, calls::set_processed_correlation_id) };
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn onesdk_customrequestattribute_add_integers_p(keys: *const Text, values: *const i64, count: usize) {
+    // SAFETY: both lists have so many.
+    unsafe { add_attributes(keys, count, |at| values.as_ref().map(|_| Value::Int(*values.add(at)))) };
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn onesdk_customrequestattribute_add_floats_p(keys: *const Text, values: *const f64, count: usize) {
+    // SAFETY: both lists have so many.
+    unsafe { add_attributes(keys, count, |at| values.as_ref().map(|_| Value::Double(*values.add(at)))) };
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn onesdk_customrequestattribute_add_strings_p(keys: *const Text, values: *const Text, count: usize) {
+    // SAFETY: both lists have so many.
+    unsafe { add_attributes(keys, count, |at| values.as_ref().map(|_| Value::from(short(values.add(at))))) };
+}
+
+/// Gives the request that is being served attributes.
+///
+/// # Safety
+///
+/// As for all of this module; `value` is asked for numbers below the count.
+unsafe fn add_attributes(keys: *const Text, count: usize, value: impl Fn(usize) -> Option<Value>) {
+    if keys.is_null() {
+        return;
+    }
+    // SAFETY: there are so many keys.
+    let pair = |at| Some((unsafe { short(keys.add(at)) }, value(at)?));
+    calls::add_custom_attributes((0..count).filter_map(pair).collect());
 }

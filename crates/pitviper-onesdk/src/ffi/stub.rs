@@ -7,15 +7,6 @@ use crate::shield;
 use crate::state::{self, Callback, code};
 use crate::text::Text;
 
-/// The version of the C interface.
-const VERSION: [u32; 3] = [1, 7, 1];
-/// What calls itself the agent, with an end for C.
-const AGENT_VERSION: &std::ffi::CStr =
-    match std::ffi::CStr::from_bytes_with_nul(concat!("pitviper-", env!("CARGO_PKG_VERSION"), "\0").as_bytes()) {
-        Ok(version) => version,
-        Err(_) => c"pitviper",
-    };
-
 /// `onesdk_stub_version_t`.
 #[derive(Debug)]
 #[repr(C)]
@@ -32,7 +23,7 @@ type LoggingCallback = unsafe extern "C" fn(i32, *const c_char);
 unsafe extern "C" fn onesdk_stub_get_version(version: *mut Version) {
     // SAFETY: it is null or can be written.
     if let Some(version) = unsafe { version.as_mut() } {
-        let [major, minor, patch] = VERSION;
+        let [major, minor, patch] = crate::INTERFACE_VERSION;
         *version = Version { major, minor, patch };
     }
 }
@@ -70,9 +61,9 @@ unsafe extern "C" fn onesdk_stub_process_cmdline_args(
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn onesdk_stub_strip_sdk_cmdline_args(count: *mut c_int, arguments: *mut *const c_char) {
+unsafe extern "C" fn onesdk_stub_strip_sdk_cmdline_args(count: *mut c_int, arguments: *mut *const c_char) -> i32 {
     if count.is_null() || arguments.is_null() {
-        return;
+        return code::INVALID_ARGUMENT;
     }
     // SAFETY: neither is null. What is written stands no further on than what was read last.
     unsafe {
@@ -90,6 +81,7 @@ unsafe extern "C" fn onesdk_stub_strip_sdk_cmdline_args(count: *mut c_int, argum
         }
         *count = c_int::try_from(kept).unwrap_or(c_int::MAX);
     }
+    code::SUCCESS
 }
 
 #[unsafe(no_mangle)]
@@ -166,7 +158,7 @@ extern "C" fn onesdk_agent_get_fork_state() -> i32 {
 
 #[unsafe(no_mangle)]
 extern "C" fn onesdk_agent_get_version_string() -> *const c_char {
-    if crate::spans().is_some() { AGENT_VERSION.as_ptr() } else { c"".as_ptr() }
+    if crate::spans().is_some() { crate::AGENT_VERSION.as_ptr() } else { c"".as_ptr() }
 }
 
 #[unsafe(no_mangle)]
