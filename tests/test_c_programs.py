@@ -86,6 +86,10 @@ def test_where_no_server_answers_the_program_ends_in_time_and_says_so(server: Se
     assert "PITVIPER_SAMPLE_RATE is ignored: use a number from 0 to 1" in ran.stderr
     assert "no export to http://127.0.0.1:9/v1/traces" in ran.stderr
     switched_off = subprocess.run(
-        [program], env={**environment(server), "PITVIPER_ENABLED": "false"}, stdout=subprocess.PIPE, text=True, check=False
+        [program],
+        env={**environment(server), "PITVIPER_ENABLED": "false"},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
     )
     assert "agent: 1 1 2" in switched_off.stdout

@@ -5,7 +5,7 @@ import sys
 from typing import Optional
 
 USAGE = """\
-usage: pitviper run [--info] [--compat ddtrace] COMMAND [ARGUMENT ...]
+usage: pitviper run [--info] [--compat API] COMMAND [ARGUMENT ...]
        pitviper profile [OPTION ...] COMMAND [ARGUMENT ...]
        pitviper --version
 
@@ -18,6 +18,8 @@ usage: pitviper run [--info] [--compat ddtrace] COMMAND [ARGUMENT ...]
   run --compat ddtrace COMMAND
                        the same for code written for ddtrace: `import ddtrace` is served by
                        this agent, also where ddtrace is installed
+  run --compat oneagent COMMAND
+                       the same for code written for the OneAgent SDK
   profile COMMAND      runs COMMAND and writes a page with its flame graph, without a server;
                        `pitviper profile --help` has the options
 

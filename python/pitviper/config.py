@@ -119,7 +119,7 @@ SETTINGS = (
         names,
         "PITVIPER_COMPAT",
         "APIs of other agents that this one serves even where their package is installed, separated by commas: "
-        "ddtrace. What is not installed is served in any case.",
+        "ddtrace, oneagent. What is not installed is served in any case.",
     ),
     Setting(
         "integrations_disabled",

@@ -1,4 +1,4 @@
-"""Dynatrace's SDK for Python and autodynatrace, as they come from PyPI, on our agent."""
+"""Dynatrace's SDK for Python and autodynatrace, as they come from PyPI, and our own ``oneagent``, on our agent."""
 # Blocks nest as tracers do.
 # ruff: noqa: SIM117
 
@@ -15,23 +15,29 @@ from oneagent.common import (
     ErrorCode,
     MessagingDestinationType,
     MessagingVendor,
-    SDKError,
     TraceContextInfo,
 )
 from oneagent.sdk import Channel, ChannelType
 from sink import tree
 
-from pitviper import tracer
+import pitviper.compat.oneagent
+from pitviper import _native, baggage, tracer
 
 LOCAL = Channel(ChannelType.TCP_IP, "db.internal:5432")
 
 
+@pytest.fixture(params=[oneagent, pitviper.compat.oneagent], ids=["oneagent-sdk", "ours"])
+def api(request, agent):
+    """The package from PyPI, and ours."""
+    return request.param
+
+
 @pytest.fixture
-def sdk(agent):
-    result = oneagent.initialize()
-    assert (result.status, result.error) == (oneagent.InitResult.STATUS_INITIALIZED, None)
-    yield oneagent.get_sdk()
-    assert oneagent.shutdown() is None
+def sdk(api):
+    result = api.initialize()
+    assert (result.status, result.error) == (api.InitResult.STATUS_INITIALIZED, None)
+    yield api.get_sdk()
+    assert api.shutdown() is None
 
 
 @pytest.fixture
@@ -51,15 +57,15 @@ def by_name(spans):
     return {span.name: span for span in spans}
 
 
-def test_states_and_options(sdk):
+def test_states_and_options(sdk, api):
     assert (sdk.agent_state, sdk.agent_fork_state) == (AgentState.ACTIVE, AgentForkState.NOT_FORKABLE)
     assert sdk.agent_found and sdk.agent_is_compatible
     agent_version, _, sdk_version = sdk.agent_version_string.partition("/")
     assert agent_version.startswith("pitviper-") and sdk_version == "1.7.1"
-    again = oneagent.initialize(["loglevel=finest"], sdklibname="/no/such/library.so", forkable=True)
-    assert again.status == oneagent.InitResult.STATUS_ALREADY_INITIALIZED
-    assert oneagent.shutdown() is None
-    assert oneagent.get_sdk() is sdk
+    again = api.initialize(["loglevel=finest"], sdklibname="/no/such/library.so", forkable=True)
+    assert again.status == api.InitResult.STATUS_ALREADY_INITIALIZED
+    assert api.shutdown() is None
+    assert api.get_sdk() is sdk
     for assignment, expected in [
         ("tenant=abc", ErrorCode.SUCCESS),
         ("tenant=abc", ErrorCode.ENTRY_ALREADY_EXISTS),
@@ -72,15 +78,15 @@ def test_states_and_options(sdk):
     assert "set before" in sdk._nsdk.strerror(ErrorCode.ENTRY_ALREADY_EXISTS)
 
 
-def test_options_that_make_no_sense_are_a_warning(agent):
-    result = oneagent.initialize(["no value"], sdklibname="/no/such/library.so")
-    assert result.status == oneagent.InitResult.STATUS_INITIALIZED_WITH_WARNING
-    assert oneagent.shutdown() is None
-    result = oneagent.initialize(["agentactive=false"])
-    assert isinstance(result.error, SDKError) and result.error.code == ErrorCode.AGENT_NOT_ACTIVE
-    assert oneagent.get_sdk().agent_state == AgentState.PERMANENTLY_INACTIVE
-    oneagent.get_sdk()._nsdk.stub_free_variables()
-    assert oneagent.shutdown() is None
+def test_options_that_make_no_sense_are_a_warning(api):
+    result = api.initialize(["no value"], sdklibname="/no/such/library.so")
+    assert result.status == api.InitResult.STATUS_INITIALIZED_WITH_WARNING
+    assert api.shutdown() is None
+    result = api.initialize(["agentactive=false"])
+    assert isinstance(result.error, api.SDKError) and result.error.code == ErrorCode.AGENT_NOT_ACTIVE
+    assert api.get_sdk().agent_state == AgentState.PERMANENTLY_INACTIVE
+    api.get_sdk()._nsdk.stub_free_variables()
+    assert api.shutdown() is None
 
 
 def test_an_incoming_web_request(sdk, agent):
@@ -305,6 +311,28 @@ def test_in_process_links(sdk, agent):
     assert {service(span) for span in spans} == {"Worker"}
 
 
+def test_a_link_takes_trace_state_and_baggage_along(sdk, agent):
+    """They go on in the thread at its other end, as in every span that begins there."""
+    sent = []
+
+    def later():
+        with sdk.trace_in_process_link(link), sdk.trace_outgoing_web_request("http://x/", "GET"):
+            headers = {}
+            _native.inject_into(headers)
+            sent.append(headers)
+
+    came = _native.extract({"traceparent": f"00-{'a' * 32}-{'b' * 16}-01", "tracestate": "v=1", "baggage": "tier=gold"})
+    with tracer.start_as_current_span("serve", parent=came), sdk.trace_custom_service("begin", "Worker"):
+        baggage.set("who", "größer")
+        link = sdk.create_in_process_link()
+    thread = threading.Thread(target=later)
+    thread.start()
+    thread.join()
+    assert sent[0]["tracestate"] == "v=1"
+    assert sent[0]["baggage"] == "tier=gold,who=gr%C3%B6%C3%9Fer"
+    assert tree(agent()) == [["internal serve", ["server begin", ["internal in-process link", ["client GET"]]]]]
+
+
 def test_the_trace_context_is_for_logs(sdk, agent):
     assert str(sdk.tracecontext_get_current()) == f"{TraceContextInfo.INVALID_TRACE_ID}-{'0' * 16}"
     with sdk.trace_custom_service("a", "A"):
@@ -377,7 +405,7 @@ def test_handles_are_bounded(sdk, agent, told):
     first = sdk._nsdk.customservicetracer_create("m", "S")
     assert first == 0
     for handle in range(1, 200_000):
-        sdk._nsdk._dll.onesdk_tracer_end(handle)
+        sdk._nsdk.tracer_end(handle)
     assert sdk._nsdk.customservicetracer_create("m", "S") != 0
 
 

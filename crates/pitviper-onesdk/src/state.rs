@@ -74,6 +74,8 @@ const MAX_OPTIONS: usize = 256;
 
 /// Who initialized the SDK and has not shut it down: programs and their libraries do so each for itself.
 static USES: AtomicUsize = AtomicUsize::new(0);
+/// The last one who wanted to use it was told that it is switched off.
+static IS_SWITCHED_OFF: AtomicBool = AtomicBool::new(false);
 static IS_FORKABLE: AtomicBool = AtomicBool::new(false);
 /// The process that initialized the SDK.
 static INITIALIZER: AtomicU32 = AtomicU32::new(0);
@@ -127,12 +129,16 @@ pub fn initialize(flags: u32) -> i32 {
         return code::LOAD_AGENT;
     }
     crate::handles::follow_forks();
+    IS_SWITCHED_OFF.store(is_switched_off(&options()), Ordering::Relaxed);
+    if IS_SWITCHED_OFF.load(Ordering::Relaxed) {
+        return code::AGENT_NOT_ACTIVE;
+    }
     // What the first one says holds.
     if USES.fetch_add(1, Ordering::Relaxed) == 0 {
         IS_FORKABLE.store(flags & FORKABLE != 0, Ordering::Relaxed);
         INITIALIZER.store(std::process::id(), Ordering::Relaxed);
     }
-    if is_switched_off(&options()) { code::AGENT_NOT_ACTIVE } else { code::SUCCESS }
+    code::SUCCESS
 }
 
 /// Whether an option or the environment says that nothing is to be traced.
@@ -169,14 +175,13 @@ pub(crate) fn spans() -> Option<&'static dyn crate::Spans> {
 #[must_use]
 pub fn current_state() -> i32 {
     match crate::spans() {
-        Some(_) if !is_initialized() => agent_state::NOT_INITIALIZED,
-        None => agent_state::NOT_INITIALIZED,
-        Some(spans) if spans.agent().is_enabled() && !is_switched_off(&options()) => {
+        Some(spans) if is_initialized() && spans.agent().is_enabled() => {
             // Asking counts as using.
             USER.store(std::process::id(), Ordering::Relaxed);
             agent_state::ACTIVE
         }
-        Some(_) => agent_state::PERMANENTLY_INACTIVE,
+        Some(_) if is_initialized() || IS_SWITCHED_OFF.load(Ordering::Relaxed) => agent_state::PERMANENTLY_INACTIVE,
+        _ => agent_state::NOT_INITIALIZED,
     }
 }
 

@@ -23,6 +23,7 @@ mod late;
 mod logs;
 mod metrics;
 mod onesdk;
+mod onesdk_face;
 mod pipeline;
 mod process;
 mod profile_events;
@@ -70,6 +71,8 @@ mod _native {
     use crate::metrics::Instrument;
     #[pymodule_export]
     use crate::onesdk::share_onesdk;
+    #[pymodule_export]
+    use crate::onesdk_face::OneSdk;
     #[pymodule_export]
     use crate::pipeline::{Pipeline, set_own_pipeline};
     #[pymodule_export]

@@ -8,6 +8,7 @@ use pitviper_onesdk::{Begin, Current, Open, SCOPE, Spans};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
+use crate::baggage;
 use crate::runtime::agent;
 use crate::span::{self, Maker, Span};
 use crate::span_context::SpanContext;
@@ -48,7 +49,11 @@ impl Spans for InContextVariables {
                 return Some(Current { context: start::current_context(py)?, kind: None, service: None });
             };
             let span = span.get();
-            let (context, service) = (span.core_context().clone(), span.service());
+            let (mut context, service) = (span.core_context().clone(), span.service());
+            if baggage::is_seen() {
+                // With what the application made of it since.
+                context.baggage = baggage::current(py);
+            }
             (!span.has_ended()).then(|| Current { context, kind: Some(span.peek(|span| span.kind())), service })
         })?
     }

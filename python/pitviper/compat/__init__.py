@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any, Optional
 
 #: The APIs there are.
-NAMES = ("ddtrace",)
+NAMES = ("ddtrace", "oneagent")
 _OURS = f"{__name__}."
 
 
@@ -47,7 +47,8 @@ class _Below:
         name = fullname[len(_OURS) :] if fullname.startswith(_OURS) else fullname
         if not name.startswith(self._below):
             return None
-        message = import_module(_OURS + self.name).removed_module(name)
+        removed = getattr(import_module(_OURS + self.name), "removed_module", None)
+        message = None if removed is None else removed(name)
         if message is not None:
             raise ImportError(message, name=name)
         return None if name is not fullname else _spec(name)
