@@ -122,6 +122,21 @@ SETTINGS = (
         "ddtrace, oneagent. What is not installed is served in any case.",
     ),
     Setting(
+        "remote_settings",
+        True,
+        flag,
+        "PITVIPER_REMOTE_SETTINGS DD_REMOTE_CONFIGURATION_ENABLED",
+        "Whether what an operator sets on the server for this service is followed while the process runs: the share of "
+        "traces that are kept, and profiling.",
+    ),
+    Setting(
+        "remote_settings_interval",
+        60.0,
+        profiles.seconds,
+        "PITVIPER_REMOTE_SETTINGS_INTERVAL DD_REMOTE_CONFIG_POLL_INTERVAL_SECONDS",
+        "How long a process with nothing to send waits before it asks the server again, in seconds.",
+    ),
+    Setting(
         "integrations_disabled",
         [],
         names,
@@ -263,7 +278,7 @@ class Config:
 
 
 #: Sources in the order in which they count.
-_SOURCES = ("init()", "PITVIPER_", "OTEL_", "DD_")
+_SOURCES = ("the server", "init()", "PITVIPER_", "OTEL_", "DD_")
 
 
 def _rank(resolved: Resolved) -> int:

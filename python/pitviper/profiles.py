@@ -161,7 +161,7 @@ class Run:
             None to throw it away.
     """
 
-    __slots__ = ("at_exit", "attributes", "children", "config", "sends")
+    __slots__ = ("at_exit", "attributes", "children", "config", "is_agents", "sends")
 
     def __init__(
         self,
@@ -177,6 +177,8 @@ class Run:
         self.at_exit = at_exit
         #: Whether profiles are sent at all; else they stay until they are taken.
         self.sends = sends
+        #: Whether settings started it, and not the application.
+        self.is_agents = False
 
 
 _running: Optional[Run] = None
@@ -203,6 +205,26 @@ def start(run: Run) -> Optional[str]:
         _watches_forks = True
         os.register_at_fork(after_in_child=_after_fork)
     return problem
+
+
+def follow(config: "Config") -> Optional[str]:
+    """Profiles the process, or does no longer, as the settings say. A profiler that the application started
+    itself is its own.
+
+    Returns:
+        None, or why what is wanted is not possible here.
+    """
+    run, wanted = _running, config["enabled"] and config["profiling_enabled"]
+    if run is not None and not run.is_agents:
+        return None
+    if not wanted:
+        if run is not None:
+            # What was sampled so far is sent with the rest.
+            stop(run, 0.0)
+        return None
+    run = Run(config, {})
+    run.is_agents = True
+    return start(run)
 
 
 def _adopt(run: Run) -> None:

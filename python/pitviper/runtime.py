@@ -18,6 +18,8 @@ LAG_PERIOD = 1.0
 #: What runs the callbacks of one observable instrument.
 _observers: "list[Callable[[], None]]" = []
 _measures = False
+#: What takes settings that the server has told, as JSON.
+_follower: "Optional[Callable[[str], object]]" = None
 
 
 def start(config: Config) -> None:
@@ -42,6 +44,12 @@ def remove_observer(observer: Callable[[], None]) -> None:
     _native.companion_wanted(observing=bool(_observers))
 
 
+def when_told(follower: "Callable[[str], object]") -> None:
+    """Has a function called with the settings that the server tells, as JSON."""
+    global _follower
+    _follower = follower
+
+
 def observe() -> None:
     """Calls all observers now."""
     for observer in list(_observers):
@@ -62,6 +70,10 @@ def _companion(what: str) -> Any:
             observe()
         elif what == "threads":
             profiles.name_threads()
+        elif what == "settings":
+            told = _native.told_settings()
+            if told is not None and _follower is not None:
+                _follower(told)
         elif what == "libraries":
             folders = [path for path in list(sys.path) if isinstance(path, str) and path]  # pyright: ignore[reportUnnecessaryIsInstance]
             return folders, {name.partition(".")[0] for name in list(sys.modules)}

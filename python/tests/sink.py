@@ -109,6 +109,8 @@ class Sink:
         #: Statuses to answer with before answering 200: to requests with spans, and by path.
         self.refusals: list[int] = []
         self.refusals_by_path: dict[str, list[int]] = {}
+        #: What whoever asks for settings is told, as JSON; None to know nothing of settings.
+        self.settings: Optional[str] = None
         self._changed = threading.Condition()
         sink = self
 
@@ -125,6 +127,8 @@ class Sink:
                 if status == 200:
                     sink.keep(path, query, body, {key.lower(): value for key, value in self.headers.items()})
                 self.send_response(status)
+                if sink.settings is not None and "pitviper-settings-for" in self.headers:
+                    self.send_header("pitviper-settings", sink.settings)
                 self.send_header("content-length", "0")
                 self.end_headers()
 

@@ -130,6 +130,12 @@ const profiles = createRoute({
   component: lazyRouteComponent(() => import('./pages/profiles/page'), 'ProfilesPage'),
 });
 
+const settings = createRoute({
+  getParentRoute: () => root,
+  path: '/settings',
+  component: lazyRouteComponent(() => import('./pages/settings/page'), 'SettingsPage'),
+});
+
 /** Sections whose pages are elsewhere lead there. */
 const traces = createRoute({
   getParentRoute: () => root,
@@ -148,7 +154,7 @@ const serviceList = createRoute({
 });
 
 export const router = createRouter({
-  routeTree: root.addChildren([services, serviceList, service, search, traces, trace, explore, profiles, sql]),
+  routeTree: root.addChildren([services, serviceList, service, search, traces, trace, explore, profiles, sql, settings]),
   defaultPreload: 'intent',
   scrollRestoration: true,
 });

@@ -16,7 +16,7 @@ const KEYS: [string, string][] = [
   ['/', 'search or filter'],
   ['⌘K', 'go to a service, a page, or a trace by its id'],
   ['g s   g t', 'services, traces'],
-  ['g e   g p   g q', 'explore, profiles, SQL'],
+  ['g e   g p   g q   g ,', 'explore, profiles, SQL, settings'],
   ['j k Enter', 'down, up, open'],
   ['z', 'twice the time range'],
   ['t', 'dark, light, system'],
@@ -80,6 +80,7 @@ export function Shell() {
       else if (combination === 'ge') void navigate({ to: '/explore' });
       else if (combination === 'gp') void navigate({ to: '/profiles' });
       else if (combination === 'gq') void navigate({ to: '/sql' });
+      else if (combination === 'g,') void navigate({ to: '/settings' });
       else if (event.key === '?') setDialog('keys');
       else if (event.key === 'z') setRange(zoomOut(range, Date.now()));
       else if (event.key === 't') chooseTheme(THEMES[(THEMES.indexOf(storedTheme()) + 1) % THEMES.length] ?? 'system');
@@ -140,6 +141,10 @@ export function Shell() {
         <Link to="/sql" activeOptions={{ includeSearch: false }}>
           SQL
         </Link>
+        <span className="spacer" />
+        <Link to="/settings" activeOptions={{ includeSearch: false }}>
+          Settings
+        </Link>
       </nav>
       <main>
         <Outlet />
@@ -171,6 +176,7 @@ function Palette({ onClose }: { onClose: () => void }) {
     { label: 'Explore', go: () => void navigate({ to: '/explore' }) },
     { label: 'Profiles', go: () => void navigate({ to: '/profiles' }) },
     { label: 'SQL', go: () => void navigate({ to: '/sql' }) },
+    { label: 'Settings of agents', go: () => void navigate({ to: '/settings' }) },
     ...(services.data?.data ?? []).map((service) => ({
       label: service.name,
       go: () => void navigate({ to: '/services/$service', params: { service: service.name } }),

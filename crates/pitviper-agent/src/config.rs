@@ -232,6 +232,11 @@ pub struct Config {
     pub max_queue_spans: usize,
     /// Spans in one request.
     pub max_batch_spans: usize,
+    /// Whether the server is asked, with each export, what it wants to be different.
+    pub remote_settings: bool,
+    /// After how many milliseconds without an export a server that has told something is asked again: what was
+    /// switched off is to be switched on again.
+    pub remote_settings_interval_ms: u64,
     /// Metrics and logs.
     pub signals: Signals,
     /// Profiles.
@@ -276,6 +281,8 @@ impl Default for Config {
             timeout_ms: 10_000,
             max_queue_spans: 16_384,
             max_batch_spans: 2_048,
+            remote_settings: true,
+            remote_settings_interval_ms: 60_000,
             signals: Signals::default(),
             profiles: Profiles::default(),
             propagation: Propagation::default(),

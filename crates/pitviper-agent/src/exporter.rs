@@ -16,7 +16,7 @@ use crate::config::{Config, Signals};
 use crate::id;
 use crate::queue::{Batch, Pause, SIGNALS, Signal, Work};
 use crate::runtime::Sampler;
-use crate::transport::{Answer, Transport};
+use crate::transport::{Answer, Reply, Transport};
 
 /// First pause between attempts; each further one is twice as long, less a random part.
 const FIRST_BACKOFF: Duration = Duration::from_millis(250);
@@ -79,6 +79,9 @@ struct Exporter {
     /// What reads the process; made when metrics of it are wanted.
     sampler: Option<Sampler>,
     last_warning: Option<Instant>,
+    /// What the server has told, and when it was asked last.
+    told: Option<String>,
+    asked: Instant,
 }
 
 impl Exporter {
@@ -95,6 +98,8 @@ impl Exporter {
             // At once, so that the first collection has something to compare with.
             sampler: agent.measures_runtime().then(|| Sampler::new(agent)),
             last_warning: None,
+            told: None,
+            asked: Instant::now(),
         }
     }
 
@@ -127,7 +132,8 @@ impl Exporter {
         }
     }
 
-    /// When each signal is to be collected next; `None` while it is off. Whoever reads observable
+    /// When each signal is to be collected next; `None` while it is off. Of spans there is nothing to collect,
+    /// and a request without any is how the server is asked for settings. Whoever reads observable
     /// instruments asks for it when they are read, and then this is only for when nobody does.
     fn collect_at(&self) -> [Option<Instant>; SIGNALS] {
         let Signals { metrics_enabled, metrics_interval_ms, .. } = self.config.signals;
@@ -135,7 +141,8 @@ impl Exporter {
         let metrics = || self.collected + Duration::from_millis(metrics_interval_ms) * patience;
         let period = Duration::from_millis(self.config.profiles.period_ms);
         let profile = || self.profiled + period.mul_f64(self.profile_share);
-        [None, None, metrics_enabled.then(metrics), self.config.profiles.enabled.then(profile)]
+        let ask = || self.asked + Duration::from_millis(self.config.remote_settings_interval_ms);
+        [self.told.is_some().then(ask), None, metrics_enabled.then(metrics), self.config.profiles.enabled.then(profile)]
     }
 
     fn collect(&mut self, signal: Signal) {
@@ -149,8 +156,25 @@ impl Exporter {
                 self.profile_share = 1.0 - PROFILE_JITTER + 2.0 * PROFILE_JITTER * random_share();
                 self.agent.take_profile();
             }
-            Signal::Spans | Signal::Logs => {}
+            Signal::Spans => {
+                if let Ok(nothing) = self.transport.compress(Signal::Spans, Vec::new()) {
+                    // Whoever does not answer is asked again.
+                    let _ = self.post(Signal::Spans, "", &nothing);
+                }
+            }
+            Signal::Logs => {}
         }
+    }
+
+    /// Sends a request, and hands on what the server tells beside its answer.
+    fn post(&mut self, signal: Signal, query: &str, body: &[u8]) -> Answer {
+        self.asked = Instant::now();
+        let Reply { answer, settings } = self.transport.post(signal, query, body);
+        if settings.is_some() && settings != self.told {
+            (self.agent.host.told)(settings.as_deref().unwrap_or_default());
+            self.told = settings;
+        }
+        answer
     }
 
     /// Runs one step that settles its items or leaves them as an attempt. A panic costs the items and
@@ -194,7 +218,7 @@ impl Exporter {
         let items = attempt.items as u64;
         // A flush that comes while the request is under way wants the next one at once.
         let flushes = self.agent.queue.flushes();
-        match self.transport.post(signal, &attempt.query, &attempt.body) {
+        match self.post(signal, &attempt.query, &attempt.body) {
             Answer::Accepted { rejected } => {
                 let rejected = rejected.min(items);
                 counters.rejected.fetch_add(rejected, Ordering::Relaxed);

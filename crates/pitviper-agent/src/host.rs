@@ -29,6 +29,9 @@ pub struct Host {
     pub wait: fn(&mut (dyn FnMut() + Send)),
     /// Shows a warning to whoever reads the process's standard error.
     pub warn: fn(&str),
+    /// Takes what the server has told this process to do, as it stands in the header of an answer. Called by
+    /// the exporter thread, again whenever that changes.
+    pub told: fn(&str),
     /// What the process has used; `None` where that cannot be known.
     pub usage: fn() -> Option<Usage>,
     /// Clock ticks in a second, as `/proc` counts them.

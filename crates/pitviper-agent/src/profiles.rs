@@ -79,7 +79,7 @@ impl Agent {
 }
 
 /// Attributes as the parameters of a query, but for lists, maps and bytes and what has no room.
-fn query(attributes: &Attributes) -> String {
+pub(crate) fn query(attributes: &Attributes) -> String {
     let mut out = String::new();
     let is_first = |key: &str| FIRST.iter().any(|prefix| key.starts_with(prefix));
     let (first, rest): (Vec<_>, Vec<_>) = attributes.iter().partition(|(key, _)| is_first(key));

@@ -5,11 +5,13 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use flate2::write::GzEncoder;
+use pitviper_model::Attributes;
 use pitviper_wire::encode::rejected_items;
 use ureq::unversioned::transport::DefaultConnector;
 
 use crate::config::{Compression, Config};
 use crate::lookup::Lookup;
+use crate::profiles::query;
 use crate::queue::{SIGNALS, Signal};
 
 /// Longest answer that is read, in bytes.
@@ -18,6 +20,12 @@ const MAX_RESPONSE_BYTES: u64 = 64 * 1024;
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 /// zstd's fastest regular level; telemetry repeats itself enough for it.
 const ZSTD_LEVEL: i32 = 1;
+/// Who asks for settings, as the parameters of a query; a receiver that keeps none does not answer to it.
+const ASKS_FOR_SETTINGS: &str = "pitviper-settings-for";
+/// What settings are kept by.
+const SETTINGS_ARE_FOR: [&str; 2] = ["service.name", "deployment.environment.name"];
+/// What the asker is told.
+const SETTINGS: &str = "pitviper-settings";
 
 /// What became of a request.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,6 +36,14 @@ pub(crate) enum Answer {
     TryAgain { after: Option<Duration>, why: String },
     /// Never.
     Refused { status: Option<u16>, why: String },
+}
+
+/// What came back for a request.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) answer: Answer,
+    /// The settings that the receiver has for this process, if it keeps any.
+    pub(crate) settings: Option<String>,
 }
 
 /// Connections to the receivers of all signals, kept open between requests.
@@ -43,11 +59,14 @@ struct Target {
     url: String,
     headers: Vec<(String, String)>,
     compression: Compression,
+    /// Whose settings are asked for.
+    asks_for: Option<String>,
 }
 
 impl Transport {
     pub(crate) fn new(config: &Config) -> Self {
         // Signals that go to one place share its connection.
+        let asks_for = config.remote_settings.then(|| asks_for(&config.resource)).flatten();
         let mut agents: [Option<ureq::Agent>; 2] = [None, None];
         let targets = Signal::ALL.map(|signal| {
             let url = config.url(signal);
@@ -58,7 +77,7 @@ impl Transport {
                 Compression::Auto => Compression::Gzip,
                 chosen => chosen,
             };
-            Target { http, url: url.to_owned(), headers: config.headers(signal).to_vec(), compression }
+            Target { http, url: url.to_owned(), headers: config.headers(signal).to_vec(), compression, asks_for: asks_for.clone() }
         });
         Self { targets }
     }
@@ -78,7 +97,7 @@ impl Transport {
 
     /// Posts a body that [`Transport::compress`] made, to an address that ends with a query, unless that is
     /// empty.
-    pub(crate) fn post(&self, signal: Signal, query: &str, body: &[u8]) -> Answer {
+    pub(crate) fn post(&self, signal: Signal, query: &str, body: &[u8]) -> Reply {
         let target = &self.targets[signal as usize];
         let url = match (query.is_empty(), target.url.contains('?')) {
             (true, _) => Cow::Borrowed(&target.url),
@@ -94,10 +113,14 @@ impl Transport {
         for (name, value) in &target.headers {
             request = request.header(name, value);
         }
+        if let Some(asks_for) = &target.asks_for {
+            request = request.header(ASKS_FOR_SETTINGS, asks_for);
+        }
         let mut response = match request.send(body) {
             Ok(response) => response,
-            Err(error) => return from_error(&error),
+            Err(error) => return Reply { answer: from_error(&error), settings: None },
         };
+        let settings = response.headers().get(SETTINGS).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let status = response.status().as_u16();
         let retry_after = response
             .headers()
@@ -107,12 +130,22 @@ impl Transport {
             .map(|seconds| Duration::from_secs(seconds).min(MAX_RETRY_AFTER));
         // Read in any case: a connection with an unread answer cannot be used again.
         let answer = response.body_mut().with_config().limit(MAX_RESPONSE_BYTES).read_to_vec();
-        match status {
+        let answer = match status {
             200..=299 => Answer::Accepted { rejected: answer.map_or(0, |bytes| rejected_items(&bytes)) },
             429 | 502 | 503 | 504 => Answer::TryAgain { after: retry_after, why: format!("status {status}") },
             _ => Answer::Refused { status: Some(status), why: format!("status {status}") },
-        }
+        };
+        Reply { answer, settings }
     }
+}
+
+/// The attributes that settings are kept by, as the parameters of a query; `None` when it has none of them.
+fn asks_for(resource: &Attributes) -> Option<String> {
+    let mut own = Attributes::default();
+    for (key, value) in resource.iter().filter(|(key, _)| SETTINGS_ARE_FOR.contains(key)) {
+        own.set(key, value.clone());
+    }
+    Some(query(&own)).filter(|query| !query.is_empty())
 }
 
 fn http_agent(config: &Config, is_loopback: bool) -> ureq::Agent {

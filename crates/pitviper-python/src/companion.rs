@@ -1,6 +1,7 @@
 //! A thread beside the exporter for what cannot do without the interpreter: it measures how long the
 //! interpreter lock takes to get, runs the callbacks of observable instruments, looks once at which
-//! modules are loaded, and names threads while they are sampled. The exporter itself never takes the lock.
+//! modules are loaded, names threads while they are sampled, and has settings followed that the server told.
+//! The exporter itself never takes the lock.
 //!
 //! It is a thread of the system's own and not one of Python's, so that libraries which replace Python's
 //! threads have no part in it. It starts with the exporter, when it has something to do.
@@ -41,12 +42,16 @@ static PROFILING: AtomicBool = AtomicBool::new(false);
 static UNNAMED: AtomicBool = AtomicBool::new(false);
 /// Distributions are to be reported.
 static LIBRARIES: AtomicBool = AtomicBool::new(false);
+/// What the server told last and nobody has read yet.
+static TOLD: Mutex<Option<String>> = Mutex::new(None);
+/// There is something in it.
+static IS_TOLD: AtomicBool = AtomicBool::new(false);
 /// An exporter runs, in this process or in one it was forked from.
 static EXPORTING_IN: AtomicU32 = AtomicU32::new(0);
 
 /// Sets what is called with the interpreter: with "start" once, with "observe" to run the callbacks of
 /// observable instruments, with "threads" to name those that live, with "libraries" for a list of folders and
-/// one of modules.
+/// one of modules, with "settings" when the server has told some.
 #[pyfunction]
 pub(crate) fn set_companion_hook(py: Python<'_>, hook: Py<PyAny>) {
     let _ = HOOK.set(py, hook);
@@ -87,6 +92,23 @@ pub(crate) fn name_threads_soon() {
     unpark();
 }
 
+/// Keeps what the server has told until Python has read it: called by the exporter, which cannot. In a child
+/// that was forked while this was written nothing is told any more.
+pub(crate) fn told(settings: &str) {
+    if let Ok(mut slot) = TOLD.try_lock() {
+        *slot = Some(settings.to_owned());
+        IS_TOLD.store(true, Ordering::SeqCst);
+    }
+    start_if_wanted();
+    unpark();
+}
+
+/// What the server has told since the last call, as JSON; None when that is nothing new.
+#[pyfunction]
+pub(crate) fn told_settings() -> Option<String> {
+    TOLD.try_lock().ok()?.take()
+}
+
 fn unpark() {
     if let Ok(slot) = THREAD.try_lock()
         && let Some(thread) = &*slot
@@ -97,7 +119,7 @@ fn unpark() {
 
 fn is_wanted() -> bool {
     agent().measures_runtime()
-        || [&OBSERVING, &LIBRARIES, &PROFILING].iter().any(|wanted| wanted.load(Ordering::Relaxed))
+        || [&OBSERVING, &LIBRARIES, &PROFILING, &IS_TOLD].iter().any(|wanted| wanted.load(Ordering::Relaxed))
 }
 
 fn start_if_wanted() {
@@ -166,7 +188,7 @@ fn run() {
                 pause = pause.min(interval.saturating_sub(began.elapsed()));
             }
             let asked = py.detach(|| {
-                if !UNNAMED.load(Ordering::SeqCst) {
+                if !UNNAMED.load(Ordering::SeqCst) && !IS_TOLD.load(Ordering::SeqCst) {
                     std::thread::park_timeout(pause);
                 }
                 if UNNAMED.load(Ordering::SeqCst) {
@@ -178,7 +200,11 @@ fn run() {
             if STOP.load(Ordering::SeqCst) {
                 return;
             }
-            let called = UNNAMED.swap(false, Ordering::SeqCst);
+            let is_told = IS_TOLD.swap(false, Ordering::SeqCst);
+            let called = UNNAMED.swap(false, Ordering::SeqCst) || is_told;
+            if is_told {
+                call(py, "settings");
+            }
             // Only what it asks for by itself is a measure of what others would have waited.
             if has_gil && !called {
                 agent().gil_waited(wait);

@@ -25,6 +25,7 @@ pub(crate) fn host() -> Host {
         exporter_started: crate::companion::start,
         wait,
         warn,
+        told: crate::companion::told,
         usage,
         clock_ticks: u64::try_from(ticks).unwrap_or(100),
         page_size: u64::try_from(page).unwrap_or(4_096),

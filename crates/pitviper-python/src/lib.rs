@@ -54,7 +54,7 @@ mod _native {
         answered_call, current_call, describe_call, inside_call, masked_query, masked_url, start_call, start_http_call,
     };
     #[pymodule_export]
-    use crate::companion::{companion_wanted, set_companion_hook};
+    use crate::companion::{companion_wanted, set_companion_hook, told_settings};
     #[pymodule_export]
     use crate::configure::configure;
     #[pymodule_export]

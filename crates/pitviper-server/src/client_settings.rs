@@ -1,16 +1,28 @@
-//! What Datadog's clients are told: kept in a file of the data directory, handed to the receiver.
+//! What agents and Datadog's clients are told: kept in a file of the data directory, handed to the receivers.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
+use axum::extract::{Query, Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use http::{HeaderName, HeaderValue, Uri};
 use pitviper_api::client_settings::{ClientSetting, ClientSettings, KeepsClientSettings};
 use pitviper_ingest::receivers::datadog::{Instruction, Remote, SamplingRule, TagCondition};
+use serde::Serialize;
 
 /// The file's name in the data directory.
 const FILE: &str = "client-settings.json";
+/// Stands for every service, and for every environment.
+const ANY: &str = "*";
+/// The header with which an agent says whose settings it asks for, as the parameters of a query.
+const ASKS: HeaderName = HeaderName::from_static("pitviper-settings-for");
+/// The header that tells them, as JSON.
+const TELLS: HeaderName = HeaderName::from_static("pitviper-settings");
 
 /// Settings, in memory and in their file.
 pub(crate) struct KeptSettings {
@@ -67,6 +79,67 @@ impl KeepsClientSettings for KeptSettings {
     }
 }
 
+/// What the agents of a service in an environment are told.
+#[derive(Debug, Default, PartialEq, Serialize)]
+struct Told {
+    version: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sample_rate: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tracing: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    profiling: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    profiling_rate: Option<u16>,
+}
+
+impl Told {
+    /// What all settings together say that fit: what is said of the service counts more than what is said of
+    /// the environment, and that more than what is said of all.
+    fn of(settings: &ClientSettings, service: &str, environment: &str) -> Self {
+        let fits = |said: &str, own: &str| said == ANY || said == own;
+        let mut fitting: Vec<_> = settings
+            .settings
+            .iter()
+            .filter(|of| fits(&of.service, service) && fits(&of.env, environment))
+            .collect();
+        fitting.sort_by_key(|of| (of.service != ANY, of.env != ANY));
+        let mut told = Self { version: settings.version, ..Self::default() };
+        for of in fitting {
+            told.sample_rate = of.sample_rate.or(told.sample_rate);
+            told.tracing = of.tracing.or(told.tracing);
+            told.profiling = of.profiling.or(told.profiling);
+            told.profiling_rate = of.profiling_rate.or(told.profiling_rate);
+        }
+        told
+    }
+}
+
+/// Answers agents that send something with what they are to do, in a header beside the answer itself.
+pub(crate) async fn tell(State(kept): State<Arc<KeptSettings>>, request: Request, next: Next) -> Response {
+    let asked = request.headers().get(ASKS).and_then(|value| value.to_str().ok()).and_then(asker);
+    let mut response = next.run(request).await;
+    if let Some((service, environment)) = asked {
+        let told = {
+            let current = kept.current.lock().unwrap_or_else(PoisonError::into_inner);
+            Told::of(&current, &service, &environment)
+        };
+        // Numbers and truth values alone are fit for a header.
+        if let Some(told) = serde_json::to_string(&told).ok().and_then(|told| HeaderValue::try_from(told).ok()) {
+            response.headers_mut().insert(TELLS, told);
+        }
+    }
+    response
+}
+
+/// The service and the environment that the parameters of a query name.
+fn asker(query: &str) -> Option<(String, String)> {
+    let uri = Uri::builder().path_and_query(format!("/?{query}")).build().ok()?;
+    let Query(mut pairs) = Query::<BTreeMap<String, String>>::try_from_uri(&uri).ok()?;
+    let service = pairs.remove("service.name")?;
+    Some((service, pairs.remove("deployment.environment.name").unwrap_or_default()))
+}
+
 fn instructions(settings: &[ClientSetting]) -> Vec<Instruction> {
     let instruction = |of: &ClientSetting| Instruction {
         service: of.service.clone(),
@@ -98,6 +171,31 @@ fn instructions(settings: &[ClientSetting]) -> Vec<Instruction> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_said_of_a_service_counts_most() {
+        let settings = serde_json::from_str(
+            r#"{"version":3,"settings":[
+                {"service":"shop","env":"prod","sample_rate":0.5},
+                {"service":"shop","profiling":true,"sample_rate":0.1},
+                {"env":"prod","profiling":false,"profiling_rate":20,"tracing":true},
+                {"sample_rate":0}
+            ]}"#,
+        )
+        .unwrap();
+        let told = |query: &str| {
+            let (service, environment) = asker(query).unwrap();
+            serde_json::to_string(&Told::of(&settings, &service, &environment)).unwrap()
+        };
+        assert_eq!(
+            told("service.name=shop&deployment.environment.name=prod"),
+            r#"{"version":3,"sample_rate":0.5,"tracing":true,"profiling":true,"profiling_rate":20}"#
+        );
+        assert_eq!(told("service.name=shop"), r#"{"version":3,"sample_rate":0.1,"profiling":true}"#);
+        assert_eq!(told("service.name=b%C3%BCro&x=1"), r#"{"version":3,"sample_rate":0.0}"#);
+        assert_eq!(asker("x=1"), None);
+        assert_eq!(asker("a b"), None);
+    }
 
     #[test]
     fn settings_outlive_the_server() {

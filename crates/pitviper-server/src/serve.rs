@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::service::interceptor::InterceptedService;
 
-use crate::client_settings::KeptSettings;
+use crate::client_settings::{self, KeptSettings};
 use crate::config::Serve;
 use crate::datadog::{Files, Sockets};
 use crate::figures::{DatadogSource, Figures};
@@ -132,6 +132,7 @@ fn open_ports(
     self_trace: Option<SelfTraceQueue>,
 ) -> (JoinSet<()>, Files) {
     let ingest = Ingest::new(Arc::clone(store));
+    let tell = axum::middleware::from_fn_with_state(Arc::clone(&settings), client_settings::tell);
     let datadog = Datadog::new(Arc::clone(&ingest), settings.remote());
     let mut metrics: Vec<Arc<dyn MetricsSource>> =
         vec![Arc::new(Figures(Arc::clone(&ingest))), Arc::new(DatadogSource(Arc::clone(&datadog)))];
@@ -145,7 +146,7 @@ fn open_ports(
         client_settings: settings,
         stopping: stopping.clone(),
     });
-    let receivers = otlp::router(Arc::clone(&ingest)).merge(pprof::router(Arc::clone(&ingest)));
+    let receivers = otlp::router(Arc::clone(&ingest)).merge(pprof::router(Arc::clone(&ingest))).layer(tell);
     let app = pitviper_api::guarded(&api, pitviper_api::app(&api, receivers.clone()));
     let receiver =
         pitviper_api::guarded(&api, pitviper_api::receivers_only(receivers, foreign::router(Arc::clone(&ingest))));

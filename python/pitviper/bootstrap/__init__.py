@@ -5,12 +5,14 @@ import os
 import sys
 from typing import Any, Optional
 
-from pitviper import _native, compat, profiles, runtime, signals
+from pitviper import _native, compat, profiles, remote, runtime, signals
 from pitviper._guard import internal_error, say
 from pitviper.config import Config, load
 from pitviper.resource import resource_attributes
 
+#: The settings in force, and those of this process alone.
 _config: Optional[Config] = None
+_own: Optional[Config] = None
 #: Whether init() was called.
 _started = False
 _serves_opentelemetry = False
@@ -61,13 +63,28 @@ def is_started() -> bool:
     return _started
 
 
+def _follow(told: str) -> None:
+    """Takes settings that the server has told."""
+    if _own is None or not remote.take(told):
+        return
+    config = _put_in_force(_own)
+    if _started and "PITVIPER_PROFILE" not in os.environ:
+        _follow_profiling(config)
+
+
 def _configure(settings: "dict[str, Any]") -> Config:
-    global _config
     config = load(os.environ, settings)
     for problem in config.problems:
         if problem not in _said:
             _said.add(problem)
             say(problem)
+    return _put_in_force(config)
+
+
+def _put_in_force(own: Config) -> Config:
+    global _config, _own
+    _own = own
+    config = remote.lay_over(own)
     sampler, sampler_arg = config.sampler()
     _native.configure(
         endpoint=config.traces_url,
@@ -80,6 +97,8 @@ def _configure(settings: "dict[str, Any]") -> Config:
         schedule_delay_ms=config["schedule_delay_ms"],
         max_queue_spans=config["max_queue_spans"],
         max_batch_spans=config["max_batch_spans"],
+        remote_settings=config["remote_settings"],
+        remote_settings_interval_ms=int(config["remote_settings_interval"] * 1000),
         attribute_count_limit=config["attribute_count_limit"],
         event_attribute_count_limit=config["event_attribute_count_limit"],
         link_attribute_count_limit=config["link_attribute_count_limit"],
@@ -95,6 +114,7 @@ def _configure(settings: "dict[str, Any]") -> Config:
     signals.configure(config)
     _config = config
     runtime.start(config)
+    runtime.when_told(_follow)
     if config["enabled"]:
         watch_exit()
     return config
@@ -116,13 +136,17 @@ def _profile(config: Config) -> None:
             from pitviper.profiling import _local
 
             _local.start(config, plan)
-        elif config["enabled"] and config["profiling_enabled"]:
-            problem = profiles.start(profiles.Run(config, {}))
-            # Who did not ask for it need not know that it cannot be had; `pitviper run --info` says it.
-            if problem is not None and config.resolved["profiling_enabled"].source != "default":
-                say(f"not profiling: {problem}")
+        else:
+            _follow_profiling(config)
     except Exception as error:
         internal_error(error)
+
+
+def _follow_profiling(config: Config) -> None:
+    problem = profiles.follow(config)
+    # Who did not ask for it need not know that it cannot be had; `pitviper run --info` says it.
+    if problem is not None and config.resolved["profiling_enabled"].source != "default":
+        say(f"not profiling: {problem}")
 
 
 def _instrument(config: Config) -> None:

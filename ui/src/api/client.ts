@@ -41,11 +41,11 @@ export interface Range {
   to: string;
 }
 
-export async function send(path: string, accept: string, signal: AbortSignal | undefined, body?: unknown): Promise<Response> {
+export async function send(path: string, accept: string, signal: AbortSignal | undefined, body?: unknown, method = 'POST'): Promise<Response> {
   const options: RequestInit = { headers: { accept } };
   if (signal) options.signal = signal;
   if (body !== undefined) {
-    options.method = 'POST';
+    options.method = method;
     options.headers = { accept, 'content-type': 'application/json' };
     options.body = JSON.stringify(body);
   }

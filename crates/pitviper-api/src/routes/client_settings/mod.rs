@@ -1,4 +1,4 @@
-//! What Datadog's clients are to do: settings by service and environment, applied while they run.
+//! What agents and Datadog's clients are to do: settings by service and environment, applied while they run.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -16,6 +16,8 @@ use crate::state::Api;
 /// Most settings, and most rules and tags of one.
 const MAX_SETTINGS: usize = 1_000;
 const MAX_RULES: usize = 100;
+/// Samples of each thread in a second.
+const PROFILING_RATES: std::ops::RangeInclusive<u16> = 1..=1_000;
 /// Longest text of a setting, in bytes.
 const MAX_TEXT_BYTES: usize = 1_024;
 
@@ -39,7 +41,7 @@ pub struct ClientSamplingRule {
     pub sample_rate: f64,
 }
 
-/// What the clients of a service in an environment are to do. What is missing they decide themselves.
+/// What the agents and clients of a service in an environment are to do. What is missing they decide themselves.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ClientSetting {
@@ -52,18 +54,25 @@ pub struct ClientSetting {
     /// Which share of their traces to keep, 0 to 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sample_rate: Option<f64>,
-    /// Rules that come before that, the first that fits counts.
+    /// Rules that come before that, the first that fits counts. Datadog's clients follow them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sampling_rules: Vec<ClientSamplingRule>,
-    /// Tags for all spans.
+    /// Tags for all spans of Datadog's clients.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
-    /// Whether records of logging name their trace.
+    /// Whether records of logging name their trace, with Datadog's clients.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_injection: Option<bool>,
     /// Whether they trace at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tracing: Option<bool>,
+    /// Whether Pitviper's agents profile their process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profiling: Option<bool>,
+    /// How often Pitviper's agents sample each thread in a second, 1 to 1000; less where that would take more
+    /// than their budget.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profiling_rate: Option<u16>,
 }
 
 /// All settings.
@@ -91,7 +100,7 @@ fn any() -> String {
     "*".to_owned()
 }
 
-/// What Datadog's clients are told to do.
+/// What agents and Datadog's clients are told to do.
 #[utoipa::path(
     get, path = "/api/v1/clients/settings", tag = "server", operation_id = "getClientSettings",
     responses((status = 200, description = "The settings", body = ClientSettings))
@@ -100,8 +109,8 @@ pub(crate) async fn get(State(api): State<Api>) -> Json<ClientSettings> {
     Json(api.shared.config.client_settings.get())
 }
 
-/// Tells Datadog's clients what to do. Those that run apply it within seconds; what is left out again they
-/// decide themselves again.
+/// Tells agents and Datadog's clients what to do. Those that run apply it within seconds, or when they export
+/// next; what is left out again they decide themselves again.
 #[utoipa::path(
     put, path = "/api/v1/clients/settings", tag = "server", operation_id = "putClientSettings",
     request_body = Vec<ClientSetting>,
@@ -135,6 +144,9 @@ fn fault(settings: &[ClientSetting]) -> Option<String> {
         let rates = of.sampling_rules.iter().map(|rule| rule.sample_rate).chain(of.sample_rate);
         if rates.into_iter().any(|rate| !(0.0..=1.0).contains(&rate)) {
             return Some(format!("{place}: a share is 0 to 1"));
+        }
+        if of.profiling_rate.is_some_and(|rate| !PROFILING_RATES.contains(&rate)) {
+            return Some(format!("{place}: a rate of profiling is 1 to 1000"));
         }
         if of.sampling_rules.len() > MAX_RULES || of.tags.len() > MAX_RULES {
             return Some(format!("{place}: there may be {MAX_RULES} rules and {MAX_RULES} tags"));
@@ -171,6 +183,7 @@ mod tests {
         for (json, said) in [
             (r#"[{"sample_rate":1.5}]"#, "0 to 1"),
             (r#"[{"sampling_rules":[{"sample_rate":-1}]}]"#, "0 to 1"),
+            (r#"[{"profiling_rate":0}]"#, "1 to 1000"),
             (r#"[{"service":""}]"#, "1 to 1024"),
             (r#"[{"tags":{"a:b":"c"}}]"#, "no colon"),
             (r#"[{}, {"service":"*"}]"#, "already"),
