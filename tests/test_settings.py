@@ -6,10 +6,10 @@ from collections.abc import ItemsView, Iterator
 from pathlib import Path
 from typing import Any
 
+import demo
 import pytest
 from playwright.sync_api import Page, expect
 
-import demo
 from browser import axe_findings
 from conftest import Server, eventually
 

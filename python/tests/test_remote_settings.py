@@ -134,11 +134,19 @@ def test_who_wants_no_settings_does_not_ask(sink: Sink) -> None:
 
 
 @pytest.mark.parametrize(
-    "told",
-    ["[]", "7", "{", '{"sample_rate": true}', '{"sample_rate": 1.5}', '{"profiling": 1}', '{"profiling_rate": 0}'],
+    ("told", "complaint"),
+    [
+        ("[]", "no object"),
+        ("7", "no object"),
+        ("{", "Expecting"),
+        ('{"sample_rate": true}', "from 0 to 1"),
+        ('{"sample_rate": 1.5}', "from 0 to 1"),
+        ('{"profiling": 1}', "neither true nor false"),
+        ('{"profiling_rate": 0}', "whole number"),
+    ],
 )
-def test_what_is_told_is_checked(told: str) -> None:
-    with pytest.raises(ValueError, match="."):
+def test_what_is_told_is_checked(told: str, complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
         remote.take(told)
 
 
