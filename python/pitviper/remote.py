@@ -6,7 +6,7 @@ those of the process; what is taken back again is as the process has it.
 """
 
 import json
-from typing import Any, Callable
+from typing import Any, Callable, cast
 
 from pitviper import profiles
 from pitviper.config import Config
@@ -41,9 +41,10 @@ def take(text: str) -> bool:
 
 
 def _read(text: str) -> "dict[str, Resolved]":
-    values: Any = json.loads(text)
-    if not isinstance(values, dict):
+    parsed: Any = json.loads(text)
+    if not isinstance(parsed, dict):
         raise ValueError(f"settings of the server are no object: {text[:100]}")
+    values = cast("dict[str, Any]", parsed)
     found: dict[str, Resolved] = {}
     for name, (setting, convert) in _UNDERSTOOD.items():
         # What an older agent does not know yet is left out, and so is what is not said.

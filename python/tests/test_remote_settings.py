@@ -32,8 +32,9 @@ def follow(line):
 
 for line in sys.stdin:
     if line == "fork\\n":
+        line = next(sys.stdin)
         if os.fork() == 0:
-            follow(next(sys.stdin))
+            follow(line)
             os._exit(0)
         os.wait()
     else:
@@ -59,7 +60,7 @@ class Program:
             "OTEL_BSP_SCHEDULE_DELAY": "20",
             **environ,
         }
-        command = [sys.executable, "-m", "pitviper", "run", sys.executable, "-c", PROGRAM]
+        command = [sys.executable, "-m", "pitviper", "run", sys.executable, "-Wignore::DeprecationWarning", "-c", PROGRAM]
         self.process = subprocess.Popen(
             command, env=variables, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )

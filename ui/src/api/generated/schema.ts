@@ -54,11 +54,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What Datadog's clients are told to do. */
+        /** What agents and Datadog's clients are told to do. */
         get: operations["getClientSettings"];
         /**
-         * Tells Datadog's clients what to do. Those that run apply it within seconds; what is left out again they
-         *     decide themselves again.
+         * Tells agents and Datadog's clients what to do. Those that run apply it within seconds, or when they export
+         *     next; what is left out again they decide themselves again.
          */
         put: operations["putClientSettings"];
         post?: never;
@@ -1434,22 +1434,30 @@ export interface components {
                 [key: string]: string;
             };
         };
-        /** @description What the clients of a service in an environment are to do. What is missing they decide themselves. */
+        /** @description What the agents and clients of a service in an environment are to do. What is missing they decide themselves. */
         ClientSetting: {
             /** @description The deployment environment; `*` for all. */
             env?: string;
-            /** @description Whether records of logging name their trace. */
+            /** @description Whether records of logging name their trace, with Datadog's clients. */
             log_injection?: boolean | null;
+            /** @description Whether Pitviper's agents profile their process. */
+            profiling?: boolean | null;
+            /**
+             * Format: int32
+             * @description How often Pitviper's agents sample each thread in a second, 1 to 1000; less where that would take more
+             *     than their budget.
+             */
+            profiling_rate?: number | null;
             /**
              * Format: double
              * @description Which share of their traces to keep, 0 to 1.
              */
             sample_rate?: number | null;
-            /** @description Rules that come before that, the first that fits counts. */
+            /** @description Rules that come before that, the first that fits counts. Datadog's clients follow them. */
             sampling_rules?: components["schemas"]["ClientSamplingRule"][];
             /** @description The service; `*` for all. */
             service?: string;
-            /** @description Tags for all spans. */
+            /** @description Tags for all spans of Datadog's clients. */
             tags?: {
                 [key: string]: string;
             };
