@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -107,6 +108,32 @@ def test_settings_come_and_go_while_a_process_runs(program: Program, sink: Sink)
     asked = {header["pitviper-settings-for"] for headers in sink.by_path.values() for header in headers}
     assert asked == {"service.name=shop&deployment.environment.name=a%26b"}
     assert sink.profiles
+
+
+def test_a_process_that_records_nothing_asks(sink: Sink) -> None:
+    sink.settings = json.dumps({"sample_rate": 1.0})
+    started = Program(sink, PITVIPER_SAMPLE_RATE="0")
+    try:
+        started.follows(["parentbased_traceidratio", 1.0, 100, False])
+        started.ends()
+    finally:
+        started.process.kill()
+    assert sink.spans
+
+
+def test_a_receiver_without_settings_is_asked_once(sink: Sink) -> None:
+    started = Program(sink, PITVIPER_SAMPLE_RATE="0", PITVIPER_REMOTE_SETTINGS_INTERVAL="1")
+    try:
+        started.follows(["parentbased_traceidratio", 0.0, 100, False])
+        sink.wait_until(lambda: bool(sink.requests))
+        # Long enough for another.
+        time.sleep(1.5)
+        started.follows(["parentbased_traceidratio", 0.0, 100, False])
+        started.ends()
+    finally:
+        started.process.kill()
+    assert len(sink.requests) == 1
+    assert not sink.spans
 
 
 def test_what_makes_no_sense_changes_nothing(program: Program, sink: Sink) -> None:

@@ -64,6 +64,8 @@ impl Origin {
 pub struct Agent {
     config: Mutex<Arc<Config>>,
     enabled: AtomicBool,
+    /// Settings are asked for, also where no span is recorded.
+    asks: AtomicBool,
     parent_based: AtomicBool,
     threshold: AtomicU64,
     pub(crate) limits: AtomicLimits,
@@ -133,6 +135,7 @@ impl Agent {
         let agent = Box::leak(Box::new(Self {
             config: Mutex::new(Arc::new(Config::default())),
             enabled: AtomicBool::new(false),
+            asks: AtomicBool::new(false),
             parent_based: AtomicBool::new(true),
             threshold: AtomicU64::new(u64::MAX),
             limits: AtomicLimits::default(),
@@ -169,6 +172,7 @@ impl Agent {
         self.threshold.store(config.sampler.threshold(), Ordering::Relaxed);
         self.bound(Signal::Spans, config.max_queue_spans, config.max_batch_spans, config.schedule_delay_ms);
         self.enabled.store(config.enabled, Ordering::Relaxed);
+        self.asks.store(config.enabled && config.remote_settings, Ordering::Relaxed);
         self.with_config(|current| {
             config.signals = current.signals.clone();
             config.profiles = current.profiles.clone();
@@ -461,6 +465,14 @@ impl Agent {
     pub(crate) fn need_exporter(&'static self) {
         if self.queue.needs_exporter() {
             exporter::start(self);
+        }
+    }
+
+    /// A span has ended that is not recorded. Where none is, the server may still want it otherwise.
+    #[inline]
+    pub(crate) fn unrecorded(&'static self) {
+        if self.asks.load(Ordering::Relaxed) {
+            self.need_exporter();
         }
     }
 

@@ -79,9 +79,10 @@ struct Exporter {
     /// What reads the process; made when metrics of it are wanted.
     sampler: Option<Sampler>,
     last_warning: Option<Instant>,
-    /// What the server has told, and when it was asked last.
+    /// What the server has told, and when it was asked last; whether it ever was.
     told: Option<String>,
     asked: Instant,
+    has_asked: bool,
 }
 
 impl Exporter {
@@ -100,6 +101,7 @@ impl Exporter {
             last_warning: None,
             told: None,
             asked: Instant::now(),
+            has_asked: false,
         }
     }
 
@@ -142,7 +144,9 @@ impl Exporter {
         let period = Duration::from_millis(self.config.profiles.period_ms);
         let profile = || self.profiled + period.mul_f64(self.profile_share);
         let ask = || self.asked + Duration::from_millis(self.config.remote_settings_interval_ms);
-        [self.told.is_some().then(ask), None, metrics_enabled.then(metrics), self.config.profiles.enabled.then(profile)]
+        // A receiver that knows nothing of settings is asked once.
+        let asks = self.config.remote_settings && (self.told.is_some() || !self.has_asked);
+        [asks.then(ask), None, metrics_enabled.then(metrics), self.config.profiles.enabled.then(profile)]
     }
 
     fn collect(&mut self, signal: Signal) {
@@ -168,7 +172,7 @@ impl Exporter {
 
     /// Sends a request, and hands on what the server tells beside its answer.
     fn post(&mut self, signal: Signal, query: &str, body: &[u8]) -> Answer {
-        self.asked = Instant::now();
+        (self.asked, self.has_asked) = (Instant::now(), true);
         let Reply { answer, settings } = self.transport.post(signal, query, body);
         if settings.is_some() && settings != self.told {
             (self.agent.host.told)(settings.as_deref().unwrap_or_default());

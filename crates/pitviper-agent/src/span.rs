@@ -403,7 +403,10 @@ impl Span {
     /// Ends it, at `end_time_unix_nano` or now. Only the first end counts; whether this
     /// was it, of a span that is recorded.
     pub fn end(&mut self, end_time_unix_nano: Option<u64>) -> bool {
-        let Some(encoder) = self.encoder.take() else { return false };
+        let Some(encoder) = self.encoder.take() else {
+            self.agent.unrecorded();
+            return false;
+        };
         if std::mem::take(&mut self.names_endpoint) {
             self.agent.endpoints.end(self.context.span_id);
         }
