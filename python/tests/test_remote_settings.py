@@ -61,7 +61,16 @@ class Program:
             "OTEL_BSP_SCHEDULE_DELAY": "20",
             **environ,
         }
-        command = [sys.executable, "-m", "pitviper", "run", sys.executable, "-Wignore::DeprecationWarning", "-c", PROGRAM]
+        command = [
+            sys.executable,
+            "-m",
+            "pitviper",
+            "run",
+            sys.executable,
+            "-Wignore::DeprecationWarning",
+            "-c",
+            PROGRAM,
+        ]
         self.process = subprocess.Popen(
             command, env=variables, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )

@@ -179,7 +179,8 @@ assert stats["exported"] + stats["dropped_queue_full"] == stats["started"], stat
 """
     )
     alone(source, sink, tmp_path)
-    assert sum(span.name == "forked" for span in sink.spans) == 20
+    # One that a busy receiver did not answer in time is sent again.
+    assert len({span.span_id for span in sink.spans if span.name == "forked"}) == 20
 
 
 def test_traced_calls_in_hooks_of_a_fork(sink, tmp_path):

@@ -26,6 +26,7 @@ mod locks;
 mod logs;
 mod lookup;
 mod metrics;
+mod origins;
 mod profiles;
 mod propagation;
 mod queue;

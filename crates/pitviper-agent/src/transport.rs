@@ -77,7 +77,13 @@ impl Transport {
                 Compression::Auto => Compression::Gzip,
                 chosen => chosen,
             };
-            Target { http, url: url.to_owned(), headers: config.headers(signal).to_vec(), compression, asks_for: asks_for.clone() }
+            Target {
+                http,
+                url: url.to_owned(),
+                headers: config.headers(signal).to_vec(),
+                compression,
+                asks_for: asks_for.clone(),
+            }
         });
         Self { targets }
     }

@@ -98,11 +98,8 @@ impl Told {
     /// the environment, and that more than what is said of all.
     fn of(settings: &ClientSettings, service: &str, environment: &str) -> Self {
         let fits = |said: &str, own: &str| said == ANY || said == own;
-        let mut fitting: Vec<_> = settings
-            .settings
-            .iter()
-            .filter(|of| fits(&of.service, service) && fits(&of.env, environment))
-            .collect();
+        let mut fitting: Vec<_> =
+            settings.settings.iter().filter(|of| fits(&of.service, service) && fits(&of.env, environment)).collect();
         fitting.sort_by_key(|of| (of.service != ANY, of.env != ANY));
         let mut told = Self { version: settings.version, ..Self::default() };
         for of in fitting {

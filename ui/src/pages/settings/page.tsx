@@ -25,7 +25,7 @@ export function SettingsPage() {
       <h1>Settings of agents</h1>
       <p className="muted">
         Agents follow these while they run, with their next export and at the latest after a minute; Datadog’s clients within seconds. What is
-        left open is as the process has it. Of several that fit, what is said of the service counts more than what is said of the environment.
+        left as it is, each process has by itself. Of several that fit, what is said of the service counts more than what is said of the environment.
       </p>
       <datalist id={`${listId}-services`}>
         {names.map((name) => (
@@ -114,7 +114,7 @@ function SettingRow({ setting, others, listId }: RowProps) {
       placeholder={placeholder}
       list={list}
       inputMode={list ? undefined : 'decimal'}
-      size={list ? 18 : 8}
+      size={list ? 16 : 4}
       onChange={(event) => setChanges({ ...changes, [key]: event.target.value })}
       onKeyDown={(event) => {
         if (event.key === 'Enter' && isChanged && !fault) apply();
@@ -124,7 +124,7 @@ function SettingRow({ setting, others, listId }: RowProps) {
   );
   const choices = (key: 'tracing' | 'profiling', label: string) => (
     <select aria-label={label} value={draft[key]} onChange={(event) => setChanges({ ...changes, [key]: event.target.value as Choice })}>
-      <option value="">as the process has it</option>
+      <option value="">as is</option>
       <option value="on">on</option>
       <option value="off">off</option>
     </select>
@@ -140,7 +140,7 @@ function SettingRow({ setting, others, listId }: RowProps) {
         <td>{choices('tracing', `Tracing of ${whose}`)}</td>
         <td>{choices('profiling', `Profiling of ${whose}`)}</td>
         <td>{field('rate', `Samples a second of ${whose}`, 'as is')}</td>
-        <td className="muted extra">{(setting && besides(setting)) || '–'}</td>
+        <td className="muted extra wide">{(setting && besides(setting)) || '–'}</td>
         <td className="actions">
           {isChanged && (
             <>
