@@ -21,6 +21,8 @@ use super::wal::{HEADER_BYTES, check_header, log_files, whole_bytes};
 use super::{io_error, sync_dir};
 use crate::store::StoreError;
 
+/// Files that whoever uses the store keeps in its directory, each always whole: settings of agents.
+pub(super) const FILES_BESIDE: [&str; 1] = ["client-settings.json"];
 /// How often the manifest is taken again because a segment it named is gone.
 const MAX_ATTEMPTS: usize = 50;
 
@@ -61,6 +63,7 @@ pub fn backup(data_dir: &Path, dest: &Path) -> Result<BackupReport, StoreError> 
     made.map_err(io_error(|| format!("making {}", partial.0.display())))?;
     let mut report = BackupReport { log_bytes: copy_log(data_dir, &partial.0)?, ..BackupReport::default() };
     copy_segments(data_dir, &partial.0, &mut report)?;
+    copy_beside(data_dir, &partial.0)?;
     let publish = || -> io::Result<()> {
         for part in ["wal", "segments", "tmp", ""] {
             sync_dir(&partial.0.join(part))?;
@@ -114,6 +117,19 @@ fn copy_log(data_dir: &Path, target: &Path) -> Result<u64, StoreError> {
         total += end as u64;
     }
     Ok(total)
+}
+
+fn copy_beside(data_dir: &Path, target: &Path) -> Result<(), StoreError> {
+    for name in FILES_BESIDE {
+        let (from, to) = (data_dir.join(name), target.join(name));
+        let copy = || match fs::copy(&from, &to) {
+            Ok(_) => File::open(&to)?.sync_all(),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        };
+        copy().map_err(io_error(|| format!("copying {}", from.display())))?;
+    }
+    Ok(())
 }
 
 fn copy_segments(data_dir: &Path, target: &Path, report: &mut BackupReport) -> Result<(), StoreError> {

@@ -79,12 +79,14 @@ async fn segments_are_linked_and_outlive_the_original() {
     }
     store.flush().await.unwrap();
     store.append(write(3)).await.unwrap();
+    fs::write(live.join("client-settings.json"), "{}").unwrap();
     let report = backup(&live, &dest).unwrap();
     // A segment of spans with its two indexes, its trace ids and its facets, one of metrics, and one of resources.
     assert_eq!((report.segments, report.linked_files, report.copied_files, report.attempts), (3, 7, 0, 1));
     assert!(report.log_bytes > 0 && report.segment_bytes > 0);
     let segment = fs::read_dir(dest.join("segments")).unwrap().next().unwrap().unwrap();
     assert_eq!(segment.metadata().unwrap().nlink(), 2);
+    assert_eq!(fs::read(dest.join("client-settings.json")).unwrap(), b"{}");
     drop(store);
     fs::remove_dir_all(&live).unwrap();
     assert_holds(open(&dest).await.as_ref(), 0..4).await;

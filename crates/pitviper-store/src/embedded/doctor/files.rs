@@ -6,24 +6,15 @@ use rustc_hash::FxHashSet;
 
 use super::report::{Diagnosis, Severity};
 use super::{DAMAGED_DIR, Patient};
+use crate::embedded::backup::FILES_BESIDE;
 use crate::embedded::io_error;
 use crate::embedded::manifest::SegmentRow;
 use crate::embedded::segment::beside;
 use crate::store::StoreError;
 
 /// What a data directory holds.
-const KNOWN: [&str; 9] = [
-    // The server's own, beside the store.
-    "client-settings.json",
-    "lock",
-    "manifest.sqlite",
-    "manifest.sqlite-wal",
-    "manifest.sqlite-shm",
-    "segments",
-    "tmp",
-    "wal",
-    DAMAGED_DIR,
-];
+const KNOWN: [&str; 8] =
+    ["lock", "manifest.sqlite", "manifest.sqlite-wal", "manifest.sqlite-shm", "segments", "tmp", "wal", DAMAGED_DIR];
 
 /// How the copies begin that exports read and remove.
 const EXPORT_PREFIX: &str = ".export-";
@@ -38,7 +29,7 @@ pub(super) fn examine(
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         if name.starts_with(EXPORT_PREFIX) && !patient.is_in_use {
             remove(patient, &path, "it is the copy of an export that was cut short", diagnosis)?;
-        } else if !KNOWN.contains(&name) {
+        } else if !KNOWN.contains(&name) && !FILES_BESIDE.contains(&name) {
             let what = "this file is not the store's; it is left alone and takes room";
             diagnosis.add(Severity::Note, patient.name(&path), what, "move it elsewhere if it is yours");
         }
