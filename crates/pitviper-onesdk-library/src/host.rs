@@ -18,6 +18,8 @@ pub(crate) fn host() -> Host {
         exporter_started: || {},
         wait: |work| work(),
         warn,
+        // It asks for no settings.
+        told: |_| {},
         // Only metrics of the process ask for it, and the library sends none.
         usage: || None,
         clock_ticks: u64::try_from(ticks).unwrap_or(100),

@@ -80,6 +80,7 @@ impl Environment<'_> {
             resource: self.resource(),
             sampler: self.sampler(),
             propagation: self.propagation(),
+            remote_settings: false,
             ..Config::default()
         }
     }
