@@ -29,6 +29,8 @@ LOCKS = ("sampled", "exact", "off")
 _MAX_LOOPS = 60_000.0
 #: The profiler may not take more than this part of one processor.
 _MAX_BUDGET = 0.5
+#: Mean number of allocated bytes between two samples.
+_MIN_INTERVAL, _MAX_INTERVAL = 4_096, 1 << 40
 
 
 def switch(value: str) -> bool:
@@ -73,6 +75,12 @@ def _as_flag(value: str, advice: str) -> bool:
         return flag(value)
     except ValueError:
         raise ValueError(advice) from None
+
+
+def interval(value: str) -> int:
+    """Bytes between two samples."""
+    advice = f"use a whole number of bytes from {_MIN_INTERVAL} to {_MAX_INTERVAL}"
+    return within(value, int, _MIN_INTERVAL, _MAX_INTERVAL, advice)
 
 
 SETTINGS = (
@@ -124,6 +132,20 @@ SETTINGS = (
         flag,
         "PITVIPER_PROFILING_EXCEPTIONS DD_PROFILING_EXCEPTION_ENABLED",
         "Whether profiles have the exceptions that are raised, handled ones too; from Python 3.12 on.",
+    ),
+    Setting(
+        "profiling_heap",
+        True,
+        flag,
+        "PITVIPER_PROFILING_HEAP DD_PROFILING_MEMORY_ENABLED DD_PROFILING_HEAP_ENABLED",
+        "Whether a profile tells what memory is allocated where, and what of it is still there.",
+    ),
+    Setting(
+        "profiling_heap_sample_bytes",
+        524_288,
+        interval,
+        "PITVIPER_PROFILING_HEAP_SAMPLE_BYTES DD_PROFILING_HEAP_SAMPLE_SIZE",
+        "How many bytes are allocated between two samples, on average.",
     ),
     Setting(
         "profiling_upload_period",
@@ -243,6 +265,7 @@ def try_out(config: "Config", children: bool = False) -> Optional[str]:
         config["profiling_cpu_budget"],
         standard_library=[os.path.dirname(os.__file__)],
         children=children,
+        allocation_interval=config["profiling_heap_sample_bytes"] if config["profiling_heap"] else 0,
     )
 
 

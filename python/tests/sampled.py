@@ -34,14 +34,18 @@ class Sampler:
         self.samples: list[Sample] = []
 
     def take(self, last: bool = False) -> "list[Sample]":
-        for frames, labels, cpu_ns, wall_ns in _native.profiler_take(last) or ():
+        for frames, labels, values in _native.profiler_take(last) or ():
+            if "state" not in labels:
+                # No sample of time.
+                continue
             # Before Python 3.11 a function's name is not qualified.
             functions = tuple(function.rsplit(".", 1)[-1] for function, _, _ in frames)
             lines = tuple(line for _, _, line in frames)
             thread, state = str(labels["thread"]), str(labels["state"])
             linked = ("trace id", "span id", "local root span id", "endpoint")
             ids = (str(labels.get(name, "")) for name in linked)
-            self.samples.append(Sample(functions, thread, state, cpu_ns, wall_ns, lines, *ids))
+            times = (values.get("cpu", 0), values.get("wall", 0))
+            self.samples.append(Sample(functions, thread, state, *times, lines, *ids))
         return self.samples
 
     def until(self, done: "Callable[[list[Sample]], bool]") -> "list[Sample]":

@@ -1,7 +1,7 @@
 //! What code objects are called, and which lines their instructions are of.
 
 use pitviper_model::Frame;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::layout::{Interpreter, text_state};
 use crate::lines::line_of;
@@ -21,7 +21,7 @@ pub(crate) struct Codes {
     lines: FxHashMap<(u32, i64), u32>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Code {
     identity: Identity,
     function: String,
@@ -82,6 +82,21 @@ impl Codes {
         self.codes.push(Code { identity, function, file, lines, role });
         self.by_address.insert(at, number);
         Some(number)
+    }
+
+    /// Takes over those that are used of others, where there are none yet; says what each of them is from now on.
+    pub(crate) fn adopt(&mut self, others: &Self, used: &FxHashSet<u32>) -> FxHashMap<u32, u32> {
+        let mut places = FxHashMap::default();
+        for code in used {
+            // A stack may have a frame of no code.
+            if let Some(known) = others.codes.get(*code as usize) {
+                places.insert(*code, self.codes.len() as u32);
+                self.codes.push(known.clone());
+            }
+        }
+        let kept = others.by_address.iter().filter_map(|(address, code)| Some((*address, *places.get(code)?)));
+        self.by_address.extend(kept);
+        places
     }
 
     /// What the code does, as far as that says why a thread waits.

@@ -103,8 +103,8 @@ pub(crate) fn text_state(raw: u32) -> (u32, bool, bool) {
     (state & 7, state & 8 != 0, state & 16 != 0)
 }
 
-/// Where a variable of the interpreter is.
-fn symbol(name: &CStr) -> Result<usize, String> {
+/// Where a variable or a function of the interpreter is.
+pub(crate) fn symbol(name: &CStr) -> Result<usize, String> {
     // SAFETY: the name is a C string, and the call only looks it up in what is loaded.
     let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
     if found.is_null() {

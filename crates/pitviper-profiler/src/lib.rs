@@ -10,6 +10,8 @@
 //! Where any of that is not possible, [`Profiler::start`] says why, and nothing is sampled.
 
 #[cfg(pitviper_layout)]
+mod allocations;
+#[cfg(pitviper_layout)]
 mod code;
 #[cfg(pitviper_layout)]
 mod events;
@@ -48,5 +50,7 @@ mod walk;
 #[cfg(pitviper_layout)]
 mod window;
 
-pub use options::{Endpoints, EventOptions, Figures, KnownFrame, KnownThread, Options, SpanKey, Unavailable};
+pub use options::{
+    AllocationFigures, Endpoints, EventOptions, Figures, KnownFrame, KnownThread, Options, SpanKey, Unavailable,
+};
 pub use profiler::Profiler;

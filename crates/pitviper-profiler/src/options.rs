@@ -15,11 +15,14 @@ pub struct Options {
     pub standard_library: Vec<String>,
     /// How the span is found that a thread works on; `None` when samples are not to be linked.
     pub spans: Option<SpanKey>,
+    /// How many allocated bytes there are between two samples of allocations on average; `None` when allocations
+    /// are not sampled.
+    pub allocation_interval: Option<u64>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { rate_hz: 100.0, budget: 0.01, standard_library: Vec::new(), spans: None }
+        Self { rate_hz: 100.0, budget: 0.01, standard_library: Vec::new(), spans: None, allocation_interval: None }
     }
 }
 
@@ -143,4 +146,29 @@ pub struct Figures {
     pub own_cpu_ns: u64,
     /// How long it has been running, in nanoseconds.
     pub elapsed_ns: u64,
+    /// What was done about allocations.
+    pub allocations: AllocationFigures,
+}
+
+/// What the sampling of allocations did since it was started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct AllocationFigures {
+    /// Whether allocations are sampled.
+    pub running: bool,
+    /// Allocations that were sampled.
+    pub samples: u64,
+    /// Allocations of threads that do not run Python, which were not sampled.
+    pub without_thread: u64,
+    /// Allocations that no Python code made, such as when a thread begins or ends, which were not sampled.
+    pub without_frames: u64,
+    /// Allocations whose stack could not be read, which were not sampled.
+    pub torn: u64,
+    /// Samples that were not kept because a bound was reached.
+    pub dropped: u64,
+    /// Sampled blocks that are there now.
+    pub live: u64,
+    /// Sampled blocks that count as allocated and not as there, because too many are.
+    pub live_dropped: u64,
+    /// How often other hooks had put ours away, and the blocks that were there are no longer known.
+    pub hooks_lost: u64,
 }

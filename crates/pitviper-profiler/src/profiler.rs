@@ -14,7 +14,7 @@ use crate::options::{Endpoints, EventOptions, Figures, KnownThread, Options, Una
 use crate::pace::Pace;
 use crate::sampler::Sampler;
 use crate::threads::{Threads, is_ending};
-use crate::{events, labels, load, self_test, task};
+use crate::{allocations, events, labels, load, self_test, task};
 
 /// Bounds of the rate that can be asked for.
 const RATES_HZ: std::ops::RangeInclusive<f64> = 1.0..=1_000.0;
@@ -87,7 +87,10 @@ impl Profiler {
         let mut state = self.lock();
         state.rate_hz = options.rate_hz.clamp(*RATES_HZ.start(), *RATES_HZ.end());
         state.budget = options.budget;
-        if state.thread.as_ref().is_some_and(|thread| !thread.is_finished()) {
+        if let Some(sampler) = &state.sampler
+            && state.thread.as_ref().is_some_and(|thread| !thread.is_finished())
+        {
+            start_allocations(sampler, options);
             return Ok(());
         }
         let interpreter = Interpreter::find(known.hexversion).map_err(Unavailable)?;
@@ -107,7 +110,11 @@ impl Profiler {
             state.sampler = None;
             events::pushed::close();
             load::uninstall();
-        })
+        })?;
+        if let Some(sampler) = &state.sampler {
+            start_allocations(sampler, &options);
+        }
+        Ok(())
     }
 
     fn spawn(&'static self, state: &mut State) -> Result<(), Unavailable> {
@@ -119,6 +126,17 @@ impl Profiler {
         let thread = spawned.map_err(|error| Unavailable(format!("no thread can be started: {error}")))?;
         state.thread = Some(thread);
         Ok(())
+    }
+
+    /// Stops to sample allocations, before [`Self::stop`]. The calling thread must not run Python code meanwhile.
+    pub fn stop_allocations(&self) {
+        allocations::stop();
+    }
+
+    /// Sees to it that allocations are seen, after others may have put what sees them away. To be called now and
+    /// then; the calling thread must not run Python code meanwhile.
+    pub fn keep_allocations(&self) {
+        allocations::keep();
     }
 
     /// Stops, and forgets what was not taken. Waits for the round under way.
@@ -195,8 +213,8 @@ impl Profiler {
         let labels = sampler.labels(names);
         let events = events::pushed::take(sampler.standard_library(), &labels);
         let mut profile = sampler.take(&labels, is_last);
-        if let Some(events) = events {
-            profile.join(events);
+        for other in [events, allocations::take(&labels)].into_iter().flatten() {
+            profile.join(other);
         }
         Some(profile)
     }
@@ -220,6 +238,7 @@ impl Profiler {
             elapsed_ns: elapsed.as_nanos() as u64,
             events,
             events_lost,
+            allocations: allocations::figures(),
             ..sampler.figures
         }
     }
@@ -228,15 +247,18 @@ impl Profiler {
     pub fn before_fork(&'static self) {
         let guards = (self.lock(), events::pushed::lock());
         HELD.with(|held| held.replace(Some(guards)));
+        allocations::before_fork();
     }
 
     /// Goes on.
     pub fn after_fork_in_parent(&self) {
+        allocations::after_fork_in_parent();
         HELD.with(|held| held.replace(None));
     }
 
     /// The thread is not there in the child, and what it sampled is the parent's.
     pub fn after_fork_in_child(&self) {
+        allocations::after_fork_in_child();
         HELD.with(|held| {
             events::pushed::leave();
             if let Some((mut state, _store)) = held.replace(None) {
@@ -263,7 +285,11 @@ impl Profiler {
         events::pushed::open(inherited.interpreter(), options.spans);
         state.own_cpu_ns = 0;
         state.began = Some(Instant::now());
-        self.spawn(&mut state)
+        self.spawn(&mut state)?;
+        if let Some(sampler) = &state.sampler {
+            start_allocations(sampler, &options);
+        }
+        Ok(())
     }
 
     /// Samples until it is told to end.
@@ -297,4 +323,11 @@ impl Profiler {
             }
         }
     }
+}
+
+/// Begins to sample allocations, or stops, as the options say. Where it cannot be done the stacks are as good without,
+/// and the figures say so.
+fn start_allocations(sampler: &Sampler, options: &Options) {
+    let options = Options { spans: options.spans.filter(|_| sampler.figures.linked), ..options.clone() };
+    let _ = allocations::start(sampler.interpreter(), &options);
 }

@@ -1,6 +1,7 @@
 //! Stacks that share their outer parts.
 
-use rustc_hash::FxHashMap;
+use pitviper_pprof::Profile;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::code::Codes;
 use crate::layout::Interpreter;
@@ -76,16 +77,12 @@ impl Stacks {
             }
         }
         let mut stack = ROOT;
-        for frame in self.resolved.iter().rev() {
-            let next = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
-            if next as usize >= MAX_NODES && !self.by_content.contains_key(&(stack, *frame)) {
+        for place in (0..self.resolved.len()).rev() {
+            let frame = self.resolved[place];
+            if self.nodes.len() >= MAX_NODES && !self.by_content.contains_key(&(stack, frame)) {
                 return Interned::Full;
             }
-            let nodes = &mut self.nodes;
-            stack = *self.by_content.entry((stack, *frame)).or_insert_with(|| {
-                nodes.push((stack, *frame));
-                next
-            });
+            stack = self.inner(stack, frame);
         }
         Interned::Stack(stack)
     }
@@ -109,8 +106,62 @@ impl Stacks {
         self.codes.frame(code, line, standard_library)
     }
 
+    /// Forgets all stacks but these; says what each of them is from now on.
+    pub(crate) fn keep(&mut self, wanted: &FxHashSet<u32>) -> FxHashMap<u32, u32> {
+        let old = std::mem::take(self);
+        let used = wanted.iter().flat_map(|stack| old.frames(*stack)).map(|(code, _)| code);
+        let codes = self.codes.adopt(&old.codes, &used.collect());
+        let place = |stack: &u32| {
+            let mut frames: Vec<(u32, u32)> = old.frames(*stack).collect();
+            frames.reverse();
+            let known = |(code, line)| (codes.get(&code).copied().unwrap_or(OMITTED), line);
+            (*stack, frames.into_iter().map(known).fold(ROOT, |outer, frame| self.inner(outer, frame)))
+        };
+        wanted.iter().map(place).collect()
+    }
+
+    /// The stack of an outer part and a frame.
+    fn inner(&mut self, outer: u32, frame: (u32, u32)) -> u32 {
+        let Self { nodes, by_content, .. } = self;
+        *by_content.entry((outer, frame)).or_insert_with(|| {
+            nodes.push((outer, frame));
+            nodes.len() as u32 - 1
+        })
+    }
+
     /// The codes of the innermost frames of a stack.
     pub(crate) fn innermost(&self, stack: u32) -> impl Iterator<Item = u32> + '_ {
         self.frames(stack).map(|(code, _)| code).filter(|code| *code != OMITTED)
+    }
+}
+
+/// Stacks as a profile has them.
+#[derive(Debug)]
+pub(crate) struct Shown<'a> {
+    stacks: &'a Stacks,
+    standard_library: &'a [String],
+    frames: FxHashMap<(u32, u32), u32>,
+    places: FxHashMap<u32, u32>,
+}
+
+impl<'a> Shown<'a> {
+    /// None yet; `standard_library` are its folders.
+    pub(crate) fn new(stacks: &'a Stacks, standard_library: &'a [String]) -> Self {
+        Self { stacks, standard_library, frames: FxHashMap::default(), places: FxHashMap::default() }
+    }
+
+    /// Where a stack is in the profile, which is the same one each time and gets it if need be.
+    pub(crate) fn place(&mut self, profile: &mut Profile, stack: u32) -> u32 {
+        let Self { stacks, standard_library, frames, places } = self;
+        *places.entry(stack).or_insert_with(|| {
+            let list = stacks.frames(stack).map(|frame| {
+                *frames.entry(frame).or_insert_with(|| {
+                    profile.frames.push(stacks.frame(frame, standard_library));
+                    profile.frames.len() as u32 - 1
+                })
+            });
+            profile.stacks.push(list.collect());
+            profile.stacks.len() as u32 - 1
+        })
     }
 }

@@ -30,6 +30,12 @@ impl Profiler {
     /// Does nothing.
     pub fn stop(&self) {}
 
+    /// Does nothing.
+    pub fn stop_allocations(&self) {}
+
+    /// Does nothing.
+    pub fn keep_allocations(&self) {}
+
     /// Nothing was sampled.
     pub fn take(&self, _: &HashMap<u64, String>) -> Option<Profile> {
         None

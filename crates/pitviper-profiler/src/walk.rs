@@ -107,6 +107,16 @@ impl Walker {
         self.outer_part(interpreter, state)
     }
 
+    /// Walks the stack of the calling thread, which has this state: it holds still meanwhile.
+    pub(crate) fn walk_own(&mut self, interpreter: &Interpreter, state: usize) -> Outcome {
+        self.earlier.clear();
+        match self.read(interpreter, state) {
+            Read::Met(_) => Outcome::Whole,
+            Read::Empty => Outcome::Empty,
+            Read::Failed => Outcome::Torn,
+        }
+    }
+
     /// The part of the stack that holds still.
     fn outer_part(&mut self, interpreter: &Interpreter, state: usize) -> Outcome {
         for _ in 0..ATTEMPTS {

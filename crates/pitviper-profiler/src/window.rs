@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 use crate::events;
 use crate::labels::{self, Labels, ThreadId};
 use crate::spans::SpanIds;
-use crate::stacks::Stacks;
+use crate::stacks::{Shown, Stacks};
 use crate::wait::State;
 
 /// Different samples that are kept; what else is sampled is counted and left out.
@@ -93,19 +93,9 @@ impl Window {
         if has_blocks {
             profile.types.push(nanoseconds("loop_block"));
         }
-        let mut frames: FxHashMap<(u32, u32), u32> = FxHashMap::default();
-        let mut known_stacks: FxHashMap<u32, u32> = FxHashMap::default();
+        let mut shown = Shown::new(stacks, standard_library);
         for (key, measured) in &self.samples {
-            let stack = *known_stacks.entry(key.stack).or_insert_with(|| {
-                let list = stacks.frames(key.stack).map(|frame| {
-                    *frames.entry(frame).or_insert_with(|| {
-                        profile.frames.push(stacks.frame(frame, standard_library));
-                        profile.frames.len() as u32 - 1
-                    })
-                });
-                profile.stacks.push(list.collect());
-                profile.stacks.len() as u32 - 1
-            });
+            let stack = shown.place(&mut profile, key.stack);
             let mut labels = labels.of(key.thread, &key.span);
             labels.push(labels::text("state", key.state.name().to_owned()));
             let mut values = vec![signed(measured.cpu_ns), signed(measured.wall_ns)];

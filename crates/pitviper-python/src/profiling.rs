@@ -35,20 +35,23 @@ impl Endpoints for Requests {
 
 /// Begins to sample the threads of this process `rate_hz` times a second each, or less often when that would
 /// take more than the share `budget` of one processor. `standard_library` are its folders. In `children`
-/// of a fork sampling begins anew. Returns why nothing can be sampled here, or None.
+/// of a fork sampling begins anew. Of allocated memory about every `allocation_interval`th byte is sampled, zero
+/// for none. Returns why nothing can be sampled here, or None.
 #[pyfunction]
-#[pyo3(signature = (rate_hz = 100.0, budget = 0.01, standard_library = None, children = true))]
+#[pyo3(signature = (rate_hz = 100.0, budget = 0.01, standard_library = None, children = true, allocation_interval = 0))]
 pub(crate) fn profiler_start(
     py: Python<'_>,
     rate_hz: f64,
     budget: f64,
     standard_library: Option<Vec<String>>,
     children: bool,
+    allocation_interval: u64,
 ) -> PyResult<Option<String>> {
     let standard_library = standard_library.unwrap_or_default();
     // Something is current while the sampler looks whether it finds it.
     let probe = Bound::new(py, Span::make(pitviper_agent::Span::blank(agent()), Maker::Agent))?;
-    let options = Options { rate_hz, budget, standard_library, spans: span_key(&probe) };
+    let allocation_interval = Some(allocation_interval).filter(|interval| *interval > 0);
+    let options = Options { rate_hz, budget, standard_library, spans: span_key(&probe), allocation_interval };
     let token = context::set(py, Some(probe.as_any()));
     let known = own_thread(py, if token.is_some() { probe.as_ptr() as usize } else { 0 });
     host::watch_forks();
@@ -70,6 +73,7 @@ pub(crate) fn profiler_start(
 /// Stops; what was not taken is lost.
 #[pyfunction]
 pub(crate) fn profiler_stop(py: Python<'_>) {
+    crate::shield::shield_native((), || Profiler::get().stop_allocations());
     py.detach(|| {
         crate::shield::shield_native((), || {
             Profiler::get().stop();
@@ -90,16 +94,18 @@ pub(crate) fn profiler_resume() {
     });
 }
 
-/// Tells the profiler the names of threads, which may end before it is asked next.
+/// Tells the profiler the names of threads, which may end before it is asked next, and sees to it that it still
+/// learns of allocations.
 #[pyfunction]
 pub(crate) fn profiler_name_threads(py: Python<'_>) {
+    crate::shield::shield_native((), || Profiler::get().keep_allocations());
     let names = thread_names(py);
     py.detach(|| crate::shield::shield_native((), || Profiler::get().name_threads(&names)));
 }
 
 /// What was sampled since the last call: for each sample its frames (function, file, line), the innermost
-/// first, its labels, and its CPU and wall time in nanoseconds. None when nothing samples. The `last` call
-/// has all CPU time.
+/// first, its labels, and its values that are not zero by their type. None when nothing samples. The `last`
+/// call has all CPU time.
 #[pyfunction]
 #[pyo3(signature = (last = false))]
 pub(crate) fn profiler_take(py: Python<'_>, last: bool) -> PyResult<Option<Bound<'_, PyList>>> {
@@ -117,7 +123,11 @@ pub(crate) fn profiler_take(py: Python<'_>, last: bool) -> PyResult<Option<Bound
                 LabelValue::Number(number) => labels.set_item(&label.name, number)?,
             }
         }
-        list.append((frames.collect::<Vec<_>>(), labels, sample.values[0], sample.values[1]))?;
+        let values = PyDict::new(py);
+        for (kind, value) in profile.types.iter().zip(&sample.values).filter(|(_, value)| **value != 0) {
+            values.set_item(&kind.name, value)?;
+        }
+        list.append((frames.collect::<Vec<_>>(), labels, values))?;
     }
     Ok(Some(list))
 }
@@ -137,6 +147,7 @@ pub(crate) fn take(py: Python<'_>, last: bool) -> Option<Profile> {
 #[pyfunction]
 pub(crate) fn profiler_figures(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let figures = py.detach(|| Profiler::get().figures());
+    let allocations = figures.allocations;
     let dict = PyDict::new(py);
     for (name, value) in [
         ("rounds", figures.rounds),
@@ -154,10 +165,19 @@ pub(crate) fn profiler_figures(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         ("threads", figures.threads),
         ("own_cpu_ns", figures.own_cpu_ns),
         ("elapsed_ns", figures.elapsed_ns),
+        ("alloc_samples", allocations.samples),
+        ("alloc_without_thread", allocations.without_thread),
+        ("alloc_without_frames", allocations.without_frames),
+        ("alloc_torn", allocations.torn),
+        ("alloc_dropped", allocations.dropped),
+        ("alloc_live", allocations.live),
+        ("alloc_live_dropped", allocations.live_dropped),
+        ("alloc_hooks_lost", allocations.hooks_lost),
     ] {
         dict.set_item(name, value)?;
     }
     dict.set_item("running", figures.running)?;
+    dict.set_item("alloc_running", allocations.running)?;
     dict.set_item("direct", figures.direct)?;
     dict.set_item("linked", figures.linked)?;
     dict.set_item("rate_hz", figures.rate_hz)?;

@@ -1,0 +1,83 @@
+//! What is allocated, by whom, and what of it stays: sampled in the interpreter's own allocator.
+//!
+//! [`hooks`] see every allocation of Python's three domains, and count the thread's bytes down ([`countdown`]) to
+//! the next sample. A sampled one gets the thread's stack, and is kept with what it stands for ([`recorder`]):
+//! an allocation of `size` bytes is sampled with the likelihood `1 - exp(-size / interval)`, and counts for the
+//! reciprocal of that many, so the sums are true on average whatever the sizes are. Sampled blocks are known until
+//! they are given back ([`live`]); whether a block may be one of them is seen at one bit ([`filter`]). Making a block
+//! larger or smaller is giving it back and allocating anew.
+
+mod countdown;
+mod filter;
+mod hooks;
+mod live;
+mod owner;
+mod recorder;
+
+use pitviper_pprof::Profile;
+
+use crate::labels::Labels;
+use crate::layout::Interpreter;
+use crate::options::{AllocationFigures, Options};
+
+/// Begins to sample allocations as the options say, or stops. The calling thread has the interpreter's lock.
+///
+/// # Errors
+/// When that is not possible here; then nothing is sampled.
+pub(crate) fn start(interpreter: &Interpreter, options: &Options) -> Result<(), String> {
+    let Some(interval) = options.allocation_interval.filter(|interval| *interval > 0) else {
+        stop();
+        return Ok(());
+    };
+    if !owner::is_known() {
+        return Err("the interpreter does not say whose the current thread is".to_owned());
+    }
+    let interval = interval as f64;
+    recorder::start(interpreter, options, interval);
+    countdown::set_interval(interval);
+    hooks::keep_in_place().map(|_| ()).inspect_err(|_| recorder::stop())
+}
+
+/// Stops, and forgets what was not taken. The calling thread has the interpreter's lock.
+pub(crate) fn stop() {
+    hooks::take_away();
+    recorder::stop();
+}
+
+/// Sees to it that allocations are seen, after others may have put our hooks away. The calling thread has the
+/// interpreter's lock.
+pub(crate) fn keep() {
+    if !recorder::figures().running {
+        return;
+    }
+    match hooks::keep_in_place() {
+        Ok(false) => {}
+        Ok(true) => recorder::forget_live(),
+        Err(_) => recorder::stop(),
+    }
+}
+
+/// What was allocated since the last call, and what is there now; `None` when nothing is sampled.
+pub(crate) fn take(labels: &Labels) -> Option<Profile> {
+    recorder::take(labels)
+}
+
+/// What became of it so far.
+pub(crate) fn figures() -> AllocationFigures {
+    recorder::figures()
+}
+
+/// Nothing is recorded for as long as a fork takes, but in the thread that forks.
+pub(crate) fn before_fork() {
+    recorder::before_fork();
+}
+
+/// Goes on.
+pub(crate) fn after_fork_in_parent() {
+    recorder::after_fork(false);
+}
+
+/// What was sampled is the parent's, though what the parent has allocated is there.
+pub(crate) fn after_fork_in_child() {
+    recorder::after_fork(true);
+}
