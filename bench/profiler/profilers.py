@@ -1,6 +1,7 @@
 """The profilers, as each is started within a process or beside it. All send to the same sink."""
 
 import os
+import tempfile
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -13,8 +14,10 @@ class Profiler(NamedTuple):
 
     #: Within the process; gives what stops it and has it send the rest, and may know how many samples it took.
     start: "Callable[[str], Callable[[], Any]]"
-    #: The command in front of the program, if the profiler is a process of its own.
-    command: "tuple[str, ...]" = ()
+    #: How the program is started.
+    command: "tuple[str, ...]" = ("{python}", "{program}")
+    #: Whether the profiler is a process of its own.
+    is_beside: bool = False
     #: Whether what it sends is read here.
     is_read: bool = True
 
@@ -23,25 +26,27 @@ def _none(port: str) -> "Callable[[], Any]":
     return lambda: None
 
 
-def _pitviper(port: str) -> "Callable[[], Any]":
-    os.environ.update(
-        PITVIPER_ENDPOINT=f"http://127.0.0.1:{port}",
-        PITVIPER_PROFILING_RATE=str(RATE),
-        PITVIPER_METRICS_ENABLED="false",
-    )
-    from pitviper import _native
-    from pitviper.profiling import Profiler as Ours
+def _pitviper(**settings: str) -> "Callable[[str], Callable[[], Any]]":
+    def start(port: str) -> "Callable[[], Any]":
+        os.environ.update(
+            PITVIPER_ENDPOINT=f"http://127.0.0.1:{port}",
+            **{"PITVIPER_PROFILING_RATE": str(RATE), "PITVIPER_METRICS_ENABLED": "false", **settings},
+        )
+        from pitviper import _native
+        from pitviper.profiling import Profiler as Ours
 
-    profiler = Ours(service="bench")
-    profiler.start()
-    assert profiler.running, profiler.problem
+        profiler = Ours(service="bench")
+        profiler.start()
+        assert profiler.running, profiler.problem
 
-    def stop() -> int:
-        samples = int(_native.profiler_figures()["samples"])
-        profiler.stop()
-        return samples
+        def stop() -> int:
+            samples = int(_native.profiler_figures()["samples"])
+            profiler.stop()
+            return samples
 
-    return stop
+        return stop
+
+    return start
 
 
 def _ddtrace(**settings: str) -> "Callable[[str], Callable[[], Any]]":
@@ -72,9 +77,41 @@ def _pyroscope(port: str) -> "Callable[[], Any]":
     return shutdown
 
 
+def _tracemalloc(port: str) -> "Callable[[], Any]":
+    import tracemalloc
+
+    tracemalloc.start()
+    return tracemalloc.stop
+
+
+def _memray(port: str) -> "Callable[[], Any]":
+    import memray  # pyright: ignore
+
+    scratch = tempfile.TemporaryDirectory()
+    tracker: Any = memray.Tracker(os.path.join(scratch.name, "profile"))
+    tracker.__enter__()
+
+    def stop() -> None:
+        tracker.__exit__(None, None, None)
+        scratch.cleanup()
+
+    return stop
+
+
 PROFILERS = {
     "none": Profiler(_none, is_read=False),
-    "Pitviper": Profiler(_pitviper),
+    "Pitviper": Profiler(_pitviper()),
+    "Pitviper, memory alone": Profiler(
+        _pitviper(
+            PITVIPER_PROFILING_RATE="1",
+            PITVIPER_PROFILING_LOCKS="off",
+            PITVIPER_PROFILING_LOOPS="0",
+            PITVIPER_PROFILING_GC="false",
+            PITVIPER_PROFILING_EXCEPTIONS="false",
+        ),
+        is_read=False,
+    ),
+    "Pitviper, without memory": Profiler(_pitviper(PITVIPER_PROFILING_HEAP="false")),
     "ddtrace, stacks alone": Profiler(
         _ddtrace(
             DD_PROFILING_MEMORY_ENABLED="false", DD_PROFILING_HEAP_ENABLED="false", DD_PROFILING_LOCK_ENABLED="false"
@@ -84,6 +121,15 @@ PROFILERS = {
     "pyroscope-io": Profiler(_pyroscope, is_read=False),
     "py-spy": Profiler(
         _none,
-        ("py-spy", "record", "--nonblocking", "--format", "raw", "--rate", str(RATE), "--output", "{output}", "--"),
+        (
+            *("py-spy", "record", "--nonblocking", "--format", "raw", "--rate", str(RATE), "--output", "{output}"),
+            *("--", "{python}", "{program}"),
+        ),
+        is_beside=True,
+    ),
+    "tracemalloc": Profiler(_tracemalloc, is_read=False),
+    "memray": Profiler(_memray, is_read=False),
+    "scalene": Profiler(
+        _none, ("{python}", "-m", "scalene", "run", "-o", "{output}", "{program}", "---"), is_read=False
     ),
 }

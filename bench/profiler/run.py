@@ -86,8 +86,9 @@ def run(python: Path, profiler: str, program: str, sink: Sink) -> "dict[str, Any
     sink.posts.clear()
     with tempfile.TemporaryDirectory() as scratch:
         output = Path(scratch) / "profile"
-        prefix = [part.format(output=output) for part in PROFILERS[profiler].command]
-        command = [*prefix, str(python), str(HERE / "programs.py"), profiler, program, sink.port]
+        places = {"python": python, "program": HERE / "programs.py", "output": output}
+        started = [part.format_map(places) for part in PROFILERS[profiler].command]
+        command = [*started, profiler, program, sink.port]
         environ = {**os.environ, "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"}
         process = subprocess.Popen(
             command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=HERE
@@ -100,7 +101,7 @@ def run(python: Path, profiler: str, program: str, sink: Sink) -> "dict[str, Any
         if not lines:
             sys.exit(f"{profiler}, {program} failed:\n{shown[-2_000:]}{complaint[-4_000:]}")
         figures = json.loads(lines[-1])
-        if prefix:
+        if PROFILERS[profiler].is_beside:
             # Its child's time is in it as well; what remains is its own.
             figures["beside"] = usage.ru_utime + usage.ru_stime
         if program == KNOWN and PROFILERS[profiler].is_read:

@@ -95,6 +95,21 @@ def test_profiles_come_while_a_program_runs(run: Run, sink: Sink) -> None:
     assert 1.3 < cpu(profiles, "burn") < 2.0
 
 
+def test_profiles_tell_what_is_allocated_and_what_of_it_stays(run: Run, sink: Sink) -> None:
+    program = "kept = []\ndef keeps():\n    kept.extend(bytes(100_000) for _ in range(200))\nkeeps()"
+    run(program, PITVIPER_PROFILING_ENABLED="true", PITVIPER_PROFILING_HEAP_SAMPLE_BYTES="4096")
+    (profile,) = sink.profiles
+    units = dict(profile.types)
+    assert (units["alloc_space"], units["alloc_objects"]) == ("bytes", "count")
+    assert (units["inuse_space"], units["inuse_objects"]) == ("bytes", "count")
+    for kind in ("alloc_space", "inuse_space"):
+        assert 19_000_000 < profile.total(kind, "keeps") < 22_000_000
+    assert all(sample.values["cpu"] == 0 for sample in profile.samples if sample.values["alloc_space"])
+    sink.profiles.clear()
+    run(program, PITVIPER_PROFILING_ENABLED="true", PITVIPER_PROFILING_HEAP="false")
+    assert not any("space" in name for profile in sink.profiles for name, _ in profile.types)
+
+
 def test_nothing_is_profiled_that_nobody_asked_for(run: Run, sink: Sink) -> None:
     program = (
         BUSY
@@ -270,6 +285,9 @@ def test_settings_that_make_no_sense_are_named() -> None:
         "PITVIPER_PROFILING_RATE": "5000",
         "PITVIPER_PROFILING_CPU_BUDGET": "2",
         "PITVIPER_PROFILING_UPLOAD_PERIOD": "0",
+        "DD_PROFILING_MEMORY_ENABLED": "false",
+        "DD_PROFILING_HEAP_ENABLED": "true",
+        "DD_PROFILING_HEAP_SAMPLE_SIZE": "1",
     }
     found = config.load(environ)
     assert found["profiling_enabled"] is True
@@ -278,10 +296,12 @@ def test_settings_that_make_no_sense_are_named() -> None:
         0.01,
         60.0,
     )
+    assert (found["profiling_heap"], found["profiling_heap_sample_bytes"]) == (False, 524_288)
     assert [problem.partition("=")[0] for problem in found.problems] == [
         "PITVIPER_PROFILING_ENABLED",
         "PITVIPER_PROFILING_RATE",
         "PITVIPER_PROFILING_CPU_BUDGET",
+        "DD_PROFILING_HEAP_SAMPLE_SIZE",
         "PITVIPER_PROFILING_UPLOAD_PERIOD",
     ]
 
