@@ -7,7 +7,8 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 import pytest
 from web_servers import ended, get
 
-from pitviper.integrations._server import client_address, queue_time_ms
+from pitviper.integrations._http import queue_time_ms
+from pitviper.integrations._server import client_address
 from pitviper.integrations._server_options import options
 from pitviper.integrations.wsgi.patches import traced
 

@@ -77,6 +77,47 @@ pub fn host_and_port(url: &str) -> (Cow<'_, str>, Option<u16>) {
     (host, port.and_then(|port| port.parse().ok()).or_else(|| default_port(parts.scheme)))
 }
 
+/// The host and the port of a `Host` header, the host as it was written but for the brackets of an IPv6
+/// address.
+#[must_use]
+pub fn split_host(text: &str) -> (&str, Option<u32>) {
+    let (host, port) = match text.strip_prefix('[') {
+        Some(inner) => {
+            let (host, after) = inner.split_once(']').unwrap_or((inner, ""));
+            (host, after.strip_prefix(':').unwrap_or_default())
+        }
+        None => text.split_once(':').unwrap_or((text, "")),
+    };
+    let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
+    (host, port.parse().ok().filter(|_| is_number))
+}
+
+/// The longest time a request is believed to have waited before the server, in seconds.
+const MAX_QUEUE_S: f64 = 3_600.0;
+/// How far a proxy's clock may be ahead, in seconds: waiting then counts as none.
+const MAX_AHEAD_S: f64 = 0.1;
+/// A time in seconds is below this until the year 5138, and one in a smaller unit above it since 1973.
+const MAX_TIME_S: f64 = 1e11;
+
+/// How long a request waited before the server, in milliseconds; `None` when the text is no such time, or one
+/// that only a wrong clock can have written.
+///
+/// `text` is the proxy's header: seconds, milliseconds, microseconds or nanoseconds since the Unix epoch, with
+/// or without `t=`. `now_ns` is now, in nanoseconds since the Unix epoch.
+#[must_use]
+pub fn queue_time_ms(text: &str, now_ns: u64) -> Option<f64> {
+    let text = text.trim();
+    let mut began: f64 = text.strip_prefix("t=").unwrap_or(text).trim().parse().ok()?;
+    for _ in 0..3 {
+        if began > MAX_TIME_S {
+            began /= 1e3;
+        }
+    }
+    let waited = now_ns as f64 / 1e9 - began;
+    let is_likely = (-MAX_AHEAD_S..=MAX_QUEUE_S).contains(&waited);
+    is_likely.then(|| (waited.max(0.0) * 1e6).round() / 1e3)
+}
+
 /// The port that a scheme has where none is said.
 #[must_use]
 pub fn default_port(scheme: &str) -> Option<u16> {
@@ -182,6 +223,25 @@ mod tests {
     fn what_is_too_long_is_cut_between_characters() {
         assert_eq!(masked_query(&"ä".repeat(MAX_URL + 5)).chars().count(), MAX_URL);
         assert_eq!(masked_query(&format!("token={}", "x".repeat(MAX_URL))), "token=***");
+    }
+
+    #[test]
+    fn hosts_of_headers() {
+        for (text, host, port) in [
+            ("Host:81", "Host", Some(81)),
+            ("host", "host", None),
+            ("host:", "host", None),
+            ("host:+1", "host", None),
+            ("host:99999999999", "host", None),
+            (":8000", "", Some(8000)),
+            ("[::1]:8080", "::1", Some(8080)),
+            ("[::1]", "::1", None),
+            ("[::1]8080", "::1", None),
+            ("[::1", "::1", None),
+            ("", "", None),
+        ] {
+            assert_eq!(split_host(text), (host, port), "{text}");
+        }
     }
 
     #[test]

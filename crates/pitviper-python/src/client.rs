@@ -16,7 +16,8 @@ use crate::span::{self, Span};
 use crate::{convert, start};
 
 /// The methods that are known, and so what spans are named after.
-const METHODS: [&str; 10] = ["GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS", "QUERY", "CONNECT", "TRACE"];
+pub(crate) const METHODS: [&str; 10] =
+    ["GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS", "QUERY", "CONNECT", "TRACE"];
 
 /// A status from which on a call failed.
 const FAILED: i64 = 400;
@@ -31,7 +32,8 @@ pub(crate) fn current_call(py: Python<'_>) -> Option<Bound<'_, Span>> {
 /// Whether a library further up already traces this call, or the application wants no span of it.
 #[pyfunction]
 pub(crate) fn inside_call(py: Python<'_>) -> bool {
-    http_suppressed(py) || current_call(py).is_some()
+    let is_below = || start::current(py).is_some_and(|span| span.get().is_call.load(Ordering::Relaxed));
+    http_suppressed(py) || shield(false, is_below)
 }
 
 /// Starts the span of a call that hides those below it until it ends, and makes it current.
@@ -121,6 +123,17 @@ pub(crate) fn describe_call<'py>(
 /// Notes the status of a response; anything but a number is none.
 #[pyfunction]
 pub(crate) fn answered_call(span: &Bound<'_, Span>, status: &Bound<'_, PyAny>) {
+    note_status(span, status);
+}
+
+/// The same of a call that ends with that.
+#[pyfunction]
+pub(crate) fn end_call(span: &Bound<'_, Span>, status: &Bound<'_, PyAny>) {
+    note_status(span, status);
+    shield((), || span::leave(span, None));
+}
+
+fn note_status(span: &Bound<'_, Span>, status: &Bound<'_, PyAny>) {
     let Some(status) = status.cast::<PyInt>().ok().and_then(|status| status.extract::<i64>().ok()) else { return };
     span::change(span, |span| {
         span.set_attribute("http.response.status_code", Scalar::Int(status));

@@ -3,9 +3,10 @@
 use pitviper_agent::{Compression, Config, Format, Limits, Propagation, Sampler};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::types::PyString;
 
 use crate::runtime::agent;
-use crate::{convert, host};
+use crate::{convert, host, logs};
 
 /// Takes settings; may be called again. Raises ValueError for a value that makes no sense, and then
 /// changes nothing.
@@ -100,6 +101,9 @@ pub(crate) fn configure(
         },
         ..Config::default()
     });
+    if let Ok(Ok(service)) = resource.get_item("service.name").map(Bound::cast_into::<PyString>) {
+        logs::name_service(&service);
+    }
     host::watch_forks();
     Ok(())
 }

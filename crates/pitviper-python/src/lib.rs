@@ -9,6 +9,7 @@
 //!   lock is held while Python code runs but that of a span, which nobody waits for who holds one.
 //! - Unsafe code is confined to [`context`] and [`host`].
 
+mod asgi;
 mod baggage;
 mod client;
 mod companion;
@@ -48,10 +49,13 @@ mod _native {
     use pyo3::prelude::*;
 
     #[pymodule_export]
+    use crate::asgi::{host_and_port, queue_time_ms, start_asgi_request};
+    #[pymodule_export]
     use crate::baggage::{get_baggage, set_baggage};
     #[pymodule_export]
     use crate::client::{
-        answered_call, current_call, describe_call, inside_call, masked_query, masked_url, start_call, start_http_call,
+        answered_call, current_call, describe_call, end_call, inside_call, masked_query, masked_url, start_call,
+        start_http_call,
     };
     #[pymodule_export]
     use crate::companion::{companion_wanted, set_companion_hook, told_settings};

@@ -1,6 +1,8 @@
 //! Log records of Python's `logging`, and of OpenTelemetry's loggers.
 
-use std::cell::Cell;
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
+use std::sync::{Mutex, PoisonError};
 
 use pitviper_agent::{AttributeList, Body, LogRecord, MAX_LOG_ATTRIBUTES, Scalar, TracePoint};
 use pitviper_model::{Scope, SpanId, TraceId};
@@ -9,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyDict, PyString, PyTuple};
 
-use crate::metrics::{fill, put, to_trace_point, trace_point};
+use crate::metrics::{fill, put, put_value, to_trace_point, trace_point};
 use crate::runtime::agent;
 use crate::shield::shield;
 use crate::{convert, exception, start};
@@ -17,46 +19,29 @@ use crate::{convert, exception, start};
 /// Longest text of a record, in bytes; of a longer one the beginning is kept.
 const MAX_TEXT_BYTES: usize = 64 * 1024;
 
-/// The fields that are read, by number.
+/// Memory that a thread keeps for the attributes of its next record, in bytes.
+const MAX_KEPT_BYTES: usize = 16 * 1024;
+
+/// The fields that are read; each is the place of its name in [`USUAL`].
 #[derive(Clone, Copy)]
 enum Key {
-    Args,
-    Created,
-    ExcInfo,
-    FuncName,
-    LevelName,
-    LevelNo,
-    LineNo,
-    Msg,
-    Name,
-    PathName,
-    StackInfo,
-    Thread,
-    ThreadName,
+    Name = 0,
+    Msg = 1,
+    Args = 2,
+    LevelName = 3,
+    LevelNo = 4,
+    PathName = 5,
+    ExcInfo = 8,
+    StackInfo = 10,
+    LineNo = 11,
+    FuncName = 12,
+    Created = 13,
+    Thread = 16,
+    ThreadName = 17,
 }
 
-/// Their names, made once: a record is read in less time than it takes to make these.
-fn keys(py: Python<'_>) -> &'static [Py<PyString>; 13] {
-    static KEYS: PyOnceLock<[Py<PyString>; 13]> = PyOnceLock::new();
-    KEYS.get_or_init(py, || {
-        [
-            "args",
-            "created",
-            "exc_info",
-            "funcName",
-            "levelname",
-            "levelno",
-            "lineno",
-            "msg",
-            "name",
-            "pathname",
-            "stack_info",
-            "thread",
-            "threadName",
-        ]
-        .map(|name| PyString::intern(py, name).unbind())
-    })
-}
+/// How many of [`USUAL`] hold all that is read.
+const READ: usize = Key::ThreadName as usize + 1;
 
 /// Whether a field is one that every record of `logging` has, or that integrations add for text formats and
 /// that a record has anyway when it is exported. All else came from the application.
@@ -103,17 +88,7 @@ fn is_known_name(key: &str) -> bool {
     )
 }
 
-/// The same of a key. The names that logging's own code writes are interned, and so the same objects.
-fn is_known(key: &Bound<'_, PyAny>) -> bool {
-    static SEEN: PyOnceLock<Vec<Py<PyString>>> = PyOnceLock::new();
-    let py = key.py();
-    let seen = SEEN.get_or_init(py, || USUAL.iter().map(|name| PyString::intern(py, name).unbind()).collect());
-    let pointer = key.as_ptr();
-    seen.iter().any(|name| name.as_ptr() == pointer)
-        || key.cast::<PyString>().ok().and_then(|key| key.to_str().ok()).is_none_or(is_known_name)
-}
-
-/// The names that every record has.
+/// The names that every record has, in the order in which `logging` and this module write them.
 const USUAL: [&str; 28] = [
     "name",
     "msg",
@@ -145,11 +120,83 @@ const USUAL: [&str; 28] = [
     "message",
 ];
 
-/// Gives a record, whose fields these are, the trace and the span it is written in, unless it has fields of
-/// those names. Without a span the ids are `0`.
+/// The fields of a record, as one walk over them finds them: what has to be looked up one by one takes
+/// several times as long.
+struct Fields<'py> {
+    read: [Option<Bound<'py, PyAny>>; READ],
+    /// Whether there are others than those that every record has.
+    has_own: bool,
+}
+
+impl<'py> Fields<'py> {
+    fn of(dict: &Bound<'py, PyDict>) -> Self {
+        let mut found = Self { read: [const { None }; READ], has_own: false };
+        // Records have their fields in the same order, so the next one is most often what follows.
+        let mut next = 0;
+        convert::for_each(dict, |key, value| match place_of(key, next) {
+            Some(place) => {
+                next = place + 1;
+                if place < READ && !value.is_none() {
+                    found.read[place] = Some(value.clone());
+                }
+            }
+            None => found.has_own |= !is_known(key),
+        });
+        found
+    }
+
+    fn get(&self, key: Key) -> Option<&Bound<'py, PyAny>> {
+        self.read[key as usize].as_ref()
+    }
+
+    fn text(&self, key: Key) -> Cow<'_, str> {
+        self.get(key).map(convert::to_text).unwrap_or_default()
+    }
+}
+
+/// The place of a name in [`USUAL`], looked for from `next` on. The names that logging's own code writes are
+/// interned, and so the same objects; a record that came from another process may have others.
+fn place_of(key: &Bound<'_, PyAny>, next: usize) -> Option<usize> {
+    static NAMES: PyOnceLock<[Py<PyString>; USUAL.len()]> = PyOnceLock::new();
+    let py = key.py();
+    let names = NAMES.get_or_init(py, || USUAL.map(|name| PyString::intern(py, name).unbind()));
+    let pointer = key.as_ptr();
+    let same = |name: &Py<PyString>| name.as_ptr() == pointer;
+    if names.get(next).is_some_and(same) {
+        return Some(next);
+    }
+    names.iter().position(same).or_else(|| {
+        let text = key.cast::<PyString>().ok()?.to_str().ok()?;
+        USUAL.iter().position(|name| *name == text)
+    })
+}
+
+/// Whether a field is none of the application's.
+fn is_known(key: &Bound<'_, PyAny>) -> bool {
+    key.cast::<PyString>().ok().and_then(|key| key.to_str().ok()).is_none_or(is_known_name)
+}
+
+/// The name of the process's service, as records have it. The lock is held for no longer than a copy of the
+/// reference.
+static SERVICE: Mutex<Option<Py<PyString>>> = Mutex::new(None);
+
+/// Says what the process's service is called.
+pub(crate) fn name_service(name: &Bound<'_, PyString>) {
+    let before = SERVICE.lock().unwrap_or_else(PoisonError::into_inner).replace(name.clone().unbind());
+    drop(before);
+}
+
+fn service(py: Python<'_>) -> Bound<'_, PyString> {
+    let name = SERVICE.lock().unwrap_or_else(PoisonError::into_inner);
+    name.as_ref().map_or_else(|| intern!(py, "").clone(), |name| name.bind(py).clone())
+}
+
+/// Gives a record the trace and the span it is written in, unless it has fields of those names. Without a span
+/// the ids are `0`.
 #[pyfunction]
-pub(crate) fn mark_record(py: Python<'_>, fields: &Bound<'_, PyDict>, service: &Bound<'_, PyAny>) {
+pub(crate) fn mark_record(py: Python<'_>, record: &Bound<'_, PyAny>) {
     shield((), || {
+        let Ok(Ok(fields)) = record.getattr(intern!(py, "__dict__")).map(Bound::cast_into::<PyDict>) else { return };
         let current = start::current(py);
         let (trace_id, span_id, sampled) = match &current {
             Some(span) => {
@@ -158,14 +205,14 @@ pub(crate) fn mark_record(py: Python<'_>, fields: &Bound<'_, PyDict>, service: &
             }
             None => (intern!(py, "0").clone(), intern!(py, "0").clone(), false),
         };
-        let sampled = PyBool::new(py, sampled);
+        let (sampled, service) = (PyBool::new(py, sampled), service(py));
         for (key, value) in [
             (intern!(py, "trace_id"), trace_id.as_any()),
             (intern!(py, "span_id"), span_id.as_any()),
             (intern!(py, "otelTraceID"), trace_id.as_any()),
             (intern!(py, "otelSpanID"), span_id.as_any()),
             (intern!(py, "otelTraceSampled"), sampled.as_any()),
-            (intern!(py, "otelServiceName"), service),
+            (intern!(py, "otelServiceName"), service.as_any()),
         ] {
             if !fields.contains(key).unwrap_or(true) {
                 let _ = fields.set_item(key, value);
@@ -209,57 +256,71 @@ pub(crate) fn emit_record(py: Python<'_>, record: &Bound<'_, PyAny>) {
     });
 }
 
+thread_local! {
+    /// Reused, so that a record allocates nothing for its attributes.
+    static ATTRIBUTES: RefCell<AttributeList> = RefCell::default();
+}
+
 fn export(py: Python<'_>, record: &Bound<'_, PyAny>) -> PyResult<()> {
-    let fields = record.getattr(intern!(py, "__dict__"))?.cast_into::<PyDict>()?;
-    let keys = keys(py);
-    let field = |key: Key| fields.get_item(&keys[key as usize]).ok().flatten().filter(|value| !value.is_none());
-    let mut attributes = AttributeList::default();
-    let text = message(record, &field)?;
+    let dict = record.getattr(intern!(py, "__dict__"))?.cast_into::<PyDict>()?;
+    let fields = Fields::of(&dict);
+    let text = message(record, &fields)?;
+    let text = convert::to_text(&text);
     let (text, cut) = shortened(&text);
+    // Taken, not borrowed: what is read of the application's objects may run its code, and that may log.
+    let mut attributes = ATTRIBUTES.with(RefCell::take);
     if cut {
         attributes.set("pitviper.log.truncated", Scalar::Bool(true), MAX_LOG_ATTRIBUTES);
     }
-    for (key, name) in [
-        (intern!(py, "code.file.path"), Key::PathName),
-        (intern!(py, "code.function.name"), Key::FuncName),
-        (intern!(py, "code.line.number"), Key::LineNo),
-        (intern!(py, "thread.id"), Key::Thread),
-        (intern!(py, "thread.name"), Key::ThreadName),
-    ] {
-        if let Some(value) = field(name) {
-            put(&mut attributes, key.as_any(), &value, MAX_LOG_ATTRIBUTES);
-        }
-    }
-    let exception = field(Key::ExcInfo).and_then(|info| info.cast_into::<PyTuple>().ok()?.get_item(1).ok());
-    if let Some(exception) = exception.filter(|exception| !exception.is_none()) {
-        describe_exception(&mut attributes, &exception);
-    }
-    if let Some(stack) = field(Key::StackInfo) {
-        let stack = convert::to_text(&stack);
-        attributes.set("code.stacktrace", Scalar::Str(shortened(&stack).0), MAX_LOG_ATTRIBUTES);
-    }
-    convert::for_each(&fields, |key, value| {
-        if !is_known(key) {
-            put(&mut attributes, key, value, MAX_LOG_ATTRIBUTES);
-        }
-    });
-    let name = field(Key::Name);
-    let level = field(Key::LevelName);
-    let created: f64 = field(Key::Created).and_then(|created| created.extract().ok()).unwrap_or_default();
-    let number = field(Key::LevelNo).and_then(|level| level.extract().ok()).unwrap_or_default();
-    let trace = trace_point(py);
+    describe(&mut attributes, &dict, &fields);
+    let created: f64 = fields.get(Key::Created).and_then(|created| created.extract().ok()).unwrap_or_default();
+    let number = fields.get(Key::LevelNo).and_then(|level| level.extract().ok()).unwrap_or_default();
     agent().log(
-        &name.as_ref().map(|name| convert::to_text(name)).unwrap_or_default(),
+        &fields.text(Key::Name),
         &LogRecord {
             time_unix_nano: (created * 1e9) as u64,
             severity_number: severity(number),
-            severity_text: &level.as_ref().map(|level| convert::to_text(level)).unwrap_or_default(),
+            severity_text: &fields.text(Key::LevelName),
             body: Body::Text(text),
-            ..in_trace(trace)
+            ..in_trace(trace_point(py))
         },
         &attributes,
     );
+    if attributes.capacity() <= MAX_KEPT_BYTES {
+        attributes.clear();
+        ATTRIBUTES.with(|slot| slot.replace(attributes));
+    }
     Ok(())
+}
+
+/// Fills the attributes of a record.
+fn describe(attributes: &mut AttributeList, dict: &Bound<'_, PyDict>, fields: &Fields<'_>) {
+    for (key, name) in [
+        ("code.file.path", Key::PathName),
+        ("code.function.name", Key::FuncName),
+        ("code.line.number", Key::LineNo),
+        ("thread.id", Key::Thread),
+        ("thread.name", Key::ThreadName),
+    ] {
+        if let Some(value) = fields.get(name) {
+            put_value(attributes, key, value, MAX_LOG_ATTRIBUTES);
+        }
+    }
+    let exception = fields.get(Key::ExcInfo).and_then(|info| info.cast::<PyTuple>().ok()?.get_item(1).ok());
+    if let Some(exception) = exception.filter(|exception| !exception.is_none()) {
+        describe_exception(attributes, &exception);
+    }
+    if let Some(stack) = fields.get(Key::StackInfo) {
+        let stack = convert::to_text(stack);
+        attributes.set("code.stacktrace", Scalar::Str(shortened(&stack).0), MAX_LOG_ATTRIBUTES);
+    }
+    if fields.has_own {
+        convert::for_each(dict, |key, value| {
+            if !is_known(key) {
+                put(attributes, key, value, MAX_LOG_ATTRIBUTES);
+            }
+        });
+    }
 }
 
 fn in_trace(trace: Option<TracePoint>) -> LogRecord<'static> {
@@ -272,28 +333,26 @@ fn in_trace(trace: Option<TracePoint>) -> LogRecord<'static> {
     }
 }
 
-/// The text of a record, as its handlers will show it.
-fn message<'py>(record: &Bound<'py, PyAny>, field: &impl Fn(Key) -> Option<Bound<'py, PyAny>>) -> PyResult<String> {
-    let is_empty = |args: &Bound<'py, PyAny>| args.cast::<PyTuple>().is_ok_and(|args| args.is_empty());
-    if field(Key::Args).is_none_or(|args| is_empty(&args))
-        && let Some(message) = field(Key::Msg)
-        && let Ok(text) = message.cast_exact::<PyString>()
-    {
-        return Ok(text.to_string_lossy().into_owned());
+/// The text of a record, as its handlers will show it, or what is as good as that.
+fn message<'py>(record: &Bound<'py, PyAny>, fields: &Fields<'py>) -> PyResult<Bound<'py, PyAny>> {
+    let empty = || PyString::new(record.py(), "").into_any();
+    let raw = fields.get(Key::Msg);
+    let args = fields.get(Key::Args);
+    let has_args = args.is_some_and(|args| !args.cast::<PyTuple>().is_ok_and(|args| args.is_empty()));
+    let format = raw.and_then(|raw| raw.cast_exact::<PyString>().ok());
+    if let Some(text) = format.filter(|_| !has_args) {
+        return Ok(text.clone().into_any());
     }
     // What getMessage does, where it is logging's own.
-    let shown = match field(Key::Msg).and_then(|message| message.cast_into_exact::<PyString>().ok()) {
-        Some(format) if is_plain(record) => match field(Key::Args) {
+    let shown = match format {
+        Some(format) if is_plain(record) => match args {
             Some(args) if args.is_truthy().unwrap_or(true) => format.rem(args),
-            _ => Ok(format.into_any()),
+            _ => Ok(format.clone().into_any()),
         },
         _ => record.call_method0(intern!(record.py(), "getMessage")),
     };
-    match shown {
-        Ok(text) => Ok(convert::to_text(&text).into_owned()),
-        // Arguments that do not fit the format: the handlers complain about it, and the format says most.
-        Err(_) => Ok(field(Key::Msg).map(|message| convert::to_text(&message).into_owned()).unwrap_or_default()),
-    }
+    // Arguments that do not fit the format: the handlers complain about it, and the format says most.
+    Ok(shown.unwrap_or_else(|_| raw.cloned().unwrap_or_else(empty)))
 }
 
 /// Whether a record makes its text as `logging` does: it is of no subclass, and nobody changed the method.

@@ -177,6 +177,11 @@ pub(crate) fn put(list: &mut AttributeList, key: &Bound<'_, PyAny>, value: &Boun
         list.drop_one();
         return;
     };
+    put_value(list, key, value, limit);
+}
+
+/// The same of a key that is known.
+pub(crate) fn put_value(list: &mut AttributeList, key: &str, value: &Bound<'_, PyAny>, limit: u32) {
     // The usual types first, and without a copy.
     if let Ok(text) = value.cast_exact::<PyString>()
         && let Ok(text) = text.to_str()

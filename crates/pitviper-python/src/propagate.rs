@@ -105,24 +105,19 @@ impl<'py> Carrier for Mapping<'_, 'py> {
     }
 }
 
-/// Pairs of name and value, each text or bytes.
-struct Pairs([Option<String>; Field::ALL.len()]);
+/// Pairs of name and value, each text or bytes: those that hold fields of a context.
+#[derive(Default)]
+pub(crate) struct Pairs([Option<String>; Field::ALL.len()]);
 
 impl Pairs {
     fn read(pairs: &Bound<'_, PyAny>) -> Self {
-        let mut found = Self([const { None }; Field::ALL.len()]);
-        if let Ok(list) = pairs.cast::<PyList>() {
-            list.iter().for_each(|pair| found.add(&pair));
-        } else if let Ok(tuple) = pairs.cast::<PyTuple>() {
-            tuple.iter().for_each(|pair| found.add(&pair));
-        } else if let Ok(pairs) = pairs.try_iter() {
-            pairs.flatten().for_each(|pair| found.add(&pair));
-        }
+        let mut found = Self::default();
+        each_pair(pairs, |pair| found.add(pair));
         found
     }
 
     #[inline]
-    fn add(&mut self, pair: &Bound<'_, PyAny>) {
+    pub(crate) fn add(&mut self, pair: &Bound<'_, PyAny>) {
         // Most pairs are tuples of a name that is none of ours.
         let tuple = pair.cast::<PyTuple>().ok();
         let field = match tuple.map(|tuple| tuple.get_borrowed_item(0)) {
@@ -140,6 +135,33 @@ impl Pairs {
             _ => *slot = Some(text.as_ref().to_owned()),
         }
     }
+}
+
+/// Runs `work` with each of some pairs.
+#[inline]
+pub(crate) fn each_pair<'py>(pairs: &Bound<'py, PyAny>, mut work: impl FnMut(&Bound<'py, PyAny>)) {
+    if let Ok(list) = pairs.cast::<PyList>() {
+        list.iter().for_each(|pair| work(&pair));
+    } else if let Ok(tuple) = pairs.cast::<PyTuple>() {
+        tuple.iter().for_each(|pair| work(&pair));
+    } else if let Ok(pairs) = pairs.try_iter() {
+        pairs.flatten().for_each(|pair| work(&pair));
+    }
+}
+
+/// The context in pairs that were read from `carrier`.
+pub(crate) fn extract_read(carrier: &Bound<'_, PyAny>, pairs: &Pairs) -> Option<SpanContext> {
+    if foreign(carrier.py()).is_some() {
+        return extract(carrier, Naming::Header as u8);
+    }
+    received(agent().extract(pairs)?)
+}
+
+fn received(found: pitviper_agent::SpanContext) -> Option<SpanContext> {
+    if found.baggage.is_some() {
+        baggage::note();
+    }
+    Some(SpanContext(found))
 }
 
 #[inline]
@@ -180,10 +202,7 @@ pub(crate) fn extract(carrier: &Bound<'_, PyAny>, names: u8) -> Option<SpanConte
         } else {
             agent().extract(&Pairs::read(carrier))?
         };
-        if found.baggage.is_some() {
-            baggage::note();
-        }
-        Some(SpanContext(found))
+        received(found)
     })
 }
 

@@ -59,12 +59,14 @@ pub(crate) fn worker_loop() -> Suppressed {
 /// Whether the application, or an instrumentation further up, asked for no spans of HTTP clients here.
 #[pyfunction]
 pub(crate) fn http_suppressed(py: Python<'_>) -> bool {
+    if !HTTP_SUPPRESSED.load(Ordering::Relaxed) {
+        return false;
+    }
     shield(false, || {
-        HTTP_SUPPRESSED.load(Ordering::Relaxed)
-            && VARIABLE
-                .get(py)
-                .and_then(|variable| context::get_from(variable.bind(py)))
-                .is_some_and(|base| faces::get(py).is_some_and(|faces| faces.suppresses_http(&base)))
+        VARIABLE
+            .get(py)
+            .and_then(|variable| context::get_from(variable.bind(py)))
+            .is_some_and(|base| faces::get(py).is_some_and(|faces| faces.suppresses_http(&base)))
     })
 }
 

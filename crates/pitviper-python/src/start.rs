@@ -258,9 +258,17 @@ pub(crate) fn start_span<'py>(
     let kind = kind.map_or(SpanKind::Internal, convert::to_kind);
     let scope = scope_of(scope);
     let start_time = convert::to_time(start_time);
-    let begin = Start { name, kind, start_time, scope, attributes, links, service: service.as_ref() };
+    start_object(py, &Start { name, kind, start_time, scope, attributes, links, service: service.as_ref() }, parent)
+}
+
+/// Starts a span of the agent's own as an object of Python's.
+pub(crate) fn start_object<'py>(
+    py: Python<'py>,
+    begin: &Start<'_, 'py>,
+    parent: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, Span>> {
     let mut maker = Maker::Agent;
-    let span = start(py, &begin, parent, &mut maker);
+    let span = start(py, begin, parent, &mut maker);
     let recorded = span.is_recording();
     let is_plain = matches!(maker, Maker::Agent);
     let span = Bound::new(py, Span::make(span, maker))?;
@@ -309,7 +317,7 @@ pub(crate) fn finish_leaf<'py>(
 }
 
 #[inline]
-fn scope_of(scope: Option<&Bound<'_, PyAny>>) -> u16 {
+pub(crate) fn scope_of(scope: Option<&Bound<'_, PyAny>>) -> u16 {
     scope.map_or(0, |scope| agent().scope(&convert::to_text(scope)))
 }
 

@@ -7,13 +7,5 @@ from pitviper import _native
 
 masked_query = _native.masked_query
 masked_url = _native.masked_url
-
-
-def host_and_port(host: str) -> "tuple[str, int | None]":
-    """Splits ``host:port``; the port is None when it is not said."""
-    if host.startswith("["):
-        name, _, rest = host[1:].partition("]")
-        port = rest[1:] if rest.startswith(":") else ""
-    else:
-        name, _, port = host.partition(":")
-    return name, int(port) if port.isdigit() else None
+host_and_port = _native.host_and_port
+queue_time_ms = _native.queue_time_ms

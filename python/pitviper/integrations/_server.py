@@ -21,11 +21,6 @@ _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTION
 #: What servers and frameworks raise when the client went away, which is no failure of the server.
 _DISCONNECTS = frozenset(("ClientDisconnect", "ClientDisconnected", "WebSocketDisconnect"))
 
-#: The longest time a request is believed to have waited before the server, in seconds.
-_MAX_QUEUE_S = 3_600.0
-#: How far a proxy's clock may be ahead, in seconds: waiting then counts as none.
-_MAX_AHEAD_S = 0.1
-
 _FOR = re.compile(r'(?i)(?:^|[;,])\s*for="?(\[[^\]]*\]|[^";,\s]+)')
 
 
@@ -211,32 +206,6 @@ def _describe(function: Any) -> "tuple[str, dict[str, object]]":
         attributes["code.file.path"] = code.co_filename
         attributes["code.line.number"] = code.co_firstlineno
     return name, attributes
-
-
-def queue_time_ms(text: str, now_ns: int) -> Optional[float]:
-    """How long a request waited before the server, in milliseconds.
-
-    Args:
-        text: The proxy's header: seconds, milliseconds, microseconds or nanoseconds since the Unix epoch,
-            with or without ``t=``.
-        now_ns: Now, in nanoseconds since the Unix epoch.
-
-    Returns:
-        None when the text is no such time, or one that only a wrong clock can have written.
-    """
-    try:
-        value = float(text.strip().removeprefix("t="))
-    except ValueError:
-        return None
-    # The present is 1.8e9 seconds; each unit is a thousand times the one before.
-    for _ in range(3):
-        if value <= 1e11:
-            break
-        value /= 1e3
-    waited = now_ns / 1e9 - value
-    if not -_MAX_AHEAD_S <= waited <= _MAX_QUEUE_S:
-        return None
-    return max(0.0, round(waited * 1e3, 3))
 
 
 def client_address(forwarded: str, forwarded_for: str, proxies: int) -> Optional[str]:

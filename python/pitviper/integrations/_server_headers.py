@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any, Callable, Optional
 
 from pitviper import _native
-from pitviper.integrations._http import host_and_port, masked_query
-from pitviper.integrations._server import SERVER, ServerRequest, client_address, method_attributes, queue_time_ms
+from pitviper.integrations._http import host_and_port, masked_query, queue_time_ms
+from pitviper.integrations._server import SERVER, ServerRequest, client_address, method_attributes
 from pitviper.integrations._server_options import options
 
 

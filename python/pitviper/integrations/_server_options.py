@@ -103,15 +103,15 @@ class Header:
 class Options:
     """The options' values, prepared for use."""
 
-    __slots__ = ("query", "queue_time", "raw_names", "request_headers", "response_headers", "trusted_proxies")
+    __slots__ = ("query", "queue_time", "reads_more", "request_headers", "response_headers", "trusted_proxies")
 
     query: bool
     queue_time: bool
     trusted_proxies: int
     request_headers: "list[Header]"
     response_headers: "list[Header]"
-    #: Request headers that every ASGI request is looked through for.
-    raw_names: "frozenset[bytes]"
+    #: Whether more of the request's headers is read than every request is looked through for.
+    reads_more: bool
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.load(environ)
@@ -129,12 +129,7 @@ class Options:
         self.trusted_proxies = values["trusted_proxies"]
         self.request_headers = [Header(name, "request", keep) for name in values["request_headers"]]
         self.response_headers = [Header(name, "response", keep) for name in values["response_headers"]]
-        raw = {b"host", b"user-agent"}
-        if self.queue_time:
-            raw |= {b"x-request-start", b"x-queue-start"}
-        if self.trusted_proxies:
-            raw |= {b"forwarded", b"x-forwarded-for"}
-        self.raw_names = frozenset(raw)
+        self.reads_more = bool(self.trusted_proxies or self.request_headers)
 
 
 #: The values of this process, as the environment had them at the start.

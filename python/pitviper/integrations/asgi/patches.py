@@ -3,19 +3,11 @@
 import functools
 from asyncio import CancelledError
 from collections.abc import Awaitable, Iterable, MutableMapping
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Union
 
 from pitviper import _native
 from pitviper._guard import internal_error
-from pitviper.integrations._http import host_and_port, masked_query
-from pitviper.integrations._server import (
-    REQUEST,
-    SERVER,
-    ServerRequest,
-    client_address,
-    method_attributes,
-    queue_time_ms,
-)
+from pitviper.integrations._server import REQUEST, ServerRequest, client_address
 from pitviper.integrations._server_options import options
 
 Scope = MutableMapping[str, Any]
@@ -32,7 +24,8 @@ def traced(application: Application, scope_name: str = "pitviper.asgi") -> Appli
     """An application that makes a span for each request and websocket the given one handles."""
 
     async def traced_application(scope: Scope, receive: Receive, send: Send) -> Any:
-        return await handle(application, scope, receive, send, scope_name)
+        with begin(scope, receive, send, scope_name) as connection:
+            return await application(scope, connection.receive, connection.send)
 
     # The names only: the attributes of an application object are its own.
     return functools.update_wrapper(traced_application, application, updated=())
@@ -40,87 +33,44 @@ def traced(application: Application, scope_name: str = "pitviper.asgi") -> Appli
 
 async def handle(application: Application, scope: Scope, receive: Receive, send: Send, scope_name: str) -> Any:
     """Handles one request or websocket with a server span, unless it has one already."""
+    with begin(scope, receive, send, scope_name) as connection:
+        return await application(scope, connection.receive, connection.send)
+
+
+def begin(scope: Scope, receive: Receive, send: Send, scope_name: str) -> "Union[_Untouched, _Response, _WebSocket]":
+    """The two sides of a request or websocket as the application is to be given them, and the block in which it
+    is to be called. It has a server span, unless there is one already."""
     kind = scope["type"]
     if REQUEST in scope or kind not in ("http", "websocket"):
-        return await application(scope, receive, send)
+        return _Untouched(receive, send)
     try:
-        request = _start(scope, kind, scope_name)
-        connection: Any = _WebSocket(request, receive, send) if kind == "websocket" else _Response(request, send)
-        receive = connection.receive if kind == "websocket" else receive
+        request = _start(scope, scope_name)
+        return (_WebSocket if kind == "websocket" else _Response)(scope, request, receive, send)
     except Exception as error:
         internal_error(error)
-        return await application(scope, receive, send)
-    # The scope itself, not a copy: who called the framework may look there for what it wrote.
-    scope[REQUEST] = request
-    before = _native.activate(request.span)
-    try:
-        return await application(scope, receive, connection.send)
-    except BaseException as error:
-        if isinstance(error, CancelledError):
-            request.span.add_event("cancelled")
-        if kind == "http":
-            request.escaped(error)
-        else:
-            request.fail(error)
-        raise
-    finally:
-        scope.pop(REQUEST, None)
-        _native.deactivate(before)
-        connection.finish()
+        return _Untouched(receive, send)
 
 
-def _start(scope: Scope, kind: str, scope_name: str) -> ServerRequest:
+def _start(scope: Scope, scope_name: str) -> ServerRequest:
+    more = _chosen(scope) if options.reads_more else None
+    span, name = _native.start_asgi_request(scope, scope_name, options.query, options.queue_time, more)
+    return ServerRequest(span, name, scope.get("root_path", "").rstrip("/"))
+
+
+def _chosen(scope: Scope) -> "dict[str, object]":
+    """What options ask for besides."""
     attributes: dict[str, object] = {}
-    if kind == "websocket":
-        attributes["http.request.method"] = "GET"
-        attributes["network.protocol.name"] = "websocket"
-        name = "WEBSOCKET"
-    else:
-        name = method_attributes(scope["method"], attributes)
-    wanted = options.raw_names
-    headers: dict[bytes, bytes] = {name: value for name, value in scope["headers"] if name in wanted}
-    attributes["url.scheme"] = scope.get("scheme") or ("ws" if kind == "websocket" else "http")
-    attributes["url.path"] = scope["path"]
-    query = scope.get("query_string")
-    if query and options.query:
-        # Bytes, as ASGI has it; test clients of frameworks give text.
-        attributes["url.query"] = masked_query(query if isinstance(query, str) else query.decode("latin-1"))
-    server = scope.get("server") or ("", None)
-    host = headers.get(b"host")
-    address, port = host_and_port(host.decode("latin-1")) if host else (server[0], None)
-    attributes["server.address"] = address
-    port = port or server[1]
-    if port:
-        attributes["server.port"] = port
-    client = scope.get("client")
-    client = client[0] if client else None
     if options.trusted_proxies:
-        forwarded = headers.get(b"forwarded", b"").decode("latin-1")
         # Each proxy may have added a header of its own.
-        hops = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
-        client = client_address(forwarded, ",".join(hops), options.trusted_proxies) or client
-    if client:
-        attributes["client.address"] = client
-    agent = headers.get(b"user-agent")
-    if agent:
-        attributes["user_agent.original"] = agent.decode("latin-1")
-    version = scope.get("http_version")
-    if version:
-        attributes["network.protocol.version"] = version
-    if options.queue_time:
-        queued = headers.get(b"x-request-start") or headers.get(b"x-queue-start")
-        waited = queue_time_ms(queued.decode("latin-1"), _native.now()) if queued else None
-        if waited is not None:
-            attributes["http.server.queue_time_ms"] = waited
+        forwarded, hops = _values(scope["headers"], b"forwarded")[-1:], _values(scope["headers"], b"x-forwarded-for")
+        client = client_address("".join(forwarded), ",".join(hops), options.trusted_proxies)
+        if client:
+            attributes["client.address"] = client
     for header in options.request_headers:
         values = _values(scope["headers"], header.raw)
         if values:
             attributes[header.attribute] = header.shown(values)
-    return ServerRequest(
-        _native.start_span(name, SERVER, attributes, _native.extract(scope["headers"]), None, None, scope_name),
-        name,
-        scope.get("root_path", "").rstrip("/"),
-    )
+    return attributes
 
 
 def _values(headers: "Iterable[tuple[bytes, bytes]]", wanted: bytes) -> "list[str]":
@@ -134,14 +84,66 @@ def _capture_response(request: ServerRequest, message: Message) -> None:
             request.span.set_attribute(header.attribute, header.shown(values))
 
 
-class _Response:
-    """The sending side of a request: its span ends with the last part of the response."""
+class _Untouched:
+    """Both sides as they are."""
 
-    __slots__ = ("_ended_at", "_request", "_send", "_trailers")
+    __slots__ = ("receive", "send")
 
-    def __init__(self, request: ServerRequest, send: Send) -> None:
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self.receive = receive
+        self.send = send
+
+    def __enter__(self) -> "_Untouched":
+        return self
+
+    def __exit__(self, _type: object, failure: Optional[BaseException], _traceback: object) -> None: ...
+
+
+class _Traced:
+    """A request or websocket whose span is current while the application runs."""
+
+    __slots__ = ("_before", "_request", "_scope", "_send")
+
+    _before: Any
+    _request: ServerRequest
+    _scope: Any
+    _send: Send
+
+    def __enter__(self) -> Any:
+        # The scope itself, not a copy: who called the framework may look there for what it wrote.
+        self._scope[REQUEST] = self._request
+        self._before = _native.activate(self._request.span)
+        return self
+
+    def __exit__(self, _type: object, failure: Optional[BaseException], _traceback: object) -> None:
+        # The application may keep `send`; that keeps neither the scope nor the context.
+        scope, before = self._scope, self._before
+        self._scope = self._before = None
+        if failure is not None:
+            if isinstance(failure, CancelledError):
+                self._request.span.add_event("cancelled")
+            self._failed(failure)
+        scope.pop(REQUEST, None)
+        _native.deactivate(before)
+        self._finish()
+
+    def _failed(self, failure: BaseException) -> None:
+        raise NotImplementedError
+
+    def _finish(self) -> None:
+        raise NotImplementedError
+
+
+class _Response(_Traced):
+    """A request: its span ends with the last part of the response."""
+
+    __slots__ = ("_ended_at", "_trailers", "receive")
+
+    def __init__(self, scope: Scope, request: ServerRequest, receive: Receive, send: Send) -> None:
+        self._scope = scope
         self._request = request
         self._send = send
+        self.receive = receive
         self._trailers = False
         self._ended_at: Optional[int] = None
 
@@ -185,17 +187,20 @@ class _Response:
         else:
             self._request.end()
 
-    def finish(self) -> None:
-        """The application returned."""
+    def _failed(self, failure: BaseException) -> None:
+        self._request.escaped(failure)
+
+    def _finish(self) -> None:
         self._request.end(self._ended_at)
 
 
-class _WebSocket:
+class _WebSocket(_Traced):
     """Both sides of a websocket."""
 
-    __slots__ = ("_accepted", "_close_code", "_receive", "_received", "_request", "_send", "_sent")
+    __slots__ = ("_accepted", "_close_code", "_receive", "_received", "_sent")
 
-    def __init__(self, request: ServerRequest, receive: Receive, send: Send) -> None:
+    def __init__(self, scope: Scope, request: ServerRequest, receive: Receive, send: Send) -> None:
+        self._scope = scope
         self._request = request
         self._receive = receive
         self._send = send
@@ -242,8 +247,10 @@ class _WebSocket:
         elif kind == "websocket.http.response.start":
             self._request.answered(message["status"])
 
-    def finish(self) -> None:
-        """The application returned."""
+    def _failed(self, failure: BaseException) -> None:
+        self._request.fail(failure)
+
+    def _finish(self) -> None:
         try:
             attributes: dict[str, object] = {
                 "websocket.messages_received": self._received,

@@ -6,7 +6,6 @@ directions. Where all of it would come to us it stays off, and the same metrics 
 
 import sys
 import time
-from contextlib import suppress
 from contextvars import ContextVar, Token
 from typing import Any, Callable, Optional
 
@@ -171,9 +170,11 @@ async def _known(handled: Any, request: ServerRequest) -> None:
 
 def leave(token: "Token[Optional[ServerRequest]]") -> None:
     """Sets the request of the context back to what it was."""
-    # Closed by the garbage collector, it runs in another context, which has nothing to reset.
-    with suppress(ValueError):
+    try:
         current_request.reset(token)
+    except ValueError:
+        # Closed by the garbage collector, it runs in another context, which has nothing to reset.
+        return
 
 
 def exception(original: Method) -> Method:

@@ -102,8 +102,7 @@ def getresponse(original: Callable[..., Any]) -> Callable[..., Any]:
             span.__exit__(type(error), error, None)
             raise
         try:
-            _native.answered_call(span, response.status)
-            span.end()
+            _native.end_call(span, response.status)
         except Exception as error:
             internal_error(error)
         return response

@@ -4,7 +4,6 @@ from typing import Any, Callable
 
 from pitviper import _native
 from pitviper._guard import internal_error
-from pitviper.bootstrap import current_config
 from pitviper.instrument import option
 from pitviper.integrations._log import NONE, also
 from pitviper.integrations.logging import INTEGRATION
@@ -17,8 +16,7 @@ def make_record(original: Callable[..., Any]) -> Callable[..., Any]:
     def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
         record = original(self, *args, **kwargs)
         try:
-            config = current_config()
-            mark(record.__dict__, "" if config is None else config["service"])
+            mark(record)
             for add in also:
                 add(record)
         except Exception as error:

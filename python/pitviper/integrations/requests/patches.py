@@ -10,6 +10,10 @@ from pitviper.integrations import _client
 _SCOPE = "pitviper.requests"
 
 
+#: What requests follows, if there is a place to go to.
+_REDIRECTS = frozenset((301, 302, 303, 307, 308))
+
+
 class _Redirects(threading.local):
     """How many redirects led to the request that is about to be sent."""
 
@@ -32,8 +36,7 @@ def send(original: Callable[..., Any]) -> Callable[..., Any]:
             _client.failed(span, error)
             raise
         try:
-            _native.answered_call(span, getattr(response, "status_code", None))
-            span.end()
+            _native.end_call(span, getattr(response, "status_code", None))
         except Exception as error:
             internal_error(error)
         return response
@@ -63,13 +66,13 @@ def resolve_redirects(original: Callable[..., Any]) -> Callable[..., Any]:
     def wrapper(self: Any, resp: Any, req: Any, *args: Any, **kwargs: Any) -> Any:
         responses = original(self, resp, req, *args, **kwargs)
         try:
-            if not resp.is_redirect or kwargs.get("yield_requests"):
+            # The status first: looking for a header takes longer.
+            if resp.status_code not in _REDIRECTS or not resp.is_redirect or kwargs.get("yield_requests"):
                 return responses
             # Its headers are here: the request that follows is not part of it.
             span = _native.current_call()
             if span is not None:
-                _native.answered_call(span, resp.status_code)
-                span.end()
+                _native.end_call(span, resp.status_code)
             return _counted(responses)
         except Exception as error:
             internal_error(error)

@@ -7,7 +7,7 @@ from pitviper._guard import internal_error
 from pitviper._native import current_span
 from pitviper.integrations._calls import begin, failed, traced_function
 from pitviper.integrations._server import REQUEST, ServerRequest
-from pitviper.integrations.asgi.patches import handle
+from pitviper.integrations.asgi.patches import begin as begin_connection
 
 _SCOPE = "pitviper.starlette"
 
@@ -18,7 +18,8 @@ def call(original: Method) -> Method:
     """``Starlette.__call__``: the ASGI entry, outside of all middleware."""
 
     async def wrapper(self: Any, scope: Any, receive: Any, send: Any) -> None:
-        await handle(original.__get__(self), scope, receive, send, _SCOPE)
+        with begin_connection(scope, receive, send, _SCOPE) as connection:
+            await original(self, scope, connection.receive, connection.send)
 
     return wrapper
 

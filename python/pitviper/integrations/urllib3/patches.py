@@ -52,8 +52,7 @@ def make_request(original: Callable[..., Any]) -> Callable[..., Any]:
             _client.failed(span, error)
             raise
         try:
-            _native.answered_call(span, getattr(response, "status", None))
-            span.end()
+            _native.end_call(span, getattr(response, "status", None))
         except Exception as error:
             internal_error(error)
         return response

@@ -6,7 +6,7 @@ from typing import Any, Callable, Optional, cast
 
 from pitviper import _native
 from pitviper._guard import internal_error
-from pitviper.integrations._http import host_and_port, masked_query
+from pitviper.integrations._http import host_and_port, masked_query, queue_time_ms
 from pitviper.integrations._propagation import ENVIRON
 from pitviper.integrations._server import (
     REQUEST,
@@ -14,7 +14,6 @@ from pitviper.integrations._server import (
     ServerRequest,
     client_address,
     method_attributes,
-    queue_time_ms,
     request_of,
 )
 from pitviper.integrations._server_options import options

@@ -37,6 +37,11 @@ test('nothing measured is nothing, and no zero', () => {
 
 test('a process is called by its worker, its number or its id', () => {
   expect(nameOf(instance([], { 'process.pid': 12, 'pitviper.worker.name': 'gunicorn-1' }))).toBe('gunicorn-1 · pid 12');
+  const worker = (kind: string, name: string) => nameOf(instance([], { 'process.pid': 12, 'pitviper.worker.kind': kind, 'pitviper.worker.name': name }));
+  expect(worker('gunicorn', '1')).toBe('gunicorn worker 1 · pid 12');
+  expect(worker('gunicorn', '')).toBe('gunicorn worker · pid 12');
+  expect(worker('uwsgi', 'mule 1')).toBe('uwsgi mule 1 · pid 12');
+  expect(worker('celery', 'ForkPoolWorker-1')).toBe('celery ForkPoolWorker-1 · pid 12');
   expect(nameOf(instance([], { 'process.pid': 12 }))).toBe('pid 12');
   expect(nameOf(instance([]))).toBe('abc');
 });

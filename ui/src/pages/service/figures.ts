@@ -97,11 +97,14 @@ export function figuresOf({ metrics }: Instance): ProcessFigures {
   };
 }
 
-/** What people call the process: its worker's name, else its number, else what tells it from others. */
+/** What people call the process: whose worker it is and which, else its number, else what tells it from others. */
 export function nameOf({ instance, resource }: Instance): string {
   const text = (key: string) => (resource[key] === undefined ? '' : String(resource[key]));
   const pid = text('process.pid');
-  const worker = text('pitviper.worker.name') || text('pitviper.worker.kind');
+  const kind = text('pitviper.worker.kind');
+  const name = text('pitviper.worker.name');
+  // A number alone does not say of what.
+  const worker = [kind, kind && !/\D/.test(name) && 'worker', name].filter(Boolean).join(' ');
   const named = [worker, pid && `pid ${pid}`].filter(Boolean).join(' · ');
   return named || instance || 'unnamed';
 }
