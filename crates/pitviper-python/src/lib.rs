@@ -9,7 +9,6 @@
 //!   lock is held while Python code runs but that of a span, which nobody waits for who holds one.
 //! - Unsafe code is confined to [`context`] and [`host`].
 
-mod asgi;
 mod baggage;
 mod client;
 mod companion;
@@ -33,6 +32,7 @@ mod profiling;
 mod propagate;
 mod runtime;
 mod runtime_context;
+mod server;
 mod shield;
 mod signals;
 mod span;
@@ -48,8 +48,6 @@ use pyo3::prelude::*;
 mod _native {
     use pyo3::prelude::*;
 
-    #[pymodule_export]
-    use crate::asgi::{host_and_port, queue_time_ms, start_asgi_request};
     #[pymodule_export]
     use crate::baggage::{get_baggage, set_baggage};
     #[pymodule_export]
@@ -72,7 +70,7 @@ mod _native {
     #[pymodule_export]
     use crate::logs::{emit_log, emit_record, mark_record};
     #[pymodule_export]
-    use crate::metrics::Instrument;
+    use crate::metrics::{Instrument, RequestMeter};
     #[pymodule_export]
     use crate::onesdk::share_onesdk;
     #[pymodule_export]
@@ -98,6 +96,8 @@ mod _native {
     use crate::runtime::{finish, flush, flush_once, now, set_scope_version, shutdown, stats};
     #[pymodule_export]
     use crate::runtime_context::{RuntimeContext, http_suppressed, worker_loop};
+    #[pymodule_export]
+    use crate::server::{host_and_port, name_by_route, queue_time_ms, start_asgi_request};
     #[pymodule_export]
     use crate::signals::configure_signals;
     #[pymodule_export]

@@ -111,13 +111,7 @@ impl Instrument {
         shield(false, || {
             let Some(value) = to_number(amount) else { return false };
             let trace = || span_context.map_or_else(|| trace_point(py), to_trace_point);
-            // Taken, not borrowed: converting a value may run Python code that measures something.
-            let mut list = ATTRIBUTES.with(RefCell::take);
-            fill(&mut list, attributes, MAX_SERIES_ATTRIBUTES);
-            let counts = agent().record(self.id, value, &mut list, trace);
-            list.clear();
-            ATTRIBUTES.with(|slot| slot.replace(list));
-            counts
+            take(&[self.id], value, |list| fill(list, attributes, MAX_SERIES_ATTRIBUTES), trace)
         })
     }
 
@@ -132,6 +126,91 @@ impl Instrument {
             agent().observe(self.id, points.collect());
         });
     }
+}
+
+/// Measures requests that are served, as OpenTelemetry's conventions have it: how long each takes, and how many
+/// are under way.
+#[pyclass(frozen, module = "pitviper._native")]
+pub(crate) struct RequestMeter {
+    duration: Vec<InstrumentId>,
+    active: Vec<InstrumentId>,
+}
+
+#[pymethods]
+impl RequestMeter {
+    #[new]
+    fn new(duration: Vec<PyRef<'_, Instrument>>, active: Vec<PyRef<'_, Instrument>>) -> Self {
+        let ids = |streams: Vec<PyRef<'_, Instrument>>| streams.iter().map(|stream| stream.id).collect();
+        Self { duration: ids(duration), active: ids(active) }
+    }
+
+    /// A request begins.
+    fn begin(&self, scheme: &Bound<'_, PyAny>, method: &Bound<'_, PyAny>) {
+        shield((), || self.count(1, scheme, method));
+    }
+
+    /// It is over. `route`, `status` and `error_type` are empty, or zero, where there is none.
+    #[expect(clippy::too_many_arguments, reason = "what is told of a request")]
+    fn end(
+        &self,
+        seconds: f64,
+        scheme: &Bound<'_, PyAny>,
+        method: &Bound<'_, PyAny>,
+        version: &Bound<'_, PyAny>,
+        route: &Bound<'_, PyAny>,
+        status: &Bound<'_, PyAny>,
+        error_type: &Bound<'_, PyAny>,
+    ) {
+        shield((), || {
+            let describe = |list: &mut AttributeList| {
+                describe_kind(list, scheme, method);
+                for (key, value) in [
+                    ("network.protocol.version", version),
+                    ("http.route", route),
+                    ("http.response.status_code", status),
+                    ("error.type", error_type),
+                ] {
+                    if value.is_truthy().unwrap_or(false) {
+                        put_value(list, key, value, MAX_SERIES_ATTRIBUTES);
+                    }
+                }
+            };
+            take(&self.duration, Number::Double(seconds), describe, || trace_point(scheme.py()));
+            self.count(-1, scheme, method);
+        });
+    }
+}
+
+impl RequestMeter {
+    /// So many more are under way.
+    fn count(&self, more: i64, scheme: &Bound<'_, PyAny>, method: &Bound<'_, PyAny>) {
+        let describe = |list: &mut AttributeList| describe_kind(list, scheme, method);
+        take(&self.active, Number::Int(more), describe, || trace_point(scheme.py()));
+    }
+}
+
+fn describe_kind(list: &mut AttributeList, scheme: &Bound<'_, PyAny>, method: &Bound<'_, PyAny>) {
+    put_value(list, "url.scheme", scheme, MAX_SERIES_ATTRIBUTES);
+    put_value(list, "http.request.method", method, MAX_SERIES_ATTRIBUTES);
+}
+
+/// Takes a measurement of some streams, with the attributes that `fill` adds; whether it counts for all.
+fn take(
+    streams: &[InstrumentId],
+    value: Number,
+    fill: impl FnOnce(&mut AttributeList),
+    trace: impl Fn() -> Option<TracePoint>,
+) -> bool {
+    // Taken, not borrowed: converting a value may run Python code that measures something.
+    let mut list = ATTRIBUTES.with(RefCell::take);
+    fill(&mut list);
+    let mut counts = true;
+    for id in streams {
+        counts &= agent().record(*id, value, &mut list, &trace);
+    }
+    list.clear();
+    ATTRIBUTES.with(|slot| slot.replace(list));
+    counts
 }
 
 fn to_number(value: &Bound<'_, PyAny>) -> Option<Number> {

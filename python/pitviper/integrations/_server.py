@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from typing import Any, Optional
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from pitviper import _native
 from pitviper._guard import internal_error
@@ -69,9 +69,9 @@ class ServerRequest:
     def matched(self, route: str) -> None:
         """Names the request by its route: the template of its path, prefix included."""
         try:
-            self.route = route
-            self.span.update_name(f"{self.method} {route}")
-            self.span.set_attribute("http.route", route)
+            if route != self.route:
+                self.route = route
+                _native.name_by_route(self.span, self.method, route)
         except Exception as error:
             internal_error(error)
 
@@ -183,7 +183,8 @@ def is_answer(error: BaseException) -> bool:
 def described(function: Any) -> "tuple[str, dict[str, object]]":
     """The name of a function or class, with its module, and the attributes that say where it is."""
     try:
-        found = _descriptions.get(function)
+        # What its `get` does, without the call.
+        found = _descriptions.data.get(ref(function))
         if found is None:
             found = _descriptions[function] = _describe(function)
     except TypeError:

@@ -166,7 +166,11 @@ class _Response(_Traced):
             raise
         if kind != "http.response.start":
             try:
-                if self._is_last(kind, message):
+                # Most responses are one message.
+                if kind == "http.response.body" and not self._trailers:
+                    if not message.get("more_body", False):
+                        self._sent()
+                elif self._is_last(kind, message):
                     self._sent()
             except Exception as error:
                 internal_error(error)
@@ -176,7 +180,7 @@ class _Response(_Traced):
             return not message.get("more_trailers", False)
         if self._trailers:
             return False
-        if kind in ("http.response.body", "http.response.zerocopysend"):
+        if kind == "http.response.zerocopysend":
             return not message.get("more_body", False)
         return kind == "http.response.pathsend"
 
@@ -191,7 +195,8 @@ class _Response(_Traced):
         self._request.escaped(failure)
 
     def _finish(self) -> None:
-        self._request.end(self._ended_at)
+        if not self._request.ended:
+            self._request.end(self._ended_at)
 
 
 class _WebSocket(_Traced):

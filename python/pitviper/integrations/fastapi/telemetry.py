@@ -9,6 +9,7 @@ import time
 from contextvars import ContextVar, Token
 from typing import Any, Callable, Optional
 
+from pitviper import _native
 from pitviper._guard import internal_error
 from pitviper.instrument import engine
 from pitviper.integrations._server import REQUEST, ServerRequest
@@ -31,13 +32,14 @@ _OWN = "_pitviper_own"
 class _Own:
     """Our stand-in for the telemetry of one application."""
 
-    __slots__ = ("_finders", "_providers", "_telemetry", "decided", "logs", "metrics")
+    __slots__ = ("_finders", "_meter", "_providers", "_telemetry", "decided", "logs", "metrics")
 
     def __init__(self, telemetry: Any) -> None:
         config = telemetry.config
         self._telemetry = telemetry
         self.metrics: bool = config["metrics"]
         self.logs: bool = config["logs"]
+        self._meter: Optional[_native.RequestMeter] = None
         self._finders: list[Callable[[], Any]] = []
         for signal, given, module, function in _SIGNALS:
             if config[signal]:
@@ -56,11 +58,19 @@ class _Own:
             seen = engine.states().get("starlette") == "in place"
             self.decided = ours and seen and self._telemetry.config["exclude"] is None
             self._providers = providers
+            self._meter = None
         return self.decided
 
-    def instruments(self) -> Any:
-        """Those that FastAPI would measure with."""
-        return self._telemetry._instruments()
+    def meter(self) -> _native.RequestMeter:
+        """What measures its requests, by the instruments that FastAPI would take."""
+        if self._meter is None:
+            duration, active = [_streams_of(instrument) for instrument in self._telemetry._instruments()]
+            meter = _native.RequestMeter(duration, active)
+            if not (duration and active):
+                # The instruments may come to us later.
+                return meter
+            self._meter = meter
+        return self._meter
 
     def emit(self, request: ServerRequest, **record: Any) -> None:
         """Writes a log record, in the words of FastAPI."""
@@ -72,10 +82,16 @@ class _Own:
         logger.emit(timestamp=time.time_ns(), attributes=attributes or None, **record)
 
 
+def _streams_of(instrument: Any) -> "list[_native.Instrument]":
+    """The native streams of an instrument, which may be a proxy of OpenTelemetry's."""
+    real = getattr(instrument, "_real_instrument", None) or instrument
+    return getattr(real, "_streams", [])
+
+
 class _Measured:
     """A request whose duration is measured."""
 
-    __slots__ = ("_active", "_attributes", "_counted", "_duration", "_ended", "_started", "logged", "own")
+    __slots__ = ("_ended", "_kind", "_meter", "_started", "_version", "logged", "own")
 
     def __init__(self, own: _Own, scope: Any, request: ServerRequest) -> None:
         self.own = own
@@ -84,17 +100,11 @@ class _Measured:
         self._ended = not own.metrics or scope["type"] != "http"
         if self._ended:
             return
-        method: str = request.method
-        self._counted: dict[str, Any] = {
-            "url.scheme": scope.get("scheme", "http"),
-            "http.request.method": "_OTHER" if method == "HTTP" else method,
-        }
-        self._duration, self._active = own.instruments()
-        self._active.add(1, self._counted)
-        self._attributes = self._counted
-        version = scope.get("http_version")
-        if version:
-            self._attributes = {**self._counted, "network.protocol.version": version}
+        method = request.method
+        self._kind = scope.get("scheme", "http"), "_OTHER" if method == "HTTP" else method
+        self._version = scope.get("http_version")
+        self._meter = own.meter()
+        self._meter.begin(*self._kind)
         self._started = time.perf_counter()
 
     def end(self, request: ServerRequest) -> None:
@@ -103,15 +113,9 @@ class _Measured:
             return
         self._ended = True
         try:
-            attributes = dict(self._attributes)
-            if request.route:
-                attributes["http.route"] = request.route
-            if request.status:
-                attributes["http.response.status_code"] = request.status
-            if request.failure or not request.status:
-                attributes["error.type"] = request.failure or "incomplete_response"
-            self._duration.record(time.perf_counter() - self._started, attributes)
-            self._active.add(-1, self._counted)
+            taken = time.perf_counter() - self._started
+            failure = request.failure or ("" if request.status else "incomplete_response")
+            self._meter.end(taken, *self._kind, self._version, request.route, request.status, failure)
         except Exception as error:
             internal_error(error)
 

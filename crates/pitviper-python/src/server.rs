@@ -1,8 +1,9 @@
-//! The start of the span of an ASGI request or websocket: all that its scope says of it, read in one call.
+//! Requests that the application serves. The span of an ASGI request or websocket starts in one call, which
+//! reads all that its scope says of it.
 
 use std::borrow::Cow;
 
-use pitviper_agent::http;
+use pitviper_agent::{Scalar, http};
 use pitviper_model::SpanKind;
 use pyo3::exceptions::PyKeyError;
 use pyo3::intern;
@@ -11,7 +12,8 @@ use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 
 use crate::client::METHODS;
 use crate::propagate::{self, Pairs};
-use crate::span::Span;
+use crate::shield::shield;
+use crate::span::{self, Span};
 use crate::start::{self, Start};
 use crate::{convert, runtime};
 
@@ -103,10 +105,11 @@ pub(crate) fn start_asgi_request<'py>(
     let raw_headers = scope.need(intern!(py, "headers"))?;
     let headers = Headers::read(&raw_headers);
     describe(&scope, &headers, is_websocket, with_query, &attributes)?;
-    if with_queue_time && let Some(text) = headers.request_start.as_ref().or(headers.queue_start.as_ref()) {
-        if let Some(waited) = http::queue_time_ms(&latin_1(text), runtime::now()) {
-            attributes.set_item(intern!(py, "http.server.queue_time_ms"), waited)?;
-        }
+    if with_queue_time
+        && let Some(text) = headers.request_start.as_ref().or(headers.queue_start.as_ref())
+        && let Some(waited) = http::queue_time_ms(&latin_1(text), runtime::now())
+    {
+        attributes.set_item(intern!(py, "http.server.queue_time_ms"), waited)?;
     }
     if let Some(more) = more {
         attributes.update(more.as_mapping())?;
@@ -197,6 +200,18 @@ fn describe<'py>(
         attributes.set_item(intern!(py, "network.protocol.version"), version)?;
     }
     Ok(())
+}
+
+/// Names the span of a request by its route, the template of its path; its name begins with `method`.
+#[pyfunction]
+pub(crate) fn name_by_route(span: &Bound<'_, Span>, method: &Bound<'_, PyAny>, route: &Bound<'_, PyAny>) {
+    shield((), || {
+        let (method, route) = (convert::to_text(method), convert::to_text(route));
+        span::change(span, |span| {
+            span.update_name(&format!("{method} {route}"));
+            span.set_attribute("http.route", Scalar::Str(&route));
+        });
+    });
 }
 
 /// The host and the port of a `Host` header; the port is None when it is not said.
