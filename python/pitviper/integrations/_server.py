@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from typing import Any, Optional
-from weakref import WeakKeyDictionary, ref
+from weakref import ref
 
 from pitviper import _native
 from pitviper._guard import internal_error
@@ -183,17 +183,21 @@ def is_answer(error: BaseException) -> bool:
 def described(function: Any) -> "tuple[str, dict[str, object]]":
     """The name of a function or class, with its module, and the attributes that say where it is."""
     try:
-        # What its `get` does, without the call.
-        found = _descriptions.data.get(ref(function))
+        found = _descriptions.get(ref(function))
         if found is None:
-            found = _descriptions[function] = _describe(function)
+            found = _descriptions[ref(function, _forget)] = _describe(function)
     except TypeError:
         # No weak references to it, or no hash: an object of the application's own.
         return _describe(function)
     return found
 
 
-_descriptions: "WeakKeyDictionary[Any, tuple[str, dict[str, object]]]" = WeakKeyDictionary()
+#: By weak references, as a ``WeakKeyDictionary`` has it, but for the calls that one takes.
+_descriptions: "dict[ref[Any], tuple[str, dict[str, object]]]" = {}
+
+
+def _forget(function: "ref[Any]") -> None:
+    _descriptions.pop(function, None)
 
 
 def _describe(function: Any) -> "tuple[str, dict[str, object]]":
