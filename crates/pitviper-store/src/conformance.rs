@@ -15,6 +15,7 @@ mod keys;
 mod metric_edges;
 mod naive;
 mod plain_metrics;
+mod profiles;
 mod sql;
 mod surveys;
 mod tables;

@@ -18,8 +18,8 @@ use crate::questions::sql::{SqlAnswer, SqlError, SqlQuestion};
 use crate::questions::survey::{KnownAttributes, Survey, Surveyed};
 use crate::questions::walk::{Telling, Walk, collect};
 use crate::questions::{
-    ExceptionGroups, ExceptionGroupsQuery, ExceptionsQuery, LibrariesAnswer, LibrariesQuery, LogsQuery,
-    MetricPointsAnswer, MetricPointsQuery, MetricSeriesAnswer, MetricSeriesQuery, Page, ProfileAnswer, ProfileQuery,
+    ExceptionGroups, ExceptionGroupsQuery, ExceptionsQuery, FunctionName, FunctionNames, LibrariesAnswer, LibrariesQuery, LogsQuery,
+    MetricPointsAnswer, MetricPointsQuery, MetricSeriesAnswer, MetricSeriesQuery, Page, ProfileAnswer, ProfileQuery, Sampled, SampledSpans,
     StoredException, StoredLog,
 };
 use crate::schema::WriteBatch;
@@ -520,6 +520,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// These frames; those that were not seen on the days of the range may be missing.
     async fn frames(&self, range: TimeRange, ids: &[FrameId]) -> Result<Vec<(FrameId, Frame)>, StoreError>;
+
+    /// Which spans samples of profiles were taken in.
+    async fn sampled_spans(&self, question: &SampledSpans) -> Result<Sampled, StoreError>;
+
+    /// Names of functions that samples have in their stacks, in order.
+    async fn function_names(&self, question: &FunctionNames) -> Result<Vec<FunctionName>, StoreError>;
 
     /// Exceptions by fingerprint.
     async fn exception_groups(&self, query: &ExceptionGroupsQuery) -> Result<ExceptionGroups, StoreError>;

@@ -13,9 +13,9 @@ use pitviper_store::questions::survey::{KnownAttributes, Survey, Surveyed};
 use pitviper_store::questions::walk::{Telling, Walk};
 use pitviper_store::schema::WriteBatch;
 use pitviper_store::{
-    Ack, ExceptionGroups, ExceptionGroupsQuery, ExceptionsQuery, LibrariesAnswer, LibrariesQuery, LogsQuery,
+    Ack, ExceptionGroups, ExceptionGroupsQuery, ExceptionsQuery, FunctionName, FunctionNames, LibrariesAnswer, LibrariesQuery, LogsQuery,
     MetricPointsAnswer, MetricPointsQuery, MetricRow, MetricSeriesAnswer, MetricSeriesQuery, MetricsQuery, Page,
-    ProfileAnswer, ProfileQuery, ResourceSeen, Store, StoreError, StoreStats, StoredException, StoredLog, StoredSpan,
+    ProfileAnswer, ProfileQuery, ResourceSeen, Sampled, SampledSpans, Store, StoreError, StoreStats, StoredException, StoredLog, StoredSpan,
     TimeRange, Trace, TraceHit,
 };
 use tonic_types::StatusExt as _;
@@ -120,6 +120,14 @@ impl Store for Defective {
 
     async fn frames(&self, range: TimeRange, ids: &[FrameId]) -> Result<Vec<(FrameId, Frame)>, StoreError> {
         self.store.frames(range, ids).await
+    }
+
+    async fn sampled_spans(&self, question: &SampledSpans) -> Result<Sampled, StoreError> {
+        self.store.sampled_spans(question).await
+    }
+
+    async fn function_names(&self, question: &FunctionNames) -> Result<Vec<FunctionName>, StoreError> {
+        self.store.function_names(question).await
     }
 
     async fn exception_groups(&self, query: &ExceptionGroupsQuery) -> Result<ExceptionGroups, StoreError> {

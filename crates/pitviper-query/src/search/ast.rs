@@ -3,7 +3,7 @@
 use std::fmt;
 
 use pitviper_model::{SpanId, SpanKind, StatusCode, TraceId};
-use pitviper_store::filter::{DurationLimits, Pattern};
+use pitviper_store::filter::{DurationLimits, KnownSpans, Pattern};
 
 /// A parsed query.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -24,10 +24,24 @@ impl Query {
             .any(|condition| !condition.root_terms().is_empty())
     }
 
-    /// Calls with every term for the slowest spans.
-    pub(crate) fn slowest_mut(&mut self, visit: &mut dyn FnMut(&mut Slowest)) {
+    /// Calls with every term of every condition: what is neither *and*, *or* nor *not*.
+    pub(crate) fn terms(&self, visit: &mut dyn FnMut(&Expr)) {
+        let pipes = self.pipes.iter().filter_map(|pipe| pipe.of.as_ref());
+        self.spans.conditions().into_iter().flatten().chain(pipes).for_each(|condition| condition.terms(visit));
+    }
+
+    /// The same, to change them.
+    pub(crate) fn terms_mut(&mut self, visit: &mut dyn FnMut(&mut Expr)) {
         let pipes = self.pipes.iter_mut().filter_map(|pipe| pipe.of.as_mut());
-        self.spans.conditions_mut().into_iter().chain(pipes).for_each(|condition| condition.slowest_mut(visit));
+        self.spans.conditions_mut().into_iter().chain(pipes).for_each(|condition| condition.terms_mut(visit));
+    }
+
+    /// Whether of some term not all spans are known for which it holds.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        let mut is_cut = false;
+        self.terms(&mut |term| is_cut |= matches!(term, Expr::Sampled(Sampled { spans, .. }) if !spans.complete));
+        is_cut
     }
 }
 
@@ -43,12 +57,19 @@ impl Expr {
         }
     }
 
-    fn slowest_mut(&mut self, visit: &mut dyn FnMut(&mut Slowest)) {
+    fn terms(&self, visit: &mut dyn FnMut(&Self)) {
         match self {
-            Self::And(parts) | Self::Or(parts) => parts.iter_mut().for_each(|part| part.slowest_mut(visit)),
-            Self::Not(inner) | Self::Root(inner) => inner.slowest_mut(visit),
-            Self::Slowest(slowest) => visit(slowest),
-            _ => {}
+            Self::And(parts) | Self::Or(parts) => parts.iter().for_each(|part| part.terms(visit)),
+            Self::Not(inner) | Self::Root(inner) => inner.terms(visit),
+            term => visit(term),
+        }
+    }
+
+    fn terms_mut(&mut self, visit: &mut dyn FnMut(&mut Self)) {
+        match self {
+            Self::And(parts) | Self::Or(parts) => parts.iter_mut().for_each(|part| part.terms_mut(visit)),
+            Self::Not(inner) | Self::Root(inner) => inner.terms_mut(visit),
+            term => visit(term),
         }
     }
 }
@@ -247,6 +268,8 @@ pub enum Expr {
     Root(Box<Expr>),
     /// The span is among the slowest of its service and name.
     Slowest(Slowest),
+    /// A profiler took samples in the span.
+    Sampled(Sampled),
     /// The span has the field, which every span has.
     Always,
 }
@@ -258,6 +281,32 @@ pub struct Slowest {
     pub percent: Number,
     /// From which duration on a span is one of them. The parser does not know; a view fills it in.
     pub limits: DurationLimits,
+}
+
+/// Which samples a span has.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sampled {
+    /// The function that their stack has; any stack when there is none.
+    pub function: Option<Text>,
+    /// The spans that have such samples. The parser does not know; a view fills it in.
+    pub spans: SampledSpans,
+}
+
+/// Spans that were sampled.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SampledSpans {
+    /// By trace and id.
+    pub known: KnownSpans,
+    /// By id alone, where the profiler tells no trace.
+    pub ids: Vec<SpanId>,
+    /// Whether these are all.
+    pub complete: bool,
+}
+
+impl Default for SampledSpans {
+    fn default() -> Self {
+        Self { known: KnownSpans::default(), ids: Vec::new(), complete: true }
+    }
 }
 
 /// A field whose value is text or a number.
@@ -370,11 +419,13 @@ pub(super) enum Reserved {
     Host,
     Is,
     Slowest,
+    Function,
+    Has,
 }
 
 impl Reserved {
     /// Names, the canonical one of each meaning first.
-    pub(super) const NAMES: [(&'static str, Self); 16] = [
+    pub(super) const NAMES: [(&'static str, Self); 18] = [
         ("service", Self::Service),
         ("name", Self::Name),
         ("request", Self::Name),
@@ -391,6 +442,8 @@ impl Reserved {
         ("host", Self::Host),
         ("is", Self::Is),
         ("slowest", Self::Slowest),
+        ("fn", Self::Function),
+        ("has", Self::Has),
     ];
 
     pub(super) fn parse(name: &str) -> Option<Self> {
@@ -415,6 +468,12 @@ pub(super) fn alias(name: &str) -> Option<&'static str> {
 impl fmt::Display for Field {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         super::print::field(self, f)
+    }
+}
+
+impl fmt::Display for Expr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        super::print::expr(self, f)
     }
 }
 

@@ -3,7 +3,7 @@
 use pitviper_store::filter::{Bound, Filter, NumberField, NumberRange, Pattern, TextField, TextMatch};
 use pitviper_store::questions::aggregate::GroupField;
 
-use super::ast::{Comparison, Expr, Field, Matcher, Measured, Number, Query, Reserved, SpanSet, Text, alias};
+use super::ast::{Comparison, Expr, Field, Matcher, Measured, Number, Query, Reserved, SampledSpans, SpanSet, Text, alias};
 use super::error::nearest;
 
 impl Query {
@@ -20,7 +20,7 @@ impl Query {
     }
 
     /// Remarks on what is valid and yet probably not meant: a field name that is one slip away from
-    /// a reserved one.
+    /// a reserved one; and on terms of which not all is known.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
@@ -33,6 +33,10 @@ impl Query {
                 Expr::Field(Field::Attribute(key), _) => {
                     warnings.extend(slip(key, Reserved::NAMES.iter().map(|(name, _)| *name)));
                 }
+                Expr::Sampled(sampled) if !sampled.spans.complete => warnings.push(format!(
+                    "there are too many samples to know all spans of `{expr}`: those of the newest are found; choose \
+                     a shorter range"
+                )),
                 _ => {}
             }
         }
@@ -51,9 +55,13 @@ impl Query {
     }
 }
 
+/// Names of so few letters are like too many others to be meant by them.
+const SHORT_NAME: usize = 3;
+
 /// A remark on an attribute's name that is one slip away from one of these.
 fn slip<'a>(key: &str, names: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    let is_own = Reserved::parse(key).is_some() || key.len() <= 3;
+    let is_own = Reserved::parse(key).is_some() || key.len() <= SHORT_NAME;
+    let names = names.into_iter().filter(|name| name.len() > SHORT_NAME);
     let meant = nearest(key, names).filter(|_| !is_own)?;
     Some(format!("`{key}` was taken for an attribute; did you mean `{meant}`?"))
 }
@@ -85,7 +93,15 @@ pub(crate) fn group_field(name: &str) -> Option<GroupField> {
         Some(Reserved::Environment) => GroupField::Environment,
         Some(Reserved::Version) => GroupField::Version,
         Some(Reserved::Host) => GroupField::Host,
-        Some(Reserved::Duration | Reserved::Trace | Reserved::Span | Reserved::Is | Reserved::Slowest) => return None,
+        Some(
+            Reserved::Duration
+            | Reserved::Trace
+            | Reserved::Span
+            | Reserved::Is
+            | Reserved::Slowest
+            | Reserved::Function
+            | Reserved::Has,
+        ) => return None,
         None if name.is_empty() => return None,
         None => GroupField::Attribute(alias(name).unwrap_or(name).to_owned()),
     })
@@ -100,6 +116,7 @@ fn compile(expr: &Expr, root: &dyn Fn(&Expr, bool) -> Filter, is_negated: bool) 
         Expr::Not(inner) => Filter::Not(Box::new(compile(inner, root, !is_negated))),
         Expr::Root(term) => root(term, is_negated),
         Expr::Slowest(slowest) => Filter::SlowerThan(slowest.limits.clone()),
+        Expr::Sampled(sampled) => compile_sampled(&sampled.spans),
         Expr::Word(word) => Filter::FullText(word.clone()),
         Expr::Field(field, matcher) => compile_field(field, matcher),
         Expr::Kind(kind) => Filter::Kind(*kind),
@@ -110,6 +127,24 @@ fn compile(expr: &Expr, root: &dyn Fn(&Expr, bool) -> Filter, is_negated: bool) 
         Expr::IsEntry => Filter::IsEntry,
         Expr::Always => Filter::All,
     }
+}
+
+/// Most traces that a look at known spans is narrowed to.
+const NARROW_TRACES: usize = 4_096;
+
+fn compile_sampled(spans: &SampledSpans) -> Filter {
+    let mut any = Vec::new();
+    if !spans.known.is_empty() {
+        let traces = spans.known.traces();
+        let known = Filter::Known(spans.known.clone());
+        // A segment finds traces by an index, and spans of no trace in particular by looking at each.
+        let narrowed = traces.len() <= NARROW_TRACES;
+        any.push(if narrowed { Filter::And(vec![Filter::Traces(traces), known]) } else { known });
+    }
+    if !spans.ids.is_empty() {
+        any.push(Filter::Spans(spans.ids.clone()));
+    }
+    if any.len() == 1 { any.swap_remove(0) } else { Filter::Or(any) }
 }
 
 fn compile_field(field: &Field, matcher: &Matcher) -> Filter {

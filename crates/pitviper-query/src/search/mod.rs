@@ -8,7 +8,8 @@
 //! term is `field:value`, `field:*` (has the field), `field:>100ms`, `field:[1 TO 5]`,
 //! `field:(a OR b)`, `field:/pattern/`, or a bare word that is looked for in the name, the service, the status message
 //! and the attribute values. `root.` in front asks the trace's root, and `slowest:10%` for spans among the
-//! slowest of their service and name. `*` in a value stands for any run of characters; between quotes, or
+//! slowest of their service and name; `has:profile` for spans that a profiler took samples in, and `fn:NAME` for
+//! those with samples of a function. `*` in a value stands for any run of characters; between quotes, or
 //! after a backslash, characters mean themselves. Field names that are not reserved are attribute
 //! keys; `@` in front says so where a key has a reserved name.
 //!
@@ -38,7 +39,8 @@ mod units;
 
 pub use analysis::{Analysis, Chip, ChipKind, QueryToken};
 pub use ast::{
-    Aggregate, Comparison, Expr, Field, Matcher, Measured, Number, Pipe, Query, Relation, Slowest, SpanSet, Text,
+    Aggregate, Comparison, Expr, Field, Matcher, Measured, Number, Pipe, Query, Relation, Sampled, SampledSpans, Slowest,
+    SpanSet, Text,
 };
 pub(crate) use compile::{condition_filter, condition_filter_of_roots, group_field};
 pub(crate) use error::distance;

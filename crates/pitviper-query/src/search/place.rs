@@ -86,6 +86,10 @@ pub(crate) enum Subject {
     Duration,
     /// A share of spans.
     Share,
+    /// A function that samples have in their stack.
+    Function,
+    /// What there is of a span besides itself.
+    Has,
     /// A trace or a span.
     Id,
 }
@@ -425,6 +429,8 @@ fn subject(written: &str) -> Option<(Subject, String)> {
         Some(Reserved::Is) => Subject::Is,
         Some(Reserved::Duration) => Subject::Duration,
         Some(Reserved::Slowest) => Subject::Share,
+        Some(Reserved::Function) => Subject::Function,
+        Some(Reserved::Has) => Subject::Has,
         Some(Reserved::Trace | Reserved::Span) => Subject::Id,
         None => {
             let meant = alias(&key.name).filter(|_| !key.attribute).map_or_else(|| key.name.clone(), str::to_owned);

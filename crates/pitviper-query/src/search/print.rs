@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Formatter};
 
-use super::ast::{Aggregate, Expr, Field, Matcher, Measured, Number, Pipe, Query, Reserved, SpanSet, Text, alias};
+use super::ast::{Aggregate, Expr, Field, Matcher, Measured, Number, Pipe, Query, Reserved, Sampled, SpanSet, Text, alias};
 use super::units::{duration_text, number_text};
 
 pub(super) fn query(query: &Query, f: &mut Formatter<'_>) -> fmt::Result {
@@ -83,6 +83,11 @@ pub(super) fn expr(expr: &Expr, f: &mut Formatter<'_>) -> fmt::Result {
         Expr::Root(term) => {
             f.write_str("root.")?;
             self::expr(term, f)
+        }
+        Expr::Sampled(Sampled { function: None, .. }) => f.write_str("has:profile"),
+        Expr::Sampled(Sampled { function: Some(function), .. }) => {
+            f.write_str("fn:")?;
+            self::matcher(&Field::Name, &Matcher::Text(function.clone()), f)
         }
         Expr::Slowest(slowest) => write!(f, "slowest:{}%", number_text(slowest.percent)),
         Expr::Always => f.write_str("duration:*"),

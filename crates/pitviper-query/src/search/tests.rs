@@ -213,6 +213,33 @@ fn reads_the_slowest_share() {
 }
 
 #[test]
+fn reads_what_was_sampled() {
+    canonical("has:profile has:PROFILE", "has:profile has:profile");
+    canonical("fn:* has:*", "has:profile has:profile");
+    canonical("fn:parse_body -fn:Blog.create", "fn:parse_body -fn:Blog.create");
+    canonical("fn:Blog.* fn:\"f.<locals>.g\"", "fn:Blog.* fn:\"f.<locals>.g\"");
+    canonical("fn:(a OR /^b.*c$/) root.has:profile", "(fn:a OR fn:/^b.*c$/) root.has:profile");
+    canonical("{fn:a} >> {has:profile} | count(fn:b) > 1", "{fn:a} >> {has:profile} | count(fn:b) > 1");
+    canonical("@fn:x @has:profile", "@fn:x @has:profile");
+    wrong("has:samples", "samples", "use has:profile", Some("has:profile"));
+    wrong("fn:>5", "5", "not a number", None);
+    assert_eq!(filter("fn:a"), Filter::Or(Vec::new()), "nobody was asked");
+    assert_eq!(Query::parse("hash:x").unwrap().warnings(), Vec::<String>::new());
+}
+
+#[test]
+fn what_is_not_known_of_samples_is_said() {
+    let mut query = Query::parse("status:error -fn:parse_body").unwrap();
+    assert!(!query.is_cut() && query.warnings().is_empty());
+    query.terms_mut(&mut |term| {
+        if let Expr::Sampled(sampled) = term {
+            sampled.spans.complete = false;
+        }
+    });
+    assert!(query.is_cut() && query.warnings()[0].contains("`fn:parse_body`"));
+}
+
+#[test]
 fn warns_of_slips() {
     assert_eq!(
         Query::parse("sevice:x user.role:y").unwrap().warnings(),

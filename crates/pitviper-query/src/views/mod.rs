@@ -17,8 +17,10 @@ pub mod spans;
 pub mod sql;
 pub mod trace;
 
+mod facts;
 mod json;
 mod red;
+mod sampled;
 mod slowest;
 mod window;
 

@@ -6,13 +6,13 @@ use pitviper_store::{Dimension, MetricRow, MetricsQuery, SpanScope, Store, TimeR
 
 use super::red::quantile;
 use crate::QueryError;
-use crate::search::Query;
+use crate::search::{Expr, Query};
 
 /// Fills in the limits of every `slowest:…` of the query. They are quantiles of all spans of a service
 /// and name that started in the range, to whole metric buckets, and off by at most 1.1 %.
 pub(super) async fn resolve(store: &dyn Store, query: &mut Query, range: TimeRange) -> Result<(), QueryError> {
     let mut asked = false;
-    query.slowest_mut(&mut |_| asked = true);
+    query.terms(&mut |term| asked |= matches!(term, Expr::Slowest(_)));
     if !asked {
         return Ok(());
     }
@@ -28,7 +28,11 @@ pub(super) async fn resolve(store: &dyn Store, query: &mut Query, range: TimeRan
         group_by: vec![Dimension::Service, Dimension::Name],
     };
     let rows = store.metrics(&question).await?;
-    query.slowest_mut(&mut |slowest| slowest.limits = limits(&rows, slowest.percent.0));
+    query.terms_mut(&mut |term| {
+        if let Expr::Slowest(slowest) = term {
+            slowest.limits = limits(&rows, slowest.percent.0);
+        }
+    });
     Ok(())
 }
 

@@ -1,20 +1,21 @@
-//! Log records, metrics, profiles, exceptions and libraries: a fixture in three writes on two days,
+//! Log records, metrics, exceptions and libraries: a fixture in three writes on two days,
 //! and the questions about it.
 
 use std::sync::Arc;
 
 use pitviper_model::{
-    Attributes, ExceptionEvent, Fingerprint, Frame, HistogramPoint, Library, LogRecord, Metric, MetricKind,
-    MetricPoint, Number, PointValue, ProfileSample, Resource, Scope, SpanId, Stack, Temporality, TraceId, Value,
+    Attributes, ExceptionEvent, Fingerprint, HistogramPoint, Library, LogRecord, Metric, MetricKind,
+    MetricPoint, Number, PointValue, Resource, Scope, Temporality, TraceId, Value,
 };
 
 use super::fixture::{SECOND, T0, span, trace};
+use super::profiles;
 use crate::questions::{
     ExceptionGroupsQuery, ExceptionsQuery, LibrariesQuery, LogsQuery, MetricPointsQuery, MetricSeriesQuery,
-    ProfileDimension, ProfileQuery, StepValue,
+    StepValue,
 };
 use crate::schema::{
-    ExceptionsBuilder, LibrariesBuilder, LogsBuilder, MetricPointsBuilder, ProfilesBuilder, WriteBatch,
+    ExceptionsBuilder, LibrariesBuilder, LogsBuilder, MetricPointsBuilder, WriteBatch,
 };
 use crate::store::{Store, StoreError, TimeRange};
 
@@ -34,7 +35,7 @@ pub(super) async fn fill(store: &dyn Store, writes: &[u8], flush_each: bool) -> 
     Ok(())
 }
 
-fn service(name: &str) -> Resource {
+pub(super) fn service(name: &str) -> Resource {
     let attributes = [("service.name", name), ("deployment.environment.name", "prod"), ("zone", "z1")];
     Resource { attributes: attributes.into_iter().collect(), ..Resource::default() }
 }
@@ -59,12 +60,12 @@ fn write(number: u8) -> WriteBatch {
         .with_logs(logs)
         .with_exceptions(exceptions)
         .with_libraries(libraries)
-        .with_profiles(profiles(number))
+        .with_profiles(profiles::rows(number))
         .with_metric_points(points(number))
 }
 
 /// When a write's things happened, in nanoseconds since the epoch.
-fn at(number: u8) -> i64 {
+pub(super) fn at(number: u8) -> i64 {
     match number {
         3 => T0 + NEXT_DAY,
         number => T0 + i64::from(number) * 10 * SECOND,
@@ -133,45 +134,6 @@ fn library(package: &str, number: u8) -> Library {
     }
 }
 
-fn frame(function: &str) -> Frame {
-    let (function, file, library) = (function.to_owned(), "app.py".to_owned(), String::new());
-    Frame { function, file, line: 7, in_app: true, library }
-}
-
-fn stack(functions: &[&str]) -> Stack {
-    Stack::new(functions.iter().map(|function| frame(function)))
-}
-
-/// Two stacks each write: the first of all writes alike, the second with a function of its own.
-fn profiles(number: u8) -> ProfilesBuilder {
-    let mut builder = ProfilesBuilder::default();
-    let own = format!("own{number}");
-    for (functions, value) in [(vec!["leaf", "main"], 10), (vec![own.as_str(), "main"], i64::from(number))] {
-        let sample = ProfileSample {
-            time_unix_nano: at(number).cast_unsigned(),
-            sample_type: "cpu".to_owned(),
-            unit: "nanoseconds".to_owned(),
-            value,
-            stack: Arc::new(stack(&functions)),
-            trace_id: trace(number),
-            span_id: if value == 10 { SpanId::INVALID } else { span(number) },
-            thread: format!("thread {}", number % 2),
-            labels: [
-                ("endpoint", if number == 2 { "GET /b" } else { "GET /a" }),
-                ("state", if value == 10 { "cpu" } else { "sleep" }),
-            ]
-            .into_iter()
-            .collect(),
-        };
-        let mut resource = service("shop");
-        resource.attributes.set("service.version", format!("{}.0", number % 2));
-        resource.attributes.set("host.name", format!("host{}", number % 2));
-        resource.attributes.set("service.instance.id", format!("process {number}"));
-        builder.append(&resource, &sample);
-    }
-    builder
-}
-
 fn metric(name: &str, kind: MetricKind, temporality: Temporality) -> Metric {
     Metric {
         name: name.to_owned(),
@@ -222,13 +184,12 @@ pub(super) async fn verify(store: &dyn Store) -> Result<(), StoreError> {
     logs(store).await?;
     exceptions(store).await?;
     libraries(store).await?;
-    profile(store).await?;
-    stacks(store).await?;
+    profiles::verify(store).await?;
     series(store).await?;
     steps(store).await
 }
 
-fn seconds(start: i64, end: i64) -> TimeRange {
+pub(super) fn seconds(start: i64, end: i64) -> TimeRange {
     TimeRange { start_ns: T0 + start * SECOND, end_ns: T0 + end * SECOND }
 }
 
@@ -356,102 +317,6 @@ async fn libraries(store: &dyn Store) -> Result<(), StoreError> {
     assert_eq!((found.libraries.len(), found.left_out), (1, 1));
     let nobody = LibrariesQuery { service: Some("nobody".to_owned()), ..all };
     assert_eq!(store.libraries(&nobody).await?.libraries, []);
-    Ok(())
-}
-
-fn all_samples() -> ProfileQuery {
-    ProfileQuery { limit: 10, ..ProfileQuery::all(TimeRange::ALL) }
-}
-
-async fn profile(store: &dyn Store) -> Result<(), StoreError> {
-    let text = |text: &str| Some(text.to_owned());
-    let found = store.profile(&all_samples()).await?;
-    let rows: Vec<_> = found.rows.iter().map(|row| (row.stack, row.value, row.samples)).collect();
-    let own = |number: u8| (stack(&[&format!("own{number}"), "main"]).id(), i64::from(number), 1);
-    assert_eq!(rows, [(stack(&["leaf", "main"]).id(), 30, 3), own(3), own(2), own(1)]);
-    assert_eq!((found.value, found.samples, found.left_out, found.may_repeat), (36, 6, 0, false));
-    let cases = [
-        (ProfileQuery { trace_id: Some(trace(2)), ..all_samples() }, (12, 2)),
-        (ProfileQuery { span_ids: vec![span(3)], ..all_samples() }, (3, 1)),
-        (ProfileQuery { span_ids: vec![span(1), span(99), span(3)], ..all_samples() }, (4, 2)),
-        (ProfileQuery { stacks: vec![stack(&["own2", "main"]).id(), stack(&[]).id()], ..all_samples() }, (2, 1)),
-        (ProfileQuery { environment: text("prod"), version: text("0.0"), ..all_samples() }, (12, 2)),
-        (ProfileQuery { environment: text("test"), ..all_samples() }, (0, 0)),
-        (ProfileQuery { host: text("host1"), ..all_samples() }, (24, 4)),
-        (ProfileQuery { instance: text("process 1"), ..all_samples() }, (11, 2)),
-        (ProfileQuery { labels: labels(&[("state", "cpu")]), ..all_samples() }, (30, 3)),
-        (ProfileQuery { labels: labels(&[("state", "cpu"), ("endpoint", "GET /b")]), ..all_samples() }, (10, 1)),
-        (ProfileQuery { labels: labels(&[("colour", "cpu")]), ..all_samples() }, (0, 0)),
-        (ProfileQuery { endpoint: text("GET /a"), ..all_samples() }, (24, 4)),
-        (ProfileQuery { thread: text("thread 0"), ..all_samples() }, (12, 2)),
-        (ProfileQuery { range: seconds(0, 60), ..all_samples() }, (23, 4)),
-        (ProfileQuery { service: text("shop"), sample_type: text("cpu"), ..all_samples() }, (36, 6)),
-        (ProfileQuery { sample_type: text("wall"), ..all_samples() }, (0, 0)),
-    ];
-    for (query, expect) in cases {
-        let found = store.profile(&query).await?;
-        assert_eq!((found.value, found.samples), expect, "{query:?}");
-    }
-    let group_by = vec![ProfileDimension::Endpoint, ProfileDimension::Service];
-    let found = store.profile(&ProfileQuery { group_by, limit: 2, ..all_samples() }).await?;
-    let rows: Vec<_> = found.rows.iter().map(|row| (row.labels.join(" "), row.value)).collect();
-    assert_eq!(rows, [("GET /a shop".to_owned(), 20), ("GET /b shop".to_owned(), 10)]);
-    assert_eq!((found.value, found.left_out), (36, 3));
-    profile_splits(store).await
-}
-
-/// By what samples can be split besides their stacks.
-async fn profile_splits(store: &dyn Store) -> Result<(), StoreError> {
-    use ProfileDimension::{Environment, Host, Instance, SampleType, Span, State, Thread, Trace, Unit, Version};
-    let whole = ProfileQuery { by_stack: false, ..all_samples() };
-    let found = store.profile(&whole).await?;
-    assert_eq!(found.rows.len(), 1);
-    assert_eq!((found.rows[0].value, found.rows[0].samples, found.rows[0].stack.0), (36, 6, [0; 16]));
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let (first_trace, third_span) = (hex(&trace(1).0), hex(&span(3).0));
-    let no_span = hex(&SpanId::INVALID.0);
-    type Case<'a> = (Vec<ProfileDimension>, &'a [(&'a str, i64)]);
-    let cases: [Case<'_>; 6] = [
-        (vec![SampleType, Unit], &[("cpu nanoseconds", 36)]),
-        (vec![State], &[("cpu", 30), ("sleep", 6)]),
-        (vec![Version, Host, Environment], &[("1.0 host1 prod", 24), ("0.0 host0 prod", 12)]),
-        (vec![Thread, Instance], &[("thread 1 process 3", 13), ("thread 0 process 2", 12), ("thread 1 process 1", 11)]),
-        (vec![Trace], &[(&hex(&trace(3).0), 13), (&hex(&trace(2).0), 12), (&first_trace, 11)]),
-        (vec![Span], &[(&no_span, 30), (&third_span, 3), (&hex(&span(2).0), 2), (&hex(&span(1).0), 1)]),
-    ];
-    for (group_by, expect) in cases {
-        let found = store.profile(&ProfileQuery { group_by: group_by.clone(), ..whole.clone() }).await?;
-        let rows: Vec<_> = found.rows.iter().map(|row| (row.labels.join(" "), row.value)).collect();
-        let expect: Vec<_> = expect.iter().map(|(labels, value)| ((*labels).to_owned(), *value)).collect();
-        assert_eq!(rows, expect, "{group_by:?}");
-    }
-    // The first two writes are ten seconds apart, the third is on the next day.
-    let steps = ProfileQuery { range: seconds(5, 60), step_ns: Some(10 * SECOND), ..whole };
-    let mut rows: Vec<_> =
-        store.profile(&steps).await?.rows.iter().map(|row| (row.step_start_ns - T0, row.value)).collect();
-    rows.sort_unstable();
-    assert_eq!(rows, [(5 * SECOND, 11), (15 * SECOND, 12)]);
-    Ok(())
-}
-
-fn labels(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
-    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
-}
-
-async fn stacks(store: &dyn Store) -> Result<(), StoreError> {
-    let (leaf, own) = (stack(&["leaf", "main"]), stack(&["own3", "main"]));
-    let ids = |stack: &Stack| stack.frames().iter().map(|(id, _)| *id).collect::<Vec<_>>();
-    let unknown = stack(&["nobody"]).id();
-    let asked = [own.id(), unknown, leaf.id()];
-    let expected = vec![(own.id(), ids(&own)), (leaf.id(), ids(&leaf))];
-    assert_eq!(store.stacks(TimeRange::ALL, &asked).await?, expected);
-    // Each day has the stacks of its samples.
-    let found = store.stacks(seconds(86_400, 86_401), &asked).await?;
-    assert_eq!(found, expected);
-    assert_eq!(store.stacks(seconds(0, 1), &[leaf.id()]).await?, expected[1..]);
-    let frames = [frame("leaf"), frame("main")];
-    let found = store.frames(TimeRange::ALL, &[frames[1].id(), frame("nobody").id(), frames[0].id()]).await?;
-    assert_eq!(found, [(frames[1].id(), frames[1].clone()), (frames[0].id(), frames[0].clone())]);
     Ok(())
 }
 

@@ -88,8 +88,8 @@ use crate::questions::sql::{SqlAnswer, SqlError, SqlQuestion};
 use crate::questions::survey::{KnownAttributes, Survey, Surveyed};
 use crate::questions::walk::{Telling, Walk};
 use crate::questions::{
-    ExceptionGroups, ExceptionGroupsQuery, ExceptionsQuery, LibrariesAnswer, LibrariesQuery, LogsQuery,
-    MetricPointsAnswer, MetricPointsQuery, MetricSeriesAnswer, MetricSeriesQuery, Page, ProfileAnswer, ProfileQuery,
+    ExceptionGroups, ExceptionGroupsQuery, ExceptionsQuery, FunctionName, FunctionNames, LibrariesAnswer, LibrariesQuery, LogsQuery,
+    MetricPointsAnswer, MetricPointsQuery, MetricSeriesAnswer, MetricSeriesQuery, Page, ProfileAnswer, ProfileQuery, Sampled, SampledSpans,
     StoredException, StoredLog,
 };
 use crate::schema::{METRIC_BUCKET_NS, WriteBatch};
@@ -431,6 +431,16 @@ impl Store for EmbeddedStore {
     async fn frames(&self, range: TimeRange, ids: &[FrameId]) -> Result<Vec<(FrameId, Frame)>, StoreError> {
         let ids = ids.to_vec();
         self.read(move |snapshot| tables::frames(snapshot, range, &ids)).await
+    }
+
+    async fn sampled_spans(&self, question: &SampledSpans) -> Result<Sampled, StoreError> {
+        let question = question.clone();
+        self.read(move |snapshot| tables::sampled(snapshot, &question)).await
+    }
+
+    async fn function_names(&self, question: &FunctionNames) -> Result<Vec<FunctionName>, StoreError> {
+        let question = question.clone();
+        self.read(move |snapshot| tables::function_names(snapshot, &question)).await
     }
 
     async fn exception_groups(&self, query: &ExceptionGroupsQuery) -> Result<ExceptionGroups, StoreError> {

@@ -11,6 +11,7 @@ mod libraries;
 mod logs;
 mod metric_points;
 mod profiles;
+mod sampled;
 pub mod sql;
 pub mod survey;
 pub mod walk;
@@ -23,6 +24,7 @@ pub use metric_points::{
     MetricPointsAnswer, MetricPointsQuery, MetricSeries, MetricSeriesAnswer, MetricSeriesQuery, MetricStep, StepValue,
 };
 pub use profiles::{ProfileAnswer, ProfileDimension, ProfileQuery, ProfileRow};
+pub use sampled::{FunctionName, FunctionNames, Sampled, SampledSpans};
 
 /// Where a page of rows ended; the next one goes on behind it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

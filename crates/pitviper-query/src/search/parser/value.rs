@@ -5,7 +5,7 @@ use pitviper_store::filter::{DurationLimits, Pattern};
 
 use super::{Parser, Range};
 use crate::search::MAX_PATTERNS;
-use crate::search::ast::{Comparison, Expr, Field, Matcher, Number, Reserved, STATUS_CODES, Slowest, Text};
+use crate::search::ast::{Comparison, Expr, Field, Matcher, Number, Reserved, STATUS_CODES, Sampled, SampledSpans, Slowest, Text};
 use crate::search::error::{RawError, nearest};
 use crate::search::lexer::{Context, Key, Spanned, Token, Word};
 use crate::search::print::status_class;
@@ -167,6 +167,13 @@ impl Parser<'_> {
             return None;
         }
         let exists = word.wildcard && word.text.bytes().all(|byte| byte == b'*');
+        if exists && reserved == Some(Reserved::Has) {
+            return Some(sampled(None));
+        }
+        if reserved == Some(Reserved::Function) {
+            let text = if word.wildcard { Text::Wildcard } else { Text::Literal };
+            return Some(sampled((!exists).then(|| text(word.text.clone()))));
+        }
         let field = match (text_field(reserved, key), reserved) {
             (Some(field), _) => field,
             (None, Some(reserved)) if !exists => return self.keyword_value(reserved, word, at),
@@ -192,18 +199,23 @@ impl Parser<'_> {
 
     /// `key:/pattern/`. `range` includes the slashes.
     fn regex_value(&mut self, reserved: Option<Reserved>, key: &Key, pattern: &str, range: Range) -> Option<Expr> {
-        let Some(field) = text_field(reserved, key) else {
+        let is_function = reserved == Some(Reserved::Function);
+        let field = text_field(reserved, key);
+        if field.is_none() && !is_function {
             let message = format!("`{}` is not text, so it cannot be compared with a pattern", key.name);
             self.error(RawError::new(range, message));
             return None;
-        };
+        }
         self.patterns += 1;
         if self.patterns > MAX_PATTERNS {
             self.error(RawError::new(range, format!("the query has more than {MAX_PATTERNS} patterns")));
             return None;
         }
         match Pattern::new(pattern) {
-            Ok(pattern) => Some(Expr::Field(field, Matcher::Text(Text::Regex(pattern)))),
+            Ok(pattern) => Some(match field {
+                Some(field) => Expr::Field(field, Matcher::Text(Text::Regex(pattern))),
+                None => sampled(Some(Text::Regex(pattern))),
+            }),
             Err(error) => {
                 let start = range.0 + 1;
                 let at =
@@ -226,6 +238,7 @@ impl Parser<'_> {
                 "error" => Some(Expr::Status(StatusCode::Error)),
                 _ => None,
             },
+            Reserved::Has => (lower == "profile").then(|| sampled(None)),
             Reserved::Slowest => units::split(&lower)
                 .filter(|(percent, unit)| *unit == "%" && *percent > 0.0 && *percent < 100.0)
                 .map(|(percent, _)| {
@@ -240,6 +253,10 @@ impl Parser<'_> {
         }
         parsed
     }
+}
+
+fn sampled(function: Option<Text>) -> Expr {
+    Expr::Sampled(Sampled { function, spans: SampledSpans::default() })
 }
 
 /// What a number counts.
@@ -312,6 +329,9 @@ fn keyword_error(reserved: Reserved, value: &str, (term, from, to): (usize, usiz
             &["root", "entry", "error"],
             format!("`is:{value}` is not known; use is:root, is:entry or is:error"),
         ),
+        Reserved::Has => {
+            RawError::new((from, to), format!("`has:{value}` is not known; use has:profile")).fix("profile")
+        }
         Reserved::Slowest => {
             let message = "the slowest are a share between 0 and 100 percent, as in `slowest:10%`";
             let error = RawError::new((from, to), message);

@@ -22,7 +22,7 @@ use self::figure::Metric;
 pub use self::figure::Unit;
 pub(in crate::views) use self::figure::percentile;
 use super::search::{Meant, meant};
-use super::{Answer, Meta, Window, slowest};
+use super::{Answer, Meta, Window, facts};
 use crate::QueryError;
 use crate::search::{Query, group_field};
 use crate::time::TimeText;
@@ -172,7 +172,7 @@ pub async fn aggregate(store: &dyn Store, request: &Request, now_us: i64) -> Res
     let draw = Draw { metric: &metric, window: &window, request, exemplars: wanted.unwrap_or(DEFAULT_EXEMPLARS) };
     let groups_left_out = !figures.rest.is_empty();
     let meta = Meta {
-        exact: figures.complete && !groups_left_out,
+        exact: figures.complete && !groups_left_out && !query.is_cut(),
         source: Some(source),
         scanned: Some(figures.scanned),
         relative_error: (question.keep != Keep::Nothing && !figures.values_are_exact).then_some(HISTOGRAM_ERROR),
@@ -208,7 +208,7 @@ pub(super) struct Counted {
 /// The condition on spans that a query is, or that the spans are among those which it finds.
 pub(super) async fn condition(store: &dyn Store, text: &str, window: &Window) -> Result<Counted, QueryError> {
     let mut query = Query::parse(text)?;
-    slowest::resolve(store, &mut query, window.range).await?;
+    facts::resolve(store, &mut query, window.range).await?;
     if let Some(filter) = query.filter() {
         return Ok(Counted { query, filter, meant: None });
     }

@@ -21,7 +21,7 @@ const fn known(name: &'static str, value_type: ItemType, detail: &'static str, p
 }
 
 /// Reserved names. Attributes of spans stand between the first of them and the others.
-const RESERVED: [Known; 12] = [
+const RESERVED: [Known; 14] = [
     known("service", ItemType::String, "who made the span", 0),
     known("name", ItemType::String, "what was done", 1),
     known("status", ItemType::String, "ok, error or unset", 2),
@@ -32,6 +32,8 @@ const RESERVED: [Known; 12] = [
     known("version", ItemType::String, "the service's version", 14),
     known("host", ItemType::String, "the host's name", 15),
     known("slowest", ItemType::Number, "the slowest share of its service and name", 33),
+    known("fn", ItemType::String, "a function that ran in it, from samples", 34),
+    known("has", ItemType::String, "has:profile: samples were taken in it", 35),
     known("trace", ItemType::String, "trace id, 32 hex digits", 31),
     known("span", ItemType::String, "span id, 16 hex digits", 32),
 ];

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::future::join;
-use pitviper_store::{Store, TimeRange};
+use pitviper_store::{FunctionName, FunctionNames, Store, TimeRange};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -43,6 +43,10 @@ const SAMPLE: Effort = Effort { time: Duration::from_millis(12), pages: 48 };
 
 /// What is done for values that begin so: a few of them are enough.
 const LOOK_FOR: Effort = Effort { time: Duration::from_millis(12), pages: 16 };
+
+/// Most functions that are looked through for one answer, and how long they are looked for.
+const MAX_FUNCTIONS: usize = 2_000;
+const FUNCTIONS_TIME: Duration = Duration::from_millis(50);
 
 /// Behind a condition in the cache: only the sample was counted. No query ends so.
 const SAMPLE_ONLY: &str = " |";
@@ -159,7 +163,7 @@ pub async fn complete(
     let counts = match &place.expects {
         Expects::Term(_) | Expects::Argument => sampler.counts(place.rest.clone(), SAMPLE, false).await?,
         Expects::Value(value)
-            if !matches!(value.subject, Subject::Duration | Subject::Share | Subject::Id | Subject::Is) =>
+            if matches!(value.subject, Subject::Text(_) | Subject::Kind | Subject::Status) =>
         {
             let exact = metrics_know(&value.subject);
             let counting = sampler.counts(place.rest.clone(), SAMPLE, exact);
@@ -177,7 +181,13 @@ pub async fn complete(
         _ => Arc::default(),
     };
     let exact = !counts.sampled;
-    let mut offers = self::offers(&mut place, &counts);
+    let mut offers = match &place.expects {
+        Expects::Value(value) if value.subject == Subject::Function && !value.compared => {
+            let names = sampler.function_names(&values::wanted(&place.written)).await?;
+            values::functions(&place.written, names)
+        }
+        _ => self::offers(&mut place, &counts),
+    };
     if let Some(begun) = begun_value(&place).filter(|begun| !begun.is_known_to(&counts)) {
         let found = match looked_for {
             Some(found) => found?,
@@ -233,6 +243,12 @@ impl Sampler<'_> {
     fn known(&self, text: &str, exact: bool) -> Option<Arc<Counts>> {
         let get = |text: &str| self.cache.get(text, self.range, self.now_us);
         get(text).or_else(|| if exact { None } else { get(&[text, SAMPLE_ONLY].concat()) })
+    }
+
+    /// Names of functions that were sampled on the days of the range.
+    async fn function_names(&self, contains: &str) -> Result<Vec<FunctionName>, QueryError> {
+        let (contains, limit, time) = (contains.to_owned(), MAX_FUNCTIONS, FUNCTIONS_TIME);
+        Ok(self.store.function_names(&FunctionNames { range: self.range, contains, limit, time }).await?)
     }
 
     /// Counts what the spans have that have a value which begins so.

@@ -178,6 +178,7 @@ fn what_stands_around_conditions_is_offered() {
     check("a root.ki^", &["root.kind:"], "a root.kind:");
     check("root.kind:cl^", &["client"], "root.kind:client");
     check("slow^", &["slowest:"], "slowest:");
+    check("has:^", &["profile"], "has:profile");
     check("slowest:^", &["10%", "5%"], "slowest:10%");
     check("a | count() ^", &[">", ">=", "<", "<="], "a | count() >");
     check("a | avg(duration) > 5^", &["5ms", "5s"], "a | avg(duration) > 5ms");

@@ -1,5 +1,7 @@
 //! Values of fields.
 
+use pitviper_store::FunctionName;
+
 use super::rank::{Fit, fit};
 use super::syntax::{COMPARISONS, durations};
 use super::{ItemKind, Offer};
@@ -28,6 +30,7 @@ const SHARES: [(&str, &str); 4] = [
     ("1%", "of the spans of each service and name"),
     ("0.1%", "of the spans of each service and name"),
 ];
+const BESIDES: [(&str, &str); 1] = [("profile", "a profiler took samples in it")];
 const PLACES: [(&str, &str); 3] =
     [("root", "has no parent"), ("entry", "where work enters a service"), ("error", "the same as status:error")];
 
@@ -42,11 +45,30 @@ pub(super) fn values(written: &str, place: &ValuePlace, counts: &Counts) -> Vec<
         Subject::Is => of_list(&PLACES, &wanted, None),
         Subject::Duration => of_duration(written, place),
         Subject::Share => of_list(&SHARES, &wanted, None),
-        Subject::Id => Vec::new(),
+        Subject::Has => of_list(&BESIDES, &wanted, None),
+        // What there is was looked up.
+        Subject::Function | Subject::Id => Vec::new(),
     };
-    let is_share = place.subject == Subject::Share;
-    let any = written.is_empty() && !place.compared && !place.grouped && !is_share;
+    let has_any = !matches!(place.subject, Subject::Share | Subject::Has | Subject::Function);
+    let any = written.is_empty() && !place.compared && !place.grouped && has_any;
     offers.into_iter().chain(any.then(|| Offer::new(ItemKind::Keyword, "*", "has the field"))).collect()
+}
+
+/// Functions as values of `fn`: those that begin as written first, and the application's own before others.
+pub(super) fn functions(written: &str, names: Vec<FunctionName>) -> Vec<Offer> {
+    let wanted = wanted(written);
+    let mut ranked: Vec<(Fit, bool, Offer)> = Vec::new();
+    for FunctionName { name, in_app } in names {
+        let detail = if in_app { "own code" } else { "of a library" };
+        // The last part is what most people look for.
+        let last = name.rsplit('.').next().unwrap_or_default();
+        if let Some(fit) = fit(&wanted, &name).into_iter().chain(fit(&wanted, last)).min() {
+            ranked.push((fit, !in_app, Offer::new(ItemKind::Value, value_text(&name), detail)));
+        }
+    }
+    // They come in the order of their names.
+    ranked.sort_by_key(|(fit, is_other, _)| (*fit, *is_other));
+    ranked.into_iter().map(|(.., offer)| offer).collect()
 }
 
 /// What is written without the stars that stand for anything.

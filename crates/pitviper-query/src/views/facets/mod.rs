@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 
 pub(super) use self::count::{Counts, Key, KeyCounts, ValueCount};
 pub(super) use self::sample::Effort;
-use super::{Answer, Meta, Window, slowest};
+use super::{Answer, Meta, Window, facts};
 use crate::QueryError;
 use crate::search::{Query, SpanSet};
 use crate::time::TimeText;
@@ -164,8 +164,9 @@ async fn counted(
     exact: bool,
 ) -> Result<Counts, QueryError> {
     let mut query = query.clone();
-    slowest::resolve(store, &mut query, range).await?;
+    facts::resolve(store, &mut query, range).await?;
     let mut counts = sample::count(store, &query, range, effort).await?;
+    counts.sampled |= query.is_cut();
     // Of all that matches nothing more is to be learnt, and the metrics know nothing of structure.
     if let (true, Some(filter)) = (counts.sampled && exact, query.filter()) {
         exact::replace(store, &filter, range, &mut counts).await?;

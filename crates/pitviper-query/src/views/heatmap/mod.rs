@@ -89,7 +89,7 @@ pub async fn heatmap(store: &dyn Store, request: &Request, now_us: i64) -> Resul
     let question = Aggregate { keep: Keep::Buckets, group_by, max_groups: 3, ..of_durations(&window, filter) };
     let Collected { figures, source } = collect(store, &window, &question).await?;
     let meta = Meta {
-        exact: figures.complete,
+        exact: figures.complete && !query.is_cut(),
         source: Some(source),
         scanned: Some(figures.scanned),
         warnings: warnings(&query, &figures),

@@ -15,6 +15,7 @@ mod values;
 pub use functions::{FunctionData, FunctionsData, FunctionsRequest, functions};
 pub use merge::{MAX_NODES, MergeRequest, MergedFrame, MergedProfile, merge};
 pub use samples::{ProfileExport, export};
+pub(super) use selection::TOLD_LATER_NS;
 pub use selection::{DEFAULT_TYPE, ExportRequest, MAX_SPAN_IDS, Selection};
 pub use series::{MAX_SERIES, ProfileSeries, SeriesData, SeriesRequest, Split, series};
 pub use spans::{FunctionSpan, FunctionSpans, SpansRequest, spans};

@@ -25,7 +25,7 @@ use self::out::Out;
 pub use self::out::{LookedAt, News, Progress};
 use super::spans::micros;
 use super::trace::{Forest, Strings, legend};
-use super::{Answer, JsonAttributes, Meta, Text, Window, slowest};
+use super::{Answer, JsonAttributes, Meta, Text, Window, facts};
 use crate::QueryError;
 use crate::search::Query;
 use crate::time::TimeText;
@@ -252,19 +252,19 @@ impl<'a> Asked<'a> {
     async fn answer(mut self, store: &dyn Store, now_us: i64, out: &mut Out) -> Result<Meta, QueryError> {
         let Request { mode, order, .. } = *self.request;
         let window = Window::new(self.request.from.as_ref(), self.request.to.as_ref(), now_us)?;
-        slowest::resolve(store, &mut self.query, window.range).await?;
+        facts::resolve(store, &mut self.query, window.range).await?;
         let (range, limit, after) = (window.range, self.limit, self.after);
         let (next, bound, exact, looked_at) = match self.query.filter() {
             Some(filter) => {
                 let task = walk::Task { range, filter, mode, order, limit, after, time: walk::WALK_TIME };
                 let end = walk::page(store, task, out).await?;
-                (end.next, end.bound, end.bound.is_none(), Some(end.looked_at))
+                (end.next, end.bound, end.bound.is_none() && !self.query.is_cut(), Some(end.looked_at))
             }
             None => {
                 let (time, keys) = (pages::CANDIDATE_TIME, holding::KEYS_OF_QUERY);
                 let task = pages::Task { query: &self.query, range, mode, order, limit, after, time, keys };
                 let page = pages::page(store, &task, out).await?;
-                (page.next, page.bound, page.exact, None)
+                (page.next, page.bound, page.exact && !self.query.is_cut(), None)
             }
         };
         let is_complete = bound.is_none_or(|bound| bound == Bound::Memory);

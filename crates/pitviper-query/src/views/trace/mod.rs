@@ -5,13 +5,15 @@ mod forest;
 mod legend;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use pitviper_model::{SpanId, TraceId};
-use pitviper_store::{Store, Trace};
-use rustc_hash::FxHashMap;
+use pitviper_store::{SampledSpans, Store, TimeRange, Trace};
+use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize, Serializer};
 use utoipa::{IntoParams, ToSchema};
 
+use super::profiles::TOLD_LATER_NS;
 use super::{Answer, Meta, Text};
 use crate::QueryError;
 
@@ -26,10 +28,18 @@ pub const MAX_SPANS: u32 = 50_000;
 pub const FLAG_ERROR: u8 = 1;
 /// [`TraceColumns::flags`]: the span is on the critical path.
 pub const FLAG_CRITICAL: u8 = 2;
+/// [`TraceColumns::flags`]: a profiler took samples in the span.
+pub const FLAG_PROFILE: u8 = 16;
 /// [`TraceColumns::flags`]: the span names a parent that is not here, or that is its own descendant.
 pub const FLAG_MISSING_PARENT: u8 = 32;
 /// [`TraceColumns::flags`]: the span's start was corrected, because the clocks of two services differ.
 pub const FLAG_SKEW_CORRECTED: u8 = 64;
+
+/// How much of a trace samples are looked for in, in nanoseconds, and for how long.
+const SAMPLED_RANGE_NS: u64 = 3_600_000_000_000;
+/// As clocks of services differ, samples may seem to be earlier.
+const SAMPLED_BEFORE_NS: i64 = 10_000_000_000;
+const SAMPLED_TIME: Duration = Duration::from_millis(100);
 
 /// In which shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
@@ -114,7 +124,7 @@ pub struct TraceColumns {
     pub self_ns: Vec<u64>,
     /// 0 unset, 1 ok, 2 error.
     pub status: Vec<u8>,
-    /// Sum of: 1 error, 2 on the critical path, 32 missing parent, 64 start corrected for clock skew.
+    /// Sum of: 1 error, 2 on the critical path, 16 has samples of a profile, 32 missing parent, 64 start corrected for clock skew.
     pub flags: Vec<u8>,
     /// The critical path by time: row, and from and to in nanoseconds after the trace's start.
     #[schema(value_type = Vec<(u32, u64, u64)>)]
@@ -145,9 +155,34 @@ pub async fn trace(
     if trace.spans.is_empty() {
         return Err(QueryError::NotFound { what: format!("trace {trace_id}") });
     }
-    let data = columns(trace_id, &trace);
-    let meta = Meta { exact: data.truncated.is_none(), ..Meta::default() };
+    let mut data = columns(trace_id, &trace);
+    let mut meta = Meta { exact: data.truncated.is_none(), ..Meta::default() };
+    if !flag_sampled(store, &mut data).await? {
+        meta.exact = false;
+        meta.warnings.push("samples of profiles were not looked for everywhere: the trace takes too long".to_owned());
+    }
     Ok(Answer { data, meta })
+}
+
+/// Flags the spans that samples of profiles were taken in; whether all samples were looked at.
+async fn flag_sampled(store: &dyn Store, data: &mut TraceColumns) -> Result<bool, QueryError> {
+    let start_ns = data.t0_us.saturating_mul(1_000).saturating_sub(SAMPLED_BEFORE_NS);
+    let length_ns = data.dur_ns.min(SAMPLED_RANGE_NS);
+    let later_ns = TOLD_LATER_NS + SAMPLED_BEFORE_NS;
+    let end_ns = start_ns.saturating_add_unsigned(length_ns).saturating_add(later_ns);
+    let question = SampledSpans {
+        range: TimeRange { start_ns, end_ns },
+        function: None,
+        span_ids: data.id.iter().map(|id| id.0).collect(),
+        limit: data.n,
+        time: SAMPLED_TIME,
+    };
+    let found = store.sampled_spans(&question).await?;
+    let sampled: FxHashSet<SpanId> = found.spans.into_iter().map(|(_, span_id)| span_id).collect();
+    for (flags, _) in data.flags.iter_mut().zip(&data.id).filter(|(_, id)| sampled.contains(&id.0)) {
+        *flags |= FLAG_PROFILE;
+    }
+    Ok(found.complete && length_ns == data.dur_ns)
 }
 
 /// Lays out a trace.

@@ -35,6 +35,7 @@ use self::condition::{Condition, OUTSIDE_COLUMNS, Test, outside_mask};
 pub(super) use self::first::Pace;
 pub(super) use self::interrupt::{Interrupt, too_slow};
 use self::source::Source;
+pub(super) use self::row_test::matches_wildcard;
 pub(super) use self::top::Key;
 use self::top::{Top, rank, value_column};
 use super::hot::Snapshot;

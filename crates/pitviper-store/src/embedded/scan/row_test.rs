@@ -54,7 +54,7 @@ impl TextTest {
 }
 
 /// Whether the pattern with `*` for any run of characters fits all of the text.
-fn matches_wildcard(pattern: &str, text: &str) -> bool {
+pub(in crate::embedded) fn matches_wildcard(pattern: &str, text: &str) -> bool {
     let Some((first, rest)) = pattern.split_once('*') else { return pattern == text };
     let Some(mut text) = text.strip_prefix(first) else { return false };
     let (middle, last) = rest.rsplit_once('*').unwrap_or(("", rest));

@@ -10,12 +10,15 @@ mod metric_points;
 mod newest;
 mod page_statistics;
 mod profiles;
+mod sampled;
 mod steps;
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::array::AsArray;
 use arrow::datatypes::{Int32Type, Int64Type};
+use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
 pub(super) use self::exceptions::{exception_groups, exceptions};
@@ -24,6 +27,7 @@ pub(super) use self::logs::logs;
 pub(super) use self::metric_points::{metric_points, metric_series};
 use self::page_statistics::{Bounds, rows_within};
 pub(super) use self::profiles::{frames, profile, stacks};
+pub(super) use self::sampled::{function_names, sampled};
 use super::hot::Snapshot;
 use super::manifest::Table;
 use super::prune::{Lookup, Rows, intersect};
@@ -81,7 +85,7 @@ impl<'a> Scan<'a> {
             return Ok(());
         }
         for batch in segment.reader(columns, Some(rows), test)? {
-            visit(&batch.map_err(|error| StoreError::Engine(format!("reading {}: {error}", segment.path.display())))?)?;
+            visit(&batch.map_err(|error| unreadable(segment, &error))?)?;
         }
         Ok(())
     }
@@ -101,6 +105,36 @@ impl<'a> Scan<'a> {
         }
         Ok(())
     }
+
+    /// Hands on the batches of all tiers, the latest segments first, until it is enough; whether that was all.
+    fn read_while(
+        &self,
+        snapshot: &Snapshot,
+        columns: &[&str],
+        mut visit: impl FnMut(&RecordBatch) -> Result<ControlFlow<()>, StoreError>,
+    ) -> Result<bool, StoreError> {
+        for batch in snapshot.hot_rows(self.table, self.range) {
+            if visit(batch)?.is_break() {
+                return Ok(false);
+            }
+        }
+        for segment in self.segments(snapshot) {
+            let rows = self.rows(&segment)?;
+            if rows.is_empty() {
+                continue;
+            }
+            for batch in segment.reader(Some(columns), Some(rows), None)? {
+                if visit(&batch.map_err(|error| unreadable(&segment, &error))?)?.is_break() {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+}
+
+fn unreadable(segment: &Segment, error: &ArrowError) -> StoreError {
+    StoreError::Engine(format!("reading {}: {error}", segment.path.display()))
 }
 
 /// What one row of a batch has to pass.
