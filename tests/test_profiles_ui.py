@@ -60,6 +60,11 @@ def test_without_profiles_the_page_says_how_there_will_be_some(page: Page, serve
 def test_where_the_time_goes(page: Page, server: Server) -> None:
     post(server, pprof(TYPES, shop(20), time.time_ns()), service_name="shop", service_version="1")
     open_profiles(page, server, "service=shop&type=wall")
+    # What waits for work is left out until it is asked for.
+    expect(page.get_by_role("treeitem").first).to_contain_text("all, 1.80 s, 100 %")
+    expect(page.get_by_role("note")).to_contain_text("1.80 s in 180 samples")
+    expect(page.get_by_role("note")).to_contain_text("200 ms of threads that wait for work are hidden")
+    page.keyboard.press("i")
     expect(page.get_by_role("treeitem")).to_contain_text(["all, 2.00 s, 100 %", "BaseSelector.select, 200 ms, 10.0 %"])
     found = frames(page)
     assert "create, 1.00 s, 50.0 %" in found
@@ -112,7 +117,7 @@ def test_versions_are_compared(page: Page, server: Server) -> None:
     post(server, pprof(TYPES, shop(20), now), service_name="shop", service_version="1")
     slower = [sample for sample in shop(20) if sample.stack[-1] != INDEX]
     post(server, pprof(TYPES, slower, now), service_name="shop", service_version="2")
-    open_profiles(page, server, "service=shop&type=wall&version=2")
+    open_profiles(page, server, "service=shop&type=wall&version=2&idle=true")
     page.get_by_label("Compare with", exact=True).select_option("version:1")
     expect(page.get_by_role("treeitem").filter(has_text="review")).to_have_text(
         "review, 1.00 s, 83.3 %, +33.3 % against the baseline"

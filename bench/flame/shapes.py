@@ -124,6 +124,7 @@ def merged(nodes: int) -> "dict[str, Any]":
         "frame": frame,
         "parent": parent,
         "dropped_below": 0,
+        "excluded": 0,
         "left_out_samples": 0,
         "may_repeat": False,
     }
@@ -143,7 +144,19 @@ def answers(nodes: int) -> "Callable[[str, dict[str, list[str]]], bytes | None]"
             "types": [{"type": "wall", "unit": "nanoseconds", "value": total, "samples": profile["samples"]}],
             "services": [{"value": "shop", "total": total}],
             "endpoints": [{"value": name, "total": value} for name, value in shares],
-            **{name: [] for name in ("threads", "states", "versions", "environments", "hosts", "instances")},
+            **{
+                name: []
+                for name in (
+                    "threads",
+                    "states",
+                    "versions",
+                    "environments",
+                    "hosts",
+                    "instances",
+                    "exceptions",
+                    "locks",
+                )
+            },
         },
         "series": {
             "from_us": 1_795_000_000_000_000,

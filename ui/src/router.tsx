@@ -107,7 +107,7 @@ const sql = createRoute({
 });
 
 /** Keys of the page on profiles that hold text: which samples, and how they are shown. */
-const PROFILE_KEYS = ['service', 'type', 'endpoint', 'thread', 'state', 'version', 'env', 'host', 'instance', 'trace', 'span', 'cmp', 'view', 'fn', 'q', 'focus', 'color', 'split'] as const;
+const PROFILE_KEYS = ['service', 'type', 'endpoint', 'thread', 'state', 'version', 'env', 'host', 'instance', 'exception', 'lock', 'trace', 'span', 'cmp', 'view', 'fn', 'q', 'focus', 'color', 'split'] as const;
 
 export type ProfilesState = { [key in (typeof PROFILE_KEYS)[number]]?: string | undefined } & {
   /** Only own code. */
@@ -118,6 +118,8 @@ export type ProfilesState = { [key in (typeof PROFILE_KEYS)[number]]?: string | 
   whole?: true | undefined;
   /** Without the table beside the graph. */
   alone?: true | undefined;
+  /** With waits for work. */
+  idle?: true | undefined;
 };
 
 const profiles = createRoute({
@@ -125,7 +127,7 @@ const profiles = createRoute({
   path: '/profiles',
   validateSearch: (values: Record<string, unknown>): ProfilesState => {
     const on = (key: string): true | undefined => (values[key] === true || values[key] === 1 ? true : undefined);
-    return { ...Object.fromEntries(PROFILE_KEYS.map((key) => [key, text(values[key])])), own: on('own'), fold: on('fold'), whole: on('whole'), alone: on('alone') };
+    return { ...Object.fromEntries(PROFILE_KEYS.map((key) => [key, text(values[key])])), own: on('own'), fold: on('fold'), whole: on('whole'), alone: on('alone'), idle: on('idle') };
   },
   component: lazyRouteComponent(() => import('./pages/profiles/page'), 'ProfilesPage'),
 });

@@ -30,6 +30,7 @@ const KEYS: [string, string][] = [
   ['Trace: c  e  f', 'critical path, next error, find'],
   ['Trace: o  1  5', 'hotspots of the span, waterfall, profile of the trace'],
   ['Profile: ↑ ↓ ← →', 'walk; Enter zooms, Escape shows all, m is the menu'],
+  ['Profiles: i  d', 'with waits for work, against the time before'],
   ['Profile: s  t', 'callers and callees of the frame, table beside'],
   ['?', 'this list'],
 ];

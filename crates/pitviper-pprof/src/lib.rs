@@ -7,15 +7,18 @@ mod collapsed;
 mod html;
 mod join;
 mod library;
+mod otlp;
 mod owner;
 mod pprof;
 mod protobuf;
 mod read;
+mod room;
 mod speedscope;
 
 pub use collapsed::write_collapsed;
 pub use html::write_html;
 pub use library::library_of;
+pub use otlp::{OfProcess, read_otlp_within};
 pub use pprof::{BUILD_ID_OF_APP, BUILD_ID_OF_LIBRARY, write_pprof};
 pub use read::{
     FRAMES_OMITTED, MAX_DEPTH, MAX_LABELS, MAX_PROFILE_BYTES, MAX_SAMPLES, MAX_TEXT_BYTES, MAX_TYPES, ReadError,

@@ -11,6 +11,7 @@ use pitviper_model::Frame;
 
 use crate::owner::owner;
 use crate::protobuf::{Fields, Malformed, packed};
+use crate::room::{MAP_ENTRY_BYTES, Room, numbers, within};
 use crate::{Label, LabelValue, Profile, Sample, SampleType};
 
 /// Most types of values.
@@ -34,16 +35,10 @@ pub const MAX_PROFILE_BYTES: usize = 256 * 1024 * 1024;
 /// The function that stands for frames of a stack that is too deep.
 pub const FRAMES_OMITTED: &str = "<frames omitted>";
 
-/// Bytes that are asked for at once.
-const STEP_BYTES: usize = 64 * 1024;
-
-/// About what an entry of a hash map costs beside its key and value, in bytes.
-const MAP_ENTRY_BYTES: usize = 16;
-
 /// Why a profile is not read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReadError {
-    /// It is not pprof, or it is damaged.
+    /// It is no profile, or it is damaged.
     Malformed(&'static str),
     /// It has more of something than is read.
     TooLarge {
@@ -59,7 +54,7 @@ pub enum ReadError {
 impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Malformed(fault) => write!(f, "not a pprof profile: {fault}"),
+            Self::Malformed(fault) => write!(f, "not a profile: {fault}"),
             Self::TooLarge { what, limit } => {
                 write!(f, "the profile has more than {limit} {what}; send it more often, or in parts")
             }
@@ -94,7 +89,7 @@ pub fn read_pprof_within(
     limit: usize,
     mut may_grow: impl FnMut(usize) -> bool,
 ) -> Result<Profile, ReadError> {
-    let mut room = Room { limit, taken: 0, granted: 0, may_grow: &mut may_grow };
+    let mut room = Room::new(limit, &mut may_grow);
     let tables = Tables::read(bytes, &mut room)?;
     let mut profile = Profile {
         time_unix_nano: tables.time_ns.max(0).cast_unsigned(),
@@ -110,37 +105,6 @@ pub fn read_pprof_within(
     let mut reader = Reader { places: tables.places(&mut profile.frames, &mut room)?, tables: &tables, room };
     reader.read_samples(&mut profile)?;
     Ok(profile)
-}
-
-/// Bytes that are granted.
-struct Room<'a> {
-    limit: usize,
-    taken: usize,
-    granted: usize,
-    may_grow: &'a mut dyn FnMut(usize) -> bool,
-}
-
-impl Room<'_> {
-    fn take(&mut self, bytes: usize) -> Result<(), ReadError> {
-        self.taken = self.taken.saturating_add(bytes);
-        if self.taken > self.limit {
-            return Err(ReadError::TooLarge { what: "bytes in memory", limit: self.limit });
-        }
-        if self.taken > self.granted {
-            // Up to the limit and no further: a profile that is alone gets all of it.
-            let step = (self.taken - self.granted).max(STEP_BYTES).min(self.limit - self.granted);
-            if !(self.may_grow)(step) {
-                return Err(ReadError::NoRoom);
-            }
-            self.granted += step;
-        }
-        Ok(())
-    }
-
-    /// Room for so many of a type.
-    fn take_for<T>(&mut self, count: usize) -> Result<(), ReadError> {
-        self.take(count.saturating_mul(size_of::<T>()))
-    }
 }
 
 /// The messages of a profile, not yet looked into: they may come in any order.
@@ -229,22 +193,6 @@ impl<'a> Tables<'a> {
         }
         Ok(places)
     }
-}
-
-fn within(what: &'static str, count: usize, limit: usize) -> Result<(), ReadError> {
-    if count > limit { Err(ReadError::TooLarge { what, limit }) } else { Ok(()) }
-}
-
-/// The numbers in these fields of a message; zero for those it does not have.
-fn numbers<const N: usize>(bytes: &[u8], wanted: [u32; N]) -> Result<[u64; N], ReadError> {
-    let mut found = [0; N];
-    for field in Fields::of(bytes) {
-        let (number, field) = field?;
-        if let Some(at) = wanted.iter().position(|wanted| *wanted == number) {
-            found[at] = field.number()?;
-        }
-    }
-    Ok(found)
 }
 
 /// Which frames each location is: several where functions were inlined, the innermost first.

@@ -155,7 +155,8 @@ async fn functions_are_completed() {
     let dir = tempfile::tempdir().unwrap();
     let store = store(&dir).await;
     let cache = complete::FacetCache::default();
-    for (query, expected) in [("fn:par", vec!["Body.parse", "parse"]), ("fn:se", vec!["serve", "Body.parse", "parse"])] {
+    for (query, expected) in [("fn:par", vec!["Body.parse", "parse"]), ("fn:se", vec!["serve", "Body.parse", "parse"])]
+    {
         let asked = request(json!({ "query": query }));
         let answer = complete::complete(&*store, &cache, &asked, NOW_US).await.unwrap();
         let items: Vec<&str> = answer.data.items.iter().map(|item| item.insert.as_str()).collect();

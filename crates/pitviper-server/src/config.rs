@@ -131,6 +131,11 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "SIZE", env = "PITVIPER_SERVER_DISK_RESERVE", default_value = "256MiB", value_parser = size)]
     pub(crate) disk_reserve: u64,
 
+    /// Receive profiles over OTLP too, a development version of the protocol: `/v1development/profiles` over HTTP, in
+    /// protobuf, and the service over gRPC, as opentelemetry-proto 1.10 has them
+    #[arg(long, env = "PITVIPER_SERVER_OTLP_PROFILES", value_parser = clap::builder::FalseyValueParser::new())]
+    pub(crate) otlp_profiles: bool,
+
     /// Keep traces of the server itself, as the service pitviper-server
     #[arg(long, env = "PITVIPER_SERVER_SELF_TRACE", value_parser = clap::builder::FalseyValueParser::new())]
     pub(crate) self_trace: bool,

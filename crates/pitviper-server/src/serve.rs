@@ -88,8 +88,14 @@ async fn serve(config: &Serve, self_trace: Option<SelfTraceQueue>) -> anyhow::Re
     };
     let settings = Arc::new(KeptSettings::open(&data_dir)?);
     let (stop, stopping) = watch::channel(false);
-    let (mut ports, files) =
-        open_ports(&store, access, [http, otlp_http, otlp_grpc], (datadog, settings), &stopping, self_trace);
+    let (mut ports, files) = open_ports(
+        &store,
+        (access, config.otlp_profiles),
+        [http, otlp_http, otlp_grpc],
+        (datadog, settings),
+        &stopping,
+        self_trace,
+    );
     if let Some(path) = &config.ready_file {
         ready::write(path, &ready)?;
     }
@@ -125,7 +131,7 @@ async fn serve(config: &Serve, self_trace: Option<SelfTraceQueue>) -> anyhow::Re
 /// Puts receivers and API on their ports.
 fn open_ports(
     store: &Arc<dyn Store>,
-    access: Access,
+    (access, otlp_profiles): (Access, bool),
     [http, otlp_http, otlp_grpc]: [(TcpListener, SocketAddr); 3],
     (sockets, settings): (Sockets, Arc<KeptSettings>),
     stopping: &watch::Receiver<bool>,
@@ -146,7 +152,11 @@ fn open_ports(
         client_settings: settings,
         stopping: stopping.clone(),
     });
-    let receivers = otlp::router(Arc::clone(&ingest)).merge(pprof::router(Arc::clone(&ingest))).layer(tell);
+    let mut receivers = otlp::router(Arc::clone(&ingest)).merge(pprof::router(Arc::clone(&ingest)));
+    if otlp_profiles {
+        receivers = receivers.merge(otlp::profiles_router(Arc::clone(&ingest)));
+    }
+    let receivers = receivers.layer(tell);
     let app = pitviper_api::guarded(&api, pitviper_api::app(&api, receivers.clone()));
     let receiver =
         pitviper_api::guarded(&api, pitviper_api::receivers_only(receivers, foreign::router(Arc::clone(&ingest))));
@@ -157,7 +167,7 @@ fn open_ports(
     if let Some(queue) = self_trace {
         ports.spawn(self_trace::store(queue, Arc::clone(&ingest), stopping.clone()));
     }
-    ports.spawn(serve_grpc(otlp_grpc.0, ingest, access, api.refusals(), stopping.clone()));
+    ports.spawn(serve_grpc(otlp_grpc.0, ingest, (access, otlp_profiles), api.refusals(), stopping.clone()));
     let files = sockets.serve(&datadog, &api, stopping, &mut ports);
     (ports, files)
 }
@@ -165,7 +175,7 @@ fn open_ports(
 async fn serve_grpc(
     listener: TcpListener,
     ingest: Arc<Ingest>,
-    access: Access,
+    (access, otlp_profiles): (Access, bool),
     refusals: Arc<Refusals>,
     mut stopping: watch::Receiver<bool>,
 ) {
@@ -182,7 +192,10 @@ async fn serve_grpc(
         .tcp_nodelay(true)
         .add_service(InterceptedService::new(otlp::grpc::<otlp::Traces>(Arc::clone(&ingest)), admit.clone()))
         .add_service(InterceptedService::new(otlp::grpc::<otlp::Metrics>(Arc::clone(&ingest)), admit.clone()))
-        .add_service(InterceptedService::new(otlp::grpc::<otlp::Logs>(ingest), admit))
+        .add_service(InterceptedService::new(otlp::grpc::<otlp::Logs>(Arc::clone(&ingest)), admit.clone()))
+        .add_optional_service(
+            otlp_profiles.then(|| InterceptedService::new(otlp::grpc::<otlp::Profiles>(ingest), admit)),
+        )
         .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async move {
             // An error means the sender is gone, and then the server is stopping as well.
             let _ = stopping.wait_for(|stopping| *stopping).await;

@@ -26,9 +26,9 @@ mod store;
 pub use lane::{Lane, Place, Places};
 pub use questions::{
     ExceptionGroup, ExceptionGroups, ExceptionGroupsQuery, ExceptionsQuery, FunctionName, FunctionNames,
-    LibrariesAnswer, LibrariesQuery, LogsQuery,
-    MetricPointsAnswer, MetricPointsQuery, MetricSeries, MetricSeriesAnswer, MetricSeriesQuery, MetricStep, Page,
-    ProfileAnswer, ProfileDimension, ProfileQuery, ProfileRow, RowCursor, Sampled, SampledSpans, StepValue, StoredException, StoredLog,
+    LibrariesAnswer, LibrariesQuery, LogsQuery, MetricPointsAnswer, MetricPointsQuery, MetricSeries,
+    MetricSeriesAnswer, MetricSeriesQuery, MetricStep, Page, ProfileAnswer, ProfileDimension, ProfileQuery, ProfileRow,
+    RowCursor, Sampled, SampledSpans, StepValue, StoredException, StoredLog,
 };
 pub use record_file::{FileRecord, RecordFileReader, RecordFileWriter};
 pub use span_file::{SpanFileReader, SpanFileWriter};

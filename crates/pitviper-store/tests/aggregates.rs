@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pitviper_model::{
-    Frame, ProfileSample, Resource, Scope, Span, SpanId, SpanKind, Stack, Status, StatusCode, TraceId,
+    Attributes, Frame, ProfileSample, Resource, Scope, Span, SpanId, SpanKind, Stack, Status, StatusCode, TraceId,
 };
 use pitviper_store::embedded::{EmbeddedConfig, EmbeddedStore};
 use pitviper_store::filter::{Bound, Filter, NumberField, NumberRange, TextField, TextMatch};
@@ -256,4 +256,60 @@ async fn a_sample_that_is_sent_again_counts_once() {
         let found = store.profile(&query).await.unwrap();
         assert_eq!((found.samples, found.value, found.may_repeat), (11, 111, false), "step {step}");
     }
+}
+
+const MINUTE: i64 = 60_000_000_000;
+
+/// What a process tells of its memory at a minute: the values of two stacks, each by a thread of its own.
+fn live(process: &str, minute: i64, values: [i64; 2]) -> ProfilesBuilder {
+    let mut builder = ProfilesBuilder::default();
+    let attributes = [("service.name", "shop"), ("service.instance.id", process)].into_iter().collect();
+    let resource = Resource { attributes, ..Resource::default() };
+    for (name, value) in ["f", "g"].into_iter().zip(values).filter(|(_, value)| *value > 0) {
+        let sample = ProfileSample {
+            time_unix_nano: (minute * MINUTE).cast_unsigned(),
+            sample_type: "inuse_space".to_owned(),
+            unit: "bytes".to_owned(),
+            value,
+            stack: Arc::new(Stack::new([Frame { function: name.to_owned(), ..Frame::default() }])),
+            trace_id: TraceId::INVALID,
+            span_id: SpanId::INVALID,
+            thread: format!("thread of {name}"),
+            labels: Attributes::default(),
+        };
+        builder.append(&resource, &sample);
+    }
+    builder
+}
+
+#[tokio::test]
+async fn of_what_was_there_at_a_moment_the_last_word_of_each_process_counts() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = EmbeddedStore::open(EmbeddedConfig::new(dir.path())).await.unwrap();
+    let told =
+        [("a", 11, [10, 1]), ("a", 12, [20, 0]), ("gone", 11, [5_000, 0]), ("b", 12, [300, 7]), ("b", 13, [100, 0])];
+    for (number, (process, minute, values)) in told.into_iter().enumerate() {
+        store.append(WriteBatch::default().with_profiles(live(process, minute, values))).await.unwrap();
+        if number == 2 {
+            store.flush().await.unwrap();
+        }
+    }
+    let at = |from: i64, to: i64| {
+        let range = TimeRange { start_ns: from * MINUTE, end_ns: to * MINUTE };
+        ProfileQuery { snapshots: true, limit: 100, ..ProfileQuery::all(range) }
+    };
+    let value = async |query: ProfileQuery| store.profile(&query).await.unwrap().value;
+    assert_eq!(value(at(10, 20)).await, 20 + 100 + 5_000);
+    assert_eq!(value(at(12, 20)).await, 20 + 100);
+    assert_eq!(value(at(12, 13)).await, 20 + 307);
+    // The last snapshots have nothing of the other stack, nor of its thread.
+    assert_eq!(value(ProfileQuery { thread: Some("thread of g".to_owned()), ..at(12, 20) }).await, 0);
+    let steps = ProfileQuery { by_stack: false, step_ns: Some(MINUTE), ..at(11, 14) };
+    let rows = store.profile(&steps).await.unwrap().rows;
+    let mut steps: Vec<(i64, i64)> = rows.iter().map(|row| (row.step_start_ns / MINUTE, row.value)).collect();
+    steps.sort_unstable();
+    assert_eq!(steps, [(11, 11 + 5_000), (12, 20 + 307), (13, 100)]);
+    // Who says nothing for more than five minutes is gone.
+    store.append(WriteBatch::default().with_profiles(live("late", 17, [1, 0]))).await.unwrap();
+    assert_eq!(value(at(10, 20)).await, 20 + 100 + 1);
 }

@@ -21,6 +21,10 @@ export const profiles = {
 
   series: (wanted: Schemas['ProfileSeriesRequest'], signal?: AbortSignal) => ask<ProfileSeries>('profiles/series', signal, wanted),
 
+  lines: (wanted: Schemas['ProfileLinesRequest'], signal?: AbortSignal) => ask<Schemas['ProfileLines']>('profiles/lines', signal, wanted),
+
+  longest: (wanted: Schemas['ProfileLongestRequest'], signal?: AbortSignal) => ask<Schemas['ProfileLongest']>('profiles/longest', signal, wanted),
+
   spans: (wanted: Schemas['ProfileSpansRequest'], signal?: AbortSignal) => ask<Schemas['ProfileSpans']>('profiles/spans', signal, wanted),
 
   file: async (format: ExportFormat, selection: Selection): Promise<Blob> => (await send(`profiles/export?format=${format}`, '*/*', undefined, { selection })).blob(),

@@ -13,6 +13,7 @@ import { hitValue, hitsOf, patternOf } from '../lib/flame/search';
 import { type FlameTree, type Frame, flameTree, frameAt, nameOf, rowNamed, stackOf } from '../lib/flame/tree';
 import { count, percent } from '../lib/format';
 import { useThemed } from '../lib/use-themed';
+import { Find } from '../components/profile/find';
 import { FunctionsTable } from '../components/profile/functions-table';
 import { formatOf } from '../components/profile/types';
 import '../components/profile/profile.css';
@@ -38,6 +39,12 @@ interface Props {
   onChange: (change: Partial<BodyView>) => void;
   /** Shows the traces that ran a function. */
   onSpans?: ((frame: Frame) => void) | undefined;
+  /** The lines of a function, where they can be had. */
+  linesOf?: ((frame: Frame) => ReactNode) | undefined;
+  /** Whether a comparison is of values, not of shares. */
+  isAbsolute?: boolean;
+  /** What else is to be said of the samples. */
+  remark?: ReactNode;
   /** What stands at the end of the tools. */
   children?: ReactNode;
 }
@@ -54,8 +61,8 @@ export const functionName = ({ fn, file }: Frame): string => (file ? `${fn}@${fi
 
 const viewOf = ({ view }: BodyView): string => (VIEWS.some(([id]) => id === view) ? view! : 'icicle');
 
-export function ProfileBody({ profile, view, onChange, onSpans, children }: Props) {
-  const whole = useMemo(() => flameTree(profile), [profile]);
+export function ProfileBody({ profile, view, onChange, onSpans, linesOf, isAbsolute = false, remark, children }: Props) {
+  const whole = useMemo(() => flameTree(profile, isAbsolute), [profile, isAbsolute]);
   const tree = useMemo(() => reshaped(whole, { ownOnly: view.own === true, foldRecursion: view.fold === true }), [whole, view.own, view.fold]);
   const functions = useMemo(() => functionsOf(tree), [tree]);
   const pattern = useMemo(() => patternOf(view.q ?? ''), [view.q]);
@@ -125,20 +132,22 @@ export function ProfileBody({ profile, view, onChange, onSpans, children }: Prop
           <option value="package">colour: package</option>
         </select>
         <span className="spacer" />
-        <input data-find type="search" value={view.q ?? ''} onChange={(event) => onChange({ q: event.target.value || undefined })} placeholder="Find functions, a regular expression  /" aria-label="Find functions" />
+        <Find value={view.q ?? ''} onChange={(q) => onChange({ q: q || undefined })} />
         <span className="matched muted" role="status">
           {hits ? `${percent(tree.total > 0 ? hitValue(tree, hits) / tree.total : 0)} matched` : ''}
         </span>
         {children}
       </div>
-      <Remarks profile={profile} tree={tree} format={format} colorBy={colorBy} isZoomed={focus > 0} onReset={() => zoom(0)} />
+      <Remarks profile={profile} tree={tree} format={format} colorBy={colorBy} isZoomed={focus > 0} onReset={() => zoom(0)}>
+        {remark}
+      </Remarks>
       <div className="profile-body">
         {shown === 'table' ? (
           table(true)
         ) : shown === 'sandwich' ? (
           <>
             {table(false)}
-            {chosen ? <Sandwich key={functionName(chosen)} tree={tree} chosen={chosen} {...graph} onKeyOf={onKeyOf} menuOf={(of) => menuOf(of, null)} /> : <Choose />}
+            {chosen ? <Sandwich key={functionName(chosen)} tree={tree} chosen={chosen} {...graph} onKeyOf={onKeyOf} menuOf={(of) => menuOf(of, null)} lines={linesOf?.(chosen)} /> : <Choose />}
           </>
         ) : (
           <>
@@ -169,9 +178,10 @@ interface SandwichProps {
   hits: Uint8Array | null;
   onKeyOf: (tree: FlameTree) => (key: string, row: number) => boolean;
   menuOf: (tree: FlameTree) => (row: number) => MenuItem[];
+  lines: ReactNode;
 }
 
-function Sandwich({ tree, chosen, menuOf, onKeyOf, ...graph }: SandwichProps) {
+function Sandwich({ tree, chosen, menuOf, onKeyOf, lines, ...graph }: SandwichProps) {
   const above = useMemo(() => callers(tree, chosen.fnId), [tree, chosen.fnId]);
   const below = useMemo(() => callees(tree, chosen.fnId), [tree, chosen.fnId]);
   const nothing = () => {};
@@ -179,6 +189,7 @@ function Sandwich({ tree, chosen, menuOf, onKeyOf, ...graph }: SandwichProps) {
     <div className="sandwich">
       <h2>Callers of {chosen.fn}</h2>
       <FlameGraph tree={above} {...graph} label={`Callers of ${chosen.fn}`} orientation="flame" isInverted focus={0} onFocus={nothing} menuOf={menuOf(above)} onKey={onKeyOf(above)} />
+      {lines}
       <h2>What it calls</h2>
       <FlameGraph tree={below} {...graph} label={`What ${chosen.fn} calls`} orientation="icicle" focus={0} onFocus={nothing} menuOf={menuOf(below)} onKey={onKeyOf(below)} />
     </div>
@@ -192,9 +203,10 @@ interface RemarksProps {
   colorBy: ColorBy;
   isZoomed: boolean;
   onReset: () => void;
+  children: ReactNode;
 }
 
-function Remarks({ profile, tree, format, colorBy, isZoomed, onReset }: RemarksProps) {
+function Remarks({ profile, tree, format, colorBy, isZoomed, onReset, children }: RemarksProps) {
   useThemed();
   const { fills } = flamePalette();
   const before = profile.baseline_total;
@@ -211,6 +223,7 @@ function Remarks({ profile, tree, format, colorBy, isZoomed, onReset }: RemarksP
       {isFew(profile) && <span className="warn">Too few samples to be exact: shares may be off by {percent(Math.min(1, 1 / Math.sqrt(Math.max(1, profile.samples))))}.</span>}
       {profile.dropped_below > 0 && <span className="muted">Frames below {format(profile.dropped_below)} are left out; their time is their callers’.</span>}
       {profile.left_out_samples > 0 && <span className="warn">{count(profile.left_out_samples)} samples are left out: choose a shorter time.</span>}
+      {children}
       {isZoomed && (
         <button type="button" onClick={onReset}>
           Show all <kbd>Esc</kbd>

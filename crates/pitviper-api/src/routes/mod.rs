@@ -79,6 +79,8 @@ fn documented() -> OpenApiRouter<Api> {
         .routes(routes!(profiles::values))
         .routes(routes!(profiles::series))
         .routes(routes!(profiles::spans))
+        .routes(routes!(profiles::lines))
+        .routes(routes!(profiles::longest))
         .routes(routes!(profiles::export))
         .routes(routes!(client_settings::get, client_settings::put))
 }

@@ -114,7 +114,9 @@ impl Subject {
     /// Whether there are such requests over the protocol.
     fn is_of(self, protocol: Protocol) -> bool {
         match protocol {
-            Protocol::OtlpHttp | Protocol::OtlpGrpc => matches!(self, Self::Traces | Self::Metrics | Self::Logs),
+            Protocol::OtlpHttp | Protocol::OtlpGrpc => {
+                matches!(self, Self::Traces | Self::Metrics | Self::Logs | Self::Profiles)
+            }
             Protocol::Datadog => !matches!(self, Self::Metrics | Self::Logs),
             Protocol::Zipkin | Protocol::Jaeger => self == Self::Traces,
             Protocol::Pprof => self == Self::Profiles,

@@ -13,10 +13,10 @@ use pitviper_store::questions::survey::{KnownAttributes, Survey, Surveyed};
 use pitviper_store::questions::walk::{Telling, Walk};
 use pitviper_store::schema::WriteBatch;
 use pitviper_store::{
-    Ack, ExceptionGroups, ExceptionGroupsQuery, ExceptionsQuery, FunctionName, FunctionNames, LibrariesAnswer, LibrariesQuery, LogsQuery,
-    MetricPointsAnswer, MetricPointsQuery, MetricRow, MetricSeriesAnswer, MetricSeriesQuery, MetricsQuery, Page,
-    ProfileAnswer, ProfileQuery, ResourceSeen, Sampled, SampledSpans, Store, StoreError, StoreStats, StoredException, StoredLog, StoredSpan,
-    TimeRange, Trace, TraceHit,
+    Ack, ExceptionGroups, ExceptionGroupsQuery, ExceptionsQuery, FunctionName, FunctionNames, LibrariesAnswer,
+    LibrariesQuery, LogsQuery, MetricPointsAnswer, MetricPointsQuery, MetricRow, MetricSeriesAnswer, MetricSeriesQuery,
+    MetricsQuery, Page, ProfileAnswer, ProfileQuery, ResourceSeen, Sampled, SampledSpans, Store, StoreError,
+    StoreStats, StoredException, StoredLog, StoredSpan, TimeRange, Trace, TraceHit,
 };
 use tonic_types::StatusExt as _;
 

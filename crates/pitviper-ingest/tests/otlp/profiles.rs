@@ -85,7 +85,7 @@ async fn what_is_no_profile_is_refused_and_explained() {
     type Case<'a> = (&'a str, &'a str, &'a [u8], u16, &'a str, &'a str);
     let cases: [Case<'_>; 7] = [
         (SHOP, "", b"", 400, "bad_profile", "says no sample type"),
-        (SHOP, "", b"not a profile", 400, "bad_profile", "not a pprof profile"),
+        (SHOP, "", b"not a profile", 400, "bad_profile", "not a profile"),
         (SHOP, "", &[0x1f, 0x8b, 8, 0, 1, 2], 400, "bad_encoding", "does not decompress"),
         (SHOP, "content-encoding: zstd", b"no", 400, "bad_encoding", "does not decompress"),
         (SHOP, "content-encoding: br", b"", 415, "unsupported_encoding", "br"),

@@ -3,7 +3,9 @@
 use pitviper_store::filter::{Bound, Filter, NumberField, NumberRange, Pattern, TextField, TextMatch};
 use pitviper_store::questions::aggregate::GroupField;
 
-use super::ast::{Comparison, Expr, Field, Matcher, Measured, Number, Query, Reserved, SampledSpans, SpanSet, Text, alias};
+use super::ast::{
+    Comparison, Expr, Field, Matcher, Measured, Number, Query, Reserved, SampledSpans, SpanSet, Text, alias,
+};
 use super::error::nearest;
 
 impl Query {

@@ -39,8 +39,8 @@ mod units;
 
 pub use analysis::{Analysis, Chip, ChipKind, QueryToken};
 pub use ast::{
-    Aggregate, Comparison, Expr, Field, Matcher, Measured, Number, Pipe, Query, Relation, Sampled, SampledSpans, Slowest,
-    SpanSet, Text,
+    Aggregate, Comparison, Expr, Field, Matcher, Measured, Number, Pipe, Query, Relation, Sampled, SampledSpans,
+    Slowest, SpanSet, Text,
 };
 pub(crate) use compile::{condition_filter, condition_filter_of_roots, group_field};
 pub(crate) use error::distance;

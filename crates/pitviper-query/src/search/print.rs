@@ -2,7 +2,9 @@
 
 use std::fmt::{self, Formatter};
 
-use super::ast::{Aggregate, Expr, Field, Matcher, Measured, Number, Pipe, Query, Reserved, Sampled, SpanSet, Text, alias};
+use super::ast::{
+    Aggregate, Expr, Field, Matcher, Measured, Number, Pipe, Query, Reserved, Sampled, SpanSet, Text, alias,
+};
 use super::units::{duration_text, number_text};
 
 pub(super) fn query(query: &Query, f: &mut Formatter<'_>) -> fmt::Result {

@@ -144,6 +144,8 @@ impl Naive<'_> {
                 let trace = self.trace(span.trace_id);
                 trace.iter().any(|other| !other.span.parent_span_id.is_valid() && self.holds(term, other))
             }
+            // No profiler took samples in these.
+            Expr::Sampled(_) => false,
             Expr::Slowest(slowest) => {
                 let limit = slowest.limits.get(stored.resource.service(), &span.name);
                 limit.is_some_and(|limit| span.duration_nano().cast_signed() >= limit)

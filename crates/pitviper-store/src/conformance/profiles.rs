@@ -9,7 +9,7 @@ use super::fixture::{SECOND, T0, span, trace};
 use super::tables::{at, seconds, service};
 use crate::filter::{Pattern, TextMatch};
 use crate::questions::{FunctionNames, ProfileDimension, ProfileQuery, Sampled, SampledSpans};
-use crate::schema::ProfilesBuilder;
+use crate::schema::{ProfilesBuilder, SAMPLES_LABEL};
 use crate::store::{Store, StoreError, TimeRange};
 
 fn frame(function: &str) -> Frame {
@@ -26,7 +26,7 @@ pub(super) fn rows(number: u8) -> ProfilesBuilder {
     let mut builder = ProfilesBuilder::default();
     let own = format!("own{number}");
     for (functions, value) in [(vec!["leaf", "main"], 10), (vec![own.as_str(), "main"], i64::from(number))] {
-        let sample = ProfileSample {
+        let mut sample = ProfileSample {
             time_unix_nano: at(number).cast_unsigned(),
             sample_type: "cpu".to_owned(),
             unit: "nanoseconds".to_owned(),
@@ -42,6 +42,10 @@ pub(super) fn rows(number: u8) -> ProfilesBuilder {
             .into_iter()
             .collect(),
         };
+        if value == 10 {
+            // Two samples in one row.
+            sample.labels.set(SAMPLES_LABEL, 2_i64);
+        }
         let mut resource = service("shop");
         resource.attributes.set("service.version", format!("{}.0", number % 2));
         resource.attributes.set("host.name", format!("host{}", number % 2));
@@ -68,24 +72,31 @@ async fn profile(store: &dyn Store) -> Result<(), StoreError> {
     let found = store.profile(&all_samples()).await?;
     let rows: Vec<_> = found.rows.iter().map(|row| (row.stack, row.value, row.samples)).collect();
     let own = |number: u8| (stack(&[&format!("own{number}"), "main"]).id(), i64::from(number), 1);
-    assert_eq!(rows, [(stack(&["leaf", "main"]).id(), 30, 3), own(3), own(2), own(1)]);
-    assert_eq!((found.value, found.samples, found.left_out, found.may_repeat), (36, 6, 0, false));
+    assert_eq!(rows, [(stack(&["leaf", "main"]).id(), 30, 6), own(3), own(2), own(1)]);
+    assert_eq!((found.value, found.samples, found.left_out, found.may_repeat), (36, 9, 0, false));
+    assert_eq!(found.rows.iter().map(|row| row.largest).collect::<Vec<_>>(), [5, 3, 2, 1]);
     let cases = [
-        (ProfileQuery { trace_id: Some(trace(2)), ..all_samples() }, (12, 2)),
+        (ProfileQuery { trace_id: Some(trace(2)), ..all_samples() }, (12, 3)),
         (ProfileQuery { span_ids: vec![span(3)], ..all_samples() }, (3, 1)),
         (ProfileQuery { span_ids: vec![span(1), span(99), span(3)], ..all_samples() }, (4, 2)),
         (ProfileQuery { stacks: vec![stack(&["own2", "main"]).id(), stack(&[]).id()], ..all_samples() }, (2, 1)),
-        (ProfileQuery { environment: text("prod"), version: text("0.0"), ..all_samples() }, (12, 2)),
+        (ProfileQuery { environment: text("prod"), version: text("0.0"), ..all_samples() }, (12, 3)),
         (ProfileQuery { environment: text("test"), ..all_samples() }, (0, 0)),
-        (ProfileQuery { host: text("host1"), ..all_samples() }, (24, 4)),
-        (ProfileQuery { instance: text("process 1"), ..all_samples() }, (11, 2)),
-        (ProfileQuery { labels: labels(&[("state", "cpu")]), ..all_samples() }, (30, 3)),
-        (ProfileQuery { labels: labels(&[("state", "cpu"), ("endpoint", "GET /b")]), ..all_samples() }, (10, 1)),
+        (ProfileQuery { host: text("host1"), ..all_samples() }, (24, 6)),
+        (ProfileQuery { instance: text("process 1"), ..all_samples() }, (11, 3)),
+        (ProfileQuery { labels: labels(&[("state", "cpu")]), ..all_samples() }, (30, 6)),
+        (ProfileQuery { without_labels: labels(&[("state", "cpu")]), ..all_samples() }, (6, 3)),
+        (ProfileQuery { without_labels: labels(&[("state", "cpu"), ("state", "sleep")]), ..all_samples() }, (0, 0)),
+        // The process of the next day is the only one that is there at the end.
+        (ProfileQuery { snapshots: true, ..all_samples() }, (13, 3)),
+        (ProfileQuery { snapshots: true, range: seconds(0, 60), ..all_samples() }, (23, 6)),
+        (ProfileQuery { snapshots: true, endpoint: text("GET /b"), ..all_samples() }, (0, 0)),
+        (ProfileQuery { labels: labels(&[("state", "cpu"), ("endpoint", "GET /b")]), ..all_samples() }, (10, 2)),
         (ProfileQuery { labels: labels(&[("colour", "cpu")]), ..all_samples() }, (0, 0)),
-        (ProfileQuery { endpoint: text("GET /a"), ..all_samples() }, (24, 4)),
-        (ProfileQuery { thread: text("thread 0"), ..all_samples() }, (12, 2)),
-        (ProfileQuery { range: seconds(0, 60), ..all_samples() }, (23, 4)),
-        (ProfileQuery { service: text("shop"), sample_type: text("cpu"), ..all_samples() }, (36, 6)),
+        (ProfileQuery { endpoint: text("GET /a"), ..all_samples() }, (24, 6)),
+        (ProfileQuery { thread: text("thread 0"), ..all_samples() }, (12, 3)),
+        (ProfileQuery { range: seconds(0, 60), ..all_samples() }, (23, 6)),
+        (ProfileQuery { service: text("shop"), sample_type: text("cpu"), ..all_samples() }, (36, 9)),
         (ProfileQuery { sample_type: text("wall"), ..all_samples() }, (0, 0)),
     ];
     for (query, expect) in cases {
@@ -106,7 +117,7 @@ async fn profile_splits(store: &dyn Store) -> Result<(), StoreError> {
     let whole = ProfileQuery { by_stack: false, ..all_samples() };
     let found = store.profile(&whole).await?;
     assert_eq!(found.rows.len(), 1);
-    assert_eq!((found.rows[0].value, found.rows[0].samples, found.rows[0].stack.0), (36, 6, [0; 16]));
+    assert_eq!((found.rows[0].value, found.rows[0].samples, found.rows[0].stack.0), (36, 9, [0; 16]));
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let (first_trace, third_span) = (hex(&trace(1).0), hex(&span(3).0));
     let no_span = hex(&SpanId::INVALID.0);
@@ -176,7 +187,10 @@ async fn sampled(store: &dyn Store) -> Result<(), StoreError> {
         (SampledSpans { function: named("leaf"), ..all.clone() }, vec![]),
         (SampledSpans { function: named("nobody"), ..all.clone() }, vec![]),
         (SampledSpans { function: named("ain"), ..all.clone() }, vec![]),
-        (SampledSpans { function: Some(TextMatch::Wildcard("own*".to_owned())), ..all.clone() }, vec![own(1), own(2), own(3)]),
+        (
+            SampledSpans { function: Some(TextMatch::Wildcard("own*".to_owned())), ..all.clone() },
+            vec![own(1), own(2), own(3)],
+        ),
         (SampledSpans { function: pattern("^own[13]$"), ..all.clone() }, vec![own(1), own(3)]),
         (SampledSpans { span_ids: vec![span(3), span(99)], ..all.clone() }, vec![own(3)]),
         (SampledSpans { function: named("own1"), span_ids: vec![span(3)], ..all.clone() }, vec![]),
@@ -189,12 +203,8 @@ async fn sampled(store: &dyn Store) -> Result<(), StoreError> {
     assert_eq!((found.spans.len(), found.complete), (2, false));
     let found = store.sampled_spans(&SampledSpans { time: Duration::ZERO, ..all }).await?;
     assert!(!found.complete);
-    let names = FunctionNames {
-        range: TimeRange::ALL,
-        contains: "OWN".to_owned(),
-        limit: 10,
-        time: Duration::from_secs(60),
-    };
+    let names =
+        FunctionNames { range: TimeRange::ALL, contains: "OWN".to_owned(), limit: 10, time: Duration::from_secs(60) };
     let found = store.function_names(&names).await?;
     assert_eq!(found.iter().map(|found| found.name.as_str()).collect::<Vec<_>>(), ["own1", "own2", "own3"]);
     let found = store.function_names(&FunctionNames { limit: 2, contains: String::new(), ..names }).await?;

@@ -1,22 +1,17 @@
 //! Log records, metrics, exceptions and libraries: a fixture in three writes on two days,
 //! and the questions about it.
 
-use std::sync::Arc;
-
 use pitviper_model::{
-    Attributes, ExceptionEvent, Fingerprint, HistogramPoint, Library, LogRecord, Metric, MetricKind,
-    MetricPoint, Number, PointValue, Resource, Scope, Temporality, TraceId, Value,
+    Attributes, ExceptionEvent, Fingerprint, HistogramPoint, Library, LogRecord, Metric, MetricKind, MetricPoint,
+    Number, PointValue, Resource, Scope, SpanId, Temporality, TraceId, Value,
 };
 
 use super::fixture::{SECOND, T0, span, trace};
 use super::profiles;
 use crate::questions::{
-    ExceptionGroupsQuery, ExceptionsQuery, LibrariesQuery, LogsQuery, MetricPointsQuery, MetricSeriesQuery,
-    StepValue,
+    ExceptionGroupsQuery, ExceptionsQuery, LibrariesQuery, LogsQuery, MetricPointsQuery, MetricSeriesQuery, StepValue,
 };
-use crate::schema::{
-    ExceptionsBuilder, LibrariesBuilder, LogsBuilder, MetricPointsBuilder, WriteBatch,
-};
+use crate::schema::{ExceptionsBuilder, LibrariesBuilder, LogsBuilder, MetricPointsBuilder, WriteBatch};
 use crate::store::{Store, StoreError, TimeRange};
 
 /// The day the last write is on begins this much after the fixture does.

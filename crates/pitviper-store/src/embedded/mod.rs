@@ -88,9 +88,9 @@ use crate::questions::sql::{SqlAnswer, SqlError, SqlQuestion};
 use crate::questions::survey::{KnownAttributes, Survey, Surveyed};
 use crate::questions::walk::{Telling, Walk};
 use crate::questions::{
-    ExceptionGroups, ExceptionGroupsQuery, ExceptionsQuery, FunctionName, FunctionNames, LibrariesAnswer, LibrariesQuery, LogsQuery,
-    MetricPointsAnswer, MetricPointsQuery, MetricSeriesAnswer, MetricSeriesQuery, Page, ProfileAnswer, ProfileQuery, Sampled, SampledSpans,
-    StoredException, StoredLog,
+    ExceptionGroups, ExceptionGroupsQuery, ExceptionsQuery, FunctionName, FunctionNames, LibrariesAnswer,
+    LibrariesQuery, LogsQuery, MetricPointsAnswer, MetricPointsQuery, MetricSeriesAnswer, MetricSeriesQuery, Page,
+    ProfileAnswer, ProfileQuery, Sampled, SampledSpans, StoredException, StoredLog,
 };
 use crate::schema::{METRIC_BUCKET_NS, WriteBatch};
 use crate::store::{

@@ -31,6 +31,10 @@ pub enum ProfileDimension {
     Trace,
     /// The span that was worked on, in hex.
     Span,
+    /// The label `exception`: the type that was raised.
+    Exception,
+    /// The label `lock`: the lock that was waited for or held.
+    Lock,
 }
 
 /// A question for samples, added up.
@@ -60,6 +64,12 @@ pub struct ProfileQuery {
     pub thread: Option<String>,
     /// Only those that have all of these labels, with these values as text.
     pub labels: Vec<(String, String)>,
+    /// Only those that have none of these labels with these values as text.
+    pub without_labels: Vec<(String, String)>,
+    /// Whether values are what was there at a moment, which cannot be added up over time. Then only the last
+    /// snapshot of each process counts, in each step; and none of processes that have told nothing for five
+    /// minutes when the last one told something.
+    pub snapshots: bool,
     /// Only of one of these stacks; empty for all.
     pub stacks: Vec<StackId>,
     /// Whether there is a row for each stack.
@@ -93,6 +103,8 @@ impl ProfileQuery {
             endpoint: None,
             thread: None,
             labels: Vec::new(),
+            without_labels: Vec::new(),
+            snapshots: false,
             stacks: Vec::new(),
             by_stack: true,
             step_ns: None,
@@ -115,6 +127,8 @@ pub struct ProfileRow {
     pub value: i64,
     /// How many samples.
     pub samples: u64,
+    /// The largest value of one sample; where several were told as one, their mean.
+    pub largest: i64,
 }
 
 /// Samples, added up.

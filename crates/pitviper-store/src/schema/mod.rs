@@ -33,7 +33,7 @@ pub use exceptions::ExceptionsBuilder;
 pub use libraries::LibrariesBuilder;
 pub use logs::LogsBuilder;
 pub use metric_points::MetricPointsBuilder;
-pub use profiles::ProfilesBuilder;
+pub use profiles::{ProfilesBuilder, SAMPLES_LABEL};
 pub use span_metrics::{SpanMetricKey, SpanMetricsBuilder};
 pub use spans::SpansBuilder;
 

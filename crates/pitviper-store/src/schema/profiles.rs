@@ -20,6 +20,8 @@ use crate::store::StoreError;
 
 /// The label that says which request was worked on.
 const ENDPOINT_LABEL: &str = "endpoint";
+/// The label with the number of samples that a row stands for; one where it is missing.
+pub const SAMPLES_LABEL: &str = "samples";
 /// Bytes of the id of a frame.
 const ID_BYTES: usize = 16;
 

@@ -28,6 +28,9 @@ export function points(now: number, before: number): string {
   return `${text === '0.0' ? '±' : difference > 0 ? '+' : '−'}${text} %`;
 }
 
+/** A difference of values, with its sign. */
+export const signed = (difference: number, format: Format): string => `${difference > 0 ? '+' : difference < 0 ? '−' : '±'}${format(Math.abs(difference))}`;
+
 /** The shares of a row now and before. */
 export function sharesOf(tree: FlameTree, row: number): { now: number; before: number } {
   return { now: tree.total > 0 ? tree.w[row]! / tree.total : 0, before: tree.totalBase > 0 ? (tree.wBase?.[row] ?? 0) / tree.totalBase : 0 };
@@ -36,7 +39,7 @@ export function sharesOf(tree: FlameTree, row: number): { now: number; before: n
 /** How much a row took, in one line. */
 export function summary(tree: FlameTree, row: number, format: Format): string {
   const { now, before } = sharesOf(tree, row);
-  const difference = tree.wBase ? `, ${points(now, before)} against the baseline` : '';
+  const difference = tree.wBase ? `, ${tree.isAbsolute ? signed(tree.w[row]! - tree.wBase[row]!, format) : points(now, before)} against the baseline` : '';
   return `${format(tree.w[row]!)}, ${percent(now)}${difference}`;
 }
 
@@ -47,7 +50,8 @@ export function rowWords(tree: FlameTree, row: number, format: Format, all: stri
   if (!isInverted) pairs.push(['self', `${format(tree.self[row]!)} · ${share(tree.self[row]!, tree.total)}`]);
   if (tree.wBase) {
     const { now, before } = sharesOf(tree, row);
-    pairs.push(['baseline', `${format(tree.wBase[row]!)} · ${percent(before)}`], ['Δ of share', points(now, before)]);
+    if (tree.isAbsolute) pairs.push(['baseline', format(tree.wBase[row]!)], ['Δ', signed(tree.w[row]! - tree.wBase[row]!, format)]);
+    else pairs.push(['baseline', `${format(tree.wBase[row]!)} · ${percent(before)}`], ['Δ of share', points(now, before)]);
   }
   pairs.push(['samples', tree.samples[row]!.toLocaleString('en')]);
   if (frame?.pkg) pairs.push(['package', frame.pkg]);

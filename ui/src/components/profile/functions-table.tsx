@@ -3,7 +3,7 @@
 import { useVirtualizer } from '@tanstack/react-virtual';
 import { useEffect, useMemo, useRef } from 'react';
 
-import { type Format, placeOf, points, shortPlaceOf } from '../flame-graph/words';
+import { type Format, placeOf, points, shortPlaceOf, signed } from '../flame-graph/words';
 import { SortHeader } from '../sort-header';
 import { NoMatch } from '../states';
 import type { FunctionRow } from '../../lib/flame/build';
@@ -17,7 +17,7 @@ const ROW_HEIGHT = 28;
 interface Row extends FunctionRow {
   name: string;
   place: Frame;
-  /** How many points its shares changed. */
+  /** How many points its shares changed; the difference of values where these are compared. */
   selfChange: number;
   totalChange: number;
 }
@@ -58,8 +58,8 @@ export function FunctionsTable({ tree, functions, hits, format, isWide, chosen, 
             ...row,
             place,
             name: place.fn,
-            selfChange: share(row.self, tree.total) - share(row.selfBase, tree.totalBase),
-            totalChange: share(row.total, tree.total) - share(row.totalBase, tree.totalBase),
+            selfChange: tree.isAbsolute ? row.self - row.selfBase : share(row.self, tree.total) - share(row.selfBase, tree.totalBase),
+            totalChange: tree.isAbsolute ? row.total - row.totalBase : share(row.total, tree.total) - share(row.totalBase, tree.totalBase),
           };
         }),
     [tree, functions, hits],
@@ -74,6 +74,7 @@ export function FunctionsTable({ tree, functions, hits, format, isWide, chosen, 
   const above = items[0]?.start ?? 0;
   const below = virtual.getTotalSize() - (items[items.length - 1]?.end ?? 0);
   const compared = tree.wBase !== null;
+  const changeText = (change: number) => (tree.isAbsolute ? signed(change, format) : points(change, 0));
   if (rows.length === 0 && hits) return <NoMatch what="function" filter={search} total={functions.length} clear={onClear} />;
 
   return (
@@ -124,9 +125,9 @@ export function FunctionsTable({ tree, functions, hits, format, isWide, chosen, 
                   </span>
                 </td>
                 <Value value={row.self} total={tree.total} format={format} isWide={isWide} />
-                {compared && <Change value={row.selfChange} />}
+                {compared && <Change text={changeText(row.selfChange)} />}
                 <Value value={row.total} total={tree.total} format={format} isWide={isWide} />
-                {compared && <Change value={row.totalChange} />}
+                {compared && <Change text={changeText(row.totalChange)} />}
                 {isWide && onSpans && (
                   <td>
                     <button
@@ -161,8 +162,7 @@ function Value({ value, total, format, isWide }: { value: number; total: number;
   );
 }
 
-/** A change of a share: told by its sign and by its colour. */
-function Change({ value }: { value: number }) {
-  const text = points(value, 0);
+/** A change: told by its sign and by its colour. */
+function Change({ text }: { text: string }) {
   return <td className={`num ${text.startsWith('+') ? 'more' : text.startsWith('−') ? 'less-than' : 'muted'}`}>{text}</td>;
 }

@@ -4,7 +4,7 @@ import { axisLabel, duration } from '../../lib/format';
 import { ticks } from '../../lib/tree';
 import { paintMinimap } from './minimap';
 import type { Palette } from './palette';
-import { ERROR, HEAD, MINIMAP, ROW, RULER, type Scene, indentOf } from './scene';
+import { ERROR, HEAD, MINIMAP, PROFILED, ROW, RULER, type Scene, indentOf } from './scene';
 
 const SMALL = '11px system-ui, sans-serif';
 const NORMAL = '12.5px system-ui, sans-serif';
@@ -121,7 +121,9 @@ function paintName(context: CanvasRenderingContext2D, scene: Scene, row: number,
   context.fillRect(indent + 13, y + 6, 3, ROW - 12);
   const failed = trace.status[row] === ERROR;
   const left = indent + 21;
-  const space = scene.label - 10 - left;
+  const isSampled = (trace.flags[row]! & PROFILED) !== 0;
+  const space = scene.label - (isSampled ? 22 : 10) - left;
+  if (isSampled) paintSampled(context, scene.label - 16, y, colors);
   context.font = NORMAL;
   context.fillStyle = failed ? colors.bad : colors.text;
   const name = cut(context, `${failed ? '▲ ' : ''}${trace.strings[trace.name[row]!]}`, space);
@@ -132,7 +134,13 @@ function paintName(context: CanvasRenderingContext2D, scene: Scene, row: number,
   const after = left + context.measureText(name).width + 8;
   context.fillStyle = colors.muted;
   context.font = SMALL;
-  context.fillText(cut(context, more, scene.label - 10 - after), after, middle);
+  context.fillText(cut(context, more, scene.label - (isSampled ? 22 : 10) - after), after, middle);
+}
+
+/** Three bars, like a flame: a profiler took samples in the span. */
+function paintSampled(context: CanvasRenderingContext2D, x: number, y: number, colors: Palette): void {
+  context.fillStyle = colors.muted;
+  [9, 6, 3].forEach((width, index) => context.fillRect(x, y + 7 + 3 * index, width, 2));
 }
 
 /** The text, or as much of it as fits, and an ellipsis. */

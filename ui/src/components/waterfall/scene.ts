@@ -13,6 +13,7 @@ export interface WaterfallTrace {
   start: number[];
   dur: number[];
   status: number[];
+  flags: number[];
   desc: number[];
   critical: [number, number, number][];
 }
@@ -50,6 +51,8 @@ export const HEAD = MINIMAP + RULER;
 /** Free space right of the bars. */
 export const MARGIN = 12;
 export const ERROR = 2;
+/** The flag of spans that a profiler took samples in. */
+export const PROFILED = 16;
 
 const INDENT = 14;
 /** Deeper rows keep this indentation, so that their names stay readable. */

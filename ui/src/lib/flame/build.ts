@@ -67,6 +67,7 @@ class Growing {
       // Shares are of the whole profile, also where the tree is only a part of it.
       total: this.source.total,
       totalBase: this.source.totalBase,
+      isAbsolute: this.source.isAbsolute,
     };
     return laidOut(rows);
   }

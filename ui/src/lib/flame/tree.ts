@@ -62,7 +62,10 @@ export interface FlameTree {
   frame: Int32Array;
   parent: Int32Array;
   total: number;
+  /** What shares of the comparison are of. */
   totalBase: number;
+  /** Whether values are compared, and not shares: then both are shares of the same whole. */
+  isAbsolute: boolean;
 }
 
 /** 32-bit FNV-1a of a text's UTF-16 units. */
@@ -90,7 +93,7 @@ export function framesOf({ strings, frames }: Pick<ProfileColumns, 'strings' | '
 }
 
 /** The tree of an answer. */
-export function flameTree(answer: ProfileColumns): FlameTree {
+export function flameTree(answer: ProfileColumns, isAbsolute = false): FlameTree {
   const { frames, functions } = framesOf(answer);
   return laidOut({
     frames,
@@ -104,7 +107,8 @@ export function flameTree(answer: ProfileColumns): FlameTree {
     wBase: answer.w_base ? Float64Array.from(answer.w_base) : null,
     selfBase: answer.self_base ? Float64Array.from(answer.self_base) : null,
     total: answer.total,
-    totalBase: answer.baseline_total ?? 0,
+    totalBase: isAbsolute && answer.baseline_total ? Math.max(answer.total, 1) : (answer.baseline_total ?? 0),
+    isAbsolute,
   });
 }
 
@@ -156,21 +160,37 @@ export function stackOf(tree: FlameTree, row: number): number[] {
 
 export const frameAt = (tree: FlameTree, row: number): Frame | null => tree.frames[tree.frame[row] ?? -1] ?? null;
 
+const NO_STACK = 0x811c9dc5;
+
+/** The hash of a stack with one more frame. */
+function below(stack: number, frame: number): number {
+  const mixed = Math.imul(stack ^ frame, 0x9e3779b1);
+  return (mixed ^ (mixed >>> 15)) >>> 0;
+}
+
 /** Names a row by its stack, the same in each answer that has it. */
 export function nameOf(tree: FlameTree, row: number): string {
   return stackOf(tree, row)
-    .reduce((hash, at) => hashOf(String(frameAt(tree, at)?.hash), hash), 0x811c9dc5)
+    .reduce((hash, at) => below(hash, frameAt(tree, at)?.hash ?? 0), NO_STACK)
     .toString(36);
 }
 
+/** What the rows of a tree are called; worked out once, as each step of a walk asks. */
+const namesOf = new WeakMap<FlameTree, Uint32Array>();
+
 /** The row with a name; -1 when there is none. */
 export function rowNamed(tree: FlameTree, name: string): number {
-  const hashes = new Uint32Array(tree.n);
-  for (let row = 0; row < tree.n; row += 1) {
-    const parent = tree.parent[row]!;
-    const before = parent >= 0 ? hashes[parent]! : 0x811c9dc5;
-    hashes[row] = tree.frame[row]! < 0 ? before : hashOf(String(tree.frames[tree.frame[row]!]!.hash), before);
-    if (row > 0 && hashes[row]!.toString(36) === name) return row;
+  const wanted = parseInt(name, 36);
+  let names = namesOf.get(tree);
+  if (!names) {
+    names = new Uint32Array(tree.n);
+    for (let row = 0; row < tree.n; row += 1) {
+      const parent = tree.parent[row]!;
+      const before = parent >= 0 ? names[parent]! : NO_STACK;
+      names[row] = tree.frame[row]! < 0 ? before : below(before, tree.frames[tree.frame[row]!]!.hash);
+    }
+    namesOf.set(tree, names);
   }
-  return -1;
+  const row = names.indexOf(wanted, 1);
+  return names[row]?.toString(36) === name ? row : -1;
 }

@@ -7,13 +7,16 @@ import { useMemo, useState } from 'react';
 import { type ExportFormat, type ProfileValues, type Selection, profiles } from '../../api/profiles';
 import type { Range } from '../../api/client';
 import { api } from '../../api/client';
-import { formatOf, typeName } from '../../components/profile/types';
+import { formatOf, isMoment, typeName } from '../../components/profile/types';
 import { CopyLine, Empty, Skeleton } from '../../components/states';
 import type { Frame } from '../../lib/flame/tree';
+import { useKeys } from '../../lib/keys';
 import { useTitle } from '../../lib/title';
 import { type ProfilesState, rangeOf } from '../../router';
 import { Loaded, Problem } from '../loaded';
 import { ProfileBody } from '../profile-body';
+import { Lines } from '../profile-lines';
+import { Kinds } from './kinds';
 import { Pickers } from './pickers';
 import { SpansDialog } from './spans';
 import { DIMENSIONS, baselineOf, compareName, defaultType, selectionOf, timesOf } from './state';
@@ -21,7 +24,9 @@ import { Timeline } from './timeline';
 
 const BUCKETS = 120;
 /** What the timeline may be split by. */
-const SPLITS = DIMENSIONS.filter(({ key }) => ['state', 'thread', 'endpoint', 'service', 'version', 'host'].includes(key));
+const SPLITS = DIMENSIONS.filter(({ key }) => ['state', 'thread', 'endpoint', 'service', 'version', 'host', 'exception', 'lock'].includes(key));
+/** What is told apart over time when nothing is chosen; else threads are. */
+const SPLIT_OF: Record<string, string> = { wall: 'state', exceptions: 'exception', lock_wait: 'lock', lock_hold: 'lock', inuse_space: 'service', inuse_objects: 'service' };
 
 type Change = (change: Partial<ProfilesState>) => void;
 
@@ -48,7 +53,7 @@ export function ProfilesPage() {
 }
 
 /** Whether a change is only how one looks at the same samples: then Back leads before it. */
-const isLook = (change: Partial<ProfilesState>): boolean => Object.keys(change).every((key) => ['q', 'focus', 'own', 'fold', 'whole', 'alone', 'color', 'view', 'fn', 'split'].includes(key)) && !('fn' in change);
+const isLook = (change: Partial<ProfilesState>): boolean => Object.keys(change).every((key) => ['q', 'focus', 'own', 'fold', 'whole', 'alone', 'color', 'view', 'fn', 'split', 'idle'].includes(key)) && !('fn' in change);
 
 interface Props {
   values: ProfileValues;
@@ -62,7 +67,12 @@ function Chosen({ values, search, range, onChange }: Props) {
   const type = search.type ?? values.type ?? defaultType(values.types);
   const unit = values.types.find((known) => known.type === type)?.unit ?? 'nanoseconds';
   const format = useMemo(() => formatOf(unit), [unit]);
-  const split = search.split ?? (type === 'wall' ? 'state' : 'thread');
+  const split = search.split ?? SPLIT_OF[type] ?? 'thread';
+  const keys: Record<string, () => void> = {
+    i: () => type === 'wall' && onChange({ idle: search.idle ? undefined : true }),
+    d: () => onChange({ cmp: search.cmp === 'earlier:period' ? undefined : 'earlier:period' }),
+  };
+  useKeys(keys);
   const selection = selectionOf(search, range, type);
   const baseline = /^(time|earlier):/.test(search.cmp ?? '') ? baselineOf(search.cmp, selection, Date.now()) : null;
   const series = useQuery({
@@ -101,6 +111,7 @@ function Chosen({ values, search, range, onChange }: Props) {
           </Timeline>
         )
       )}
+      <Kinds values={values} type={type} selection={selection} format={format} onChange={onChange} />
       <Merged search={search} range={range} type={type} unit={unit} onChange={onChange} />
     </>
   );
@@ -115,24 +126,62 @@ function Merged({ search, range, type, unit, onChange }: MergedProps) {
   const [ran, setRan] = useState<Frame | null>(null);
   const selection = selectionOf(search, range, type);
   const lines = search.whole !== true;
+  const baseline = search.cmp ? baselineOf(search.cmp, selection, Date.now()) : null;
   const answer = useQuery({
     queryKey: ['live', 'profile', selection, search.cmp, lines],
-    queryFn: ({ signal }) => {
-      const baseline = baselineOf(search.cmp, selection, Date.now());
-      return profiles.merge({ selection, lines, ...(baseline ? { baseline } : {}) }, signal);
-    },
+    queryFn: ({ signal }) => profiles.merge({ selection, lines, ...(baseline ? { baseline } : {}) }, signal),
     placeholderData: keepPreviousData,
   });
   if (answer.isPending) return <Skeleton height={420} />;
   if (answer.isError) return <Problem error={answer.error} title="The profile could not be had" retry={() => void answer.refetch()} />;
   const profile = answer.data.data;
+  if (profile.total === 0 && !profile.baseline_total && profile.excluded > 0) return <OnlyIdle hidden={formatOf(unit)(profile.excluded)} onChange={onChange} />;
   if (profile.total === 0 && !profile.baseline_total) return <NoSamples search={search} type={type} onChange={onChange} />;
   return (
     <div className="profile-answer" aria-busy={answer.isPlaceholderData} style={answer.isPlaceholderData ? { opacity: 0.6 } : undefined}>
       {search.cmp && !profile.baseline_total && <NoBaseline compare={search.cmp} onChange={onChange} />}
-      <ProfileBody profile={profile} view={search} onChange={onChange} onSpans={setRan} />
+      <ProfileBody
+        profile={profile}
+        view={search}
+        onChange={onChange}
+        onSpans={setRan}
+        isAbsolute={isMoment(type)}
+        linesOf={(frame) => <Lines frame={frame} selection={selection} baseline={baseline} format={formatOf(unit)} />}
+        remark={type === 'wall' && <Idle search={search} hidden={profile.excluded} format={formatOf(unit)} onChange={onChange} />}
+      />
       {ran && <SpansDialog frame={ran} selection={selection} format={formatOf(unit)} onClose={() => setRan(null)} />}
     </div>
+  );
+}
+
+/** What is left out of wall time, or that nothing is. */
+function Idle({ search, hidden, format, onChange }: { search: ProfilesState; hidden: number; format: (value: number) => string; onChange: Change }) {
+  if (search.idle) {
+    return (
+      <button type="button" onClick={() => onChange({ idle: undefined })} title="Thread pools, event loops and servers that wait for work">
+        Hide waits for work <kbd>i</kbd>
+      </button>
+    );
+  }
+  if (hidden <= 0) return null;
+  return (
+    <>
+      <span className="muted">{format(hidden)} of threads that wait for work are hidden.</span>
+      <button type="button" onClick={() => onChange({ idle: true })} title="Thread pools, event loops and servers that wait for work">
+        Show them <kbd>i</kbd>
+      </button>
+    </>
+  );
+}
+
+function OnlyIdle({ hidden, onChange }: { hidden: string; onChange: Change }) {
+  return (
+    <Empty title="All threads waited for work">
+      <span className="muted">{hidden} of it are hidden.</span>
+      <button type="button" onClick={() => onChange({ idle: true })}>
+        Show them <kbd>i</kbd>
+      </button>
+    </Empty>
   );
 }
 

@@ -4,7 +4,7 @@ import type { ReactNode } from 'react';
 
 import type { ProfileValues } from '../../api/profiles';
 import { stateLabel } from '../../components/profile/states';
-import { TYPES, typeName } from '../../components/profile/types';
+import { GROUPS, TYPES, aboutType, isMoment } from '../../components/profile/types';
 import { percent } from '../../lib/format';
 import type { ProfilesState } from '../../router';
 import { DIMENSIONS, type Dimension, compareName } from './state';
@@ -24,20 +24,29 @@ const named = (dimension: Dimension, value: string): string => (dimension.key ==
 const OPTIONS_MOST = 200;
 
 export function Pickers({ values, search, type, onChange, children }: Props) {
-  const offered = TYPES.filter(([id]) => id === type || values.types.some((known) => known.type === id));
-  const others = values.types.filter(({ type: id }) => !TYPES.some(([known]) => known === id));
+  const isThere = (id: string) => id === type || values.types.some((known) => known.type === id);
+  const others = [...new Set([...values.types.map((known) => known.type), type])].filter((id) => !TYPES.some(([known]) => known === id));
   return (
     <div className="pickers" role="group" aria-label="Which samples">
-      <select aria-label="Kind of profile" value={type} onChange={(event) => onChange({ type: event.target.value, focus: undefined })} className="is-set">
-        {offered.map(([id, text]) => (
-          <option key={id} value={id}>
-            {text}
-          </option>
-        ))}
-        {others.map(({ type: id }) => (
-          <option key={id}>{id}</option>
-        ))}
-        {!offered.some(([id]) => id === type) && !others.some(({ type: id }) => id === type) && <option value={type}>{typeName(type)}</option>}
+      <select aria-label="Kind of profile" title={aboutType(type)} value={type} onChange={(event) => onChange({ type: event.target.value, focus: undefined, split: undefined })} className="is-set">
+        {GROUPS.map(({ label, kinds }) => ({ label, kinds: kinds.filter(({ id }) => isThere(id)) }))
+          .filter(({ kinds }) => kinds.length > 0)
+          .map(({ label, kinds }) => (
+            <optgroup key={label} label={label}>
+              {kinds.map(({ id, name, about }) => (
+                <option key={id} value={id} title={about}>
+                  {name}
+                </option>
+              ))}
+            </optgroup>
+          ))}
+        {others.length > 0 && (
+          <optgroup label="Others">
+            {others.map((id) => (
+              <option key={id}>{id}</option>
+            ))}
+          </optgroup>
+        )}
       </select>
       {DIMENSIONS.map((dimension) => (
         <Picker key={dimension.key} dimension={dimension} values={values} value={search[dimension.key]} onChange={onChange} />
@@ -45,6 +54,9 @@ export function Pickers({ values, search, type, onChange, children }: Props) {
       {search.trace && <Only label={`trace ${search.trace.slice(0, 8)}`} clear={() => onChange({ trace: undefined, span: undefined })} />}
       {search.span && <Only label={`span ${search.span.slice(0, 8)}`} clear={() => onChange({ span: undefined })} />}
       <span className="spacer" />
+      <button type="button" aria-pressed={search.cmp === 'earlier:period'} onClick={() => onChange({ cmp: search.cmp === 'earlier:period' ? undefined : 'earlier:period', color: undefined, focus: undefined })} title={`Against the same length of time just before (d)`}>
+        {isMoment(type) ? 'Growth' : 'Change'}
+      </button>
       <Compare values={values} search={search} onChange={onChange} />
       {children}
     </div>

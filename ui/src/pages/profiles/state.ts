@@ -6,9 +6,9 @@ import type { ProfilesState } from '../../router';
 
 export interface Dimension {
   /** Its key in the URL, in a selection, and in what the server offers. */
-  key: 'service' | 'endpoint' | 'thread' | 'state' | 'version' | 'env' | 'host' | 'instance';
-  field: 'service' | 'endpoint' | 'thread' | 'state' | 'version' | 'environment' | 'host' | 'instance';
-  offered: 'services' | 'endpoints' | 'threads' | 'states' | 'versions' | 'environments' | 'hosts' | 'instances';
+  key: 'service' | 'endpoint' | 'thread' | 'state' | 'version' | 'env' | 'host' | 'instance' | 'exception' | 'lock';
+  field: 'service' | 'endpoint' | 'thread' | 'state' | 'version' | 'environment' | 'host' | 'instance' | 'exception' | 'lock';
+  offered: 'services' | 'endpoints' | 'threads' | 'states' | 'versions' | 'environments' | 'hosts' | 'instances' | 'exceptions' | 'locks';
   label: string;
   all: string;
 }
@@ -22,6 +22,8 @@ export const DIMENSIONS: Dimension[] = [
   { key: 'env', field: 'environment', offered: 'environments', label: 'Environment', all: 'all environments' },
   { key: 'host', field: 'host', offered: 'hosts', label: 'Host', all: 'all hosts' },
   { key: 'instance', field: 'instance', offered: 'instances', label: 'Instance', all: 'all instances' },
+  { key: 'exception', field: 'exception', offered: 'exceptions', label: 'Exception', all: 'all exceptions' },
+  { key: 'lock', field: 'lock', offered: 'locks', label: 'Lock', all: 'all locks' },
 ];
 
 const HOUR_MS = 3_600_000;
@@ -33,12 +35,19 @@ export function timesOf(range: TimeRange, now: number): { fromUs: number; toUs: 
   return { fromUs: Math.round(from * 1000), toUs: Math.round(to * 1000) };
 }
 
+/**
+ * Whether threads that wait for work are left out: of wall time they would be nearly all, and say nothing of where
+ * it goes. Who asks for a state, a trace or all of it gets it.
+ */
+export const hidesIdle = (search: ProfilesState, type: string): boolean => type === 'wall' && !search.idle && !search.state && !search.trace && !search.span;
+
 /** The samples that a URL means. */
 export function selectionOf(search: ProfilesState, { from, to }: TimeRange, type: string): Selection {
   const selection: Selection = { from, to, type };
   for (const { key, field } of DIMENSIONS) if (search[key]) selection[field] = search[key];
   if (search.trace) selection.trace_id = search.trace;
   if (search.span) selection.span_ids = [search.span];
+  if (hidesIdle(search, type)) selection.exclude_states = ['idle'];
   return selection;
 }
 

@@ -2,14 +2,16 @@
 
 import { useQuery } from '@tanstack/react-query';
 import { Link, useNavigate, useParams, useSearch } from '@tanstack/react-router';
-import { Suspense, lazy, useEffect, useMemo, useState } from 'react';
+import { Suspense, lazy, useMemo, useState } from 'react';
 
 import { ApiError, api } from '../../api/client';
 import type { TraceColumns } from '../../api/types';
 import { Loaded } from '../loaded';
 import { Empty, Skeleton } from '../../components/states';
+import { PROFILED } from '../../components/waterfall/scene';
 import { Waterfall } from '../../components/waterfall/waterfall';
 import { count, duration, moment, percent } from '../../lib/format';
+import { useKeys } from '../../lib/keys';
 import { serviceColor } from '../../lib/theme';
 import { useTitle } from '../../lib/title';
 import type { TraceState } from '../../router';
@@ -60,19 +62,11 @@ function Trace({ trace }: { trace: TraceColumns }) {
   const set = (change: Partial<TraceState>) => void navigate({ to: '.', search: (before) => ({ ...before, ...change }), replace: true });
   const isProfile = search.mode === 'profile';
   const below = useMemo(() => (selected >= 0 ? belowOf(trace, selected) : null), [trace, selected]);
-  useEffect(() => {
-    const keys: Record<string, () => void> = {
-      1: () => set({ mode: undefined }),
-      5: () => set({ mode: 'profile' }),
-      o: () => search.span && set({ tab: search.tab ? undefined : 'hotspots' }),
-    };
-    const onKey = (event: KeyboardEvent) => {
-      const isTyping = event.target instanceof HTMLElement && event.target.matches('input, textarea, select');
-      if (event.metaKey || event.ctrlKey || event.altKey || isTyping) return;
-      keys[event.key]?.();
-    };
-    window.addEventListener('keydown', onKey);
-    return () => window.removeEventListener('keydown', onKey);
+  const sampled = useMemo(() => trace.flags.reduce((sum, flags) => sum + (flags & PROFILED ? 1 : 0), 0), [trace]);
+  useKeys({
+    1: () => set({ mode: undefined }),
+    5: () => set({ mode: 'profile' }),
+    o: () => search.span && set({ tab: search.tab ? undefined : 'hotspots' }),
   });
   const self = trace.services.reduce((sum, service) => sum + service.self_ns, 0);
 
@@ -98,8 +92,8 @@ function Trace({ trace }: { trace: TraceColumns }) {
           <button type="button" aria-pressed={!isProfile} onClick={() => set({ mode: undefined })} title="Spans over time (1)">
             Waterfall
           </button>
-          <button type="button" aria-pressed={isProfile} onClick={() => set({ mode: 'profile' })} title="What its threads ran, from samples (5)">
-            Profile
+          <button type="button" aria-pressed={isProfile} onClick={() => set({ mode: 'profile' })} title={`What its threads ran, from samples (5)${sampled > 0 ? `: ${count(sampled)} of its spans have some` : ': none was taken in it yet'}`}>
+            Profile {sampled > 0 && <span className="muted">· {count(sampled)}</span>}
           </button>
           {!isProfile && (
             <>

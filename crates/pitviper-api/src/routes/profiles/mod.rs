@@ -6,8 +6,8 @@ use axum::extract::State;
 use axum::response::Response;
 use pitviper_query::views::Answer;
 use pitviper_query::views::profiles::{
-    self as view, FunctionSpans, FunctionsData, FunctionsRequest, MergeRequest, MergedProfile, ProfileValues,
-    SeriesData, SeriesRequest, SpansRequest, ValuesRequest,
+    self as view, FunctionSpans, FunctionsData, FunctionsRequest, LinesData, LinesRequest, LongestData, LongestRequest,
+    MergeRequest, MergedProfile, ProfileValues, SeriesData, SeriesRequest, SpansRequest, ValuesRequest,
 };
 
 pub(crate) use self::export::{__path_export, export};
@@ -44,6 +44,32 @@ pub(crate) async fn functions(
     Body(request): Body<FunctionsRequest>,
 ) -> Result<Response, Problem> {
     api.answer(async move |store, now_us| view::functions(store, &request, now_us).await).await
+}
+
+/// The lines of a function that samples were taken in.
+#[utoipa::path(
+    post, path = "/api/v1/profiles/lines", tag = "profiles", operation_id = "listProfileLines",
+    request_body = LinesRequest,
+    responses(
+        (status = 200, description = "The lines", body = Answer<LinesData>),
+        (status = 400, description = "A parameter is not usable", body = Problem, content_type = "application/problem+json")
+    )
+)]
+pub(crate) async fn lines(State(api): State<Api>, Body(request): Body<LinesRequest>) -> Result<Response, Problem> {
+    api.answer(async move |store, now_us| view::lines(store, &request, now_us).await).await
+}
+
+/// Where one sample took longest: what blocked an event loop, where a lock was waited for.
+#[utoipa::path(
+    post, path = "/api/v1/profiles/longest", tag = "profiles", operation_id = "listLongestSamples",
+    request_body = LongestRequest,
+    responses(
+        (status = 200, description = "The places, that of the longest sample first", body = Answer<LongestData>),
+        (status = 400, description = "A parameter is not usable", body = Problem, content_type = "application/problem+json")
+    )
+)]
+pub(crate) async fn longest(State(api): State<Api>, Body(request): Body<LongestRequest>) -> Result<Response, Problem> {
+    api.answer(async move |store, now_us| view::longest(store, &request, now_us).await).await
 }
 
 /// What there is to choose from: types of samples, services, endpoints, threads and so on.

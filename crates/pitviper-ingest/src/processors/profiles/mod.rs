@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use pitviper_model::{Attributes, Frame, ProfileSample, RejectReason, Resource, SpanId, Stack, TraceId};
 use pitviper_pprof::{Label, LabelValue, Profile, Sample};
-use pitviper_store::schema::ProfilesBuilder;
+use pitviper_store::schema::{ProfilesBuilder, SAMPLES_LABEL};
 
 use self::names::{Meaning, MeasuredType, meaning, measured};
 use super::validate::is_storable;
@@ -23,7 +23,7 @@ const LABEL_BYTES: usize = 24;
 const STACK_FRAME_BYTES: usize = 16;
 
 /// Samples that are ready to be kept.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct ProfileRows {
     pub(crate) rows: ProfilesBuilder,
     /// Why others are not, one reason for each.
@@ -55,47 +55,71 @@ fn text_of(value: &LabelValue) -> &str {
 
 /// The rows of a profile that a process sent. What says no time was sampled `now_unix_nano`.
 pub(crate) fn rows(resource: &Resource, profile: &Profile, now_unix_nano: u64) -> ProfileRows {
+    let mut out = ProfileRows { rows: ProfilesBuilder::with_capacity(profile.samples.len()), rejected: Vec::new() };
+    rows_into(resource, profile, now_unix_nano, &mut out);
+    out
+}
+
+/// Adds the rows of one more profile.
+pub(crate) fn rows_into(resource: &Resource, profile: &Profile, now_unix_nano: u64, out: &mut ProfileRows) {
     let types = measured(&profile.types);
     let end = match profile.time_unix_nano {
         0 => now_unix_nano,
         begin => begin.saturating_add(profile.duration_ns),
     };
-    let mut out = ProfileRows { rows: ProfilesBuilder::with_capacity(profile.samples.len()), rejected: Vec::new() };
     let mut by_stack: Vec<&Sample> = profile.samples.iter().collect();
     by_stack.sort_by_key(|sample| sample.stack);
     for samples in by_stack.chunk_by(|left, right| left.stack == right.stack) {
         let places = profile.stacks.get(samples[0].stack as usize).map(Vec::as_slice).unwrap_or_default();
         let frames = places.iter().filter_map(|place| profile.frames.get(*place as usize).cloned());
         let stack = Arc::new(Stack::new(frames));
-        for (labels, values) in added_up(samples) {
+        for AddedUp { labels, values, samples } in added_up(samples) {
             let said = Said::of(labels);
             let time_unix_nano = said.time_unix_nano.unwrap_or(end);
-            for (kind, value) in types.iter().zip(values) {
+            for (kind, value) in types.iter().zip(values.iter().copied()) {
                 let Some(kind) = kind.as_ref().filter(|_| value != 0) else { continue };
                 if !is_storable(time_unix_nano) {
                     out.rejected.push(RejectReason::InvalidTime);
                     continue;
                 }
-                out.rows.append(resource, &said.sample(time_unix_nano, kind, value, &stack));
+                let mut sample = said.sample(time_unix_nano, kind, value, &stack);
+                set_samples(&mut sample.labels, kind.samples(&values, sample.value, samples));
+                out.rows.append(resource, &sample);
             }
         }
     }
-    out
+}
+
+/// Says how many samples a row stands for, if that is not one. A label that others call so means something else.
+fn set_samples(labels: &mut Attributes, samples: u64) {
+    if samples != 1 || labels.get(SAMPLES_LABEL).is_some() {
+        labels.set(SAMPLES_LABEL, i64::try_from(samples).unwrap_or(i64::MAX));
+    }
+}
+
+/// What is the same but for its values.
+#[derive(Debug, PartialEq, Eq)]
+struct AddedUp<'a> {
+    labels: &'a [Label],
+    values: Vec<i64>,
+    /// Of how many samples.
+    samples: u64,
 }
 
 /// The values by labels, each labels once, in the order in which they come.
-fn added_up<'a>(samples: &[&'a Sample]) -> Vec<(&'a [Label], Vec<i64>)> {
+fn added_up<'a>(samples: &[&'a Sample]) -> Vec<AddedUp<'a>> {
     let mut places: HashMap<&[Label], usize> = HashMap::with_capacity(samples.len());
-    let mut sums: Vec<(&[Label], Vec<i64>)> = Vec::with_capacity(samples.len());
+    let mut sums: Vec<AddedUp<'a>> = Vec::with_capacity(samples.len());
     for sample in samples {
         match places.get(&*sample.labels) {
             Some(place) => {
-                let sums = &mut sums[*place].1;
-                sums.iter_mut().zip(&sample.values).for_each(|(sum, value)| *sum = sum.saturating_add(*value));
+                let known = &mut sums[*place];
+                known.values.iter_mut().zip(&sample.values).for_each(|(sum, value)| *sum = sum.saturating_add(*value));
+                known.samples += 1;
             }
             None => {
                 places.insert(&sample.labels, sums.len());
-                sums.push((&sample.labels, sample.values.clone()));
+                sums.push(AddedUp { labels: &sample.labels, values: sample.values.clone(), samples: 1 });
             }
         }
     }

@@ -43,6 +43,28 @@ fn names_of_others_become_ours() {
 }
 
 #[test]
+fn a_row_says_how_many_samples_it_stands_for() {
+    let samples = |told: &[(&str, &str)], place: usize, values: &[i64], added_up: u64| {
+        let kind = measured(&types(told))[place].clone().unwrap();
+        kind.samples(values, values[place] * kind.factor, added_up)
+    };
+    let go = [("samples", "count"), ("cpu", "nanoseconds")];
+    assert_eq!(samples(&go, 1, &[7, 70_000_000], 1), 7);
+    let ddtrace = [("cpu-samples", "count"), ("cpu-time", "ns"), ("wall-samples", "count"), ("wall-time", "ns")];
+    assert_eq!((samples(&ddtrace, 1, &[2, 9, 5, 9], 1), samples(&ddtrace, 3, &[2, 9, 5, 9], 1)), (2, 5));
+    // Nobody says it.
+    let plain = [("wall", "milliseconds"), ("alloc_space", "bytes")];
+    assert_eq!((samples(&plain, 0, &[1_004, 0], 1), samples(&plain, 0, &[1, 0], 1)), (100, 1));
+    assert_eq!((samples(&plain, 0, &[30, 0], 9), samples(&plain, 1, &[0, 1 << 20], 3)), (9, 3));
+    let mut labels = Attributes::default();
+    set_samples(&mut labels, 1);
+    assert!(labels.is_empty(), "one is not said");
+    labels.set(SAMPLES_LABEL, "of theirs");
+    set_samples(&mut labels, 1);
+    assert_eq!(labels.get(SAMPLES_LABEL).map(pitviper_model::Value::to_text), Some("1".to_owned()));
+}
+
+#[test]
 fn labels_say_when_where_and_for_what() {
     let said = Said::of(&[
         number("end_timestamp_ns", 77),
@@ -105,6 +127,6 @@ fn what_is_there_twice_is_added_up_and_nothing_is_no_row() {
     let first: Vec<&Sample> = profile.samples.iter().filter(|sample| sample.stack == 0).collect();
     let sums = added_up(&first);
     assert_eq!(sums.len(), 3);
-    assert_eq!((sums[0].0, &sums[0].1), (&worker[..], &vec![i64::MAX, 10]));
+    assert_eq!(sums[0], AddedUp { labels: &worker, values: vec![i64::MAX, 10], samples: 3 });
     assert!(cost_bytes(&profile) > 6 * ROW_BYTES);
 }

@@ -25,22 +25,27 @@ use tonic::codegen::{BoxFuture, Service};
 use tonic::server::NamedService;
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use super::MAX_BODY_BYTES;
 use super::decode::{Format, decode};
 use super::frame::{self, FRAME_BYTES};
 use super::success::ExportResponse;
+use super::{MAX_BODY_BYTES, profiles};
 use crate::accept::{Accepted, Ingest};
-use crate::accounting::{Protocol, RefusalReason, Transport};
+use crate::accounting::{Protocol, RefusalReason, Subject, Transport};
 use crate::limits::Share;
+use crate::processors::profiles::ProfileRows;
 use crate::receivers::body;
 use crate::receivers::keep::keep;
 use crate::receivers::refusal::Refusal;
 
 const CONTENT_TYPE_GRPC: &str = "application/grpc";
+
+/// The service of a development version, whose proto is not generated here.
+const PROFILES: &str = "opentelemetry.proto.collector.profiles.v1development.ProfilesService";
+
 /// A signal that has a gRPC service.
 pub trait GrpcSignal: Send + Sync + 'static {
-    /// The signal.
-    const SIGNAL: Signal;
+    /// The signal; `None` for profiles, of which there is but a development version.
+    const SIGNAL: Option<Signal>;
     /// The service's full name.
     const SERVICE: &'static str;
 }
@@ -57,18 +62,27 @@ pub struct Metrics;
 #[derive(Debug)]
 pub struct Logs;
 
+/// Samples of profiles, by [`GrpcSignal`].
+#[derive(Debug)]
+pub struct Profiles;
+
+impl GrpcSignal for Profiles {
+    const SIGNAL: Option<Signal> = None;
+    const SERVICE: &'static str = PROFILES;
+}
+
 impl GrpcSignal for Traces {
-    const SIGNAL: Signal = Signal::Traces;
+    const SIGNAL: Option<Signal> = Some(Signal::Traces);
     const SERVICE: &'static str = TRACES;
 }
 
 impl GrpcSignal for Metrics {
-    const SIGNAL: Signal = Signal::Metrics;
+    const SIGNAL: Option<Signal> = Some(Signal::Metrics);
     const SERVICE: &'static str = METRICS;
 }
 
 impl GrpcSignal for Logs {
-    const SIGNAL: Signal = Signal::Logs;
+    const SIGNAL: Option<Signal> = Some(Signal::Logs);
     const SERVICE: &'static str = LOGS;
 }
 
@@ -113,7 +127,7 @@ async fn answer<S: GrpcSignal>(
     ingest: Arc<Ingest>,
     request: Request<tonic::body::Body>,
 ) -> Response<tonic::body::Body> {
-    let open = ingest.open(S::SIGNAL, Protocol::OtlpGrpc);
+    let open = ingest.open(S::SIGNAL.map_or(Subject::Profiles, Subject::from), Protocol::OtlpGrpc);
     let (decoded, share) = match read::<S>(&ingest, request).await {
         Ok(decoded) => decoded,
         Err(refusal) => {
@@ -121,17 +135,28 @@ async fn answer<S: GrpcSignal>(
             return refused(&refusal);
         }
     };
-    let accept = move |ingest: Arc<Ingest>| async move { ingest.accept(Transport::OtlpGrpc, decoded).await };
+    let accept = move |ingest: Arc<Ingest>| async move {
+        match decoded {
+            Decoded::Telemetry(telemetry) => ingest.accept(Transport::OtlpGrpc, telemetry).await,
+            Decoded::Samples(rows) => ingest.accept_samples(Transport::OtlpGrpc, rows).await,
+        }
+    };
     match keep(ingest, open, share, accept).await {
         Ok(accepted) => success(accepted),
         Err(refusal) => refused(&refusal),
     }
 }
 
+/// What a request holds.
+enum Decoded {
+    Telemetry(Telemetry),
+    Samples(ProfileRows),
+}
+
 async fn read<S: GrpcSignal>(
     ingest: &Ingest,
     request: Request<tonic::body::Body>,
-) -> Result<(Telemetry, Share), Refusal> {
+) -> Result<(Decoded, Share), Refusal> {
     let export = format!("/{}/Export", S::SERVICE);
     if request.method() != Method::POST || request.uri().path() != export {
         return Err(Refusal::new(RefusalReason::MethodNotAllowed, format!("the one method is POST {export}")));
@@ -150,7 +175,16 @@ async fn read<S: GrpcSignal>(
         }
         (true, encoding) => encoding,
     };
-    decode(ingest, S::SIGNAL, Format::Protobuf, encoding, received).await
+    match S::SIGNAL {
+        Some(signal) => {
+            let (telemetry, share) = decode(ingest, signal, Format::Protobuf, encoding, received).await?;
+            Ok((Decoded::Telemetry(telemetry), share))
+        }
+        None => {
+            let (rows, share) = profiles::decode(ingest, encoding, received).await?;
+            Ok((Decoded::Samples(rows), share))
+        }
+    }
 }
 
 fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {

@@ -24,7 +24,7 @@ use crate::receivers::keep::keep;
 use crate::receivers::posted::{encoding, say_when};
 use crate::receivers::refusal::Refusal;
 
-const PROTOBUF: &str = "application/x-protobuf";
+pub(super) const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";
 
 /// The routes of the receiver: `POST /v1/traces`, `/v1/metrics` and `/v1/logs`.
@@ -116,7 +116,7 @@ struct RpcStatus {
     message: String,
 }
 
-fn refused(format: Format, refusal: &Refusal) -> Response {
+pub(super) fn refused(format: Format, refusal: &Refusal) -> Response {
     let (status, code, message) = (refusal.http_status(), refusal.grpc_code() as i32, &refusal.message);
     let mut response = match format {
         Format::Protobuf => {

@@ -5,7 +5,9 @@ use pitviper_store::filter::{DurationLimits, Pattern};
 
 use super::{Parser, Range};
 use crate::search::MAX_PATTERNS;
-use crate::search::ast::{Comparison, Expr, Field, Matcher, Number, Reserved, STATUS_CODES, Sampled, SampledSpans, Slowest, Text};
+use crate::search::ast::{
+    Comparison, Expr, Field, Matcher, Number, Reserved, STATUS_CODES, Sampled, SampledSpans, Slowest, Text,
+};
 use crate::search::error::{RawError, nearest};
 use crate::search::lexer::{Context, Key, Spanned, Token, Word};
 use crate::search::print::status_class;

@@ -162,9 +162,7 @@ pub async fn complete(
     let mut looked_for = None;
     let counts = match &place.expects {
         Expects::Term(_) | Expects::Argument => sampler.counts(place.rest.clone(), SAMPLE, false).await?,
-        Expects::Value(value)
-            if matches!(value.subject, Subject::Text(_) | Subject::Kind | Subject::Status) =>
-        {
+        Expects::Value(value) if matches!(value.subject, Subject::Text(_) | Subject::Kind | Subject::Status) => {
             let exact = metrics_know(&value.subject);
             let counting = sampler.counts(place.rest.clone(), SAMPLE, exact);
             match begun_value(&place) {

@@ -47,6 +47,8 @@ pub struct MergedProfile {
     pub total: i64,
     /// How many samples.
     pub samples: u64,
+    /// What was measured in the states that the selection excludes.
+    pub excluded: i64,
     /// The sum of all values of the baseline, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub baseline_total: Option<i64>,
@@ -136,6 +138,7 @@ pub(super) fn drawn(samples: &Samples, request: &MergeRequest, max_nodes: usize,
         unit: samples.unit.clone(),
         total: samples.sums[0].total,
         samples: samples.sums[0].samples,
+        excluded: samples.sums[0].excluded,
         baseline_total: samples.sums.get(1).map(|sums| sums.total),
         dropped_below,
         left_out_samples: samples.sums[0].left_out,

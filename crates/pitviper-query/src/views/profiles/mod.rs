@@ -4,6 +4,8 @@
 //! of them is worked out without the store (`tree`, `functions`).
 
 mod functions;
+mod lines;
+mod longest;
 mod merge;
 mod samples;
 mod selection;
@@ -13,6 +15,8 @@ mod tree;
 mod values;
 
 pub use functions::{FunctionData, FunctionsData, FunctionsRequest, functions};
+pub use lines::{LineData, LinesData, LinesRequest, lines};
+pub use longest::{LongPlace, LongestData, LongestRequest, longest};
 pub use merge::{MAX_NODES, MergeRequest, MergedFrame, MergedProfile, merge};
 pub use samples::{ProfileExport, export};
 pub(super) use selection::TOLD_LATER_NS;

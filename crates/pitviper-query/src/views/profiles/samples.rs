@@ -22,6 +22,10 @@ pub(super) struct Sums {
     pub(super) samples: u64,
     /// How many samples are in stacks that are left out.
     pub(super) left_out: u64,
+    /// The largest value of one sample of each stack.
+    pub(super) largest: FxHashMap<usize, i64>,
+    /// What was measured in the states that are excluded.
+    pub(super) excluded: i64,
 }
 
 /// The samples of several selections.
@@ -96,6 +100,9 @@ impl Samples {
             let mut new = Vec::new();
             let mut by_stack: FxHashMap<usize, (i64, u64)> = FxHashMap::default();
             for query in selection.queries(store, window).await? {
+                for query in selection.excluded(&query) {
+                    sums.excluded = sums.excluded.saturating_add(store.profile(&query).await?.value);
+                }
                 let answer = store.profile(&ProfileQuery { group_by: vec![ProfileDimension::Unit], ..query }).await?;
                 samples.may_repeat |= answer.may_repeat;
                 sums.total = sums.total.saturating_add(answer.value);
@@ -111,6 +118,8 @@ impl Samples {
                     });
                     let sum = by_stack.entry(place).or_default();
                     *sum = (sum.0.saturating_add(row.value), sum.1 + row.samples);
+                    let largest = sums.largest.entry(place).or_default();
+                    *largest = row.largest.max(*largest);
                 }
             }
             sums.rows = by_stack.into_iter().map(|(stack, (value, samples))| (stack, value, samples)).collect();

@@ -22,7 +22,16 @@ const MAX_SPANS_OF_TRACE: usize = 20_000;
 
 /// What is sampled in a span may be told at the end of its profile: so much after the range, in nanoseconds,
 /// samples of named spans and traces are looked for.
-pub(super) const TOLD_LATER_NS: i64 = 120_000_000_000;
+pub(in crate::views) const TOLD_LATER_NS: i64 = 120_000_000_000;
+
+/// Most states that can be left out.
+const MAX_EXCLUDED: usize = 10;
+
+/// The label that says what a thread was doing.
+const STATE_LABEL: &str = "state";
+
+/// Types whose values are what was there at a moment: they are not added up over time.
+pub(super) const SNAPSHOTS: [&str; 2] = ["inuse_space", "inuse_objects"];
 
 /// The label with the span that entered the process.
 const ROOT_SPAN_LABEL: &str = "local root span id";
@@ -52,6 +61,13 @@ pub struct Selection {
     pub thread: Option<String>,
     /// Only of threads that were doing this, such as `cpu`, `gil` or `network`.
     pub state: Option<String>,
+    /// Not of threads that were doing any of these, such as `idle`: at most 10.
+    #[serde(default)]
+    pub exclude_states: Vec<String>,
+    /// Only of exceptions of this type.
+    pub exception: Option<String>,
+    /// Only of this lock.
+    pub lock: Option<String>,
     /// Only of this host.
     pub host: Option<String>,
     /// Only of the process of this `service.instance.id`.
@@ -85,6 +101,16 @@ impl Selection {
         Window::new(self.from.as_ref(), self.to.as_ref(), now_us)
     }
 
+    /// The questions that together have what one of [`Selection::queries`] leaves out because of its state.
+    pub(super) fn excluded(&self, query: &ProfileQuery) -> Vec<ProfileQuery> {
+        let state = |state: &String| {
+            let mut labels = query.labels.clone();
+            labels.push((STATE_LABEL.to_owned(), state.clone()));
+            ProfileQuery { by_stack: false, labels, without_labels: Vec::new(), ..query.clone() }
+        };
+        self.exclude_states.iter().map(state).collect()
+    }
+
     /// The questions that together have the samples, none of them twice.
     pub(super) async fn queries(&self, store: &dyn Store, window: &Window) -> Result<Vec<ProfileQuery>, QueryError> {
         if self.span_ids.len() > MAX_SPAN_IDS {
@@ -97,7 +123,15 @@ impl Selection {
         if root.is_some() || trace_id.is_some() || !span_ids.is_empty() {
             range.end_ns = range.end_ns.saturating_add(TOLD_LATER_NS);
         }
-        let labels = [(ROOT_SPAN_LABEL, root.map(|id| id.to_string())), ("state", self.state.clone())];
+        if self.exclude_states.len() > MAX_EXCLUDED {
+            return Err(wrong("exclude_states", format!("has more than {MAX_EXCLUDED} states")));
+        }
+        let labels = [
+            (ROOT_SPAN_LABEL, root.map(|id| id.to_string())),
+            (STATE_LABEL, self.state.clone()),
+            ("exception", self.exception.clone()),
+            ("lock", self.lock.clone()),
+        ];
         let whole = ProfileQuery {
             service: self.service.clone(),
             environment: self.environment.clone(),
@@ -108,6 +142,8 @@ impl Selection {
             endpoint: self.endpoint.clone(),
             thread: self.thread.clone(),
             labels: labels.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect(),
+            without_labels: self.exclude_states.iter().map(|state| (STATE_LABEL.to_owned(), state.clone())).collect(),
+            snapshots: is_snapshot(self.kind()),
             trace_id,
             span_ids,
             ..ProfileQuery::all(range)
@@ -125,6 +161,11 @@ impl Selection {
         }
         Ok(queries)
     }
+}
+
+/// Whether values of a type are what was there at a moment.
+pub(super) fn is_snapshot(kind: &str) -> bool {
+    SNAPSHOTS.contains(&kind)
 }
 
 fn id<T: FromStr>(parameter: &'static str, text: &str) -> Result<T, QueryError> {

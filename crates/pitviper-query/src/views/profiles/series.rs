@@ -7,12 +7,15 @@ use pitviper_store::{ProfileDimension, ProfileQuery, Store};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::selection::Selection;
+use super::selection::{Selection, is_snapshot};
 use crate::QueryError;
 use crate::views::{Answer, Meta};
 
 /// Steps when the caller does not say.
 const DEFAULT_BUCKETS: u32 = 120;
+
+/// The shortest step of what was there at a moment, in nanoseconds: profilers tell it once a minute.
+const SNAPSHOT_STEP_NS: i64 = 120_000_000_000;
 
 /// Most series; what is left is added up.
 pub const MAX_SERIES: usize = 20;
@@ -38,6 +41,10 @@ pub enum Split {
     Host,
     /// The process.
     Instance,
+    /// The type of the exception.
+    Exception,
+    /// The lock.
+    Lock,
 }
 
 impl From<Split> for ProfileDimension {
@@ -51,6 +58,8 @@ impl From<Split> for ProfileDimension {
             Split::Environment => Self::Environment,
             Split::Host => Self::Host,
             Split::Instance => Self::Instance,
+            Split::Exception => Self::Exception,
+            Split::Lock => Self::Lock,
         }
     }
 }
@@ -63,7 +72,8 @@ pub struct SeriesRequest {
     /// Which samples.
     pub selection: Selection,
     /// How many steps at most, 120 by default. The ends of the range are moved outwards to lie on a step,
-    /// none of which is shorter than ten seconds.
+    /// none of which is shorter than ten seconds, and of what was there at a moment (`inuse_space`) than two
+    /// minutes, so that every process tells something in each.
     pub buckets: Option<u32>,
     /// What to split by; one series when missing.
     pub split: Option<Split>,
@@ -101,7 +111,8 @@ pub struct ProfileSeries {
 /// When a parameter is not usable or the store fails.
 pub async fn series(store: &dyn Store, request: &SeriesRequest, now_us: i64) -> Result<Answer<SeriesData>, QueryError> {
     let window = request.selection.window(now_us)?;
-    let window = window.in_steps("buckets", request.buckets.unwrap_or(DEFAULT_BUCKETS), METRIC_BUCKET_NS)?;
+    let least = if is_snapshot(request.selection.kind()) { SNAPSHOT_STEP_NS } else { METRIC_BUCKET_NS };
+    let window = window.in_steps("buckets", request.buckets.unwrap_or(DEFAULT_BUCKETS), least)?;
     let mut by_key: BTreeMap<String, Vec<i64>> = BTreeMap::new();
     let mut unit = String::new();
     let (mut is_cut, mut may_repeat) = (false, false);

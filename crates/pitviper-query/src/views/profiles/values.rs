@@ -6,7 +6,7 @@ use pitviper_store::{ProfileDimension, ProfileQuery, Store};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::selection::DEFAULT_TYPE;
+use super::selection::{DEFAULT_TYPE, SNAPSHOTS, is_snapshot};
 use crate::QueryError;
 use crate::time::TimeText;
 use crate::views::{Answer, Meta, Window};
@@ -15,7 +15,7 @@ use crate::views::{Answer, Meta, Window};
 const MAX_VALUES: usize = 500;
 
 /// What the lists are of, in the order of [`ProfileValues`]'s.
-const LISTS: [ProfileDimension; 8] = [
+const LISTS: [ProfileDimension; 10] = [
     ProfileDimension::Service,
     ProfileDimension::Endpoint,
     ProfileDimension::Thread,
@@ -24,6 +24,8 @@ const LISTS: [ProfileDimension; 8] = [
     ProfileDimension::Environment,
     ProfileDimension::Host,
     ProfileDimension::Instance,
+    ProfileDimension::Exception,
+    ProfileDimension::Lock,
 ];
 
 /// Which samples.
@@ -67,6 +69,10 @@ pub struct ProfileValues {
     pub hosts: Vec<ProfileValue>,
     /// Processes.
     pub instances: Vec<ProfileValue>,
+    /// Types of exceptions.
+    pub exceptions: Vec<ProfileValue>,
+    /// Locks.
+    pub locks: Vec<ProfileValue>,
 }
 
 /// A type of samples.
@@ -114,7 +120,12 @@ pub async fn values(
     let mut group_by = vec![ProfileDimension::SampleType, ProfileDimension::Unit];
     group_by.extend(LISTS);
     let query = ProfileQuery { by_stack: false, group_by, ..ProfileQuery::all(window.range) };
-    let found = store.profile(&query).await?;
+    let mut found = store.profile(&query).await?;
+    found.rows.retain(|row| !is_snapshot(&row.labels[0]));
+    for kind in SNAPSHOTS {
+        let of_moment = ProfileQuery { sample_type: Some(kind.to_owned()), snapshots: true, ..query.clone() };
+        found.rows.extend(store.profile(&of_moment).await?.rows);
+    }
     let is_of_service = |labels: &[String]| request.service.as_ref().is_none_or(|service| labels[2] == *service);
     let mut types: BTreeMap<(&str, &str), Sum> = BTreeMap::new();
     for row in found.rows.iter().filter(|row| is_of_service(&row.labels)) {
@@ -158,6 +169,8 @@ pub async fn values(
         environments: next(),
         hosts: next(),
         instances: next(),
+        exceptions: next(),
+        locks: next(),
     };
     let exact = warnings.is_empty() && !found.may_repeat;
     Ok(Answer { data, meta: Meta { exact, warnings, ..Meta::over(&window) } })

@@ -9,6 +9,7 @@ mod logs;
 mod metric_points;
 mod newest;
 mod page_statistics;
+mod profile_snapshots;
 mod profiles;
 mod sampled;
 mod steps;

@@ -13,12 +13,13 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use twox_hash::XxHash64;
 
 use super::page_statistics::{Bounds, rows_within};
+use super::profile_snapshots::{self, LastSnapshots};
 use super::{Scan, Test, column, days, has_bytes, has_text, in_range, passes};
 use crate::embedded::hot::Snapshot;
 use crate::embedded::manifest::Table;
 use crate::embedded::prune::{intersect, union};
 use crate::questions::{ProfileAnswer, ProfileDimension, ProfileQuery, ProfileRow};
-use crate::schema::{read_frames, read_resource, read_stacks};
+use crate::schema::{SAMPLES_LABEL, read_frames, read_resource, read_stacks};
 use crate::store::{StoreError, TimeRange};
 
 /// Look-ups of more ids than this read a segment whole, as pages would have to be asked for each.
@@ -26,6 +27,10 @@ const MAX_IDS_BY_PAGE: usize = 256;
 
 /// The label that says what a thread was doing.
 const STATE_LABEL: &str = "state";
+/// The label with the type of an exception.
+const EXCEPTION_LABEL: &str = "exception";
+/// The label with the name of a lock.
+const LOCK_LABEL: &str = "lock";
 
 fn column_of(dimension: ProfileDimension) -> &'static str {
     match dimension {
@@ -38,7 +43,7 @@ fn column_of(dimension: ProfileDimension) -> &'static str {
         ProfileDimension::Unit => "unit",
         ProfileDimension::Thread => "thread",
         ProfileDimension::Endpoint => "endpoint",
-        ProfileDimension::State => "attrs",
+        ProfileDimension::State | ProfileDimension::Exception | ProfileDimension::Lock => "attrs",
         ProfileDimension::Trace => "trace_id",
         ProfileDimension::Span => "span_id",
     }
@@ -56,38 +61,47 @@ pub(in crate::embedded) fn profile(snapshot: &Snapshot, query: &ProfileQuery) ->
     let mut scan = Scan::new(Table::ProfileSamples, query.range, query.service.as_deref());
     scan.bounds.extend(query.sample_type.iter().map(|text| ("sample_type", Bounds::Equal(text.as_bytes()))));
     let mut columns = IDENTITY.to_vec();
-    let asked = texts_asked(query).into_iter().filter(|(_, wanted)| wanted.is_some()).map(|(name, _)| name);
+    let asked = texts_asked(query).filter(|(_, wanted)| wanted.is_some()).map(|(name, _)| name);
     for name in asked.chain(query.group_by.iter().map(|dimension| column_of(*dimension))) {
         if !columns.contains(&name) {
             columns.push(name);
         }
     }
-    let mut sums: FxHashMap<(Vec<String>, i64, StackId), (i64, u64)> = FxHashMap::default();
+    let last = if query.snapshots {
+        let of_process = texts_of_process(query).into_iter().filter(|(_, wanted)| wanted.is_some());
+        let columns: Vec<_> = profile_snapshots::COLUMNS.into_iter().chain(of_process.map(|(name, _)| name)).collect();
+        Some(LastSnapshots::find(&scan, snapshot, query, &columns)?)
+    } else {
+        None
+    };
+    let mut sums: FxHashMap<(Vec<String>, i64, StackId), Sum> = FxHashMap::default();
     let mut counted = Counted::default();
     let wanted = WantedIds::of(query);
     scan.read(snapshot, &columns, |batch| {
         let splits =
             query.group_by.iter().map(|dimension| Split::of(*dimension, batch)).collect::<Result<Vec<_>, _>>()?;
-        for ((keys, step, stack), (value, samples)) in sum_batch(batch, query, &wanted, &splits, &mut counted)? {
+        let mut tests = tests(query, &wanted, batch)?;
+        tests.extend(last.as_ref().map(|last| last.test(query, batch)));
+        for ((keys, step, stack), of_batch) in sum_batch(batch, query, &tests, &splits, &mut counted) {
             let texts = splits.iter().zip(&keys).map(|(split, key)| split.texts[*key as usize].clone());
-            let sum = sums.entry((texts.collect(), step, stack)).or_default();
-            *sum = (sum.0.saturating_add(value), sum.1 + samples);
+            sums.entry((texts.collect(), step, stack)).or_default().add(&of_batch);
         }
         Ok(())
     })?;
     let mut answer = ProfileAnswer { may_repeat: counted.is_full, ..ProfileAnswer::default() };
-    for (value, samples) in sums.values() {
-        answer.value = answer.value.saturating_add(*value);
-        answer.samples += samples;
+    for sum in sums.values() {
+        answer.value = answer.value.saturating_add(sum.value);
+        answer.samples += sum.samples;
     }
     answer.rows = sums
         .into_iter()
-        .map(|((labels, step_start_ns, stack), (value, samples))| ProfileRow {
+        .map(|((labels, step_start_ns, stack), Sum { value, samples, largest })| ProfileRow {
             labels,
             stack,
             step_start_ns,
             value,
             samples,
+            largest,
         })
         .collect();
     answer.rows.sort_unstable_by(|left, right| {
@@ -101,40 +115,63 @@ pub(in crate::embedded) fn profile(snapshot: &Snapshot, query: &ProfileQuery) ->
     Ok(answer)
 }
 
-/// Values and counts of a batch's rows, by the keys of what they are split by, by step and by stack.
-type BatchSums = FxHashMap<(Vec<i32>, i64, StackId), (i64, u64)>;
+/// What rows have together.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sum {
+    value: i64,
+    samples: u64,
+    largest: i64,
+}
+
+impl Sum {
+    fn add(&mut self, other: &Self) {
+        self.value = self.value.saturating_add(other.value);
+        self.samples = self.samples.saturating_add(other.samples);
+        self.largest = self.largest.max(other.largest);
+    }
+}
+
+/// Sums of a batch's rows, by the keys of what they are split by, by step and by stack.
+type BatchSums = FxHashMap<(Vec<i32>, i64, StackId), Sum>;
 
 /// Sums of the rows that pass, by the keys of what they are split by, by step and by stack.
 fn sum_batch(
     batch: &RecordBatch,
     query: &ProfileQuery,
-    wanted: &WantedIds,
+    tests: &[Test<'_>],
     splits: &[Split<'_>],
     counted: &mut Counted,
-) -> Result<BatchSums, StoreError> {
+) -> BatchSums {
     let values = column(batch, "value").as_primitive::<Int64Type>().values();
     let times = column(batch, "time_ns").as_primitive::<Int64Type>().values();
     let stacks = column(batch, "stack").as_fixed_size_binary();
-    let tests = tests(query, wanted, batch)?;
+    let labels = column(batch, "attrs").as_map();
     let mut sums = BatchSums::default();
     let identity = Identity::of(batch);
-    for row in (0..batch.num_rows()).filter(|row| passes(&tests, *row)) {
+    for row in (0..batch.num_rows()).filter(|row| passes(tests, *row)) {
         if !counted.is_new(identity.hash(row)) {
             continue;
         }
         let keys = splits.iter().map(|split| split.keys[row]).collect();
         let stack = if query.by_stack { StackId::from_slice(stacks.value(row)).unwrap_or_default() } else { NO_STACK };
-        let sum = sums.entry((keys, step_start(query, times[row]), stack)).or_default();
-        *sum = (sum.0.saturating_add(values[row]), sum.1 + 1);
+        let samples = samples_of(labels, row);
+        let mean = values[row] / i64::try_from(samples).unwrap_or(i64::MAX).max(1);
+        let one = Sum { value: values[row], samples, largest: mean };
+        sums.entry((keys, step_start(query, times[row]), stack)).or_default().add(&one);
     }
-    Ok(sums)
+    sums
+}
+
+/// How many samples a row stands for.
+fn samples_of(labels: &MapArray, row: usize) -> u64 {
+    label_of(labels, row, SAMPLES_LABEL).and_then(|text| text.parse().ok()).unwrap_or(1)
 }
 
 /// What rows have that are not by stack.
 const NO_STACK: StackId = StackId([0; 16]);
 
 /// The start of the step that a moment of the range is in.
-fn step_start(query: &ProfileQuery, time_ns: i64) -> i64 {
+pub(super) fn step_start(query: &ProfileQuery, time_ns: i64) -> i64 {
     let start = query.range.start_ns;
     let Some(step) = query.step_ns.filter(|step| *step > 0) else { return start };
     let since = i128::from(time_ns) - i128::from(start);
@@ -155,11 +192,9 @@ impl<'b> Split<'b> {
                 let (keys, instances) = instances(batch)?;
                 Self { keys: Cow::Borrowed(keys), texts: instances }
             }
-            ProfileDimension::State => {
-                let labels = column(batch, name).as_map();
-                let state = |row| label_of(labels, row, STATE_LABEL).unwrap_or_default();
-                Self::told_apart((0..batch.num_rows()).map(state), str::to_owned)
-            }
+            ProfileDimension::State => Self::of_label(batch, STATE_LABEL),
+            ProfileDimension::Exception => Self::of_label(batch, EXCEPTION_LABEL),
+            ProfileDimension::Lock => Self::of_label(batch, LOCK_LABEL),
             ProfileDimension::Trace => {
                 let ids = column(batch, name).as_fixed_size_binary();
                 let id = |row| TraceId::from_slice(ids.value(row)).unwrap_or_default();
@@ -177,6 +212,12 @@ impl<'b> Split<'b> {
                 Self { keys: Cow::Borrowed(&**dictionary.keys().values()), texts }
             }
         })
+    }
+
+    fn of_label(batch: &'b RecordBatch, label: &str) -> Self {
+        let labels = column(batch, "attrs").as_map();
+        let value = |row| label_of(labels, row, label).unwrap_or_default();
+        Self::told_apart((0..batch.num_rows()).map(value), str::to_owned)
     }
 
     fn told_apart<T: Hash + Eq + Copy>(values: impl Iterator<Item = T>, text: impl Fn(T) -> String) -> Self {
@@ -275,16 +316,35 @@ impl<'b> Identity<'b> {
 }
 
 /// Texts that columns have to hold.
-fn texts_asked(query: &ProfileQuery) -> [(&'static str, &Option<String>); 7] {
+fn texts_asked(query: &ProfileQuery) -> impl Iterator<Item = (&'static str, &Option<String>)> {
+    texts_of_process(query).into_iter().chain([("endpoint", &query.endpoint), ("thread", &query.thread)])
+}
+
+/// Those of them that are the same for all samples of a process and type.
+fn texts_of_process(query: &ProfileQuery) -> [(&'static str, &Option<String>); 5] {
     [
         ("service", &query.service),
         ("environment", &query.environment),
         ("version", &query.version),
         ("host", &query.host),
         ("sample_type", &query.sample_type),
-        ("endpoint", &query.endpoint),
-        ("thread", &query.thread),
     ]
+}
+
+/// What all rows of the processes and the type have to pass that are asked for.
+pub(super) fn tests_of_process<'b>(
+    query: &'b ProfileQuery,
+    batch: &'b RecordBatch,
+) -> Result<Vec<Test<'b>>, StoreError> {
+    let mut tests: Vec<Test<'b>> = vec![in_range(batch, "time_ns", query.range)];
+    for (name, wanted) in texts_of_process(query) {
+        tests.extend(wanted.as_ref().map(|wanted| has_text(batch, name, wanted)));
+    }
+    if let Some(wanted) = &query.instance {
+        let (keys, instances) = instances(batch)?;
+        tests.push(Box::new(move |row| instances[keys[row] as usize] == *wanted));
+    }
+    Ok(tests)
 }
 
 /// Ids of which samples have to have one; all do when there are none.
@@ -307,13 +367,9 @@ fn tests<'b>(
     wanted: &'b WantedIds,
     batch: &'b RecordBatch,
 ) -> Result<Vec<Test<'b>>, StoreError> {
-    let mut tests: Vec<Test<'b>> = vec![in_range(batch, "time_ns", query.range)];
-    for (name, wanted) in texts_asked(query) {
+    let mut tests = tests_of_process(query, batch)?;
+    for (name, wanted) in [("endpoint", &query.endpoint), ("thread", &query.thread)] {
         tests.extend(wanted.as_ref().map(|wanted| has_text(batch, name, wanted)));
-    }
-    if let Some(wanted) = &query.instance {
-        let (keys, instances) = instances(batch)?;
-        tests.push(Box::new(move |row| instances[keys[row] as usize] == *wanted));
     }
     tests.extend(query.trace_id.as_ref().map(|id| has_bytes(batch, "trace_id", id.0)));
     if !wanted.spans.is_empty() {
@@ -325,6 +381,10 @@ fn tests<'b>(
     for (name, wanted) in &query.labels {
         let labels = column(batch, "attrs").as_map();
         tests.push(Box::new(move |row| label_of(labels, row, name) == Some(wanted)));
+    }
+    for (name, unwanted) in &query.without_labels {
+        let labels = column(batch, "attrs").as_map();
+        tests.push(Box::new(move |row| label_of(labels, row, name) != Some(unwanted)));
     }
     Ok(tests)
 }

@@ -95,7 +95,8 @@ fn frames_named(
     let mut frames = Ids::default();
     let scan = Scan::new(Table::Frames, days(range), None);
     let is_whole = scan.read_while(snapshot, &["frame", "function"], |batch| {
-        let (ids, names) = (column(batch, "frame").as_fixed_size_binary(), column(batch, "function").as_string::<i32>());
+        let (ids, names) =
+            (column(batch, "frame").as_fixed_size_binary(), column(batch, "function").as_string::<i32>());
         let named = (0..batch.num_rows()).filter(|row| is_named(wanted, names.value(*row)));
         frames.extend(named.filter_map(|row| <[u8; ID_BYTES]>::try_from(ids.value(row)).ok()));
         Ok(clock.flow())
@@ -114,12 +115,7 @@ fn is_named(wanted: &TextMatch, name: &str) -> bool {
 }
 
 /// The stacks that have one of the frames, and whether these are all.
-fn stacks_with(
-    snapshot: &Snapshot,
-    range: TimeRange,
-    frames: &Ids,
-    clock: Clock,
-) -> Result<(Ids, bool), StoreError> {
+fn stacks_with(snapshot: &Snapshot, range: TimeRange, frames: &Ids, clock: Clock) -> Result<(Ids, bool), StoreError> {
     let mut stacks = Ids::default();
     if frames.is_empty() {
         return Ok((stacks, true));
@@ -160,8 +156,7 @@ pub(in crate::embedded) fn function_names(
         }
         Ok(clock.flow())
     })?;
-    let mut names: Vec<FunctionName> =
-        names.into_iter().map(|(name, in_app)| FunctionName { name, in_app }).collect();
+    let mut names: Vec<FunctionName> = names.into_iter().map(|(name, in_app)| FunctionName { name, in_app }).collect();
     names.sort_unstable();
     Ok(names)
 }
