@@ -69,7 +69,7 @@ async fn forms_without_a_profile_are_refused() {
         (HEADERS, form(&[("profile.pprof", &good)]), 400, "bad_profile", "no part event.json"),
         (HEADERS, form(&[("event.json", b"{")]), 400, "bad_json", "event.json"),
         (HEADERS, form(&[("event.json", EVENT)]), 400, "bad_profile", "no part of it is a .pprof"),
-        (HEADERS, form(&[("event.json", EVENT), ("profile.pprof", b"\x12")]), 400, "bad_profile", "not a pprof"),
+        (HEADERS, form(&[("event.json", EVENT), ("profile.pprof", b"\x12")]), 400, "bad_profile", "not a profile"),
     ];
     for (headers, body, status, reason, message) in cases {
         let before = house.requests("profiles", "refused", reason);

@@ -222,7 +222,7 @@ fn reads_what_was_sampled() {
     canonical("{fn:a} >> {has:profile} | count(fn:b) > 1", "{fn:a} >> {has:profile} | count(fn:b) > 1");
     canonical("@fn:x @has:profile", "@fn:x @has:profile");
     wrong("has:samples", "samples", "use has:profile", Some("has:profile"));
-    wrong("fn:>5", "5", "not a number", None);
+    wrong("fn:>5", ">5", "not a number", None);
     assert_eq!(filter("fn:a"), Filter::Or(Vec::new()), "nobody was asked");
     assert_eq!(Query::parse("hash:x").unwrap().warnings(), Vec::<String>::new());
 }

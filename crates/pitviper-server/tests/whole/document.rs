@@ -137,6 +137,16 @@ fn requests(method: &str, path: &str) -> Vec<Request> {
             post(path, json!({ "selection": {}, "function": "nobody" })),
             post(path, json!({ "selection": {}, "function": "work", "limit": 0 })),
         ],
+        ("post", "/api/v1/profiles/lines") => vec![
+            post(path, json!({ "selection": { "service": "flaskr" }, "function": "work", "file": "/app.py" })),
+            post(path, json!({ "selection": {}, "baseline": { "service": "nobody" }, "function": "work" })),
+            post(path, json!({ "selection": {}, "function": "" })),
+        ],
+        ("post", "/api/v1/profiles/longest") => vec![
+            post(path, json!({ "selection": { "service": "flaskr", "exclude_states": ["idle"] } })),
+            post(path, json!({ "selection": { "type": "loop_block", "exception": "ValueError", "lock": "lock" } })),
+            post(path, json!({ "selection": {}, "limit": 0 })),
+        ],
         ("post", "/api/v1/profiles/export") => {
             let of = |format: &str| post(&format!("{path}?format={format}"), json!({ "selection": {} }));
             vec![of("speedscope"), of("pprof"), of("collapsed"), of("paper")]

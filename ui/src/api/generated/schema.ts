@@ -260,6 +260,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/profiles/lines": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The lines of a function that samples were taken in. */
+        post: operations["listProfileLines"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/profiles/longest": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Where one sample took longest: what blocked an event loop, where a lock was waited for. */
+        post: operations["listLongestSamples"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/profiles/merge": {
         parameters: {
             query?: never;
@@ -824,6 +858,11 @@ export interface components {
                  * @description The width of the widest node that is left out; zero when none is.
                  */
                 dropped_below: number;
+                /**
+                 * Format: int64
+                 * @description What was measured in the states that the selection excludes.
+                 */
+                excluded: number;
                 /** @description Which of `frames` a node is; -1 for the root. */
                 frame: number[];
                 /** @description Places in the code that nodes point to. */
@@ -920,6 +959,57 @@ export interface components {
             meta: components["schemas"]["Meta"];
         };
         /** @description An answer: the data, and how it came about. */
+        Answer_ProfileLines: {
+            /** @description The lines of a function that samples were taken in. */
+            data: {
+                /**
+                 * Format: int64
+                 * @description The same of the baseline, if there is one.
+                 */
+                baseline_whole?: number | null;
+                /** @description The lines by file and number. Their text is not known here. */
+                lines: components["schemas"]["ProfileLine"][];
+                /**
+                 * Format: int64
+                 * @description What was measured in the function alone.
+                 */
+                self: number;
+                /**
+                 * Format: int64
+                 * @description What was measured in it and what it called; of calls of itself once.
+                 */
+                total: number;
+                /** @description The unit of all values. */
+                unit: string;
+                /**
+                 * Format: int64
+                 * @description The sum of all values of the selection, in the function or not.
+                 */
+                whole: number;
+            };
+            /** @description How it came about. */
+            meta: components["schemas"]["Meta"];
+        };
+        /** @description An answer: the data, and how it came about. */
+        Answer_ProfileLongest: {
+            /** @description Where most was measured at a time. */
+            data: {
+                /** @description How many places there are. */
+                count: number;
+                /** @description The places, the one with the largest value of one sample first. */
+                places: components["schemas"]["ProfilePlace"][];
+                /**
+                 * Format: int64
+                 * @description The sum of all values.
+                 */
+                total: number;
+                /** @description The unit of all values. */
+                unit: string;
+            };
+            /** @description How it came about. */
+            meta: components["schemas"]["Meta"];
+        };
+        /** @description An answer: the data, and how it came about. */
         Answer_ProfileSeriesAnswer: {
             /** @description What was measured over time. */
             data: {
@@ -970,10 +1060,14 @@ export interface components {
                 endpoints: components["schemas"]["ProfileValue"][];
                 /** @description Deployment environments. */
                 environments: components["schemas"]["ProfileValue"][];
+                /** @description Types of exceptions. */
+                exceptions: components["schemas"]["ProfileValue"][];
                 /** @description Hosts. */
                 hosts: components["schemas"]["ProfileValue"][];
                 /** @description Processes. */
                 instances: components["schemas"]["ProfileValue"][];
+                /** @description Locks. */
+                locks: components["schemas"]["ProfileValue"][];
                 /** @description Services. */
                 services: components["schemas"]["ProfileValue"][];
                 /** @description What threads were doing. */
@@ -1085,7 +1179,7 @@ export interface components {
                  * @description From the earliest start to the latest end, in nanoseconds.
                  */
                 dur_ns: number;
-                /** @description Sum of: 1 error, 2 on the critical path, 32 missing parent, 64 start corrected for clock skew. */
+                /** @description Sum of: 1 error, 2 on the critical path, 16 has samples of a profile, 32 missing parent, 64 start corrected for clock skew. */
                 flags: number[];
                 /** @description Span ids. */
                 id: string[];
@@ -1901,6 +1995,11 @@ export interface components {
              * @description The width of the widest node that is left out; zero when none is.
              */
             dropped_below: number;
+            /**
+             * Format: int64
+             * @description What was measured in the states that the selection excludes.
+             */
+            excluded: number;
             /** @description Which of `frames` a node is; -1 for the root. */
             frame: number[];
             /** @description Places in the code that nodes point to. */
@@ -2287,6 +2386,102 @@ export interface components {
             /** @description Which samples. */
             selection: components["schemas"]["ProfileSelection"];
         };
+        /** @description A line. */
+        ProfileLine: {
+            /** @description Its file. */
+            file: string;
+            /**
+             * Format: int32
+             * @description Its number, from one; zero when the profiler does not tell it.
+             */
+            line: number;
+            /**
+             * Format: int64
+             * @description How many samples it is in.
+             */
+            samples: number;
+            /**
+             * Format: int64
+             * @description What was measured in it alone.
+             */
+            self: number;
+            /**
+             * Format: int64
+             * @description `self` of the baseline, if there is one.
+             */
+            self_base?: number | null;
+            /**
+             * Format: int64
+             * @description What was measured in it and what it called.
+             */
+            total: number;
+            /**
+             * Format: int64
+             * @description `total` of the baseline, if there is one.
+             */
+            total_base?: number | null;
+        };
+        /** @description The lines of a function that samples were taken in. */
+        ProfileLines: {
+            /**
+             * Format: int64
+             * @description The same of the baseline, if there is one.
+             */
+            baseline_whole?: number | null;
+            /** @description The lines by file and number. Their text is not known here. */
+            lines: components["schemas"]["ProfileLine"][];
+            /**
+             * Format: int64
+             * @description What was measured in the function alone.
+             */
+            self: number;
+            /**
+             * Format: int64
+             * @description What was measured in it and what it called; of calls of itself once.
+             */
+            total: number;
+            /** @description The unit of all values. */
+            unit: string;
+            /**
+             * Format: int64
+             * @description The sum of all values of the selection, in the function or not.
+             */
+            whole: number;
+        };
+        /** @description Which function, in which samples. */
+        ProfileLinesRequest: {
+            baseline?: components["schemas"]["ProfileSelection"] | null;
+            /** @description Only of this file. */
+            file?: string | null;
+            /** @description The function's name, all of it. */
+            function: string;
+            /** @description Which samples. */
+            selection: components["schemas"]["ProfileSelection"];
+        };
+        /** @description Where most was measured at a time. */
+        ProfileLongest: {
+            /** @description How many places there are. */
+            count: number;
+            /** @description The places, the one with the largest value of one sample first. */
+            places: components["schemas"]["ProfilePlace"][];
+            /**
+             * Format: int64
+             * @description The sum of all values.
+             */
+            total: number;
+            /** @description The unit of all values. */
+            unit: string;
+        };
+        /** @description In which samples. */
+        ProfileLongestRequest: {
+            /**
+             * Format: int32
+             * @description Most places, at most 1000; 50 by default.
+             */
+            limit?: number | null;
+            /** @description Which samples. */
+            selection: components["schemas"]["ProfileSelection"];
+        };
         /** @description Which stacks to put together, and how. */
         ProfileMergeRequest: {
             baseline?: components["schemas"]["ProfileSelection"] | null;
@@ -2303,17 +2498,54 @@ export interface components {
             /** @description Which samples. */
             selection: components["schemas"]["ProfileSelection"];
         };
+        /** @description A place in the application's own code, and what it was doing. */
+        ProfilePlace: {
+            /** @description Its file. */
+            file: string;
+            /** @description The innermost function of the application's own code; the outermost function where there is none. */
+            fn: string;
+            /** @description Whether it is the application's own code. */
+            in_app: boolean;
+            /** @description The innermost function, which the place called; the same where it called none. */
+            inner: string;
+            /**
+             * Format: int32
+             * @description The line that was running; zero when not known.
+             */
+            line: number;
+            /**
+             * Format: int64
+             * @description The largest value of one sample; where several were told as one, their mean.
+             */
+            longest: number;
+            /**
+             * Format: int64
+             * @description How many samples.
+             */
+            samples: number;
+            /**
+             * Format: int64
+             * @description The sum of the values.
+             */
+            total: number;
+        };
         /** @description Which samples of profiles. */
         ProfileSelection: {
             /** @description Only of this request, such as `GET /cart`. */
             endpoint?: string | null;
             /** @description Only of this deployment environment. */
             environment?: string | null;
+            /** @description Only of exceptions of this type. */
+            exception?: string | null;
+            /** @description Not of threads that were doing any of these, such as `idle`: at most 10. */
+            exclude_states?: string[];
             from?: components["schemas"]["TimeText"] | null;
             /** @description Only of this host. */
             host?: string | null;
             /** @description Only of the process of this `service.instance.id`. */
             instance?: string | null;
+            /** @description Only of this lock. */
+            lock?: string | null;
             /** @description Only of what ran for the request that this span began in its process, 16 hex digits. */
             root_span_id?: string | null;
             /** @description Only of this service. */
@@ -2366,7 +2598,8 @@ export interface components {
             /**
              * Format: int32
              * @description How many steps at most, 120 by default. The ends of the range are moved outwards to lie on a step,
-             *     none of which is shorter than ten seconds.
+             *     none of which is shorter than ten seconds, and of what was there at a moment (`inuse_space`) than two
+             *     minutes, so that every process tells something in each.
              */
             buckets?: number | null;
             /** @description Which samples. */
@@ -2422,7 +2655,7 @@ export interface components {
          * @description What to split by.
          * @enum {string}
          */
-        ProfileSplit: "state" | "thread" | "endpoint" | "service" | "version" | "environment" | "host" | "instance";
+        ProfileSplit: "state" | "thread" | "endpoint" | "service" | "version" | "environment" | "host" | "instance" | "exception" | "lock";
         /** @description A type of samples. */
         ProfileType: {
             /**
@@ -2461,10 +2694,14 @@ export interface components {
             endpoints: components["schemas"]["ProfileValue"][];
             /** @description Deployment environments. */
             environments: components["schemas"]["ProfileValue"][];
+            /** @description Types of exceptions. */
+            exceptions: components["schemas"]["ProfileValue"][];
             /** @description Hosts. */
             hosts: components["schemas"]["ProfileValue"][];
             /** @description Processes. */
             instances: components["schemas"]["ProfileValue"][];
+            /** @description Locks. */
+            locks: components["schemas"]["ProfileValue"][];
             /** @description Services. */
             services: components["schemas"]["ProfileValue"][];
             /** @description What threads were doing. */
@@ -2973,7 +3210,7 @@ export interface components {
              * @description From the earliest start to the latest end, in nanoseconds.
              */
             dur_ns: number;
-            /** @description Sum of: 1 error, 2 on the critical path, 32 missing parent, 64 start corrected for clock skew. */
+            /** @description Sum of: 1 error, 2 on the critical path, 16 has samples of a profile, 32 missing parent, 64 start corrected for clock skew. */
             flags: number[];
             /** @description Span ids. */
             id: string[];
@@ -3514,6 +3751,72 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Answer_ProfileFunctions"];
+                };
+            };
+            /** @description A parameter is not usable */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listProfileLines: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ProfileLinesRequest"];
+            };
+        };
+        responses: {
+            /** @description The lines */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Answer_ProfileLines"];
+                };
+            };
+            /** @description A parameter is not usable */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listLongestSamples: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ProfileLongestRequest"];
+            };
+        };
+        responses: {
+            /** @description The places, that of the longest sample first */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Answer_ProfileLongest"];
                 };
             };
             /** @description A parameter is not usable */

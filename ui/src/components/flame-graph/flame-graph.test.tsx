@@ -117,9 +117,17 @@ test('differences are of shares, and the strongest where there is nothing to com
   expect(Object.fromEntries(rowWords(tree, at('a'), String, 'all', false).pairs)).toMatchObject({ total: '1 · 25.0 %', baseline: '20 · 50.0 %', 'Δ of share': '−25.0 %', samples: '1' });
 });
 
+test('what was there at a moment is compared by value', () => {
+  const tree = flameTree(profileOf({ stacks: { a: 30, b: 10 }, base: { a: 10, b: 10 } }), true);
+  const at = (fn: string) => Array.from(tree.frame).findIndex((_, row) => frameAt(tree, row)?.fn === fn);
+  expect(growth(tree, at('b'))).toBe(0);
+  expect(growth(tree, at('a'))).toBeCloseTo(Math.log(3) / Math.log(4));
+  expect(Object.fromEntries(rowWords(tree, at('a'), String, 'all', false).pairs)).toMatchObject({ total: '30 · 75.0 %', baseline: '10', Δ: '+20' });
+});
+
 test('few samples are told, sums of many are not taken for few', () => {
-  const profile = (samples: number, total: number, unit = 'nanoseconds') => isFew({ samples, total, unit });
-  expect([profile(49, 490e6), profile(50, 500e6), profile(3, 60e9), profile(3, 9e9, 'bytes')]).toEqual([true, false, false, true]);
+  const profile = (samples: number, total: number, type = 'wall') => isFew({ samples, total, type });
+  expect([profile(49, 490e6), profile(50, 500e6), profile(3, 60e9), profile(3, 9e7, 'loop_block')]).toEqual([true, false, false, false]);
 });
 
 test('points have a sign', () => expect([points(0.5, 0.25), points(0.25, 0.5), points(0.5, 0.5001)]).toEqual(['+25.0 %', '−25.0 %', '±0.0 %']));

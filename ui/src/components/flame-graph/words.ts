@@ -8,11 +8,13 @@ export type Format = (value: number) => string;
 
 /** Fewer samples say little about a share. */
 const FEW_SAMPLES = 50;
-/** A sample of more time is a sum of several, whose number is not told. */
+/** A sample of more time is a sum of several, from before their number was kept. */
 const SUM_NS = 50e6;
+/** Types whose samples are taken by the clock; others are events, or chosen by their size. */
+const BY_CLOCK = ['cpu', 'wall'];
 
 /** Whether shares of a profile rest on few samples. */
-export const isFew = ({ samples, total, unit }: { samples: number; total: number; unit: string }): boolean => samples < FEW_SAMPLES && !(unit === 'nanoseconds' && total > samples * SUM_NS);
+export const isFew = ({ samples, total, type }: { samples: number; total: number; type: string }): boolean => BY_CLOCK.includes(type) && samples < FEW_SAMPLES && total <= samples * SUM_NS;
 
 export const placeOf = ({ file, line }: Frame): string => (line > 0 ? `${file}:${line}` : file);
 

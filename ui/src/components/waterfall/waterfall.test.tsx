@@ -19,7 +19,7 @@ const TRACE = {
   dur: column((row) => (row === 0 ? N : 1)),
   status: column(() => 0),
   desc: column(() => -1),
-  critical: [],
+  flags: [], critical: [],
 };
 
 /** The most rows there were at any time. */

@@ -97,6 +97,7 @@ function Chosen({ values, search, range, onChange }: Props) {
             split={split}
             label={typeName(type)}
             format={format}
+            isMoment={isMoment(type)}
             onZoom={zoom}
             onCompare={(from, to) => onChange({ cmp: `time:${from}-${to}` })}
             baseline={baseline && timesOf(baseline, Date.now())}

@@ -14,6 +14,12 @@ test('a URL means samples', () => {
   expect(selectionOf(search, RANGE, 'wall')).toEqual({ ...RANGE, type: 'wall', service: 'shop', environment: 'prod', trace_id: 'ab', span_ids: ['cd'] });
 });
 
+test('of wall time waits for work are left out, unless they are asked for', () => {
+  const excluded = (search: Parameters<typeof selectionOf>[0], type = 'wall') => selectionOf(search, RANGE, type).exclude_states;
+  expect(excluded({ service: 'shop' })).toEqual(['idle']);
+  expect([excluded({ idle: true }), excluded({ state: 'idle' }), excluded({ trace: 'ab' }), excluded({}, 'cpu')]).toEqual([undefined, undefined, undefined, undefined]);
+});
+
 test.each([
   ['earlier:period', { from: String((NOW - 7_200_000) * 1000), to: String((NOW - 3_600_000) * 1000) }],
   ['earlier:1d', { from: String((NOW - 90_000_000) * 1000), to: String((NOW - 86_400_000) * 1000) }],

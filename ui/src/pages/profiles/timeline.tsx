@@ -19,6 +19,8 @@ interface Props {
   onCompare: (fromUs: number, toUs: number) => void;
   /** The time that is compared with. */
   baseline: { fromUs: number; toUs: number } | null;
+  /** Whether values are of a moment, and not added up over time. */
+  isMoment: boolean;
   /** Beside the heading. */
   children?: ReactNode;
 }
@@ -48,7 +50,7 @@ export function layersOf({ series, other }: ProfileSeries, split: string): Omit<
   return [...sorted.slice(0, KEYS_MOST), ...(sum(values) > 0 ? [{ key: OTHERS, label: OTHERS, values, total: sum(values) }] : [])];
 }
 
-export function Timeline({ data, split, label, format, onZoom, onCompare, baseline, children }: Props) {
+export function Timeline({ data, split, label, format, onZoom, onCompare, baseline, isMoment, children }: Props) {
   const theme = useThemed();
   const host = useRef<HTMLDivElement>(null);
   const [drag, setDrag] = useState<{ from: number; to: number; isBase: boolean } | null>(null);
@@ -57,7 +59,9 @@ export function Timeline({ data, split, label, format, onZoom, onCompare, baseli
   const buckets = layers[0]?.values.length ?? 0;
   const heights = Array.from({ length: buckets }, (_, index) => sum(layers.map((layer) => layer.values[index] ?? 0)));
   const most = Math.max(...heights, 1);
-  const whole = sum(heights);
+  // Of what was there at a moment the last word counts.
+  const last = heights.findLastIndex((height) => height > 0);
+  const whole = isMoment ? (heights[last] ?? 0) : sum(heights);
   const [from, to] = [data.from_us, data.from_us + buckets * data.step_us];
   const usAt = (share: number) => Math.round(from + share * (to - from));
 
@@ -92,7 +96,7 @@ export function Timeline({ data, split, label, format, onZoom, onCompare, baseli
   };
 
   const told = at !== null && at < buckets ? at : null;
-  const inLegend = layers.map((layer) => ({ ...layer, shown: told === null ? layer.total : (layer.values[told] ?? 0) }));
+  const inLegend = layers.map((layer) => ({ ...layer, shown: told !== null ? (layer.values[told] ?? 0) : isMoment ? (layer.values[last] ?? 0) : layer.total }));
   const of = told === null ? whole : heights[told]!;
   const marks = clock(Array.from({ length: MARKS }, (_, index) => (from + (index * (to - from)) / (MARKS - 1)) / 1e6));
   const band = (left: number, right: number, isBase: boolean) => (

@@ -99,11 +99,7 @@ pub async fn lines(store: &dyn Store, request: &LinesRequest, now_us: i64) -> Re
 
 fn of_function(samples: &Samples, function: &str, file: Option<&str>) -> LinesData {
     let has_baseline = samples.sums.len() > 1;
-    let is_it: Vec<bool> = samples
-        .frames
-        .iter()
-        .map(|frame| frame.function == function && file.is_none_or(|file| frame.file == file))
-        .collect();
+    let is_it = samples.are_of(function, file);
     let mut data = LinesData {
         lines: Vec::new(),
         own: 0,

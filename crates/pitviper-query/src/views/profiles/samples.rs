@@ -198,6 +198,12 @@ impl Samples {
         u32::try_from(self.frames.len() - 1).expect("stacks have fewer frames than that")
     }
 
+    /// For each frame whether it is of the function, and of the file if there is one.
+    pub(super) fn are_of(&self, function: &str, file: Option<&str>) -> Vec<bool> {
+        let is_it = |frame: &Frame| frame.function == function && file.is_none_or(|file| frame.file == file);
+        self.frames.iter().map(is_it).collect()
+    }
+
     /// How an answer made of them came about.
     pub(super) fn meta(&self, window: &Window) -> Meta {
         let exact = self.warnings.is_empty() && !self.may_repeat;

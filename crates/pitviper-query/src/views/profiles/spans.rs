@@ -117,11 +117,7 @@ pub async fn spans(
 
 /// The stacks that a function is in.
 fn stacks_with(samples: &Samples, function: &str, file: Option<&str>) -> Vec<StackId> {
-    let is_it: Vec<bool> = samples
-        .frames
-        .iter()
-        .map(|frame| frame.function == function && file.is_none_or(|file| frame.file == file))
-        .collect();
+    let is_it = samples.are_of(function, file);
     let has_it = |stack: &[u32]| stack.iter().any(|frame| is_it[*frame as usize]);
     samples.ids.iter().zip(&samples.stacks).filter(|(_, stack)| has_it(stack)).map(|(id, _)| *id).collect()
 }
