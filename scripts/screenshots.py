@@ -49,6 +49,7 @@ def main() -> int:
         "service": "/services/flaskr?from=now-15m&to=now",
         "search": "/search?query=service%3Aflaskr&from=now-15m&to=now",
         "explore": "/explore?query=service%3Aflaskr&metric=response_time&agg=p95&split=name&top=5&from=now-15m&to=now",
+        "profiles": "/profiles?service=flaskr&type=wall&from=now-15m&to=now",
         "sql": "/sql?from=now-15m&to=now&q=" + urllib.parse.quote(STATEMENT),
         "trace": f"/traces/{trace}",
     }

@@ -138,7 +138,7 @@ async fn answer<S: GrpcSignal>(
     let accept = move |ingest: Arc<Ingest>| async move {
         match decoded {
             Decoded::Telemetry(telemetry) => ingest.accept(Transport::OtlpGrpc, telemetry).await,
-            Decoded::Samples(rows) => ingest.accept_samples(Transport::OtlpGrpc, rows).await,
+            Decoded::Samples(rows) => ingest.accept_samples(Transport::OtlpGrpc, *rows).await,
         }
     };
     match keep(ingest, open, share, accept).await {
@@ -150,7 +150,7 @@ async fn answer<S: GrpcSignal>(
 /// What a request holds.
 enum Decoded {
     Telemetry(Telemetry),
-    Samples(ProfileRows),
+    Samples(Box<ProfileRows>),
 }
 
 async fn read<S: GrpcSignal>(
@@ -182,7 +182,7 @@ async fn read<S: GrpcSignal>(
         }
         None => {
             let (rows, share) = profiles::decode(ingest, encoding, received).await?;
-            Ok((Decoded::Samples(rows), share))
+            Ok((Decoded::Samples(Box::new(rows)), share))
         }
     }
 }
