@@ -38,8 +38,8 @@ pub use exposition::{Exposition, MetricsSource};
 pub use routes::client_settings;
 pub use state::{Api, ApiConfig, Endpoints};
 
-/// Path prefix of the receivers that share the port with the API.
-const RECEIVER_PREFIX: &str = "/v1/";
+/// Path prefixes of the receivers that share the port with the API.
+const RECEIVER_PREFIXES: [&str; 2] = ["/v1/", "/v1development/"];
 
 /// Everything the main port answers: API, UI, and the receivers where their paths allow. Not yet
 /// behind [`guarded`].
@@ -58,7 +58,7 @@ pub fn receivers_only(receivers: Router, foreign: Router) -> Router {
 fn by_path(receivers: Router, rest: Router) -> Router {
     let receivers = receivers.fallback(no_such_path);
     Router::new().fallback(move |request: Request| {
-        let to_receivers = request.uri().path().starts_with(RECEIVER_PREFIX);
+        let to_receivers = RECEIVER_PREFIXES.iter().any(|prefix| request.uri().path().starts_with(prefix));
         let router = if to_receivers { receivers.clone() } else { rest.clone() };
         async move { router.oneshot(request).await.into_response() }
     })

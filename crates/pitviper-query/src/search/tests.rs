@@ -224,7 +224,7 @@ fn reads_what_was_sampled() {
     wrong("has:samples", "samples", "use has:profile", Some("has:profile"));
     wrong("fn:>5", ">5", "not a number", None);
     assert_eq!(filter("fn:a"), Filter::Or(Vec::new()), "nobody was asked");
-    assert_eq!(Query::parse("hash:x").unwrap().warnings(), Vec::<String>::new());
+    assert_eq!(Query::parse("hats:x").unwrap().warnings(), Vec::<String>::new(), "short names are like too many");
 }
 
 #[test]
