@@ -321,6 +321,9 @@ def load(environ: Mapping[str, str], overrides: "Optional[dict[str, Any]]" = Non
         else:
             named, source = guess_service(command_line(), environ), "guessed from the command line"
         resolved["service"] = Resolved(named, source, resolved["service"].problems)
+    mapped = pairs(environ.get("DD_SERVICE_MAPPING", "")).get(resolved["service"].value)
+    if mapped:
+        resolved["service"] = Resolved(mapped, "DD_SERVICE_MAPPING", resolved["service"].problems)
     return Config(resolved)
 
 

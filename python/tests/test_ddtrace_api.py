@@ -3,8 +3,10 @@
 import asyncio
 import contextvars
 import gc
+import logging
 import pickle
 import re
+import sqlite3
 import threading
 import warnings
 from pathlib import Path
@@ -459,8 +461,58 @@ def test_settings_take_anything(agent):
     config.flask["service_name"] = "shop"
     config.django.instrument_middleware = False
     assert config.flask.service_name == "shop" and config.flask["unknown"] is None
+    del config.flask["service_name"]
     assert config.django["instrument_middleware"] is False and "x" not in config.redis
     assert (config.env, config.version) == (None, None)
+
+
+def test_an_integration_may_have_a_service_of_its_own(spans, caplog):
+    from ddtrace import config
+
+    def select():
+        with tracer.trace("job", service="worker"):
+            sqlite3.connect(":memory:").execute("SELECT 1")
+
+    config.sqlite["service"] = "store"
+    try:
+        select()
+        assert [spans()[name].resource["service.name"] for name in ("job", "SELECT")] == ["worker", "store"]
+    finally:
+        del config.sqlite["service"]
+    select()
+    assert spans()["SELECT"].resource["service.name"] == "worker"
+    with caplog.at_level(logging.INFO, "pitviper"):
+        config.redis["analytics_enabled"] = True
+    assert "ddtrace.config.redis.analytics_enabled changes nothing under Pitviper: every span" in caplog.text
+    assert config.redis.analytics_enabled is True
+
+
+_MAPPED = """
+import sqlite3, loguru, structlog
+from ddtrace import tracer
+loguru.logger.remove()
+loguru.logger.add(lambda line: print(sorted(line.record["extra"].items())))
+with tracer.trace("job") as span:
+    sqlite3.connect(":memory:").execute("SELECT 1")
+    loguru.logger.info("inside")
+    def show(logger, name, event):
+        print(sorted(event.items()))
+        raise structlog.DropEvent
+    structlog.wrap_logger(structlog.PrintLogger(), processors=[show]).info("inside")
+    print(f"{span.trace_id:032x} {span.span_id}")
+"""
+
+
+def test_services_are_mapped_and_logs_marked(run, sink):
+    done = run(_MAPPED, DD_SERVICE_MAPPING="program:shop,sqlite:store", PITVIPER_COMPAT="ddtrace", DD_ENV="prod")
+    assert done.returncode == 0, done.stderr
+    assert {span.name: span.resource["service.name"] for span in sink.spans} == {"job": "shop", "SELECT": "store"}
+    by_loguru, by_structlog, ids = done.stdout.splitlines()
+    trace_id, span_id = ids.split()
+    marked = {"dd.env": "prod", "dd.service": "shop", "dd.span_id": span_id, "dd.trace_id": trace_id, "dd.version": ""}
+    fields = {**marked, "trace_id": trace_id, "span_id": f"{int(span_id):016x}"}
+    assert by_loguru == str(sorted(fields.items()))
+    assert by_structlog == str(sorted({**fields, "event": "inside"}.items()))
 
 
 def test_a_provider_of_the_application(agent):

@@ -11,6 +11,13 @@ import pytest
 import structlog
 
 from pitviper import _native, tracer
+from pitviper.integrations import _log
+
+
+@pytest.fixture(autouse=True)
+def plain(monkeypatch):
+    """Without the fields that ddtrace's API adds once it was imported."""
+    monkeypatch.setattr(_log, "more", [])
 
 
 @pytest.fixture

@@ -32,6 +32,7 @@ mod profiling;
 mod propagate;
 mod runtime;
 mod runtime_context;
+mod scope_services;
 mod server;
 mod shield;
 mod signals;
@@ -96,6 +97,8 @@ mod _native {
     use crate::runtime::{finish, flush, flush_once, now, set_scope_version, shutdown, stats};
     #[pymodule_export]
     use crate::runtime_context::{RuntimeContext, http_suppressed, worker_loop};
+    #[pymodule_export]
+    use crate::scope_services::set_scope_service;
     #[pymodule_export]
     use crate::server::{host_and_port, name_by_route, queue_time_ms, start_asgi_request};
     #[pymodule_export]

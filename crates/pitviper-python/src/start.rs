@@ -12,7 +12,7 @@ use crate::runtime_context::Suppressed;
 use crate::shield::shield;
 use crate::span::{self, Maker, Span};
 use crate::span_context::{SpanContext, context_of, given_link, link_to};
-use crate::{baggage, context, convert, exception};
+use crate::{baggage, context, convert, exception, scope_services};
 
 /// The span that is current in the calling context, if it is one of ours.
 pub(crate) fn current(py: Python<'_>) -> Option<Bound<'_, Span>> {
@@ -165,7 +165,11 @@ pub(crate) fn start<'py>(
         None if given.is_none_or(|given| given.is_none()) => baggage::below(py, place.parent(), &mut changed),
         None => place.parent(),
     };
-    let inherited = if start.service.is_none() { place.service() } else { None };
+    // What the application says of an integration holds wherever its spans are.
+    let inherited = match start.service {
+        Some(_) => None,
+        None => scope_services::of_scope(start.scope).or_else(|| place.service()),
+    };
     let options = SpanOptions {
         name: &convert::to_text(start.name),
         kind: start.kind,

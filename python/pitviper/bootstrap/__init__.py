@@ -9,6 +9,7 @@ from pitviper import _native, compat, profiles, remote, runtime, signals
 from pitviper._guard import internal_error, say
 from pitviper.config import Config, load
 from pitviper.resource import resource_attributes
+from pitviper.settings import pairs
 
 #: The settings in force, and those of this process alone.
 _config: Optional[Config] = None
@@ -179,6 +180,11 @@ def _serve_others(config: Config) -> None:
         from pitviper.compat import datadog
 
         datadog.mark_logs()
+    mapping = os.environ.get("DD_SERVICE_MAPPING")
+    if mapping:
+        from pitviper.compat import datadog
+
+        datadog.map_services(pairs(mapping))
     # A rate or a sampler that was set for this agent counts more.
     if os.environ.get("DD_TRACE_SAMPLING_RULES") and config.is_sampler_default:
         from pitviper.compat.ddtrace import _whole

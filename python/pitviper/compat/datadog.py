@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping
 from typing import Any, Optional
 
-from pitviper import settings
+from pitviper import _native, settings
 from pitviper.integrations import _log
 
 #: Integrations of ddtrace that have other names here.
@@ -18,6 +18,21 @@ _OURS = {
     "mysql": ("mysqldb",),
     "psycopg": ("psycopg", "psycopg2"),
 }
+
+#: Services that ddtrace makes up for calls of libraries, as far as they have other names than its integrations.
+_MADE_UP = {
+    "memcached": ("memcache", "pylibmc", "pymemcache"),
+    "mongodb": ("pymongo",),
+    "mysql": ("aiomysql", "mysqldb", "pymysql"),
+    "postgres": ("asyncpg", "psycopg", "psycopg2"),
+    "sqlite": ("aiosqlite", "sqlite3"),
+}
+
+#: Who serves a request may be a server, in the name of the framework.
+_FRAMEWORKS = frozenset(
+    ("aiohttp_server", "bottle", "django", "falcon", "fastapi", "flask", "pyramid", "starlette", "tornado")
+)
+_SERVERS = ("asgi", "gunicorn", "hypercorn", "uvicorn", "wsgi")
 
 #: Variables that the agent, its integrations or its face of ddtrace follow.
 FOLLOWED = frozenset(
@@ -56,6 +71,30 @@ def ours(name: str) -> "tuple[str, ...]":
     from pitviper.integrations._index import MODULES
 
     return tuple(known for known in _OURS.get(name, (name,)) if known in MODULES)
+
+
+def give_service(name: str, service: Optional[str]) -> None:
+    """Says which service the spans of an integration of ddtrace's are part of; None for that of what is around them.
+
+    Args:
+        name: The integration's name, or that of a service which ddtrace makes up for its calls.
+        service: The service.
+    """
+    from pitviper.bootstrap import current_config
+
+    config = current_config()
+    # The process's own service has the process's resource.
+    own = config is not None and service == config["service"]
+    known = _MADE_UP.get(name) or ours(name)
+    for scope in [*known, *(_SERVERS if _FRAMEWORKS.intersection(known) else ())]:
+        _native.set_scope_service(f"pitviper.{scope}", None if own else service)
+
+
+def map_services(mapping: "Mapping[str, str]") -> None:
+    """Follows ``DD_SERVICE_MAPPING`` for what integrations trace: under ddtrace their calls are those of services of
+    their own, such as ``redis``; what is said of these holds for the calls."""
+    for name, service in mapping.items():
+        give_service(name, service)
 
 
 def _integration_of(variable: str) -> Optional[str]:
@@ -104,14 +143,22 @@ def mark_logs() -> None:
         wanted = True
     if wanted and _mark not in _log.also:
         _log.also.append(_mark)
+        _log.more.append(log_fields)
 
 
 def _mark(record: logging.LogRecord) -> None:
+    record.__dict__.update(log_fields())
+
+
+def log_fields() -> "dict[str, Any]":
+    """What ddtrace writes into a record of a log."""
     from pitviper.bootstrap import current_config
 
     found, config = _log.ids(), current_config()
-    fields: dict[str, Any] = record.__dict__
-    fields["dd.trace_id"] = _log.NONE if found is None else found[0]
-    fields["dd.span_id"] = _log.NONE if found is None else str(int(found[1], 16))
+    fields: dict[str, Any] = {
+        "dd.trace_id": _log.NONE if found is None else found[0],
+        "dd.span_id": _log.NONE if found is None else str(int(found[1], 16)),
+    }
     for name in ("service", "env", "version"):
         fields[f"dd.{name}"] = (config[name] if config is not None else None) or ""
+    return fields

@@ -1,11 +1,27 @@
 """``ddtrace.config``: what the agent's settings and ``DD_`` variables say, under ddtrace's names."""
 
+import logging
 import os
 from collections.abc import Iterator, MutableMapping
 from typing import Any, Optional
 
 from pitviper import settings
 from pitviper.bootstrap import current_config, ensure_configured
+from pitviper.compat import datadog
+
+logger = logging.getLogger("pitviper")
+
+
+#: What an application may set of an integration, and which means nothing here.
+_IGNORED = {
+    "analytics_enabled": "every span of a recorded trace is kept and searched",
+    "analytics_sample_rate": "every span of a recorded trace is kept and searched",
+    "distributed_tracing": "contexts are read and written as PITVIPER_PROPAGATORS says, for all libraries",
+    "distributed_tracing_enabled": "contexts are read and written as PITVIPER_PROPAGATORS says, for all libraries",
+    "trace_query_string": "queries are always recorded, with secrets masked",
+}
+#: What names the service of an integration's spans.
+_SERVICE_KEYS = ("service", "service_name")
 
 #: Frames of an exception's stack that are kept; ddtrace's default.
 _TRACEBACK_FRAMES = 30
@@ -14,7 +30,8 @@ _TRACEBACK_FRAMES = 30
 class IntegrationConfig(MutableMapping[str, Any]):
     """What an application set for one integration, as items and as attributes.
 
-    Anything may be set and read again. ``service`` and ``service_name`` are None until they are set.
+    Anything may be set and read again. ``service`` and ``service_name`` are None until they are set, and then all
+    spans of the integration are part of that service.
     """
 
     def __init__(self, name: str) -> None:
@@ -30,9 +47,16 @@ class IntegrationConfig(MutableMapping[str, Any]):
 
     def __setitem__(self, key: str, value: Any) -> None:
         object.__getattribute__(self, "_values")[key] = value
+        name = object.__getattribute__(self, "_name")
+        if key in _SERVICE_KEYS:
+            service = None if value is None else str(value)
+            datadog.give_service(name, config.service_mapping.get(service or "", service))
+        elif key in _IGNORED:
+            logger.info("ddtrace.config.%s.%s changes nothing under Pitviper: %s", name, key, _IGNORED[key])
 
     def __delitem__(self, key: str) -> None:
-        object.__getattribute__(self, "_values").pop(key, None)
+        if object.__getattribute__(self, "_values").pop(key, None) is not None and key in _SERVICE_KEYS:
+            datadog.give_service(object.__getattribute__(self, "_name"), None)
 
     def __iter__(self) -> "Iterator[str]":
         return iter(object.__getattribute__(self, "_values"))
@@ -117,6 +141,7 @@ class Config:
     @service_mapping.setter
     def service_mapping(self, value: "dict[str, str]") -> None:
         self._given["service_mapping"] = value
+        datadog.map_services(value)
 
     @property
     def traceback_frames(self) -> int:

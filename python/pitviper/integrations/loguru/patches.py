@@ -3,7 +3,7 @@
 from typing import Any, Callable
 
 from pitviper._guard import internal_error
-from pitviper.integrations._log import ids
+from pitviper.integrations._log import added
 
 
 def emit(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -11,12 +11,10 @@ def emit(original: Callable[..., Any]) -> Callable[..., Any]:
 
     def wrapper(self: Any, record: Any, *args: Any, **kwargs: Any) -> Any:
         try:
-            found = ids()
-            if found is not None:
-                # This record's own: loguru makes a new one of what is bound each time.
-                extra = record["extra"]
-                extra.setdefault("trace_id", found[0])
-                extra.setdefault("span_id", found[1])
+            # This record's own: loguru makes a new one of what is bound each time.
+            extra = record["extra"]
+            for key, value in added().items():
+                extra.setdefault(key, value)
         except Exception as error:
             internal_error(error)
         return original(self, record, *args, **kwargs)

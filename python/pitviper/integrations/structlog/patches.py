@@ -3,7 +3,7 @@
 from typing import Any, Callable
 
 from pitviper._guard import internal_error
-from pitviper.integrations._log import ids
+from pitviper.integrations._log import added
 
 
 def process_event(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -11,11 +11,10 @@ def process_event(original: Callable[..., Any]) -> Callable[..., Any]:
 
     def wrapper(self: Any, method_name: Any, event: Any, event_kw: Any, *args: Any, **kwargs: Any) -> Any:
         try:
-            found = ids()
-            if found is not None:
+            fields = added()
+            if fields:
                 bound = getattr(self, "_context", ())
-                added = {"trace_id": found[0], "span_id": found[1]}
-                event_kw = {**{key: value for key, value in added.items() if key not in bound}, **event_kw}
+                event_kw = {**{key: value for key, value in fields.items() if key not in bound}, **event_kw}
         except Exception as error:
             internal_error(error)
         return original(self, method_name, event, event_kw, *args, **kwargs)
