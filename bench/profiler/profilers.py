@@ -112,6 +112,16 @@ PROFILERS = {
         is_read=False,
     ),
     "Pitviper, without memory": Profiler(_pitviper(PITVIPER_PROFILING_HEAP="false")),
+    "Pitviper, stacks alone": Profiler(
+        _pitviper(
+            PITVIPER_PROFILING_HEAP="false",
+            PITVIPER_PROFILING_LOCKS="off",
+            PITVIPER_PROFILING_LOOPS="0",
+            PITVIPER_PROFILING_GC="false",
+            PITVIPER_PROFILING_EXCEPTIONS="false",
+        )
+    ),
+    "Pitviper, exact locks": Profiler(_pitviper(PITVIPER_PROFILING_LOCKS="exact")),
     "ddtrace, stacks alone": Profiler(
         _ddtrace(
             DD_PROFILING_MEMORY_ENABLED="false", DD_PROFILING_HEAP_ENABLED="false", DD_PROFILING_LOCK_ENABLED="false"

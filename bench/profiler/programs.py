@@ -19,6 +19,7 @@ from profilers import PROFILERS
 THREADS, ROUNDS_A_THREAD = 4, 600_000
 TASKS, STEPS = 50, 3_500
 OBJECTS = 350
+ACQUIRED, RAISED = 6_000_000, 1_000_000
 #: The known shares of the program ``shares``, in rounds of work for each of its functions.
 SHARES = {"alpha": 500, "beta": 300, "gamma": 150, "delta": 50}
 TURNS = 3_000
@@ -79,6 +80,30 @@ def allocations() -> None:
     assert len(kept) == OBJECTS
 
 
+def locks() -> None:
+    """A lock that is free, taken and let go."""
+    lock = threading.Lock()
+    for _ in range(ACQUIRED):
+        with lock:
+            pass
+
+
+def exceptions() -> None:
+    """An exception that comes through two frames and is handled."""
+
+    def fails() -> None:
+        raise ValueError("no")
+
+    def calls() -> None:
+        fails()
+
+    for _ in range(RAISED):
+        try:
+            calls()
+        except ValueError:
+            continue
+
+
 def _timed(name: str, rounds: int, spent: "dict[str, float]", call: Callable[[int], int]) -> None:
     began = time.thread_time()
     call(rounds)
@@ -131,6 +156,8 @@ PROGRAMS: "dict[str, Callable[[], Any]]" = {
     "threads": threads,
     "tasks": tasks,
     "allocations": allocations,
+    "locks": locks,
+    "exceptions": exceptions,
     "shares": shares,
 }
 

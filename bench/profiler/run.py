@@ -1,6 +1,6 @@
 """Runs all profilers in interleaved rounds and writes ``results.md``::
 
-run.py [--rounds N] [--profiler NAME] [--python PATH] [--dry]
+run.py [--rounds N] [--profiler NAME] [--program NAME] [--python PATH] [--dry]
 """
 
 import argparse
@@ -147,14 +147,14 @@ def _median(found: "list[dict[str, Any]]", key: str) -> float:
     return statistics.median(figure[key] for figure in found)
 
 
-def costs(figures: Figures, profilers: "list[str]") -> "list[str]":
+def costs(figures: Figures, profilers: "list[str]", programs: "list[str]") -> "list[str]":
     """The table of what each adds."""
-    head = ["", *[f"{program}, CPU" for program in COSTS], *[f"{program}, MB" for program in COSTS]]
+    head = ["", *[f"{program}, CPU" for program in programs], *[f"{program}, MB" for program in programs]]
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for profiler in profilers:
         cells = [profiler]
         for key in ("spent", "memory"):
-            for program in COSTS:
+            for program in programs:
                 bare, own = figures["none", program], figures[profiler, program]
                 if key == "memory":
                     added = _median(own, key) - _median(bare, key)
@@ -205,6 +205,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--profiler", action="append", choices=list(PROFILERS), help="only this one, beside none")
+    parser.add_argument("--program", action="append", choices=COSTS, help="only the cost of this one; implies --dry")
     parser.add_argument("--python", type=Path, help="an interpreter with all requirements and the agent")
     parser.add_argument("--dry", action="store_true", help="write no results.md")
     given = parser.parse_args()
@@ -213,11 +214,14 @@ def main() -> None:
     sink = Sink()
     figures: Figures = collections.defaultdict(list)
     for number in range(given.rounds):
-        for program in PROGRAMS:
+        for program in given.program or PROGRAMS:
             for profiler in profilers:
                 figures[profiler, program].append(run(python, profiler, program, sink))
         print(f"round {number + 1} of {given.rounds}", file=sys.stderr, flush=True)
     sink.close()
+    if given.program:
+        print("\n".join(costs(figures, profilers, given.program)))
+        return
     text = "\n".join(
         [
             "# Results",
@@ -227,7 +231,7 @@ def main() -> None:
             "",
             "What a profiler adds to the CPU time of the whole process while it works, and to its peak memory:",
             "",
-            *costs(figures, profilers),
+            *costs(figures, profilers, COSTS),
             "",
             "Shares of the CPU time of four functions, as a profiler found them and as the program measured them:",
             "",

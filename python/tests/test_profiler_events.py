@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import os
 import queue
 import sys
 import threading
@@ -166,14 +167,15 @@ async def brief(rounds: int) -> None:
 
 
 def blocks_busily() -> None:
-    spin(0.3)
+    spin(0.25)
 
 
 def blocks_asleep() -> None:
-    time.sleep(0.3)
+    time.sleep(0.25)
 
 
 async def main() -> None:
+    """Waits, blocks, blocks, and does not block."""
     await asyncio.sleep(0.05)
     blocks_busily()
     await asyncio.sleep(0)
@@ -198,7 +200,7 @@ def test_what_blocks_a_loop_is_named(taken: Taken, name: str, run: "Callable[[],
     taken.take()
     busy, asleep = taken.total("loop_block", "blocks_busily"), taken.total("loop_block", "blocks_asleep")
     # A busy processor makes them longer, never shorter than what is surely blocked.
-    assert busy > 200_000_000 and asleep > 200_000_000, (busy, asleep)
+    assert busy > 150_000_000 and asleep > 150_000_000, (busy, asleep)
     assert taken.total("loop_block") == taken.total("loop_block", "main")
     states: Counter[object] = Counter()
     for sample in taken.samples:
@@ -212,12 +214,15 @@ def test_what_blocks_a_loop_is_named(taken: Taken, name: str, run: "Callable[[],
 
 
 def test_a_loop_may_be_blocked_for_as_long_as_is_allowed(taken: Taken) -> None:
+    async def naps() -> None:
+        time.sleep(0.1)
+
     keep()
-    asyncio.run(main())
+    asyncio.run(naps())
     assert not any("loop_block" in sample.values for sample in taken.take())
     # Without a loop there is none to block.
     keep(loops=50.0)
-    blocks_asleep()
+    time.sleep(0.1)
     assert not any("loop_block" in sample.values for sample in taken.take())
 
 
@@ -243,7 +248,7 @@ def test_collections_are_where_they_were_triggered(taken: Taken) -> None:
         elif info["generation"] == 2:
             pauses.append(time.perf_counter() - began)
 
-    nodes = [Node() for _ in range(200_000)]
+    nodes = [Node() for _ in range(100_000)]
     keep(gc=True)
     gc.callbacks.append(measure)
     try:
@@ -277,7 +282,7 @@ def test_collections_that_the_interpreter_makes_add_up(taken: Taken) -> None:
             pauses.append(time.perf_counter() - began)
 
     def allocates() -> "list[Node]":
-        kept = [Node(Node()) for _ in range(300_000)]
+        kept = [Node(Node()) for _ in range(150_000)]
         for node in kept:
             node.other = node
         return kept
@@ -291,7 +296,32 @@ def test_collections_that_the_interpreter_makes_add_up(taken: Taken) -> None:
     taken.take()
     found = taken.total("gc_pause") / 1e9
     assert taken.total("gc_pause", "allocates") / 1e9 > 0.9 * found
-    assert len(pauses) > 10 and 0.7 * sum(pauses) < found < 1.4 * sum(pauses), (sum(pauses), len(pauses), found)
+    assert len(pauses) > 10 and 0.5 * sum(pauses) < found < 2 * sum(pauses), (sum(pauses), len(pauses), found)
+
+
+def test_a_forked_child_tells_its_own(taken: Taken) -> None:
+    keep(gc=True, exceptions=True)
+    nodes = [Node() for _ in range(30_000)]
+    collects()
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        collects()
+        before = _native.take_profile("pprof", "") is None
+        _native.profiler_resume()
+        collects()
+        mine = Taken()
+        mine.take()
+        found = [s.values["gc_pause"] for s in mine.samples if s.values.get("gc_pause") and "collects" in s.functions]
+        os.write(writing, f"{before} {len(found)} {_native.profiler_figures()['events_lost']}".encode())
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    assert os.read(reading, 100) == b"True 1 0"
+    os.close(reading)
+    os.close(writing)
+    del nodes
+    taken.take()
+    assert len([s for s in taken.samples if s.values.get("gc_pause") and "collects" in s.functions]) == 1
 
 
 class AppError(Exception):

@@ -31,6 +31,8 @@ impl Default for Options {
 pub struct EventOptions {
     /// Waits for locks, as the sampler sees them.
     pub locks: bool,
+    /// Waits for locks and how long they are held, which have to be told.
+    pub exact_locks: bool,
     /// How long something has to block an event loop to be told; `None` for never.
     pub loops: Option<Duration>,
     /// Garbage collections.

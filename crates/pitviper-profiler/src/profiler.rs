@@ -177,6 +177,17 @@ impl Profiler {
         events::collected(generation, pause.as_nanos() as u64, state);
     }
 
+    /// The calling thread, which has this state, waited for a lock for so long. So many of its innermost frames are
+    /// the agent's.
+    pub fn lock_waited(&self, waited: Duration, state: usize, own_frames: usize, name: impl FnOnce() -> String) {
+        events::lock_waited(waited.as_nanos() as u64, state, own_frames, name);
+    }
+
+    /// Likewise, it held a lock for so long.
+    pub fn lock_held(&self, held: Duration, state: usize, own_frames: usize, name: impl FnOnce() -> String) {
+        events::lock_held(held.as_nanos() as u64, state, own_frames, name);
+    }
+
     /// Counts an exception that goes through a frame of the calling thread; whether it is to be looked at, and then
     /// [`Self::raised`] or [`Self::passed_on`] to be called.
     #[inline]

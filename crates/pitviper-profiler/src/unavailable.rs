@@ -52,6 +52,12 @@ impl Profiler {
     /// Nothing keeps it.
     pub fn collected(&self, _: u64, _: Duration, _: usize) {}
 
+    /// Nothing keeps it.
+    pub fn lock_waited(&self, _: Duration, _: usize, _: usize, _: impl FnOnce() -> String) {}
+
+    /// Nothing keeps it.
+    pub fn lock_held(&self, _: Duration, _: usize, _: usize, _: impl FnOnce() -> String) {}
+
     /// None is to be looked at.
     #[inline]
     pub fn count_exception(&self) -> bool {

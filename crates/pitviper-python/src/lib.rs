@@ -15,6 +15,7 @@ mod companion;
 mod configure;
 mod context;
 mod convert;
+mod exact_locks;
 mod exception;
 mod faces;
 mod foreign;
@@ -60,6 +61,8 @@ mod _native {
     use crate::companion::{companion_wanted, set_companion_hook, told_settings};
     #[pymodule_export]
     use crate::configure::configure;
+    #[pymodule_export]
+    use crate::exact_locks::{ExactLock, ExactRLock, told_lock};
     #[pymodule_export]
     use crate::faces::bind_opentelemetry;
     #[pymodule_export]

@@ -9,14 +9,15 @@ use pyo3::prelude::*;
 use crate::host;
 use crate::shield::shield;
 
-/// Says which events are kept: waits for locks, as the sampler sees them; what blocks an event loop for so many
+/// Says which events are kept: waits for locks, as the sampler sees them or one
+/// by one; what blocks an event loop for so many
 /// milliseconds, zero for nothing; garbage collections;
 /// exceptions.
 #[pyfunction]
-#[pyo3(signature = (*, locks, loops_ms, collections, exceptions))]
-pub(crate) fn profiler_events(locks: bool, loops_ms: f64, collections: bool, exceptions: bool) {
+#[pyo3(signature = (*, locks, exact_locks, loops_ms, collections, exceptions))]
+pub(crate) fn profiler_events(locks: bool, exact_locks: bool, loops_ms: f64, collections: bool, exceptions: bool) {
     let loops = Duration::try_from_secs_f64(loops_ms / 1e3).ok().filter(|threshold| !threshold.is_zero());
-    shield((), || Profiler::get().keep_events(&EventOptions { locks, loops, collections, exceptions }));
+    shield((), || Profiler::get().keep_events(&EventOptions { locks, exact_locks, loops, collections, exceptions }));
 }
 
 /// For `sys.monitoring`: an exception goes through a frame. Few are looked at where there are many.

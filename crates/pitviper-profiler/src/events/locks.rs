@@ -4,6 +4,8 @@ use pitviper_model::Frame;
 
 /// What waits in C, called by somebody's own code: a lock, or what C code waits for otherwise.
 const PLAIN: &str = "lock";
+/// What most others are made of.
+const CONDITION: &str = "threading.Condition";
 
 /// Files of the standard library whose functions wait for locks, and what those of each name wait for. The last
 /// part of names, as versions before 3.11 have no other.
@@ -11,9 +13,9 @@ const WAITS: &[(&str, &[(&str, &str)])] = &[
     (
         "/threading.py",
         &[
-            ("wait", "threading.Condition"),
-            ("wait_for", "threading.Condition"),
-            ("__enter__", "threading.Condition"),
+            ("wait", CONDITION),
+            ("wait_for", CONDITION),
+            ("__enter__", CONDITION),
             ("acquire", "threading.Semaphore"),
             ("_wait", "threading.Barrier"),
             ("join", "threading.Thread"),
@@ -53,20 +55,39 @@ const WAITS: &[(&str, &[(&str, &str)])] = &[
 
 /// What a stack, the innermost frame first, waits for.
 pub(crate) fn kind_of<'a>(frames: impl Iterator<Item = &'a Frame>) -> &'static str {
-    let mut kind = None;
-    let mut inner = "";
+    kind_around(None, frames).unwrap_or(PLAIN)
+}
+
+/// The name of a lock that was told as one of `threading.Condition`, by a stack that called its `wait`: it may be
+/// part of something else.
+pub(crate) fn name_around<'a>(name: &str, frames: impl Iterator<Item = &'a Frame>) -> String {
+    match name.strip_prefix(CONDITION) {
+        Some(place) => format!("{}{place}", kind_around(Some(CONDITION), frames).unwrap_or(CONDITION)),
+        None => name.to_owned(),
+    }
+}
+
+/// Whether what waits here is part of a wait that is told as a whole: for a condition, whose lock is then taken again.
+pub(crate) fn is_part(innermost: &Frame) -> bool {
+    let name = innermost.function.rsplit('.').next().unwrap_or_default();
+    let is_in = |ending| innermost.file.ends_with(ending);
+    name == "_acquire_restore" && is_in("/threading.py") || name == "wait" && is_in("/asyncio/locks.py")
+}
+
+fn kind_around<'a>(mut kind: Option<&'static str>, frames: impl Iterator<Item = &'a Frame>) -> Option<&'static str> {
+    let mut inner = kind.map_or("", |_| "wait");
     for frame in frames {
         let (class, name) = frame.function.rsplit_once('.').unwrap_or(("", &frame.function));
         let Some(found) = known(&frame.file, class, name) else { break };
         kind = Some(match (kind, name) {
             // A barrier's `wait` calls its `_wait`, an event's its condition's `wait`.
             (Some(barrier @ ("threading.Barrier" | "asyncio.Barrier")), "wait") => barrier,
-            (Some("threading.Condition"), "wait") if inner == "wait" => "threading.Event",
+            (Some(CONDITION), "wait") if inner == "wait" => "threading.Event",
             _ => found,
         });
         inner = name;
     }
-    kind.unwrap_or(PLAIN)
+    kind
 }
 
 /// What a function of the standard library waits for.

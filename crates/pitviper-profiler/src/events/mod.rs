@@ -19,8 +19,13 @@ use thinning::{Thinning, by_length};
 /// Collections that take at least so long are all kept, shorter ones as often as their length suggests.
 const WHOLE_PAUSE_NS: u64 = 1_000_000;
 
+/// Waits for locks, and times they are held, that are all kept; shorter ones likewise.
+const WHOLE_LOCK_NS: u64 = 100_000;
+
 /// Whether waits for locks are a type of their own.
 static LOCKS: AtomicBool = AtomicBool::new(false);
+/// Whether waits for locks are told one by one.
+static EXACT_LOCKS: AtomicBool = AtomicBool::new(false);
 /// Whether garbage collections are kept.
 static COLLECTIONS: AtomicBool = AtomicBool::new(false);
 /// Whether exceptions are kept.
@@ -33,6 +38,7 @@ static LOOP_THRESHOLD_NS: AtomicU64 = AtomicU64::new(0);
 /// Sets which events are kept from now on.
 pub(crate) fn keep(options: &EventOptions) {
     LOCKS.store(options.locks, Ordering::Relaxed);
+    EXACT_LOCKS.store(options.exact_locks, Ordering::Relaxed);
     COLLECTIONS.store(options.collections, Ordering::Relaxed);
     EXCEPTIONS.store(options.exceptions, Ordering::Relaxed);
     let threshold = options.loops.map_or(0, |threshold| threshold.as_nanos().max(1) as u64);
@@ -53,7 +59,26 @@ pub(crate) fn collected(generation: u64, pause_ns: u64, state: usize) {
         && pushed::is_open()
         && let Some(counted_ns) = by_length(pause_ns, WHOLE_PAUSE_NS)
     {
-        pushed::push(Event::GcPause, &generation.to_string(), counted_ns, state);
+        pushed::push(Event::GcPause, &generation.to_string(), counted_ns, state, 0);
+    }
+}
+
+/// The calling thread, which has this state, waited for a lock for so long. So many of its innermost frames are ours.
+pub(crate) fn lock_waited(waited_ns: u64, state: usize, own_frames: usize, name: impl FnOnce() -> String) {
+    of_lock(Event::LockWait, waited_ns, state, own_frames, name);
+}
+
+/// The calling thread, which has this state, held a lock for so long. So many of its innermost frames are ours.
+pub(crate) fn lock_held(held_ns: u64, state: usize, own_frames: usize, name: impl FnOnce() -> String) {
+    of_lock(Event::LockHold, held_ns, state, own_frames, name);
+}
+
+fn of_lock(event: Event, time_ns: u64, state: usize, own_frames: usize, name: impl FnOnce() -> String) {
+    if EXACT_LOCKS.load(Ordering::Relaxed)
+        && pushed::is_open()
+        && let Some(counted_ns) = by_length(time_ns, WHOLE_LOCK_NS)
+    {
+        pushed::push(event, &name(), counted_ns, state, own_frames);
     }
 }
 
@@ -66,7 +91,7 @@ pub(crate) fn count_exception() -> bool {
 
 /// The exception that is looked at was raised here, in the calling thread, which has this state.
 pub(crate) fn raised(class: &str, state: usize) {
-    pushed::push(Event::Exception, class, RAISED.choose(true), state);
+    pushed::push(Event::Exception, class, RAISED.choose(true), state, 0);
 }
 
 /// The exception that is looked at was raised elsewhere.

@@ -10,6 +10,7 @@ use std::time::{Instant, SystemTime};
 use pitviper_pprof::{Profile, Sample, SampleType};
 use rustc_hash::FxHashMap;
 
+use crate::events::locks;
 use crate::labels::{Labels, ThreadId, text};
 use crate::layout::Interpreter;
 use crate::options::SpanKey;
@@ -32,16 +33,22 @@ pub(crate) enum Event {
     GcPause,
     /// An exception was raised; its name is that of its class.
     Exception,
+    /// A lock was waited for, for nanoseconds; its name is that of the lock.
+    LockWait,
+    /// A lock was held, for nanoseconds.
+    LockHold,
 }
 
 impl Event {
-    const ALL: [Self; 2] = [Self::GcPause, Self::Exception];
+    const ALL: [Self; 4] = [Self::GcPause, Self::Exception, Self::LockWait, Self::LockHold];
 
     /// The name and unit of the type, and the label that its names go to.
     fn names(self) -> (&'static str, &'static str, &'static str) {
         match self {
             Self::GcPause => ("gc_pause", "nanoseconds", "generation"),
             Self::Exception => ("exceptions", "count", "exception"),
+            Self::LockWait => ("lock_wait", "nanoseconds", "lock"),
+            Self::LockHold => ("lock_hold", "nanoseconds", "lock"),
         }
     }
 }
@@ -136,12 +143,17 @@ pub(crate) fn leave() {
     IS_OPEN.store(false, Ordering::Relaxed);
 }
 
-/// Adds an event of the calling thread, whose state is given, and which holds the interpreter. Whether it is kept.
-pub(crate) fn push(event: Event, name: &str, value: u64, state: usize) -> bool {
+/// Adds an event of the calling thread, whose state is given, and which holds the interpreter. So many of its
+/// innermost frames are ours, and left out. Whether it is kept.
+pub(crate) fn push(event: Event, name: &str, value: u64, state: usize, own_frames: usize) -> bool {
     if !is_open() {
         return false;
     }
-    let kept = STORE.try_lock().ok().and_then(|mut store| store.as_mut()?.push(event, name, value, state)).is_some();
+    let kept = STORE
+        .try_lock()
+        .ok()
+        .and_then(|mut store| store.as_mut()?.push(event, name, value, state, own_frames))
+        .is_some();
     let counter = if kept { &KEPT } else { &LOST };
     counter.fetch_add(1, Ordering::Relaxed);
     kept
@@ -159,11 +171,15 @@ pub(crate) fn take(standard_library: &[String], labels: &Labels) -> Option<Profi
 }
 
 impl Store {
-    fn push(&mut self, event: Event, name: &str, value: u64, state: usize) -> Option<()> {
+    fn push(&mut self, event: Event, name: &str, value: u64, state: usize, own_frames: usize) -> Option<()> {
         if self.walker.walk(&self.interpreter, state) != Outcome::Whole {
             return None;
         }
-        let Interned::Stack(stack) = self.stacks.intern(&self.interpreter, self.walker.frames()) else { return None };
+        let frames = self.walker.frames();
+        // Entries from C count as no frames.
+        let mut places = (0..frames.len()).filter(|place| !frames[*place].is_shim);
+        let theirs = &frames[places.nth(own_frames)?..];
+        let Interned::Stack(stack) = self.stacks.intern(&self.interpreter, theirs) else { return None };
         if stack == ROOT {
             return None;
         }
@@ -219,9 +235,16 @@ impl Window {
                 profile.stacks.push(list.collect());
                 profile.stacks.len() as u32 - 1
             });
-            let (_, _, name) = key.event.names();
+            let (_, _, label) = key.event.names();
+            let name = &self.names[key.name as usize];
+            let shown = || profile.stacks[stack as usize].iter().map(|frame| &profile.frames[*frame as usize]);
+            let name = match key.event {
+                Event::LockWait if shown().next().is_some_and(locks::is_part) => continue,
+                Event::LockWait => locks::name_around(name, shown()),
+                _ => name.clone(),
+            };
             let mut labels = labels.of(key.thread, &key.span);
-            labels.push(text(name, self.names[key.name as usize].clone()));
+            labels.push(text(label, name));
             let value = i64::try_from(*value).unwrap_or(i64::MAX);
             let values = events.iter().map(|event| if *event == key.event { value } else { 0 });
             profile.samples.push(Sample { stack, values: values.collect(), labels });
