@@ -74,6 +74,9 @@ def _in_asyncio(module: str) -> None:
 
 
 def _replace(owner: Any, name: str, wrapper: Callable[[Any], Any]) -> None:
+    if any(known is owner and attribute == name for known, attribute, _, _ in _replaced):
+        # Begun, ended and begun again before the module came.
+        return
     original: Any = owner.__dict__[name]
     ours = wrapper(original)
     _replaced.append((owner, name, ours, original))
