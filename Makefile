@@ -6,7 +6,7 @@ TOOLS := $(CACHE)/tools/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build wheels demo test lint test-rust test-python test-suites suites test-ui test-house stress bench-agent bench-flame bench-ingest bench-soak bench-store bench-waterfall fuzz audit
+.PHONY: help setup build wheels demo test lint test-rust test-python test-suites suites test-ui test-house stress stress-profiler bench-agent bench-flame bench-ingest bench-soak bench-store bench-waterfall fuzz audit
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -55,6 +55,9 @@ suites: setup ## The same, whole, on every CPython found, with more faults: hour
 
 stress: setup ## Process models again and again on every CPython found; ARGS=rounds
 	@PITVIPER_STRESS="$(ARGS)" bash scripts/section.sh "Stress" $(TOOLS)/python python/tools/matrix.py stress
+
+stress-profiler: setup ## Programs that are hard to profile, on every CPython found; ARGS=seconds for each
+	@PITVIPER_STRESS="$(ARGS)" bash scripts/section.sh "Stress of the profiler" $(TOOLS)/python python/tools/matrix.py stress-profiler
 
 test-ui: setup ## UI type check, unit tests, build, size budget
 	@bash scripts/section.sh "UI types" npm --prefix ui run --silent check

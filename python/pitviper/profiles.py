@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
-from pitviper import _native
+from pitviper import _native, _tasks
 from pitviper._guard import internal_error
 from pitviper.settings import Setting, flag, pairs, url, within
 
@@ -292,6 +292,7 @@ def stop(run: Run, timeout: Optional[float]) -> bool:
     _configure(run, enabled=False)
     _events().stop()
     _native.profiler_stop()
+    _tasks.unwatch()
     return sent
 
 
@@ -317,9 +318,10 @@ def ended() -> None:
 
 
 def name_threads() -> None:
-    """Tells the native half what the threads are called that live now."""
+    """Tells the native half what the threads are called that live now, and where tasks are."""
     if _running is not None:
         _native.profiler_name_threads()
+        _tasks.watch()
 
 
 def _events() -> Any:

@@ -25,6 +25,7 @@ class Sample(NamedTuple):
     span_id: str
     root_id: str
     endpoint: str
+    task: str
 
 
 class Sampler:
@@ -42,7 +43,7 @@ class Sampler:
             functions = tuple(function.rsplit(".", 1)[-1] for function, _, _ in frames)
             lines = tuple(line for _, _, line in frames)
             thread, state = str(labels["thread"]), str(labels["state"])
-            linked = ("trace id", "span id", "local root span id", "endpoint")
+            linked = ("trace id", "span id", "local root span id", "endpoint", "task")
             ids = (str(labels.get(name, "")) for name in linked)
             times = (values.get("cpu", 0), values.get("wall", 0))
             self.samples.append(Sample(functions, thread, state, *times, lines, *ids))

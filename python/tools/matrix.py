@@ -1,14 +1,16 @@
-"""Builds and tests the agent on every CPython found: ``matrix.py build|test|stress [VERSION ...]``.
+"""Builds and tests the agent on every CPython found: ``matrix.py build|test|stress|stress-profiler [VERSION ...]``.
 
 Everything lies in ``~/.cache/pitviper``: a wheel and a virtual environment for each version. A wheel
 is built again only when a source it is made of has changed.
 
 Tests wait more than they work, so two versions run at the same time: each in a process, an environment
 and a temporary folder of its own. ``PITVIPER_TEST_JOBS`` says how many. What they print is shown version
-after version. ``stress`` repeats every process model as often as ``PITVIPER_STRESS`` says.
+after version. ``stress`` repeats every process model as often as ``PITVIPER_STRESS`` says, ``stress-profiler``
+profiles difficult programs for as many seconds each.
 """
 
 import contextlib
+import functools
 import hashlib
 import os
 import shutil
@@ -133,10 +135,10 @@ def test(version: str, interpreter: Path, log: "IO[bytes]") -> int:
     return status
 
 
-def stress(version: str, interpreter: Path, log: "IO[bytes]") -> int:
+def stress(version: str, interpreter: Path, log: "IO[bytes]", script: str = "stress.py") -> int:
     """Repeats every process model on one version; what is printed goes to the log."""
     python = environment(version, interpreter, _TESTS / "requirements.txt", log)
-    command = [python, _TESTS / "stress.py", *os.environ.get("PITVIPER_STRESS", "").split()]
+    command = [python, _TESTS / script, *os.environ.get("PITVIPER_STRESS", "").split()]
     return subprocess.run(command, check=False, env=_variables(), stdout=log, stderr=log).returncode
 
 
@@ -145,6 +147,14 @@ def _variables() -> "dict[str, str]":
 
 
 _Work = Callable[[str, Path, "IO[bytes]"], int]
+
+
+#: What is done with each version, by what it is called.
+_WORKS: "dict[str, _Work]" = {
+    "test": test,
+    "stress": stress,
+    "stress-profiler": functools.partial(stress, script="stress_profiler.py"),
+}
 
 
 def _logged(work: _Work, version: str, interpreter: Path, log: "IO[bytes]") -> "tuple[int, float]":
@@ -181,7 +191,7 @@ def on_all(work: _Work, interpreters: "dict[str, Path]") -> "list[str]":
 
 def main() -> int:
     """Runs the command line."""
-    if len(sys.argv) < 2 or sys.argv[1] not in ("build", "test", "stress"):
+    if len(sys.argv) < 2 or sys.argv[1] not in ("build", *_WORKS):
         print(__doc__, file=sys.stderr)
         return 2
     interpreters = find()
@@ -193,8 +203,7 @@ def main() -> int:
         for version in wanted:
             print(build(version, interpreters[version]).name)
         return 0
-    work = test if sys.argv[1] == "test" else stress
-    failed = on_all(work, {version: interpreters[version] for version in wanted})
+    failed = on_all(_WORKS[sys.argv[1]], {version: interpreters[version] for version in wanted})
     print(f"\nCPython {', '.join(wanted)}: {'failed on ' + ', '.join(failed) if failed else 'all passed'}")
     return 1 if failed else 0
 

@@ -13,8 +13,14 @@
 #include "internal/pycore_interp.h"
 #include "internal/pycore_runtime.h"
 #if PY_VERSION_HEX >= 0x030B0000
+#include "internal/pycore_dict.h"
+#endif
+#if PY_VERSION_HEX >= 0x030B0000
 #include "internal/pycore_code.h"
 #include "internal/pycore_frame.h"
+#endif
+#if PY_VERSION_HEX >= 0x030D0000
+#include "internal/pycore_tstate.h"
 #endif
 #if PY_VERSION_HEX >= 0x030E0000
 #include "internal/pycore_interpframe_structs.h"
@@ -39,6 +45,13 @@ struct layout {
     int64_t bytes_data;
     int64_t type_name, context_variables, tree_root;
     int64_t bitmap_bits, bitmap_entries, array_nodes, collision_entries;
+    int64_t thread_dict, thread_running_loop, thread_running_task, thread_tasks;
+    int64_t generator_frame, generator_state, frame_state, suspended;
+    int64_t frame_stack_depth, frame_stack, frame_stack_top;
+    int64_t dict_keys;
+    int64_t keys_size, keys_log2_indices, keys_kind, keys_count, keys_indices;
+    int64_t set_mask, set_table, reference_object, type_base, type_size;
+    int64_t number_tag, number_digits;
 };
 
 /* The nodes of a context's tree, which most versions declare where they are used alone. */
@@ -57,6 +70,18 @@ struct collision_node {
     int32_t hash;
     PyObject *entries[1];
 };
+
+#if PY_VERSION_HEX < 0x030B0000
+/* The keys of a dictionary, which these versions declare where they are used alone. */
+struct _dictkeysobject {
+    Py_ssize_t dk_refcnt;
+    Py_ssize_t dk_size;
+    void *dk_lookup;
+    Py_ssize_t dk_usable;
+    Py_ssize_t dk_nentries;
+    char dk_indices[];
+};
+#endif
 
 extern const struct layout pitviper_profiler_layout;
 const struct layout pitviper_profiler_layout = {
@@ -159,6 +184,81 @@ const struct layout pitviper_profiler_layout = {
     .bitmap_entries = AT(struct bitmap_node, entries),
     .array_nodes = AT(struct array_node, nodes),
     .collision_entries = AT(struct collision_node, entries),
+    .thread_dict = AT(PyThreadState, dict),
+#if PY_VERSION_HEX >= 0x030D0000
+    .thread_running_loop = AT(_PyThreadStateImpl, asyncio_running_loop),
+#else
+    .thread_running_loop = NONE,
+#endif
+#if PY_VERSION_HEX >= 0x030E0000
+    .thread_running_task = AT(_PyThreadStateImpl, asyncio_running_task),
+    .thread_tasks = AT(_PyThreadStateImpl, asyncio_tasks_head),
+#else
+    .thread_running_task = NONE,
+    .thread_tasks = NONE,
+#endif
+#if PY_VERSION_HEX >= 0x030B0000
+    .generator_frame = AT(PyGenObject, gi_iframe),
+    .generator_state = AT(PyGenObject, gi_frame_state),
+#else
+    .generator_frame = AT(PyGenObject, gi_frame),
+    .generator_state = NONE,
+#endif
+    /* How a frame that waits says so, and where what it waits for lies: on top of its stack. */
+#if PY_VERSION_HEX >= 0x030D0000
+    .frame_state = NONE,
+    .suspended = FRAME_SUSPENDED_YIELD_FROM,
+#elif PY_VERSION_HEX >= 0x030B0000
+    .frame_state = NONE,
+    .suspended = FRAME_SUSPENDED,
+#elif PY_VERSION_HEX >= 0x030A0000
+    .frame_state = AT(PyFrameObject, f_state),
+    .suspended = FRAME_SUSPENDED,
+#else
+    .frame_state = NONE,
+    .suspended = NONE,
+#endif
+#if PY_VERSION_HEX >= 0x030E0000
+    .frame_stack_depth = NONE,
+    .frame_stack = AT(_PyInterpreterFrame, localsplus),
+    .frame_stack_top = AT(_PyInterpreterFrame, stackpointer),
+#elif PY_VERSION_HEX >= 0x030B0000
+    .frame_stack_depth = AT(_PyInterpreterFrame, stacktop),
+    .frame_stack = AT(_PyInterpreterFrame, localsplus),
+    .frame_stack_top = NONE,
+#elif PY_VERSION_HEX >= 0x030A0000
+    .frame_stack_depth = AT(PyFrameObject, f_stackdepth),
+    .frame_stack = AT(PyFrameObject, f_valuestack),
+    .frame_stack_top = NONE,
+#else
+    .frame_stack_depth = NONE,
+    .frame_stack = AT(PyFrameObject, f_valuestack),
+    .frame_stack_top = AT(PyFrameObject, f_stacktop),
+#endif
+    .dict_keys = AT(PyDictObject, ma_keys),
+#if PY_VERSION_HEX >= 0x030B0000
+    .keys_size = NONE,
+    .keys_log2_indices = AT(struct _dictkeysobject, dk_log2_index_bytes),
+    .keys_kind = AT(struct _dictkeysobject, dk_kind),
+#else
+    .keys_size = AT(struct _dictkeysobject, dk_size),
+    .keys_log2_indices = NONE,
+    .keys_kind = NONE,
+#endif
+    .keys_count = AT(struct _dictkeysobject, dk_nentries),
+    .keys_indices = AT(struct _dictkeysobject, dk_indices),
+    .set_mask = AT(PySetObject, mask),
+    .set_table = AT(PySetObject, table),
+    .reference_object = AT(PyWeakReference, wr_object),
+    .type_base = AT(PyTypeObject, tp_base),
+    .type_size = AT(PyTypeObject, tp_basicsize),
+#if PY_VERSION_HEX >= 0x030C0000
+    .number_tag = AT(PyLongObject, long_value.lv_tag),
+    .number_digits = AT(PyLongObject, long_value.ob_digit),
+#else
+    .number_tag = NONE,
+    .number_digits = NONE,
+#endif
 };
 
 /* What the bits of a text's state say: its kind (bytes a character), 8 for compact, 16 for ASCII. */

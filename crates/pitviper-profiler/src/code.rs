@@ -6,8 +6,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use crate::layout::{Interpreter, text_state};
 use crate::lines::line_of;
 use crate::load::{copy, word};
-use crate::wait::Role;
-use crate::walk;
+use crate::wait::{Role, State};
+use crate::{tasks, walk};
 
 /// Longest name, file and line table that is read, in bytes.
 const MAX_TEXT_BYTES: usize = 4_096;
@@ -28,6 +28,8 @@ struct Code {
     file: String,
     lines: Vec<u8>,
     role: Role,
+    /// What a task waits for that waits here.
+    waits: State,
 }
 
 /// What tells a code object from another one that gets its memory.
@@ -78,8 +80,8 @@ impl Codes {
             return None;
         }
         let number = u32::try_from(self.codes.len()).ok()?;
-        let role = Role::of(&function, &file);
-        self.codes.push(Code { identity, function, file, lines, role });
+        let (role, waits) = (Role::of(&function, &file), tasks::state_in(&function, &file));
+        self.codes.push(Code { identity, function, file, lines, role, waits });
         self.by_address.insert(at, number);
         Some(number)
     }
@@ -102,6 +104,11 @@ impl Codes {
     /// What the code does, as far as that says why a thread waits.
     pub(crate) fn role(&self, code: u32) -> Role {
         self.codes[code as usize].role
+    }
+
+    /// What a task waits for in this code.
+    pub(crate) fn waits(&self, code: u32) -> State {
+        self.codes[code as usize].waits
     }
 
     /// The frame of a code and a line.
@@ -148,7 +155,20 @@ fn identity(interpreter: &Interpreter, code: usize) -> Option<Identity> {
     })
 }
 
-fn text(interpreter: &Interpreter, object: usize) -> Option<String> {
+/// A number that is not negative and has one digit of CPython's, of 30 bits; `None` for others, and before 3.12.
+pub(crate) fn number(interpreter: &Interpreter, object: usize, class: usize) -> Option<u32> {
+    /// How many digits there are stands above these bits, which say more of them.
+    const MARKS: usize = 3;
+    let layout = &interpreter.layout;
+    let at = |offset: i64| word(object.wrapping_add(offset as usize));
+    if layout.number_tag < 0 || object == 0 || at(layout.object_type)? != class {
+        return None;
+    }
+    (at(layout.number_tag)? == 1 << MARKS).then_some(at(layout.number_digits)? as u32)
+}
+
+/// The text of an object that is one.
+pub(crate) fn text(interpreter: &Interpreter, object: usize) -> Option<String> {
     let layout = &interpreter.layout;
     let at = |offset: i64| word(object.wrapping_add(offset as usize));
     if object == 0 || at(layout.object_type)? != interpreter.text_type {

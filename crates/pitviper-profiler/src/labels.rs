@@ -69,6 +69,17 @@ impl Labels {
     }
 }
 
+/// What follows the name of a thread where samples are of tasks that wait for it: their time is not the thread's,
+/// of which there would be more than passed.
+const WAITING: &str = " (waiting tasks)";
+
+/// Says that a sample is of a task that does not run.
+pub(crate) fn set_apart(labels: &mut [Label]) {
+    if let Some(LabelValue::Text(thread)) = labels.first_mut().map(|label| &mut label.value) {
+        thread.push_str(WAITING);
+    }
+}
+
 /// A label with a text.
 pub(crate) fn text(name: &str, value: String) -> Label {
     Label { name: name.to_owned(), value: LabelValue::Text(value) }

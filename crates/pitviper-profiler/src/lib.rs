@@ -42,6 +42,8 @@ mod stacks;
 #[cfg(pitviper_layout)]
 mod task;
 #[cfg(pitviper_layout)]
+mod tasks;
+#[cfg(pitviper_layout)]
 mod threads;
 #[cfg(pitviper_layout)]
 mod wait;
@@ -51,6 +53,7 @@ mod walk;
 mod window;
 
 pub use options::{
-    AllocationFigures, Endpoints, EventOptions, Figures, KnownFrame, KnownThread, Options, SpanKey, Unavailable,
+    AllocationFigures, Endpoints, EventOptions, Figures, KnownFrame, KnownTask, KnownThread, Options, SpanKey,
+    Unavailable, Variable,
 };
 pub use profiler::Profiler;

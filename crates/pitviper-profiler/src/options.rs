@@ -18,11 +18,21 @@ pub struct Options {
     /// How many allocated bytes there are between two samples of allocations on average; `None` when allocations
     /// are not sampled.
     pub allocation_interval: Option<u64>,
+    /// The variable whose value is what the context is called, where something has its own that is no task of
+    /// asyncio: a greenlet.
+    pub names: Option<Variable>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { rate_hz: 100.0, budget: 0.01, standard_library: Vec::new(), spans: None, allocation_interval: None }
+        Self {
+            rate_hz: 100.0,
+            budget: 0.01,
+            standard_library: Vec::new(),
+            spans: None,
+            allocation_interval: None,
+            names: None,
+        }
     }
 }
 
@@ -41,13 +51,20 @@ pub struct EventOptions {
     pub exceptions: bool,
 }
 
+/// A context variable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Variable {
+    /// Where it is. It is never given back.
+    pub place: usize,
+    /// Its hash, as `hash()` gives it.
+    pub hash: isize,
+}
+
 /// How spans are found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SpanKey {
-    /// Where the context variable is, which is never given back.
-    pub variable: usize,
-    /// Its hash, as `hash()` gives it.
-    pub hash: isize,
+    /// What holds the current span.
+    pub variable: Variable,
     /// Where the class of spans is. What else the variable holds is no span.
     pub class: usize,
     /// Where in a span its trace id is, its span id, and whether it has ended (a byte, not zero).
@@ -82,6 +99,41 @@ pub struct KnownThread {
     pub current: usize,
     /// Its stack, the innermost frame first.
     pub frames: Vec<KnownFrame>,
+}
+
+/// A task of asyncio that is current in the calling thread, has not begun, and will never: where all that is
+/// known of it is. It shows where tasks keep what they have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct KnownTask {
+    /// The task, and asyncio's own class of tasks.
+    pub task: usize,
+    /// See above.
+    pub class: usize,
+    /// Its coroutine, its name, and its loop.
+    pub coroutine: usize,
+    /// See above.
+    pub name: usize,
+    /// See above.
+    pub event_loop: usize,
+    /// The state of the calling thread.
+    pub state: usize,
+    /// The class of contexts, of weak references, and of numbers.
+    pub context_class: usize,
+    /// See above.
+    pub reference_class: usize,
+    /// See above.
+    pub number_class: usize,
+    /// The classes of coroutines, generators and asynchronous generators.
+    pub coroutine_classes: [usize; 3],
+    /// The classes of what stands for one of those: `coro.__await__()`, `generator.asend()`.
+    pub wrapper_classes: [usize; 2],
+    /// The dictionary of the tasks that run by their loops, and the set of references to all; zero where the
+    /// interpreter's threads keep them.
+    pub current: usize,
+    /// See above.
+    pub all: usize,
+    /// The key under which a thread keeps its loop.
+    pub loop_key: usize,
 }
 
 /// A frame as the interpreter's public interface shows it.
@@ -132,6 +184,10 @@ pub struct Figures {
     pub direct: bool,
     /// Whether samples name the spans they are of.
     pub linked: bool,
+    /// Whether samples name the tasks they are of.
+    pub tasks: bool,
+    /// Samples of tasks that waited.
+    pub waiting_tasks: u64,
     /// Samples that were not kept because a bound was reached.
     pub dropped: u64,
     /// Callbacks that blocked an event loop for longer than they may.

@@ -10,7 +10,7 @@ use pitviper_pprof::Profile;
 
 use crate::events::pushed::Store;
 use crate::layout::Interpreter;
-use crate::options::{Endpoints, EventOptions, Figures, KnownThread, Options, Unavailable};
+use crate::options::{Endpoints, EventOptions, Figures, KnownTask, KnownThread, Options, Unavailable};
 use crate::pace::Pace;
 use crate::sampler::Sampler;
 use crate::threads::{Threads, is_ending};
@@ -160,6 +160,23 @@ impl Profiler {
     /// once, and then have [`Self::name_threads`] called. The first call counts.
     pub fn on_new_thread(&self, hook: fn()) {
         let _ = ON_NEW_THREAD.set(hook);
+    }
+
+    /// Whether samples would name tasks of asyncio, if it were known where those are.
+    pub fn wants_tasks(&self) -> bool {
+        self.lock().sampler.as_ref().is_some_and(|sampler| sampler.wants_tasks)
+    }
+
+    /// Has samples name the tasks they are of, and those looked at that wait. `known` shows where tasks keep what
+    /// they have; the calling thread must not run Python code meanwhile.
+    ///
+    /// # Errors
+    /// When it is not found, and then there are no tasks; or when nothing can be read now.
+    pub fn watch_tasks(&self, known: &KnownTask) -> Result<(), Unavailable> {
+        match self.lock().sampler.as_mut() {
+            Some(sampler) => sampler.watch_tasks(known).map_err(Unavailable),
+            None => Err(Unavailable("nothing is sampled".to_owned())),
+        }
     }
 
     /// Says who knows what requests are called, so that samples say of which they are. The first call counts.

@@ -6,15 +6,17 @@ use std::time::{Duration, Instant};
 use pitviper_pprof::Profile;
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use crate::code::text;
 use crate::events::{self, loops};
 use crate::labels::{Labels, ThreadId};
 use crate::layout::Interpreter;
 use crate::load;
-use crate::options::{Figures, Options, SpanKey};
+use crate::options::{Figures, KnownTask, Options, SpanKey, Variable};
 use crate::spans::{self, SpanIds};
 use crate::stacks::{Interned, Stacks};
 use crate::task::{self, TaskFile};
-use crate::threads::{Thread, Threads};
+use crate::tasks::{Names, Tasks};
+use crate::threads::{self, Thread, Threads};
 use crate::wait::{Call, ROLE_FRAMES, Role, State, classify, kind_of};
 use crate::walk::{Outcome, Walker};
 use crate::window::{Key, Window};
@@ -26,12 +28,17 @@ const CALL_BYTES: usize = 256;
 /// A thread that used less of the time than this was kept from running, or waited.
 const BUSY_SHARE: f64 = 0.9;
 
+/// Walks of a stack whose thread goes from one context to another meanwhile; then it is of no span and no task.
+const READS_IN_CONTEXT: usize = 4;
+
 /// Everything the sampler knows.
 #[derive(Debug)]
 pub(crate) struct Sampler {
     interpreter: Interpreter,
     standard_library: Vec<String>,
     spans: Option<SpanKey>,
+    /// What greenlets are called, if it is known.
+    context_names: Option<Variable>,
     lister: Threads,
     walker: Walker,
     stacks: Stacks,
@@ -42,6 +49,10 @@ pub(crate) struct Sampler {
     names: FxHashMap<ThreadId, Option<String>>,
     /// A thread has been added that has no name yet.
     pub(crate) has_unnamed: bool,
+    /// Tasks would be named if it were known where they are.
+    pub(crate) wants_tasks: bool,
+    tasks: Option<Tasks>,
+    task_names: Names,
     open_files: usize,
     last_round: Option<Instant>,
     pub(crate) figures: Figures,
@@ -71,6 +82,7 @@ struct At {
     stack: u32,
     state: State,
     span: SpanIds,
+    task: u32,
 }
 
 impl Sampler {
@@ -79,6 +91,7 @@ impl Sampler {
             interpreter,
             standard_library: options.standard_library.clone(),
             spans: options.spans,
+            context_names: options.names,
             lister: Threads::new(),
             walker: Walker::default(),
             stacks: Stacks::default(),
@@ -87,6 +100,9 @@ impl Sampler {
             threads: FxHashMap::default(),
             names: FxHashMap::default(),
             has_unnamed: false,
+            wants_tasks: true,
+            tasks: None,
+            task_names: Names::default(),
             open_files: 0,
             last_round: None,
             figures: Figures { linked: options.spans.is_some(), ..Figures::default() },
@@ -95,6 +111,18 @@ impl Sampler {
 
     pub(crate) fn interpreter(&self) -> &Interpreter {
         &self.interpreter
+    }
+
+    /// Begins to name tasks, if they are found as expected.
+    pub(crate) fn watch_tasks(&mut self, known: &KnownTask) -> Result<(), String> {
+        load::check();
+        if !load::is_possible() {
+            return Err("memory cannot be read now".to_owned());
+        }
+        self.wants_tasks = false;
+        self.tasks = Some(Tasks::find(&self.interpreter, known)?);
+        self.figures.tasks = true;
+        Ok(())
     }
 
     /// Looks at all threads once.
@@ -112,9 +140,14 @@ impl Sampler {
         let mut list = std::mem::take(&mut self.list);
         list.clear();
         self.lister.list(&self.interpreter, &mut list);
+        threads::leave_out_parked(&self.interpreter, &mut list);
         self.figures.threads = list.len() as u64;
         for thread in &list {
             self.look_at(thread, elapsed.as_nanos() as u64);
+        }
+        if let Some(mut tasks) = self.tasks.take() {
+            self.look_at_tasks(&mut tasks, &list);
+            self.tasks = Some(tasks);
         }
         self.list = list;
         self.forget_gone();
@@ -152,11 +185,13 @@ impl Sampler {
         self.has_unnamed = true;
         let id = ThreadId { ident: thread.ident, native: thread.native };
         self.names.insert(id, None);
+        // It goes on in another interpreter: what it used before is counted.
+        let counted = self.threads.values().find(|known| known.id == id).map(|known| known.cpu_ns);
         Known {
             id,
             round: 0,
             // What was used before the first round is of no window.
-            cpu_ns: if self.figures.rounds > 1 { 0 } else { cpu_ns },
+            cpu_ns: counted.unwrap_or(if self.figures.rounds > 1 { 0 } else { cpu_ns }),
             pending_ns: 0,
             at: None,
             call: None,
@@ -169,7 +204,7 @@ impl Sampler {
     fn sample(&mut self, thread: &Thread, known: &mut Known, elapsed_ns: u64, used_ns: u64) {
         let call = self.call_of(known);
         self.figures.walks += 1;
-        let outcome = self.walker.walk(&self.interpreter, thread.state);
+        let (outcome, span, task) = self.read(thread);
         match outcome {
             Outcome::Empty => {
                 known.at = None;
@@ -206,8 +241,7 @@ impl Sampler {
             None if used_ns > 0 => State::Cpu,
             None => State::Other,
         };
-        let span = self.spans.as_ref().map(|key| spans::current(&self.interpreter, key, thread.state));
-        let at = At { stack, state, span: span.unwrap_or_default() };
+        let at = At { stack, state, span, task };
         known.at = Some(at);
         let id = known.id;
         let key = |state| key_of(id, At { state, ..at });
@@ -221,6 +255,61 @@ impl Sampler {
         self.window.add(key(State::Cpu), std::mem::take(&mut known.pending_ns), elapsed_ns - queued_ns);
         if queued_ns > 0 {
             self.window.add(key(State::RunQueue), 0, queued_ns);
+        }
+    }
+
+    /// Reads a thread's stack, with its span and task: those of one task or greenlet, which its context tells apart.
+    fn read(&mut self, thread: &Thread) -> (Outcome, SpanIds, u32) {
+        let mut outcome = Outcome::Torn;
+        for _ in 0..READS_IN_CONTEXT {
+            let context = spans::context(&self.interpreter, thread.state);
+            outcome = self.walker.walk(&self.interpreter, thread.state);
+            let span = self.spans.as_ref().map(|key| spans::current(&self.interpreter, key, thread.state));
+            let task = self.task_of(thread);
+            if spans::context(&self.interpreter, thread.state) == context {
+                return (outcome, span.unwrap_or_default(), task);
+            }
+        }
+        (outcome, SpanIds::default(), 0)
+    }
+
+    /// The name of the task whose frames were read last of this thread, or of the greenlet.
+    fn task_of(&mut self, thread: &Thread) -> u32 {
+        let interpreter = &self.interpreter;
+        let of_task = || {
+            let tasks = self.tasks.as_ref()?;
+            tasks.name(interpreter, tasks.running(interpreter, thread, self.walker.frames())?)
+        };
+        let of_greenlet = || text(interpreter, spans::current_value(interpreter, self.context_names?, thread.state)?);
+        let name = of_task().or_else(of_greenlet);
+        self.task_names.number(name)
+    }
+
+    /// Samples tasks that wait, if it is time: nothing of them is on any thread's stack.
+    fn look_at_tasks(&mut self, tasks: &mut Tasks, threads: &[Thread]) {
+        let Some(elapsed) = tasks.look(&self.interpreter, threads) else { return };
+        let wall_ns = (elapsed.as_nanos() as f64 * tasks.weight) as u64;
+        for place in 0..tasks.found.len() {
+            let (task, thread) = tasks.found[place];
+            let frames = tasks.awaited(&self.interpreter, task);
+            let stack = match self.stacks.intern(&self.interpreter, frames) {
+                Interned::Stack(stack) if stack != crate::stacks::ROOT => stack,
+                Interned::Full => {
+                    self.figures.dropped += 1;
+                    continue;
+                }
+                _ => continue,
+            };
+            let innermost = self.stacks.innermost(stack).next();
+            let state = innermost.map_or(State::Other, |code| self.stacks.codes.waits(code));
+            let context = tasks.context(&self.interpreter, task);
+            let span = self.spans.as_ref().zip(context);
+            let span = span.map(|(key, context)| spans::in_context(&self.interpreter, key, context));
+            let task = self.task_names.number(tasks.name(&self.interpreter, task));
+            let at = At { stack, state, span: span.unwrap_or_default(), task };
+            let id = ThreadId { ident: threads[thread].ident, native: threads[thread].native };
+            self.figures.waiting_tasks += 1;
+            self.window.add(Key { is_waiting_task: true, ..key_of(id, at) }, 0, wall_ns);
         }
     }
 
@@ -315,11 +404,11 @@ impl Sampler {
             }
         }
         let window = std::mem::take(&mut self.window);
-        let profile = window.profile(&self.stacks, labels, &self.standard_library);
+        let profile = window.profile(&self.stacks, labels, &self.task_names, &self.standard_library);
         let known: FxHashSet<ThreadId> = self.threads.values().map(|known| known.id).collect();
         self.names.retain(|thread, _| known.contains(thread));
-        if self.stacks.is_filling() {
-            self.stacks = Stacks::default();
+        if self.stacks.is_filling() || self.task_names.is_filling() {
+            (self.stacks, self.task_names) = (Stacks::default(), Names::default());
             for known in self.threads.values_mut() {
                 (known.at, known.block) = (None, None);
             }
@@ -338,7 +427,7 @@ impl Sampler {
 }
 
 fn key_of(thread: ThreadId, at: At) -> Key {
-    Key { stack: at.stack, thread, state: at.state, span: at.span }
+    Key { stack: at.stack, thread, state: at.state, span: at.span, task: at.task, is_waiting_task: false }
 }
 
 fn flush_pending(window: &mut Window, known: &mut Known) {

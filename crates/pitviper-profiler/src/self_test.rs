@@ -58,5 +58,5 @@ pub(crate) fn run(interpreter: &Interpreter, threads: Threads, known: &KnownThre
 
 /// Whether what the context variable holds is found in the calling thread's context.
 pub(crate) fn finds_spans(interpreter: &Interpreter, key: &SpanKey, known: &KnownThread) -> bool {
-    spans::current_value(interpreter, key, known.state).unwrap_or(0) == known.current
+    spans::current_value(interpreter, key.variable, known.state).unwrap_or(0) == known.current
 }

@@ -7,7 +7,7 @@
 use crate::labels::note_root;
 use crate::layout::Interpreter;
 use crate::load::{copy, word};
-use crate::options::SpanKey;
+use crate::options::{SpanKey, Variable};
 
 /// The span that a sample is of: its trace, itself, and the one that its request began with in this process;
 /// zeros for none.
@@ -34,7 +34,7 @@ const COLLISION_NODE: &[u8; 8] = b"hamt_col";
 pub(crate) fn current(interpreter: &Interpreter, key: &SpanKey, state: usize) -> SpanIds {
     for _ in 0..ATTEMPTS {
         let before = variables(interpreter, state);
-        let found = before.and_then(|tree| ids(interpreter, key, value(interpreter, key, tree)?));
+        let found = before.and_then(|tree| ids(interpreter, key, value(interpreter, key.variable, tree)?));
         // It counts only if the thread's context is as it was.
         if variables(interpreter, state) == before {
             let found = found.unwrap_or_default();
@@ -45,8 +45,28 @@ pub(crate) fn current(interpreter: &Interpreter, key: &SpanKey, state: usize) ->
     SpanIds::default()
 }
 
+/// The span that is current in a context which no thread may be in.
+pub(crate) fn in_context(interpreter: &Interpreter, key: &SpanKey, context: usize) -> SpanIds {
+    let tree = || at(context, interpreter.layout.context_variables).filter(|tree| *tree != 0);
+    for _ in 0..ATTEMPTS {
+        let before = tree();
+        let found = before.and_then(|tree| ids(interpreter, key, value(interpreter, key.variable, tree)?));
+        if tree() == before {
+            let found = found.unwrap_or_default();
+            note_root(found.root);
+            return found;
+        }
+    }
+    SpanIds::default()
+}
+
+/// The context of the thread with this state; it says which task or greenlet runs there, and zero is one as well.
+pub(crate) fn context(interpreter: &Interpreter, state: usize) -> Option<usize> {
+    at(state, interpreter.layout.thread_context)
+}
+
 /// Where what the variable holds in the context of this thread is; `None` when it is not set.
-pub(crate) fn current_value(interpreter: &Interpreter, key: &SpanKey, state: usize) -> Option<usize> {
+pub(crate) fn current_value(interpreter: &Interpreter, key: Variable, state: usize) -> Option<usize> {
     value(interpreter, key, variables(interpreter, state)?)
 }
 
@@ -70,7 +90,7 @@ fn ids(interpreter: &Interpreter, key: &SpanKey, object: usize) -> Option<SpanId
     is_read.then_some(ids)
 }
 
-fn value(interpreter: &Interpreter, key: &SpanKey, tree: usize) -> Option<usize> {
+fn value(interpreter: &Interpreter, key: Variable, tree: usize) -> Option<usize> {
     let layout = &interpreter.layout;
     let hash = folded(key.hash);
     let mut node = at(tree, layout.tree_root)?;
@@ -86,7 +106,7 @@ fn value(interpreter: &Interpreter, key: &SpanKey, tree: usize) -> Option<usize>
                 let entry = node.wrapping_add(layout.bitmap_entries as usize + index * 16);
                 let (known, value) = (word(entry)?, word(entry + 8)?);
                 if known != 0 {
-                    return (known == key.variable).then_some(value);
+                    return (known == key.place).then_some(value);
                 }
                 // Without a key the value is a node.
                 node = value;
@@ -103,11 +123,11 @@ fn value(interpreter: &Interpreter, key: &SpanKey, tree: usize) -> Option<usize>
 }
 
 /// What the variable holds in a node of those whose hashes are alike.
-fn alike(interpreter: &Interpreter, key: &SpanKey, node: usize) -> Option<usize> {
+fn alike(interpreter: &Interpreter, key: Variable, node: usize) -> Option<usize> {
     let layout = &interpreter.layout;
     let entries = at(node, layout.var_size)?.min(MAX_ALIKE * 2) / 2;
     let entry = |index: usize| node.wrapping_add(layout.collision_entries as usize + index * 16);
-    let found = (0..entries).find(|index| word(entry(*index)) == Some(key.variable))?;
+    let found = (0..entries).find(|index| word(entry(*index)) == Some(key.place))?;
     word(entry(found) + 8)
 }
 

@@ -1,7 +1,10 @@
 //! Which threads the interpreters of this process have.
 
+use rustc_hash::FxHashSet;
+
 use crate::layout::{Interpreter, Layout};
 use crate::load::word;
+use crate::walk::innermost;
 
 /// Bounds of lists that others change while they are read.
 const MAX_INTERPRETERS: usize = 256;
@@ -76,6 +79,24 @@ impl Threads {
         };
         Some(Thread { state, number: at(state, layout.thread_number)?, ident, native, interpreter, gil })
     }
+}
+
+/// Leaves out states of threads that run code of another interpreter meanwhile: a thread has one in each that it
+/// ever ran code of, and what it does is in the newest that has frames.
+///
+/// Before 3.13 an interpreter's first state goes from thread to thread and keeps the name of the one that made it.
+/// There the oldest counts, and code that a thread runs in another interpreter is the call that runs it.
+pub(crate) fn leave_out_parked(known: &Interpreter, threads: &mut Vec<Thread>) {
+    let first = threads.first().map(|thread| thread.interpreter);
+    if threads.iter().all(|thread| Some(thread.interpreter) == first) {
+        return;
+    }
+    // Newer interpreters come first.
+    if known.version() < (3, 13) {
+        threads.reverse();
+    }
+    let mut seen = FxHashSet::default();
+    threads.retain(|thread| innermost(known, thread.state).is_some_and(|at| at != 0) && seen.insert(thread.native));
 }
 
 /// Whether the interpreter is ending.

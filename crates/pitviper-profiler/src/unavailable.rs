@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pitviper_pprof::Profile;
 
-use crate::{Endpoints, EventOptions, Figures, KnownThread, Options, Unavailable};
+use crate::{Endpoints, EventOptions, Figures, KnownTask, KnownThread, Options, Unavailable};
 
 /// Samples the threads of this process.
 #[derive(Debug)]
@@ -75,6 +75,19 @@ impl Profiler {
 
     /// Nothing will be called.
     pub fn on_new_thread(&self, _: fn()) {}
+
+    /// Nothing is sampled.
+    ///
+    /// # Errors
+    /// Always.
+    pub fn watch_tasks(&self, _: &KnownTask) -> Result<(), Unavailable> {
+        Err(Unavailable(env!("PITVIPER_NO_LAYOUT").to_owned()))
+    }
+
+    /// Nothing is sampled.
+    pub fn wants_tasks(&self) -> bool {
+        false
+    }
 
     /// Nobody will ask.
     pub fn name_endpoints(&self, _: &'static dyn Endpoints) {}

@@ -195,7 +195,7 @@ impl Walker {
 }
 
 /// Where the innermost frame of a thread is; zero for none.
-fn innermost(interpreter: &Interpreter, state: usize) -> Option<usize> {
+pub(crate) fn innermost(interpreter: &Interpreter, state: usize) -> Option<usize> {
     let layout = &interpreter.layout;
     if layout.thread_cframe < 0 {
         return at(state, layout.thread_frame);
@@ -214,7 +214,8 @@ fn at(address: usize, offset: i64) -> Option<usize> {
 /// Frames are at least so far from where nothing is.
 const LOWEST: usize = 4_096;
 
-fn read_frame(interpreter: &Interpreter, frame: usize) -> Option<Frame> {
+/// A frame as it is now; `None` if there is none.
+pub(crate) fn read_frame(interpreter: &Interpreter, frame: usize) -> Option<Frame> {
     if frame < LOWEST || !frame.is_multiple_of(8) {
         return None;
     }

@@ -9,6 +9,7 @@ use crate::events;
 use crate::labels::{self, Labels, ThreadId};
 use crate::spans::SpanIds;
 use crate::stacks::{Shown, Stacks};
+use crate::tasks::Names;
 use crate::wait::State;
 
 /// Different samples that are kept; what else is sampled is counted and left out.
@@ -21,6 +22,10 @@ pub(crate) struct Key {
     pub(crate) thread: ThreadId,
     pub(crate) state: State,
     pub(crate) span: SpanIds,
+    /// The number of the task's name; zero for none.
+    pub(crate) task: u32,
+    /// The task does not run: its time is none of the thread's.
+    pub(crate) is_waiting_task: bool,
 }
 
 /// What was measured of it, in nanoseconds.
@@ -76,7 +81,13 @@ impl Window {
     }
 
     /// The profile of this window.
-    pub(crate) fn profile(&self, stacks: &Stacks, labels: &Labels, standard_library: &[String]) -> Profile {
+    pub(crate) fn profile(
+        &self,
+        stacks: &Stacks,
+        labels: &Labels,
+        tasks: &Names,
+        standard_library: &[String],
+    ) -> Profile {
         let nanoseconds = |name: &str| SampleType { name: name.to_owned(), unit: "nanoseconds".to_owned() };
         let unix = self.began.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let mut profile = Profile {
@@ -97,6 +108,12 @@ impl Window {
         for (key, measured) in &self.samples {
             let stack = shown.place(&mut profile, key.stack);
             let mut labels = labels.of(key.thread, &key.span);
+            if key.is_waiting_task {
+                labels::set_apart(&mut labels);
+            }
+            if let Some(task) = tasks.text(key.task) {
+                labels.push(labels::text("task", task.to_owned()));
+            }
             labels.push(labels::text("state", key.state.name().to_owned()));
             let mut values = vec![signed(measured.cpu_ns), signed(measured.wall_ns)];
             if has_locks {

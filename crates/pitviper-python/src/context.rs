@@ -9,15 +9,10 @@ use pyo3::sync::PyOnceLock;
 
 static VARIABLE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
-fn variable(py: Python<'_>) -> Option<&Bound<'_, PyAny>> {
+/// The variable of the current span.
+pub(crate) fn variable(py: Python<'_>) -> Option<&Bound<'_, PyAny>> {
     let made = VARIABLE.get_or_try_init(py, || new_variable(py, c"pitviper_current_span"));
     made.ok().map(|variable| variable.bind(py))
-}
-
-/// Where the variable of the current span is, and its hash.
-pub(crate) fn place_and_hash(py: Python<'_>) -> Option<(usize, isize)> {
-    let variable = variable(py)?;
-    Some((variable.as_ptr() as usize, variable.hash().ok()?))
 }
 
 /// A new context variable without a default.

@@ -89,7 +89,8 @@ mod _native {
     use crate::profile_upload::{configure_profiles, end_profile, take_profile};
     #[pymodule_export]
     use crate::profiling::{
-        profiler_figures, profiler_name_threads, profiler_resume, profiler_start, profiler_stop, profiler_take,
+        context_names, profiler_figures, profiler_name_threads, profiler_resume, profiler_start, profiler_stop,
+        profiler_take, profiler_wants_tasks, profiler_watch_tasks,
     };
     #[pymodule_export]
     use crate::propagate::{

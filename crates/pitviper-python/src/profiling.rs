@@ -5,9 +5,10 @@ use std::sync::Mutex;
 
 use pitviper_model::SpanId;
 use pitviper_pprof::{LabelValue, Profile};
-use pitviper_profiler::{Endpoints, KnownFrame, KnownThread, Options, Profiler, SpanKey};
+use pitviper_profiler::{Endpoints, KnownFrame, KnownTask, KnownThread, Options, Profiler, SpanKey, Variable};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyInt, PyList};
 
 use crate::convert::to_text;
 use crate::runtime::agent;
@@ -50,8 +51,9 @@ pub(crate) fn profiler_start(
     let standard_library = standard_library.unwrap_or_default();
     // Something is current while the sampler looks whether it finds it.
     let probe = Bound::new(py, Span::make(pitviper_agent::Span::blank(agent()), Maker::Agent))?;
+    let names = context_names(py).ok().and_then(|variable| variable_key(&variable));
     let allocation_interval = Some(allocation_interval).filter(|interval| *interval > 0);
-    let options = Options { rate_hz, budget, standard_library, spans: span_key(&probe), allocation_interval };
+    let options = Options { rate_hz, budget, standard_library, spans: span_key(&probe), allocation_interval, names };
     let token = context::set(py, Some(probe.as_any()));
     let known = own_thread(py, if token.is_some() { probe.as_ptr() as usize } else { 0 });
     host::watch_forks();
@@ -101,6 +103,53 @@ pub(crate) fn profiler_name_threads(py: Python<'_>) {
     crate::shield::shield_native((), || Profiler::get().keep_allocations());
     let names = thread_names(py);
     py.detach(|| crate::shield::shield_native((), || Profiler::get().name_threads(&names)));
+}
+
+/// Whether samples would name tasks of asyncio if `profiler_watch_tasks` said where they are.
+#[pyfunction]
+pub(crate) fn profiler_wants_tasks() -> bool {
+    shield(false, || Profiler::get().wants_tasks())
+}
+
+/// Has samples name the tasks of asyncio. `known` are a task that is current in the calling thread, its class, its
+/// coroutine, name and loop; then the dictionary of current tasks, the set of references to all tasks, and the
+/// key of a thread's loop, or None where the interpreter has none of those. Returns why not, or None.
+#[pyfunction]
+pub(crate) fn profiler_watch_tasks(py: Python<'_>, known: [Bound<'_, PyAny>; 8]) -> PyResult<Option<String>> {
+    let place = |object: &Bound<'_, PyAny>| if object.is_none() { 0 } else { object.as_ptr() as usize };
+    let class = |module: &str, name: &str| Ok::<_, PyErr>(py.import(module)?.getattr(name)?.as_ptr() as usize);
+    let [task, task_class, coroutine, name, event_loop, current, all, loop_key] = known.each_ref().map(place);
+    let wrapper = known[2].call_method0("__await__")?;
+    let known = KnownTask {
+        task,
+        class: task_class,
+        coroutine,
+        name,
+        event_loop,
+        state: host::own_state(py).0,
+        context_class: class("contextvars", "Context")?,
+        reference_class: class("weakref", "ReferenceType")?,
+        number_class: py.get_type::<PyInt>().as_ptr() as usize,
+        coroutine_classes: [
+            class("types", "CoroutineType")?,
+            class("types", "GeneratorType")?,
+            class("types", "AsyncGeneratorType")?,
+        ],
+        wrapper_classes: [wrapper.get_type().as_ptr() as usize, steps_class(py)?],
+        current,
+        all,
+        loop_key,
+    };
+    Ok(shield(Ok(()), || Profiler::get().watch_tasks(&known)).err().map(|unavailable| unavailable.0))
+}
+
+/// The class of what `asend` of an asynchronous generator gives.
+fn steps_class(py: Python<'_>) -> PyResult<usize> {
+    let made = PyModule::from_code(py, c"async def made(): yield", c"<pitviper>", c"_pitviper")?;
+    let step = made.getattr("made")?.call0()?.call_method1("asend", (py.None(),))?;
+    let class = step.get_type().as_ptr() as usize;
+    step.call_method0("close")?;
+    Ok(class)
 }
 
 /// What was sampled since the last call: for each sample its frames (function, file, line), the innermost
@@ -179,6 +228,8 @@ pub(crate) fn profiler_figures(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     dict.set_item("running", figures.running)?;
     dict.set_item("alloc_running", allocations.running)?;
     dict.set_item("direct", figures.direct)?;
+    dict.set_item("tasks", figures.tasks)?;
+    dict.set_item("waiting_tasks", figures.waiting_tasks)?;
     dict.set_item("linked", figures.linked)?;
     dict.set_item("rate_hz", figures.rate_hz)?;
     Ok(dict)
@@ -224,15 +275,29 @@ fn own_thread(py: Python<'_>, current: usize) -> PyResult<KnownThread> {
     Ok(KnownThread { hexversion, state, interpreter, current, frames })
 }
 
+/// The context variable whose value names a greenlet in its samples.
+static CONTEXT_NAMES: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+/// The context variable that says, in a context of its own, what runs there is called.
+#[pyfunction(name = "profiler_context_name")]
+pub(crate) fn context_names(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    let made = CONTEXT_NAMES.get_or_try_init(py, || context::new_variable(py, c"pitviper_context_name"))?;
+    Ok(made.bind(py).clone())
+}
+
+/// Where a variable is, and its hash.
+fn variable_key(variable: &Bound<'_, PyAny>) -> Option<Variable> {
+    Some(Variable { place: variable.as_ptr() as usize, hash: variable.hash().ok()? })
+}
+
 /// How the sampler finds the span that a thread works on.
 fn span_key(any: &Bound<'_, Span>) -> Option<SpanKey> {
-    let (variable, hash) = context::place_and_hash(any.py())?;
+    let variable = variable_key(context::variable(any.py())?)?;
     let (span, context) = (any.get(), any.get().core_context());
     // Objects of one class have their parts in the same places.
     let from_start = |part: usize| part - any.as_ptr() as usize;
     Some(SpanKey {
         variable,
-        hash,
         class: any.get_type().as_ptr() as usize,
         trace_id_at: from_start(std::ptr::from_ref(&context.trace_id) as usize),
         span_id_at: from_start(std::ptr::from_ref(&context.span_id) as usize),

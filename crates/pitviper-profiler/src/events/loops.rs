@@ -90,7 +90,14 @@ mod tests {
     const MS: u64 = 1_000_000;
 
     fn key(stack: u32) -> Key {
-        Key { stack, thread: ThreadId { ident: 1, native: 1 }, state: State::Cpu, span: SpanIds::default() }
+        Key {
+            stack,
+            thread: ThreadId { ident: 1, native: 1 },
+            state: State::Cpu,
+            span: SpanIds::default(),
+            task: 0,
+            is_waiting_task: false,
+        }
     }
 
     /// What samples of these versions of a context and stacks, ten milliseconds apart, have as blocked.
