@@ -37,12 +37,13 @@ const PROFILE_JITTER: f64 = 0.1;
 /// goes on, what it made waits up to the queue's bound, and the thread is tried again.
 pub(crate) fn start(agent: &'static Agent) -> bool {
     static TOLD: AtomicBool = AtomicBool::new(false);
-    let started = std::thread::Builder::new().name("pitviper-export".to_owned()).spawn(move || {
-        (agent.host.thread_start)();
-        Exporter::new(agent).run();
+    let mut started = Ok(());
+    (agent.host.without_signals)(&mut || {
+        let exporter = std::thread::Builder::new().name("pitviper-export".to_owned());
+        started = exporter.spawn(move || Exporter::new(agent).run()).map(drop);
     });
     match started {
-        Ok(_) => (agent.host.exporter_started)(),
+        Ok(()) => (agent.host.exporter_started)(),
         Err(ref error) => {
             agent.queue.no_exporter();
             if !TOLD.swap(true, Ordering::Relaxed) {

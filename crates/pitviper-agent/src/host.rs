@@ -20,8 +20,9 @@ pub struct Usage {
 /// Functions of the host. All may be called from any thread, and must return soon.
 #[derive(Debug, Clone, Copy)]
 pub struct Host {
-    /// Runs first in the exporter thread: blocks signals, so that the application's threads get them.
-    pub thread_start: fn(),
+    /// Runs what starts a thread while the calling one has all signals blocked: the new one has them blocked
+    /// from its first moment, so that the application's threads get them.
+    pub without_signals: fn(&mut dyn FnMut()),
     /// Runs in the thread whose first span, log record or measurement started the exporter.
     pub exporter_started: fn(),
     /// Runs what may take long, so that the interpreter goes on without the calling thread meanwhile. Also

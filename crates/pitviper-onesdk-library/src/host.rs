@@ -14,7 +14,7 @@ pub(crate) fn host() -> Host {
     // SAFETY: sysconf reads a number and touches no memory of ours.
     let (ticks, page) = unsafe { (libc::sysconf(libc::_SC_CLK_TCK), libc::sysconf(libc::_SC_PAGESIZE)) };
     Host {
-        thread_start: block_signals,
+        without_signals,
         exporter_started: || {},
         wait: |work| work(),
         warn,
@@ -66,14 +66,21 @@ extern "C" fn at_exit() {
     });
 }
 
-/// Blocks all signals in the calling thread, so that the program's own threads get them.
-fn block_signals() {
-    // SAFETY: `set` is a plain C structure that sigfillset initialises before it is read; the calls change
-    // nothing but the calling thread's mask.
+/// Runs `work` with all signals blocked in the calling thread, and so in the threads that it starts. A thread
+/// that blocked them itself would get one in its first moment, and could wait for itself in its handler.
+fn without_signals(work: &mut dyn FnMut()) {
+    // SAFETY: both sets are plain C structures, one initialised by sigfillset before it is read, the other by
+    // the first call that changes the mask, and used only if that succeeded. The calls change nothing but the
+    // calling thread's mask.
     unsafe {
-        let mut set = std::mem::zeroed::<libc::sigset_t>();
-        libc::sigfillset(&raw mut set);
-        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const set, std::ptr::null_mut());
+        let mut all = std::mem::zeroed::<libc::sigset_t>();
+        let mut before = std::mem::zeroed::<libc::sigset_t>();
+        libc::sigfillset(&raw mut all);
+        let is_blocked = libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before) == 0;
+        work();
+        if is_blocked {
+            libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut());
+        }
     }
 }
 

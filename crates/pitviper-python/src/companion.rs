@@ -127,15 +127,16 @@ fn start_if_wanted() {
     if !is_wanted() || STOP.load(Ordering::Relaxed) || RUNNING_IN.swap(own, Ordering::SeqCst) == own {
         return;
     }
-    let spawned = std::thread::Builder::new().name("pitviper-runtime".to_owned()).spawn(move || {
-        host::block_signals();
-        shield_native((), run);
-        let _ = RUNNING_IN.compare_exchange(own, 0, Ordering::SeqCst, Ordering::SeqCst);
+    host::without_signals(&mut || {
+        let spawned = std::thread::Builder::new().name("pitviper-runtime".to_owned()).spawn(move || {
+            shield_native((), run);
+            let _ = RUNNING_IN.compare_exchange(own, 0, Ordering::SeqCst, Ordering::SeqCst);
+        });
+        match spawned {
+            Ok(handle) => set_thread(Some(handle.thread().clone())),
+            Err(_) => RUNNING_IN.store(0, Ordering::SeqCst),
+        }
     });
-    match spawned {
-        Ok(handle) => set_thread(Some(handle.thread().clone())),
-        Err(_) => RUNNING_IN.store(0, Ordering::SeqCst),
-    }
 }
 
 /// A lock that another thread held during a fork stays locked in the child; then the thread is simply

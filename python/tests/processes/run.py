@@ -116,8 +116,10 @@ def _variables(pattern: Pattern, sink: Sink, report: Path, iterations: int) -> "
         "PITVIPER_SERVICE": "pattern",
         # So late that only what the end of a process does can send the last spans.
         "OTEL_BSP_SCHEDULE_DELAY": "60000",
-        # No end is so slow on a busy machine that it loses spans.
+        # No end is so slow on a busy machine that it loses spans, and no request: at the end each is made
+        # once more, and then no more.
         "PITVIPER_EXIT_TIMEOUT": "60000",
+        "OTEL_EXPORTER_OTLP_TIMEOUT": "60000",
         "PYTHONPATH": os.pathsep.join(path for path in paths if path),
         "PYTHONFAULTHANDLER": "1",
         "PROBE_REPORT": str(report),
