@@ -590,3 +590,20 @@ print(ddtrace.__name__, ddtrace.config.service)
     assert done.stdout == "pitviper.compat.ddtrace program\n"
     (span,) = sink.wait_for(1)
     assert span.name == "a"
+
+
+def test_a_disabled_agent_has_the_api_and_traces_nothing(run, sink):
+    source = """
+from ddtrace import patch, tracer
+import ddtrace.auto
+patch(flask=True)
+with tracer.trace("work", service="shop") as span:
+    span.set_tag("a", "b")
+import oneagent
+oneagent.initialize()
+print(oneagent.get_sdk().agent_state)
+"""
+    done = run(source, PITVIPER_ENABLED="false", PITVIPER_COMPAT="oneagent")
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    assert done.stdout
+    assert not sink.spans

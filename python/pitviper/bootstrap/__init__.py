@@ -41,10 +41,14 @@ def init(**settings: Any) -> None:
     config = _configure(settings)
     first = not _started
     _started = True
-    if first and config["enabled"]:
+    if not first:
+        return
+    if config["enabled"]:
         _instrument(config)
-    if first:
-        _profile(config)
+    else:
+        # Code that was written for another agent's API imports it all the same.
+        compat.install(config["compat"])
+    _profile(config)
 
 
 def ensure_configured() -> None:
