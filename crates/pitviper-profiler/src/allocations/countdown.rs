@@ -2,7 +2,8 @@
 //!
 //! Samples are a Poisson process over allocated bytes: between two of them lies a number of bytes with an
 //! exponential distribution, so each byte is as likely to be sampled as any other, whatever was sampled before.
-//! A thread that is started, or finds other settings, draws a new gap and nothing is lost by that.
+//! A thread that is started draws a gap with its first allocation; one that still has a gap of other settings when that is
+//! over, and what it allocates until then is not sampled.
 #![expect(unsafe_code, reason = "the thread's own memory is found by its place")]
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -36,6 +37,12 @@ pub(super) struct Countdown {
 pub(super) fn set_interval(bytes: f64) {
     INTERVAL.store(bytes.to_bits(), Ordering::Relaxed);
     EPOCH.fetch_add(1, Ordering::Release);
+}
+
+/// Ends the calling thread's gap, whatever settings it was drawn with.
+pub(super) fn begin_anew() {
+    // SAFETY: it is the calling thread's, and no reference is held across a call.
+    unsafe { (*own()).left = 0 };
 }
 
 impl Countdown {

@@ -35,6 +35,7 @@ pub(crate) fn start(interpreter: &Interpreter, options: &Options) -> Result<(), 
     let interval = interval as f64;
     recorder::start(interpreter, options, interval);
     countdown::set_interval(interval);
+    countdown::begin_anew();
     hooks::keep_in_place().map(|_| ()).inspect_err(|_| recorder::stop())
 }
 
