@@ -100,9 +100,10 @@ def _memray(port: str) -> "Callable[[], Any]":
 
 PROFILERS = {
     "none": Profiler(_none, is_read=False),
-    "Pitviper": Profiler(_pitviper()),
+    "Pitviper": Profiler(_pitviper(PITVIPER_PROFILING_HEAP="true")),
     "Pitviper, memory alone": Profiler(
         _pitviper(
+            PITVIPER_PROFILING_HEAP="true",
             PITVIPER_PROFILING_RATE="1",
             PITVIPER_PROFILING_LOCKS="off",
             PITVIPER_PROFILING_LOOPS="0",
@@ -111,10 +112,9 @@ PROFILERS = {
         ),
         is_read=False,
     ),
-    "Pitviper, without memory": Profiler(_pitviper(PITVIPER_PROFILING_HEAP="false")),
+    "Pitviper, without memory": Profiler(_pitviper()),
     "Pitviper, stacks alone": Profiler(
         _pitviper(
-            PITVIPER_PROFILING_HEAP="false",
             PITVIPER_PROFILING_LOCKS="off",
             PITVIPER_PROFILING_LOOPS="0",
             PITVIPER_PROFILING_GC="false",
