@@ -68,7 +68,6 @@ pub(crate) fn configure_profiles(
         LAST.store(false, Ordering::Relaxed);
         agent().set_profile_source(&Sampled);
         Profiler::get().on_new_thread(crate::companion::name_threads_soon);
-        Profiler::get().on_new_thread(crate::companion::name_threads_soon);
         let attributes = convert::to_attributes(Some(attributes));
         agent().configure_profiles(Profiles { enabled, url, headers, period_ms: period_ms.max(1), attributes });
     });
