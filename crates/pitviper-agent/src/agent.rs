@@ -75,7 +75,8 @@ struct Held {
 }
 
 thread_local! {
-    static FORKING: RefCell<Option<Held>> = const { RefCell::new(None) };
+    // Boxed, as a library's variables of this kind have little room where they are found fast.
+    static FORKING: RefCell<Option<Box<Held>>> = const { RefCell::new(None) };
 }
 
 /// Works with what a lock protects. While the calling thread forks it holds the lock itself, and other hooks of
@@ -444,7 +445,7 @@ impl Agent {
         let queue = self.queue.hold();
         let (_log_scopes, _endpoints) = (log_scopes, endpoints);
         let held = Held { queue, instance, metrics, _log_scopes, _endpoints, origins, config };
-        FORKING.with(|slot| *slot.borrow_mut() = Some(held));
+        FORKING.with(|slot| *slot.borrow_mut() = Some(Box::new(held)));
         set_forking(true);
     }
 

@@ -1,7 +1,7 @@
 //! Log records of Python's `logging`, and of OpenTelemetry's loggers.
 
 use std::borrow::Cow;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::sync::{Mutex, PoisonError};
 
 use pitviper_agent::{AttributeList, Body, LogRecord, MAX_LOG_ATTRIBUTES, Scalar, TracePoint};
@@ -14,13 +14,10 @@ use pyo3::types::{PyBool, PyDict, PyString, PyTuple};
 use crate::metrics::{fill, put, put_value, to_trace_point, trace_point};
 use crate::runtime::agent;
 use crate::shield::shield;
-use crate::{convert, exception, start};
+use crate::{convert, exception, reused, start};
 
 /// Longest text of a record, in bytes; of a longer one the beginning is kept.
 const MAX_TEXT_BYTES: usize = 64 * 1024;
-
-/// Memory that a thread keeps for the attributes of its next record, in bytes.
-const MAX_KEPT_BYTES: usize = 16 * 1024;
 
 /// The fields that are read; each is the place of its name in [`USUAL`].
 #[derive(Clone, Copy)]
@@ -256,19 +253,13 @@ pub(crate) fn emit_record(py: Python<'_>, record: &Bound<'_, PyAny>) {
     });
 }
 
-thread_local! {
-    /// Reused, so that a record allocates nothing for its attributes.
-    static ATTRIBUTES: RefCell<AttributeList> = RefCell::default();
-}
-
 fn export(py: Python<'_>, record: &Bound<'_, PyAny>) -> PyResult<()> {
     let dict = record.getattr(intern!(py, "__dict__"))?.cast_into::<PyDict>()?;
     let fields = Fields::of(&dict);
     let text = message(record, &fields)?;
     let text = convert::to_text(&text);
     let (text, cut) = shortened(&text);
-    // Taken, not borrowed: what is read of the application's objects may run its code, and that may log.
-    let mut attributes = ATTRIBUTES.with(RefCell::take);
+    let mut attributes = reused::take();
     if cut {
         attributes.set("pitviper.log.truncated", Scalar::Bool(true), MAX_LOG_ATTRIBUTES);
     }
@@ -286,10 +277,7 @@ fn export(py: Python<'_>, record: &Bound<'_, PyAny>) -> PyResult<()> {
         },
         &attributes,
     );
-    if attributes.capacity() <= MAX_KEPT_BYTES {
-        attributes.clear();
-        ATTRIBUTES.with(|slot| slot.replace(attributes));
-    }
+    reused::give_back(attributes);
     Ok(())
 }
 

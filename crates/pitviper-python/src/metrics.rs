@@ -1,7 +1,5 @@
 //! `Instrument`: one stream of measurements, as Python sees it.
 
-use std::cell::RefCell;
-
 use pitviper_agent::{
     Aggregation, AttributeList, InstrumentId, InstrumentKind, InstrumentOptions, MAX_SERIES_ATTRIBUTES, Scalar,
     TracePoint,
@@ -11,15 +9,10 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyMapping, PyString};
 
-use crate::convert;
 use crate::runtime::agent;
 use crate::shield::shield;
 use crate::start::current_context;
-
-thread_local! {
-    /// Reused, so that a measurement allocates nothing.
-    static ATTRIBUTES: RefCell<AttributeList> = RefCell::default();
-}
+use crate::{convert, reused};
 
 /// Where the current span is in its trace.
 pub(crate) fn trace_point(py: Python<'_>) -> Option<TracePoint> {
@@ -201,15 +194,13 @@ fn take(
     fill: impl FnOnce(&mut AttributeList),
     trace: impl Fn() -> Option<TracePoint>,
 ) -> bool {
-    // Taken, not borrowed: converting a value may run Python code that measures something.
-    let mut list = ATTRIBUTES.with(RefCell::take);
+    let mut list = reused::take();
     fill(&mut list);
     let mut counts = true;
     for id in streams {
         counts &= agent().record(*id, value, &mut list, &trace);
     }
-    list.clear();
-    ATTRIBUTES.with(|slot| slot.replace(list));
+    reused::give_back(list);
     counts
 }
 
