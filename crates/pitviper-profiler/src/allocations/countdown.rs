@@ -122,6 +122,7 @@ mod place {
     use crate::task::with_signals_blocked;
 
     const BYTES: usize = size_of::<Countdown>();
+    const _: () = assert!(std::mem::offset_of!(Countdown, left) == 0, "it is counted down where the rest begins");
 
     // As `#[thread_local]`, but found through a descriptor (TLSDESC): that costs a third of the C library's
     // function, and where there is no room beside the threads' first memory, it works all the same.
@@ -172,6 +173,24 @@ mod place {
         pointer().wrapping_add(OFFSET.load(Ordering::Relaxed)) as *mut Countdown
     }
 
+    /// Counts bytes down; whether the gap goes on. Where [`near`] may be called.
+    #[inline(always)]
+    pub(in super::super) fn count_near(bytes: usize) -> bool {
+        // SAFETY: what is changed is the calling thread's, and the first that it has there; no reference to it is held
+        // across a call.
+        unsafe {
+            std::arch::asm!(
+                "sub qword ptr fs:[{offset}], {bytes}",
+                "js {over}",
+                offset = in(reg) OFFSET.load(Ordering::Relaxed),
+                bytes = in(reg) bytes,
+                over = label { return false },
+                options(nostack),
+            );
+        }
+        true
+    }
+
     /// Where that of the calling thread is.
     pub(in super::super) fn own() -> *mut Countdown {
         let place: *mut Countdown;
@@ -218,6 +237,15 @@ mod place {
         own()
     }
 
+    /// Counts bytes down; whether the gap goes on.
+    pub(in super::super) fn count_near(bytes: usize) -> bool {
+        // SAFETY: it is the calling thread's, and no reference is held across a call.
+        unsafe {
+            (*own()).left = (*own()).left.wrapping_sub(bytes as i64);
+            (*own()).left >= 0
+        }
+    }
+
     /// Where that of the calling thread is.
     #[inline(always)]
     pub(in super::super) fn own() -> *mut Countdown {
@@ -225,7 +253,7 @@ mod place {
     }
 }
 
-pub(super) use place::{is_near, near, own};
+pub(super) use place::{count_near, is_near, near, own};
 
 #[cfg(test)]
 mod tests {
@@ -256,6 +284,9 @@ mod tests {
         assert_eq!(is_near(), cfg!(target_arch = "x86_64"));
         if is_near() {
             assert_eq!(near() as usize, here);
+            countdown.left = 1_000;
+            assert_eq!([1_000, 1, usize::MAX / 2].map(count_near), [true, false, false]);
+            assert_eq!(countdown.left, -1 - i64::MAX);
             assert!(std::thread::spawn(|| near() == own()).join().expect("it ends"));
         }
         // What a thread allocates first, or after a change, is sampled as anything else.

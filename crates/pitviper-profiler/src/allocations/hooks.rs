@@ -6,7 +6,7 @@
 //! ours are never unloaded, so whoever keeps them can call them, and once nobody does, others of ours take a
 //! new place.
 //!
-//! The usual allocation costs a subtraction and a comparison, and giving back a look at one bit.
+//! The usual allocation costs a subtraction and a comparison, and giving back a look at one byte.
 #![expect(unsafe_code, reason = "these are C functions, called by the interpreter")]
 
 use std::cell::UnsafeCell;
@@ -15,8 +15,7 @@ use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::{Mutex, OnceLock};
 
-use super::countdown::{self, Countdown};
-use super::{filter, recorder};
+use super::{countdown, filter, recorder};
 use crate::layout::symbol;
 
 /// The interpreter's domains: raw, mem, object.
@@ -89,15 +88,13 @@ fn behind<const SLOT: usize, const DOMAIN: usize>() -> &'static Allocator {
     unsafe { (*behind.allocator.get()).assume_init_ref() }
 }
 
-/// What the calling thread has of its own.
-#[inline(always)]
-fn countdown<const NEAR: bool>() -> *mut Countdown {
-    if NEAR { countdown::near() } else { countdown::own() }
-}
-
 /// Counts an allocation; whether there is nothing more to it.
 #[inline(always)]
-fn count<const DOMAIN: usize>(own: *mut Countdown, size: usize) -> bool {
+fn count<const DOMAIN: usize, const NEAR: bool>(size: usize) -> bool {
+    if NEAR && DOMAIN != RAW {
+        return countdown::count_near(size) && size <= LARGE;
+    }
+    let own = if NEAR { countdown::near() } else { countdown::own() };
     // SAFETY: `own` is the calling thread's, and no reference to it is held across a call.
     unsafe {
         // Most of what is asked of the raw domain is asked by the others.
@@ -116,22 +113,18 @@ unsafe extern "C" fn malloc<const SLOT: usize, const DOMAIN: usize, const NEAR: 
     _: *mut c_void,
     size: usize,
 ) -> *mut c_void {
-    let (behind, own) = (behind::<SLOT, DOMAIN>(), countdown::<NEAR>());
-    if count::<DOMAIN>(own, size) {
+    let behind = behind::<SLOT, DOMAIN>();
+    if count::<DOMAIN, NEAR>(size) {
         // SAFETY: what was there before is called as the interpreter would have called it.
         return unsafe { (behind.malloc)(behind.context, size) };
     }
-    malloc_slowly::<DOMAIN>(own, behind, size)
+    malloc_slowly::<DOMAIN>(behind, size)
 }
 
 #[inline(never)]
-extern "C" fn malloc_slowly<const DOMAIN: usize>(
-    own: *mut Countdown,
-    behind: &'static Allocator,
-    size: usize,
-) -> *mut c_void {
+extern "C" fn malloc_slowly<const DOMAIN: usize>(behind: &'static Allocator, size: usize) -> *mut c_void {
     // SAFETY: as above.
-    slowly(own, DOMAIN, size, || unsafe { (behind.malloc)(behind.context, size) })
+    slowly(DOMAIN, size, || unsafe { (behind.malloc)(behind.context, size) })
 }
 
 unsafe extern "C" fn calloc<const SLOT: usize, const DOMAIN: usize, const NEAR: bool>(
@@ -139,24 +132,23 @@ unsafe extern "C" fn calloc<const SLOT: usize, const DOMAIN: usize, const NEAR: 
     items: usize,
     item_size: usize,
 ) -> *mut c_void {
-    let (behind, own) = (behind::<SLOT, DOMAIN>(), countdown::<NEAR>());
+    let behind = behind::<SLOT, DOMAIN>();
     // The interpreter has refused what would be too much.
-    if count::<DOMAIN>(own, items.wrapping_mul(item_size)) {
+    if count::<DOMAIN, NEAR>(items.wrapping_mul(item_size)) {
         // SAFETY: as above.
         return unsafe { (behind.calloc)(behind.context, items, item_size) };
     }
-    calloc_slowly::<DOMAIN>(own, behind, items, item_size)
+    calloc_slowly::<DOMAIN>(behind, items, item_size)
 }
 
 #[inline(never)]
 extern "C" fn calloc_slowly<const DOMAIN: usize>(
-    own: *mut Countdown,
     behind: &'static Allocator,
     items: usize,
     item_size: usize,
 ) -> *mut c_void {
     // SAFETY: as above.
-    slowly(own, DOMAIN, items.wrapping_mul(item_size), || unsafe { (behind.calloc)(behind.context, items, item_size) })
+    slowly(DOMAIN, items.wrapping_mul(item_size), || unsafe { (behind.calloc)(behind.context, items, item_size) })
 }
 
 unsafe extern "C" fn realloc<const SLOT: usize, const DOMAIN: usize, const NEAR: bool>(
@@ -164,17 +156,16 @@ unsafe extern "C" fn realloc<const SLOT: usize, const DOMAIN: usize, const NEAR:
     block: *mut c_void,
     size: usize,
 ) -> *mut c_void {
-    let (behind, own) = (behind::<SLOT, DOMAIN>(), countdown::<NEAR>());
-    if count::<DOMAIN>(own, size) && !filter::may_have(block as usize) {
+    let behind = behind::<SLOT, DOMAIN>();
+    if count::<DOMAIN, NEAR>(size) && !filter::may_have(block as usize) {
         // SAFETY: as above.
         return unsafe { (behind.realloc)(behind.context, block, size) };
     }
-    realloc_slowly::<DOMAIN>(own, behind, block, size)
+    realloc_slowly::<DOMAIN>(behind, block, size)
 }
 
 #[inline(never)]
 extern "C" fn realloc_slowly<const DOMAIN: usize>(
-    own: *mut Countdown,
     behind: &'static Allocator,
     block: *mut c_void,
     size: usize,
@@ -182,7 +173,7 @@ extern "C" fn realloc_slowly<const DOMAIN: usize>(
     // Before it is given back, as somebody else may get it then.
     let earlier = if filter::may_have(block as usize) { recorder::remove(block as usize) } else { None };
     // SAFETY: as above.
-    let moved = slowly(own, DOMAIN, size, || unsafe { (behind.realloc)(behind.context, block, size) });
+    let moved = slowly(DOMAIN, size, || unsafe { (behind.realloc)(behind.context, block, size) });
     if let Some(earlier) = earlier.filter(|_| moved.is_null()) {
         recorder::put_back(block as usize, earlier);
     }
@@ -210,7 +201,8 @@ extern "C" fn free_slowly(behind: &'static Allocator, block: *mut c_void) {
 }
 
 /// Allocates what is sampled or large.
-fn slowly(own: *mut Countdown, domain: usize, size: usize, allocate: impl FnOnce() -> *mut c_void) -> *mut c_void {
+fn slowly(domain: usize, size: usize, allocate: impl FnOnce() -> *mut c_void) -> *mut c_void {
+    let own = countdown::own();
     // SAFETY: `own` is the calling thread's, and no reference to it is held across a call.
     unsafe {
         if (*own).is_inside || (*own).probed != 0 {

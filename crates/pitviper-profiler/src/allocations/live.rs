@@ -8,18 +8,18 @@ use super::filter;
 /// others are counted and not kept.
 pub(super) const MAX_LIVE: usize = 65_536;
 
-/// Blocks by their address.
+/// Blocks by their address. There is one of these at a time, as there is one filter, but for a moment in which an
+/// empty one takes another's place.
 #[derive(Debug)]
 pub(super) struct Live<T> {
     blocks: FxHashMap<usize, T>,
-    /// How many more blocks than one have this bit of the filter; few have any.
+    /// How many more blocks than one have this mark of the filter; few have any.
     shared: FxHashMap<u32, u32>,
 }
 
 impl<T> Live<T> {
-    /// No blocks; there is one of these at a time, as there is one filter.
+    /// No blocks.
     pub(super) fn new() -> Self {
-        filter::clear_all();
         Self { blocks: FxHashMap::default(), shared: FxHashMap::default() }
     }
 
@@ -31,7 +31,7 @@ impl<T> Live<T> {
         // One that is there already was given back where no hook saw it.
         let is_new = self.blocks.insert(block, value).is_none();
         if is_new && filter::set(block) {
-            *self.shared.entry(filter::bit_of(block)).or_default() += 1;
+            *self.shared.entry(filter::mark_of(block)).or_default() += 1;
         }
         true
     }
@@ -39,11 +39,11 @@ impl<T> Live<T> {
     /// Takes a block out; `None` if it was not sampled.
     pub(super) fn remove(&mut self, block: usize) -> Option<T> {
         let value = self.blocks.remove(&block)?;
-        let bit = filter::bit_of(block);
-        match self.shared.get_mut(&bit) {
+        let mark = filter::mark_of(block);
+        match self.shared.get_mut(&mark) {
             Some(others) if *others > 1 => *others -= 1,
             Some(_) => {
-                self.shared.remove(&bit);
+                self.shared.remove(&mark);
             }
             None => filter::clear(block),
         }
@@ -63,19 +63,27 @@ impl<T> Live<T> {
     }
 }
 
+impl<T> Drop for Live<T> {
+    fn drop(&mut self) {
+        for block in self.blocks.keys() {
+            filter::clear(*block);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_bit_is_set_as_long_as_any_block_has_it() {
-        const AROUND: usize = 16 << 20;
+    fn a_mark_is_set_as_long_as_any_block_has_it() {
+        const AROUND: usize = 1 << 30;
         let mut live = Live::new();
         let blocks = [0x7000_0010, 0x7000_0010 + AROUND, 0x7000_0010 + 5 * AROUND];
         for (number, block) in blocks.into_iter().enumerate() {
             assert!(live.insert(block, number));
         }
-        assert!(!filter::may_have(0x7000_0020));
+        assert!(filter::may_have(0x7000_0020) && !filter::may_have(0x7000_0410));
         assert_eq!(live.remove(blocks[0] + 3 * AROUND), None);
         for (number, block) in blocks.into_iter().enumerate() {
             assert!(filter::may_have(blocks[2]));
@@ -88,11 +96,11 @@ mod tests {
         live.insert(blocks[0], 2);
         assert_eq!((live.remove(blocks[0]), live.len()), (Some(2), 0));
         assert!(!filter::may_have(blocks[0]));
-        let mut full = Live::new();
-        assert!((0..MAX_LIVE).all(|number| full.insert(number * 16, number)));
-        assert!(!full.insert(MAX_LIVE * 16, 0));
-        assert_eq!(full.len(), MAX_LIVE);
-        let _ = Live::<u8>::new();
-        assert!(!filter::may_have(blocks[0]));
+        assert!((0..MAX_LIVE).all(|number| live.insert(number * 16, number)));
+        assert!(!live.insert(MAX_LIVE * 16, 0));
+        assert_eq!(live.len(), MAX_LIVE);
+        assert!((0..MAX_LIVE).all(|number| filter::may_have(number * 16)));
+        drop(live);
+        assert!(!(0..MAX_LIVE).any(|number| filter::may_have(number * 16)));
     }
 }

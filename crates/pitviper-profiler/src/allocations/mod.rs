@@ -4,7 +4,7 @@
 //! the next sample. A sampled one gets the thread's stack, and is kept with what it stands for ([`recorder`]):
 //! an allocation of `size` bytes is sampled with the likelihood `1 - exp(-size / interval)`, and counts for the
 //! reciprocal of that many, so the sums are true on average whatever the sizes are. Sampled blocks are known until
-//! they are given back ([`live`]); whether a block may be one of them is seen at one bit ([`filter`]). Making a block
+//! they are given back ([`live`]); whether a block may be one of them is seen at one byte ([`filter`]). Making a block
 //! larger or smaller is giving it back and allocating anew.
 
 mod countdown;
