@@ -6,8 +6,11 @@ import threading
 
 import aio_pika
 import kombu
+import oneagent
 import pika
 import pytest
+from oneagent.common import DYNATRACE_MESSAGE_PROPERTY_NAME, MessagingDestinationType, MessagingVendor
+from oneagent.sdk import Channel, ChannelType
 from sink import tree
 
 from pitviper import _native, tracer
@@ -104,6 +107,37 @@ def test_pika_loops_and_gets(agent, channel, queue):
     loop = [[f"producer publish {queue}", [f"consumer process {queue}", [f"internal turn {n}"]]] for n in range(3)]
     assert roots[:3] == loop
     assert [f"client get {queue}"] in [child for root in roots[3:] for child in root[1:]]
+
+
+@pytest.mark.parametrize(("kind", "given"), [("string", "str_tag"), ("byte", "byte_tag")])
+def test_a_tag_of_dynatrace_travels_in_a_message(agent, channel, queue, kind, given):
+    """Applications that send Dynatrace's tag themselves, in a header, are one trace as before."""
+    oneagent.initialize()
+    sdk = oneagent.get_sdk()
+    system = sdk.create_messaging_system_info(
+        MessagingVendor.RABBIT_MQ, queue, MessagingDestinationType.QUEUE, Channel(ChannelType.TCP_IP, "127.0.0.1")
+    )
+    with system:
+        with sdk.trace_custom_service("order", "Frontend"), sdk.trace_outgoing_message(system) as sending:
+            tag = getattr(sending, f"outgoing_dynatrace_{kind}_tag")
+            headers = {DYNATRACE_MESSAGE_PROPERTY_NAME: tag}
+            # The transport's own context does not get in the way.
+            channel.basic_publish("", queue, b"book", pika.BasicProperties(headers=headers))
+        for _, properties, _ in channel.consume(queue, auto_ack=True, inactivity_timeout=10):
+            assert properties is not None, "the message comes"
+            received = properties.headers[DYNATRACE_MESSAGE_PROPERTY_NAME]
+            assert received == tag and DYNATRACE_MESSAGE_PROPERTY_NAME == "dtdTraceTagInfo"
+            break
+        channel.cancel()
+        # Elsewhere, where nothing is current.
+        with sdk.trace_incoming_message_process(system, **{given: received}):
+            pass
+    oneagent.shutdown()
+    spans = agent()
+    assert len({span.trace_id for span in spans}) == 1
+    ids = {span.span_id: span for span in spans}
+    processed = [span for span in spans if span.kind == "consumer" and span.scope != "pitviper.pika"]
+    assert [ids[span.parent].name for span in processed] == [f"send {queue}"]
 
 
 def test_pika_without_a_route(agent, channel):

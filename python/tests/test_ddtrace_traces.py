@@ -5,11 +5,17 @@ import re
 import subprocess
 import sys
 
+import flask
 import pytest
+import requests
+import urllib3
 from sink import tree
 
 import pitviper
+from pitviper import _native
+from pitviper.compat.ddtrace import config
 from pitviper.compat.ddtrace.trace import Context, TraceFilter, tracer
+from pitviper.integrations import _messaging
 
 
 class Marks(TraceFilter):
@@ -229,3 +235,85 @@ print(engine.states()["sqlite3"], "|", engine.states()["redis"])
     alone = "failed: the application asked for it to be left alone"
     assert done.stdout == f"{alone} | {alone}\n", done.stderr
     assert tree(sink.wait_for(3)) == [["internal before", ["client SELECT"]], ["internal after"]]
+
+
+#: What another process hands over.
+REMOTE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+@pytest.fixture
+def distributed():
+    """Says whether an integration is part of other processes' traces; afterwards all are."""
+    names = []
+
+    def say(name, value, key="distributed_tracing"):
+        names.append((name, key))
+        getattr(config, name)[key] = value
+
+    yield say
+    for name, key in names:
+        del getattr(config, name)[key]
+
+
+def test_a_client_may_keep_its_traces_to_itself(agent, http, distributed):
+    with tracer.trace("job"):
+        requests.get(http.url)
+        distributed("requests", False)
+        requests.get(http.url)
+        urllib3.PoolManager().request("GET", http.url)
+        distributed("requests", True)
+        requests.get(http.url)
+    carried = [sorted({"traceparent", "tracestate"} & set(seen)) for seen in http.seen]
+    assert carried == [["traceparent"], [], ["traceparent"], ["traceparent"]]
+    assert tree(agent()) == [["internal job", *[["client GET"]] * 4]], "what it calls is recorded all the same"
+
+
+def test_a_server_may_ignore_its_callers(agent, http, distributed):
+    app = flask.Flask("shop")
+
+    @app.get("/")
+    def index():
+        return requests.get(http.url).text
+
+    def serve():
+        app.test_client().get("/", headers={"traceparent": REMOTE})
+        return [span for span in agent() if span.kind == "server"][-1]
+
+    trace_id = REMOTE.split("-")[1]
+    assert serve().trace_id == trace_id
+    distributed("flask", False, "distributed_tracing_enabled")
+    served = serve()
+    assert served.trace_id != trace_id and served.parent == ""
+    # What is called for the request is part of its trace.
+    assert served.trace_id in http.seen[-1]["traceparent"]
+
+
+def test_a_consumer_may_ignore_its_producers(agent, distributed):
+    contexts = [_native.extract({"traceparent": REMOTE})]
+    scope = "pitviper.confluent_kafka"
+
+    def consume():
+        known = len(agent())
+        _messaging.received("receive one", {}, contexts, _native.now(), scope)
+        _messaging.received("receive two", {}, contexts * 2, _native.now(), scope)
+        _messaging.processing("process", {}, contexts[0], scope).end()
+        return [(REMOTE.split("-")[1] == span.trace_id, len(span.links)) for span in agent()[known:]]
+
+    assert consume() == [(True, 0), (False, 2), (True, 0)]
+    distributed("kafka", False)
+    assert consume() == [(False, 0)] * 3
+
+
+def test_variables_say_who_is_part_of_other_processes_traces(run, sink):
+    program = """
+import logging, flask, pitviper
+app = flask.Flask("shop")
+app.add_url_rule("/", view_func=lambda: "")
+pitviper.init()
+app.test_client().get("/", headers={"traceparent": "REMOTE"})
+"""
+    for value in ("false", "true", "what"):
+        result = run(program.replace("REMOTE", REMOTE), DD_FLASK_DISTRIBUTED_TRACING=value)
+        assert result.returncode == 0, result.stderr
+    trace_id = REMOTE.split("-")[1]
+    assert [span.trace_id == trace_id for span in sink.spans if span.kind == "server"] == [False, True, True]

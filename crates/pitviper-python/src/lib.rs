@@ -34,6 +34,7 @@ mod propagate;
 mod reused;
 mod runtime;
 mod runtime_context;
+mod scope_contexts;
 mod scope_services;
 mod server;
 mod shield;
@@ -102,6 +103,8 @@ mod _native {
     use crate::runtime::{finish, flush, flush_once, now, set_scope_version, shutdown, stats};
     #[pymodule_export]
     use crate::runtime_context::{RuntimeContext, http_suppressed, worker_loop};
+    #[pymodule_export]
+    use crate::scope_contexts::set_scope_distributed;
     #[pymodule_export]
     use crate::scope_services::set_scope_service;
     #[pymodule_export]

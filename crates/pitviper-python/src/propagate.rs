@@ -12,7 +12,7 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 use crate::runtime::agent;
 use crate::shield::shield;
 use crate::span_context::SpanContext;
-use crate::{baggage, convert};
+use crate::{baggage, convert, scope_contexts};
 
 /// How a carrier writes the names of fields.
 #[derive(Clone, Copy)]
@@ -215,6 +215,9 @@ pub(crate) fn extract(carrier: &Bound<'_, PyAny>, names: u8) -> Option<SpanConte
 pub(crate) fn inject_into(headers: &Bound<'_, PyAny>, span: Option<&Bound<'_, PyAny>>, names: u8, replace: bool) {
     shield((), || {
         let py = headers.py();
+        if scope_contexts::keeps(py, span) {
+            return;
+        }
         if let Some(foreign) = foreign(py) {
             // The application's propagator may fail; the call goes out without.
             let _ = foreign.call_method1("inject", (headers, span, names, replace));

@@ -12,7 +12,7 @@ use crate::runtime_context::Suppressed;
 use crate::shield::shield;
 use crate::span::{self, Maker, Span};
 use crate::span_context::{SpanContext, context_of, given_link, link_to};
-use crate::{baggage, context, convert, exception, scope_services};
+use crate::{baggage, context, convert, exception, scope_contexts, scope_services};
 
 /// The span that is current in the calling context, if it is one of ours.
 pub(crate) fn current(py: Python<'_>) -> Option<Bound<'_, Span>> {
@@ -40,6 +40,12 @@ pub(crate) struct Start<'a, 'py> {
     pub(crate) links: Option<&'a Bound<'py, PyAny>>,
     /// The service that begins with it; by default it is part of its parent's.
     pub(crate) service: Option<&'a Arc<str>>,
+}
+
+impl<'a, 'py> Start<'a, 'py> {
+    fn links(&self) -> Option<&'a Bound<'py, PyAny>> {
+        self.links.filter(|_| !scope_contexts::is_unlinked(self.scope))
+    }
 }
 
 /// Gives a span what is known at its start.
@@ -154,6 +160,7 @@ pub(crate) fn start<'py>(
     given: Option<&Bound<'py, PyAny>>,
     maker: &mut Maker,
 ) -> pitviper_agent::Span {
+    let given = given.filter(|given| !scope_contexts::ignores(start.scope, given));
     let place = Place::find(py, given, start.kind);
     let mut changed = None;
     let carried = match &place {
@@ -187,7 +194,7 @@ pub(crate) fn start<'py>(
         None => {
             let mut span = agent().start(&options);
             if span.is_recording() {
-                fill(&mut span, start.attributes, start.links);
+                fill(&mut span, start.attributes, start.links());
             }
             span
         }
@@ -211,10 +218,10 @@ fn start_in<'py>(
     if let Some(resource) = pipeline.get().resource() {
         options.scope = agent().scope_of_tracer((*agent().scope_at(options.scope)).clone(), Some(resource));
     }
-    let asked = Asked { context: None, name: start.name, attributes: start.attributes, links: start.links };
+    let asked = Asked { context: None, name: start.name, attributes: start.attributes, links: start.links() };
     let mut begun = pipeline.get().begin(pipeline.py(), &options, &asked);
     if begun.span.is_recording() {
-        fill(&mut begun.span, begun.attributes.as_ref().or(start.attributes), start.links);
+        fill(&mut begun.span, begun.attributes.as_ref().or(start.attributes), start.links());
     }
     *maker = Maker::Pipeline(pipeline.unbind());
     begun.span

@@ -189,6 +189,10 @@ def _serve_others(config: Config) -> None:
         from pitviper.compat import datadog
 
         datadog.map_services(pairs(mapping))
+    if any(name.startswith("DD_") and name.endswith("_DISTRIBUTED_TRACING") for name in os.environ):
+        from pitviper.compat import datadog
+
+        datadog.follow_distribution(os.environ)
     # A rate or a sampler that was set for this agent counts more.
     if os.environ.get("DD_TRACE_SAMPLING_RULES") and config.is_sampler_default:
         from pitviper.compat.ddtrace import _whole

@@ -64,6 +64,7 @@ FOLLOWED = frozenset(
     )
 )
 _FIRST, _LAST = "DD_TRACE_", "_ENABLED"
+_DISTRIBUTED = "_DISTRIBUTED_TRACING"
 
 
 def ours(name: str) -> "tuple[str, ...]":
@@ -85,9 +86,19 @@ def give_service(name: str, service: Optional[str]) -> None:
     config = current_config()
     # The process's own service has the process's resource.
     own = config is not None and service == config["service"]
-    known = _MADE_UP.get(name) or ours(name)
-    for scope in [*known, *(_SERVERS if _FRAMEWORKS.intersection(known) else ())]:
-        _native.set_scope_service(f"pitviper.{scope}", None if own else service)
+    for scope in _scopes(_MADE_UP.get(name) or ours(name)):
+        _native.set_scope_service(scope, None if own else service)
+
+
+def distribute(name: str, wanted: bool) -> None:
+    """Says whether spans of an integration of ddtrace's continue other processes' traces, and are continued there."""
+    for scope in _scopes(ours(name)):
+        _native.set_scope_distributed(scope, wanted)
+
+
+def _scopes(integrations: "tuple[str, ...]") -> "list[str]":
+    servers = _SERVERS if _FRAMEWORKS.intersection(integrations) else ()
+    return [f"pitviper.{name}" for name in (*integrations, *servers)]
 
 
 def map_services(mapping: "Mapping[str, str]") -> None:
@@ -95,6 +106,19 @@ def map_services(mapping: "Mapping[str, str]") -> None:
     their own, such as ``redis``; what is said of these holds for the calls."""
     for name, service in mapping.items():
         give_service(name, service)
+
+
+def follow_distribution(environ: "Mapping[str, str]") -> None:
+    """Follows ``DD_{INTEGRATION}_DISTRIBUTED_TRACING`` where it is false; elsewhere contexts are passed on anyway."""
+    for variable, value in environ.items():
+        if not (variable.startswith("DD_") and variable.endswith(_DISTRIBUTED)):
+            continue
+        try:
+            wanted = settings.flag(value)
+        except ValueError:
+            # Not a flag; it changes nothing, as in ddtrace.
+            continue
+        distribute(variable[len("DD_") : -len(_DISTRIBUTED)].lower(), wanted)
 
 
 def _integration_of(variable: str) -> Optional[str]:
@@ -107,6 +131,8 @@ def _integration_of(variable: str) -> Optional[str]:
 def _follows(variable: str) -> bool:
     if variable in FOLLOWED:
         return True
+    if variable.endswith(_DISTRIBUTED):
+        return bool(ours(variable[len("DD_") : -len(_DISTRIBUTED)].lower()))
     integration = _integration_of(variable)
     return integration is not None and bool(ours(integration))
 

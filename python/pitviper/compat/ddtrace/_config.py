@@ -16,12 +16,12 @@ logger = logging.getLogger("pitviper")
 _IGNORED = {
     "analytics_enabled": "every span of a recorded trace is kept and searched",
     "analytics_sample_rate": "every span of a recorded trace is kept and searched",
-    "distributed_tracing": "contexts are read and written as PITVIPER_PROPAGATORS says, for all libraries",
-    "distributed_tracing_enabled": "contexts are read and written as PITVIPER_PROPAGATORS says, for all libraries",
     "trace_query_string": "queries are always recorded, with secrets masked",
 }
 #: What names the service of an integration's spans.
 _SERVICE_KEYS = ("service", "service_name")
+#: What says whether an integration's spans continue other processes' traces, and are continued there.
+_DISTRIBUTED_KEYS = ("distributed_tracing", "distributed_tracing_enabled")
 
 #: Frames of an exception's stack that are kept; ddtrace's default.
 _TRACEBACK_FRAMES = 30
@@ -31,7 +31,8 @@ class IntegrationConfig(MutableMapping[str, Any]):
     """What an application set for one integration, as items and as attributes.
 
     Anything may be set and read again. ``service`` and ``service_name`` are None until they are set, and then all
-    spans of the integration are part of that service.
+    spans of the integration are part of that service. With a false ``distributed_tracing`` it neither reads nor
+    writes contexts.
     """
 
     def __init__(self, name: str) -> None:
@@ -51,12 +52,19 @@ class IntegrationConfig(MutableMapping[str, Any]):
         if key in _SERVICE_KEYS:
             service = None if value is None else str(value)
             datadog.give_service(name, config.service_mapping.get(service or "", service))
+        elif key in _DISTRIBUTED_KEYS:
+            datadog.distribute(name, value is None or bool(value))
         elif key in _IGNORED:
             logger.info("ddtrace.config.%s.%s changes nothing under Pitviper: %s", name, key, _IGNORED[key])
 
     def __delitem__(self, key: str) -> None:
-        if object.__getattribute__(self, "_values").pop(key, None) is not None and key in _SERVICE_KEYS:
-            datadog.give_service(object.__getattribute__(self, "_name"), None)
+        if object.__getattribute__(self, "_values").pop(key, None) is None:
+            return
+        name = object.__getattribute__(self, "_name")
+        if key in _SERVICE_KEYS:
+            datadog.give_service(name, None)
+        elif key in _DISTRIBUTED_KEYS:
+            datadog.distribute(name, True)
 
     def __iter__(self) -> "Iterator[str]":
         return iter(object.__getattribute__(self, "_values"))
