@@ -419,6 +419,7 @@ def profiler_start(
     standard_library: Sequence[str] | None = None,
     children: bool = True,
     allocation_interval: int = 0,
+    native: bool = False,
 ) -> str | None: ...
 def configure_profiles(
     *, enabled: bool, url: str, headers: list[tuple[str, str]], period_ms: int, attributes: dict[str, str]

@@ -149,6 +149,13 @@ SETTINGS = (
         "How many bytes are allocated between two samples, on average.",
     ),
     Setting(
+        "profiling_native",
+        False,
+        flag,
+        "PITVIPER_PROFILING_NATIVE",
+        "Whether stacks go on into C code that runs; running threads then get a signal (SIGURG) for each sample.",
+    ),
+    Setting(
         "profiling_upload_period",
         60.0,
         seconds,
@@ -267,6 +274,7 @@ def try_out(config: "Config", children: bool = False) -> Optional[str]:
         standard_library=[os.path.dirname(os.__file__)],
         children=children,
         allocation_interval=config["profiling_heap_sample_bytes"] if config["profiling_heap"] else 0,
+        native=config["profiling_native"],
     )
 
 

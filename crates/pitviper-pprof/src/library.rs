@@ -5,8 +5,14 @@ const PACKAGES: [&str; 2] = ["/site-packages/", "/dist-packages/"];
 /// What the standard library is called.
 const STDLIB: &str = "stdlib";
 
-/// The library that a Python file belongs to, and whether it is the application's own code. A library is the
-/// top package of what is installed, or `stdlib`; the application's code has none.
+/// What the interpreter's own machine code is called.
+const PYTHON: &str = "python";
+/// Where the system's libraries lie, and what the kernel maps.
+const OF_THE_SYSTEM: [&str; 4] = ["/usr/", "/lib/", "/lib64/", "["];
+
+/// The library that a file of Python or machine code belongs to, and whether it is the application's own code. A
+/// library is the top package of what is installed, `stdlib`, `python` for the interpreter, or a shared library without
+/// its version; the application's code has none.
 #[must_use]
 pub fn library_of(file: &str) -> (&str, bool) {
     let installed = PACKAGES.iter().filter_map(|folder| Some(file.rfind(folder)? + folder.len())).max();
@@ -17,7 +23,22 @@ pub fn library_of(file: &str) -> (&str, bool) {
     if file.starts_with("<frozen ") || lies_in_stdlib(file) {
         return (STDLIB, false);
     }
-    ("", true)
+    shared_library(file).map_or(("", true), |library| (library, false))
+}
+
+/// What a shared library that is none of the application's is called, or an interpreter.
+fn shared_library(file: &str) -> Option<&str> {
+    let base = file.rsplit('/').next().unwrap_or(file);
+    if let Some(name) = base.strip_prefix('[').and_then(|name| name.strip_suffix(']')) {
+        return Some(name);
+    }
+    let (stem, is_shared) = base.split_once(".so").map_or((base, false), |(stem, _)| (stem, true));
+    let is_version = |rest: &str| rest.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.' || byte == b't');
+    if stem.strip_prefix("lib").unwrap_or(stem).strip_prefix(PYTHON).is_some_and(is_version) && file.contains('/') {
+        return Some(PYTHON);
+    }
+    let is_foreign = stem.starts_with("lib") || OF_THE_SYSTEM.iter().any(|folder| file.starts_with(folder));
+    (is_shared && is_foreign).then_some(stem)
 }
 
 /// Whether a path goes through `lib/python3.12` or the like, or its archive.
@@ -56,9 +77,18 @@ mod tests {
             ("/opt/lib/python3.13t/threading.py", "stdlib", false),
             ("/usr/lib/python312.zip/os.py", "stdlib", false),
             ("<frozen importlib._bootstrap>", "stdlib", false),
-            ("/home/lib/python3.12", "", true),
+            ("/home/lib/python3.12", "python", false),
             ("/srv/lib/python3-tools/run.py", "", true),
             ("/srv/lib/shop.py", "", true),
+            ("/v/lib/python3.12/site-packages/numpy/_core/_multiarray_umath.so", "numpy", false),
+            ("/usr/lib/python3.12/lib-dynload/_json.cpython-312-x86_64-linux-gnu.so", "stdlib", false),
+            ("/usr/bin/python3.12", "python", false),
+            ("/opt/lib/libpython3.12.so.1.0", "python", false),
+            ("/usr/lib/x86_64-linux-gnu/libz.so.1.2.13", "libz", false),
+            ("[vdso]", "vdso", false),
+            ("/srv/shop/_fast.cpython-312-x86_64-linux-gnu.so", "", true),
+            ("/srv/libs.py", "", true),
+            ("python", "", true),
         ] {
             assert_eq!(library_of(file), (library, in_app), "{file}");
         }

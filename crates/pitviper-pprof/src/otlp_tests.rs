@@ -138,7 +138,7 @@ fn a_profile_has_its_process_stacks_labels_and_links() {
     assert_eq!(profile.types, [SampleType { name: "cpu".to_owned(), unit: "nanoseconds".to_owned() }]);
     let names: Vec<(&str, u32, bool, &str)> =
         profile.frames.iter().map(|frame| (&*frame.function, frame.line, frame.in_app, &*frame.library)).collect();
-    assert_eq!(names, [("dumps", 231, false, "stdlib"), ("view", 7, true, ""), ("0x1234", 0, true, "")]);
+    assert_eq!(names, [("dumps", 231, false, "stdlib"), ("view", 7, true, ""), ("0x1234", 0, false, "libc")]);
     assert_eq!(profile.stacks, [vec![0, 1], vec![2], vec![]]);
     let expected = [
         label("thread", "worker"),

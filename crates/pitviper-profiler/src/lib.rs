@@ -23,6 +23,8 @@ mod layout;
 mod lines;
 #[cfg(pitviper_layout)]
 mod load;
+#[cfg(pitviper_layout)]
+mod native;
 mod options;
 #[cfg(pitviper_layout)]
 mod pace;

@@ -21,6 +21,9 @@ pub struct Options {
     /// The variable whose value is what the context is called, where something has its own that is no task of
     /// asyncio: a greenlet.
     pub names: Option<Variable>,
+    /// Whether stacks go on into the native code that Python code runs. Threads that run are then interrupted by a
+    /// signal (SIGURG) for each sample.
+    pub native: bool,
 }
 
 impl Default for Options {
@@ -32,6 +35,7 @@ impl Default for Options {
             spans: None,
             allocation_interval: None,
             names: None,
+            native: false,
         }
     }
 }
@@ -196,6 +200,12 @@ pub struct Figures {
     pub events: u64,
     /// Those that were not, because what keeps them was in use, the stack could not be read or a bound was reached.
     pub events_lost: u64,
+    /// Whether running threads are asked which native code they run.
+    pub native: bool,
+    /// How often a thread was asked for it, and how often its native frames are known.
+    pub native_asked: u64,
+    /// See above.
+    pub native_answered: u64,
     /// Threads in the last round.
     pub threads: u64,
     /// Rounds a second now.

@@ -14,7 +14,7 @@ use crate::options::{Endpoints, EventOptions, Figures, KnownTask, KnownThread, O
 use crate::pace::Pace;
 use crate::sampler::Sampler;
 use crate::threads::{Threads, is_ending};
-use crate::{allocations, events, labels, load, self_test, task};
+use crate::{allocations, events, labels, load, native, self_test, task};
 
 /// Bounds of the rate that can be asked for.
 const RATES_HZ: std::ops::RangeInclusive<f64> = 1.0..=1_000.0;
@@ -87,10 +87,9 @@ impl Profiler {
         let mut state = self.lock();
         state.rate_hz = options.rate_hz.clamp(*RATES_HZ.start(), *RATES_HZ.end());
         state.budget = options.budget;
-        if let Some(sampler) = &state.sampler
-            && state.thread.as_ref().is_some_and(|thread| !thread.is_finished())
-        {
-            start_allocations(sampler, options);
+        let runs = state.thread.as_ref().is_some_and(|thread| !thread.is_finished());
+        if let Some(sampler) = state.sampler.as_mut().filter(|_| runs) {
+            start_more(sampler, options);
             return Ok(());
         }
         let interpreter = Interpreter::find(known.hexversion).map_err(Unavailable)?;
@@ -111,8 +110,8 @@ impl Profiler {
             events::pushed::close();
             load::uninstall();
         })?;
-        if let Some(sampler) = &state.sampler {
-            start_allocations(sampler, &options);
+        if let Some(sampler) = &mut state.sampler {
+            start_more(sampler, &options);
         }
         Ok(())
     }
@@ -145,6 +144,7 @@ impl Profiler {
             let mut state = self.lock();
             state.generation += 1;
             (state.sampler, state.inherited) = (None, None);
+            native::stop();
             events::pushed::close();
             self.changed.notify_all();
             state.thread.take()
@@ -314,8 +314,8 @@ impl Profiler {
         state.own_cpu_ns = 0;
         state.began = Some(Instant::now());
         self.spawn(&mut state)?;
-        if let Some(sampler) = &state.sampler {
-            start_allocations(sampler, &options);
+        if let Some(sampler) = &mut state.sampler {
+            start_more(sampler, &options);
         }
         Ok(())
     }
@@ -353,9 +353,10 @@ impl Profiler {
     }
 }
 
-/// Begins to sample allocations, or stops, as the options say. Where it cannot be done the stacks are as good without,
-/// and the figures say so.
-fn start_allocations(sampler: &Sampler, options: &Options) {
+/// Begins to sample allocations and native code, or stops, as the options say. Where it cannot be done the stacks are as
+/// good without, and the figures say so.
+fn start_more(sampler: &mut Sampler, options: &Options) {
+    let _ = sampler.watch_native(options.native);
     let options = Options { spans: options.spans.filter(|_| sampler.figures.linked), ..options.clone() };
     let _ = allocations::start(sampler.interpreter(), &options);
 }

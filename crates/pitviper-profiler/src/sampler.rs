@@ -11,6 +11,7 @@ use crate::events::{self, loops};
 use crate::labels::{Labels, ThreadId};
 use crate::layout::Interpreter;
 use crate::load;
+use crate::native::{self, Native};
 use crate::options::{Figures, KnownTask, Options, SpanKey, Variable};
 use crate::spans::{self, SpanIds};
 use crate::stacks::{Interned, Stacks};
@@ -53,6 +54,8 @@ pub(crate) struct Sampler {
     pub(crate) wants_tasks: bool,
     tasks: Option<Tasks>,
     task_names: Names,
+    /// What finds native code, if that is wanted.
+    native: Option<Box<Native>>,
     open_files: usize,
     last_round: Option<Instant>,
     pub(crate) figures: Figures,
@@ -103,6 +106,7 @@ impl Sampler {
             wants_tasks: true,
             tasks: None,
             task_names: Names::default(),
+            native: None,
             open_files: 0,
             last_round: None,
             figures: Figures { linked: options.spans.is_some(), ..Figures::default() },
@@ -111,6 +115,18 @@ impl Sampler {
 
     pub(crate) fn interpreter(&self) -> &Interpreter {
         &self.interpreter
+    }
+
+    /// Begins to look for native code, or stops.
+    pub(crate) fn watch_native(&mut self, wanted: bool) -> Result<(), native::NotPossible> {
+        if wanted {
+            native::start(&self.interpreter)?;
+            self.native.get_or_insert_default();
+        } else if self.native.take().is_some() {
+            native::stop();
+        }
+        self.figures.native = self.native.is_some();
+        Ok(())
     }
 
     /// Begins to name tasks, if they are found as expected.
@@ -153,6 +169,9 @@ impl Sampler {
         self.forget_gone();
         self.figures.retried = self.walker.retried;
         self.figures.faults = load::faults();
+        if let Some(native) = &self.native {
+            (self.figures.native_asked, self.figures.native_answered) = (native.asked, native.answered);
+        }
         self.figures.dropped += std::mem::take(&mut self.window.dropped);
     }
 
@@ -204,6 +223,9 @@ impl Sampler {
     fn sample(&mut self, thread: &Thread, known: &mut Known, elapsed_ns: u64, used_ns: u64) {
         let call = self.call_of(known);
         self.figures.walks += 1;
+        // It is asked before its stack is read, which then has to be in the function where it answered.
+        let runs = matches!(call, Some(Call::Running)) && used_ns > 0;
+        let answered = runs && self.native.as_mut().is_some_and(|native| native.ask(thread.native, thread.state));
         let (outcome, span, task) = self.read(thread);
         match outcome {
             Outcome::Empty => {
@@ -217,7 +239,12 @@ impl Sampler {
             Outcome::Outer => self.figures.unstable += 1,
             Outcome::Whole => {}
         }
-        let stack = match self.stacks.intern(&self.interpreter, self.walker.frames()) {
+        let frames = self.walker.frames();
+        let native = match &mut self.native {
+            Some(native) if answered && outcome == Outcome::Whole => native.frames(&mut self.stacks, frames.first()),
+            _ => &[],
+        };
+        let stack = match self.stacks.intern_native(&self.interpreter, frames, native) {
             Interned::Stack(stack) if stack != crate::stacks::ROOT => stack,
             Interned::Stack(_) => {
                 known.at = None;
@@ -408,7 +435,8 @@ impl Sampler {
         let known: FxHashSet<ThreadId> = self.threads.values().map(|known| known.id).collect();
         self.names.retain(|thread, _| known.contains(thread));
         if self.stacks.is_filling() || self.task_names.is_filling() {
-            (self.stacks, self.task_names) = (Stacks::default(), Names::default());
+            self.stacks.clear();
+            self.task_names = Names::default();
             for known in self.threads.values_mut() {
                 (known.at, known.block) = (None, None);
             }

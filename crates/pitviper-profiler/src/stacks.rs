@@ -17,6 +17,10 @@ pub(crate) const MAX_NODES: usize = 200_000;
 pub(crate) const MAX_CODES: usize = 200_000;
 /// Stands for the frames between those that are kept.
 const OMITTED: u32 = u32::MAX;
+/// Marks a frame of native code, which has a number of its own.
+const NATIVE: u32 = 1 << 31;
+/// Frames of native code that are known; further ones are left out.
+const MAX_NATIVE: usize = 100_000;
 
 /// All stacks that were seen, as a tree.
 #[derive(Debug)]
@@ -25,6 +29,9 @@ pub(crate) struct Stacks {
     nodes: Vec<(u32, (u32, u32))>,
     by_content: FxHashMap<(u32, (u32, u32)), u32>,
     pub(crate) codes: Codes,
+    /// Frames of native code by their number, the same as long as the process is sampled.
+    native: Vec<pitviper_model::Frame>,
+    native_numbers: FxHashMap<(String, String), u32>,
     resolved: Vec<(u32, u32)>,
 }
 
@@ -34,6 +41,8 @@ impl Default for Stacks {
             nodes: vec![(ROOT, (OMITTED, 0))],
             by_content: FxHashMap::default(),
             codes: Codes::default(),
+            native: Vec::new(),
+            native_numbers: FxHashMap::default(),
             resolved: Vec::new(),
         }
     }
@@ -54,12 +63,41 @@ impl Stacks {
         self.nodes.len() > MAX_NODES / 2 || self.codes.len() > MAX_CODES / 2
     }
 
+    /// The number of a frame of native code; that of the omitted ones when there are too many.
+    pub(crate) fn native(&mut self, frame: pitviper_model::Frame) -> u32 {
+        if self.native.len() >= MAX_NATIVE {
+            return OMITTED;
+        }
+        let Self { native, native_numbers, .. } = self;
+        *native_numbers.entry((frame.function.clone(), frame.file.clone())).or_insert_with(|| {
+            native.push(frame);
+            (native.len() as u32 - 1) | NATIVE
+        })
+    }
+
+    /// Begins anew, but for the frames of native code.
+    pub(crate) fn clear(&mut self) {
+        let old = std::mem::take(self);
+        (self.native, self.native_numbers) = (old.native, old.native_numbers);
+    }
+
     /// The stack of these frames, the innermost first.
     pub(crate) fn intern(&mut self, interpreter: &Interpreter, frames: &[walk::Frame]) -> Interned {
+        self.intern_native(interpreter, frames, &[])
+    }
+
+    /// The stack of these frames, the innermost first, with frames of native code inside them.
+    pub(crate) fn intern_native(
+        &mut self,
+        interpreter: &Interpreter,
+        frames: &[walk::Frame],
+        native: &[u32],
+    ) -> Interned {
         if self.codes.len() + frames.len() > MAX_CODES {
             return Interned::Full;
         }
         self.resolved.clear();
+        self.resolved.extend(native.iter().map(|number| (*number, 0)));
         let of_python = frames.iter().filter(|frame| !frame.is_shim).count();
         let mut place = 0;
         for frame in frames.iter().filter(|frame| !frame.is_shim) {
@@ -103,6 +141,9 @@ impl Stacks {
         if code == OMITTED {
             return pitviper_model::Frame { function: "<frames omitted>".to_owned(), ..Default::default() };
         }
+        if code & NATIVE != 0 {
+            return self.native[(code & !NATIVE) as usize].clone();
+        }
         self.codes.frame(code, line, standard_library)
     }
 
@@ -129,9 +170,9 @@ impl Stacks {
         })
     }
 
-    /// The codes of the innermost frames of a stack.
+    /// The codes of the innermost frames of Python of a stack.
     pub(crate) fn innermost(&self, stack: u32) -> impl Iterator<Item = u32> + '_ {
-        self.frames(stack).map(|(code, _)| code).filter(|code| *code != OMITTED)
+        self.frames(stack).map(|(code, _)| code).filter(|code| code & NATIVE == 0)
     }
 }
 

@@ -37,9 +37,11 @@ impl Endpoints for Requests {
 /// Begins to sample the threads of this process `rate_hz` times a second each, or less often when that would
 /// take more than the share `budget` of one processor. `standard_library` are its folders. In `children`
 /// of a fork sampling begins anew. Of allocated memory about every `allocation_interval`th byte is sampled, zero
-/// for none. Returns why nothing can be sampled here, or None.
+/// for none. With `native` stacks go on into the native code that runs. Returns why nothing can be sampled here, or None.
 #[pyfunction]
-#[pyo3(signature = (rate_hz = 100.0, budget = 0.01, standard_library = None, children = true, allocation_interval = 0))]
+#[pyo3(signature = (
+    rate_hz = 100.0, budget = 0.01, standard_library = None, children = true, allocation_interval = 0, native = false,
+))]
 pub(crate) fn profiler_start(
     py: Python<'_>,
     rate_hz: f64,
@@ -47,13 +49,15 @@ pub(crate) fn profiler_start(
     standard_library: Option<Vec<String>>,
     children: bool,
     allocation_interval: u64,
+    native: bool,
 ) -> PyResult<Option<String>> {
     let standard_library = standard_library.unwrap_or_default();
     // Something is current while the sampler looks whether it finds it.
     let probe = Bound::new(py, Span::make(pitviper_agent::Span::blank(agent()), Maker::Agent))?;
     let names = context_names(py).ok().and_then(|variable| variable_key(&variable));
     let allocation_interval = Some(allocation_interval).filter(|interval| *interval > 0);
-    let options = Options { rate_hz, budget, standard_library, spans: span_key(&probe), allocation_interval, names };
+    let spans = span_key(&probe);
+    let options = Options { rate_hz, budget, standard_library, spans, allocation_interval, names, native };
     let token = context::set(py, Some(probe.as_any()));
     let known = own_thread(py, if token.is_some() { probe.as_ptr() as usize } else { 0 });
     host::watch_forks();
@@ -211,6 +215,8 @@ pub(crate) fn profiler_figures(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         ("loop_blocks", figures.loop_blocks),
         ("events", figures.events),
         ("events_lost", figures.events_lost),
+        ("native_asked", figures.native_asked),
+        ("native_answered", figures.native_answered),
         ("threads", figures.threads),
         ("own_cpu_ns", figures.own_cpu_ns),
         ("elapsed_ns", figures.elapsed_ns),
@@ -231,6 +237,7 @@ pub(crate) fn profiler_figures(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     dict.set_item("tasks", figures.tasks)?;
     dict.set_item("waiting_tasks", figures.waiting_tasks)?;
     dict.set_item("linked", figures.linked)?;
+    dict.set_item("native", figures.native)?;
     dict.set_item("rate_hz", figures.rate_hz)?;
     Ok(dict)
 }

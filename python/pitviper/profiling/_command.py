@@ -22,6 +22,8 @@ Runs COMMAND as `pitviper run` does, profiled, and writes a file when it ends; n
                          Further Python processes of COMMAND have their number in the name
   -r, --rate HZ          samples of each thread in a second, 1 to 1000; 100 when not given
   -d, --duration SECONDS write the file after that time, and let COMMAND go on without
+  -n, --native           follow stacks into the C code that runs
+  -m, --memory           tell what memory is allocated where as well, and what of it is still there
 """
 
 
@@ -55,6 +57,13 @@ _OPTIONS = {
     "-d": "duration",
     "--duration": "duration",
 }
+#: Options without a value, and the variable that each sets.
+_SWITCHES = {
+    "-n": "PITVIPER_PROFILING_NATIVE",
+    "--native": "PITVIPER_PROFILING_NATIVE",
+    "-m": "PITVIPER_PROFILING_HEAP",
+    "--memory": "PITVIPER_PROFILING_HEAP",
+}
 
 
 def _parse(arguments: "list[str]") -> "tuple[dict[str, str], list[str]]":
@@ -65,6 +74,9 @@ def _parse(arguments: "list[str]") -> "tuple[dict[str, str], list[str]]":
         if argument == "--":
             break
         name, separator, value = argument.partition("=")
+        if argument in _SWITCHES:
+            options[_SWITCHES[argument]] = "true"
+            continue
         if name not in _OPTIONS:
             raise _Wrong(f"profile has no option {name}")
         if not separator:
@@ -112,6 +124,7 @@ def _duration(value: Optional[str]) -> Optional[float]:
 
 def _environment(options: "dict[str, str]", plan: Plan) -> "dict[str, str]":
     environ = {**os.environ, VARIABLE: plan.dump()}
+    environ.update((variable, value) for variable, value in options.items() if variable in _SWITCHES.values())
     # Where there is no server nothing is to be sent.
     environ["PITVIPER_ENABLED"] = "false"
     if "rate" in options:

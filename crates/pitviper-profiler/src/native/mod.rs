@@ -1,0 +1,90 @@
+//! What a thread runs that is no Python: the frames of C code inside the innermost frame of Python.
+//!
+//! The thread is interrupted, and its handler copies its registers and the inner part of its stack
+//! ([`ask`]); from those the sampler's thread finds the callers, by the tables that compilers write for
+//! exceptions ([`modules`]). Only threads that run are asked: what waits says why without it, and its call of
+//! the kernel is not disturbed.
+
+mod ask;
+mod modules;
+mod names;
+
+use rustc_hash::FxHashMap;
+
+use crate::stacks::Stacks;
+use crate::walk;
+
+pub(crate) use ask::{NotPossible, start, stop};
+use modules::{Modules, Place};
+
+/// Native frames of a stack that are kept, from the innermost on.
+const MAX_FRAMES: usize = 64;
+/// Frames that are read until the interpreter's is met. A stack without it shows none of them.
+const MAX_READ: usize = 512;
+/// Addresses whose function is remembered; over that they are looked up anew.
+const MAX_ADDRESSES: usize = 100_000;
+
+/// Finds out which native code runs.
+#[derive(Debug, Default)]
+pub(crate) struct Native {
+    modules: Modules,
+    /// What is at an address: the number that a frame has among the stacks.
+    known: FxHashMap<u64, Known>,
+    frames: Vec<u32>,
+    /// Threads that were asked, and those of which frames are known.
+    pub(crate) asked: u64,
+    /// See above.
+    pub(crate) answered: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Known {
+    /// The interpreter runs Python there.
+    Interpreter,
+    Frame(u32),
+}
+
+impl Native {
+    /// Asks a thread what it runs. The answer is good for [`Self::frames`] until the next is asked.
+    pub(crate) fn ask(&mut self, native_id: i32, state: usize) -> bool {
+        self.asked += 1;
+        ask::ask(native_id, state)
+    }
+
+    /// The native frames of the thread that was asked last, the innermost first, if what it answered is of the
+    /// stack of Python that has this innermost frame; none when it is not, or could not be read.
+    pub(crate) fn frames(&mut self, stacks: &mut Stacks, innermost: Option<&walk::Frame>) -> &[u32] {
+        self.frames.clear();
+        let is_same = innermost.is_some_and(|frame| ask::answered_in(frame.at, frame.code));
+        if !is_same || !self.read(stacks) {
+            self.frames.clear();
+            return &[];
+        }
+        self.answered += 1;
+        &self.frames
+    }
+
+    /// Whether the interpreter was met.
+    fn read(&mut self, stacks: &mut Stacks) -> bool {
+        let Self { modules, known, frames, .. } = self;
+        if known.len() > MAX_ADDRESSES {
+            known.clear();
+        }
+        let mut met = false;
+        let mut read = 0;
+        modules.unwind(ask::Answer::take(), |modules, address| {
+            read += 1;
+            let place = *known.entry(address).or_insert_with(|| match modules.place(address) {
+                Place::Interpreter => Known::Interpreter,
+                Place::Function(frame) => Known::Frame(stacks.native(frame)),
+            });
+            match place {
+                Known::Interpreter => met = true,
+                Known::Frame(frame) if frames.len() < MAX_FRAMES => frames.push(frame),
+                Known::Frame(_) => {}
+            }
+            !met && read < MAX_READ
+        });
+        met
+    }
+}
