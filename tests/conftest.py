@@ -21,8 +21,11 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 import demo  # noqa: E402
 
+# The servers that the agent's tests talk to; at the end, for names there are not to hide those here.
+sys.path.append(str(ROOT / "python" / "tests"))
+
 #: Fixtures of their own files.
-pytest_plugins = ["browser"]
+pytest_plugins = ["browser", "services.postgresql", "services.redis"]
 
 BINARY = Path(os.environ["CARGO_TARGET_DIR"]) / "release" / "pitviper-server"
 
@@ -131,6 +134,31 @@ def client_environment(name: str) -> Path:
         subprocess.run([*pip, "-r", requirements], check=True)
         stamp.write_text(requirements.read_text())
     return executable
+
+
+def agent_environment(requirements: Path) -> Path:
+    """A Python with what is asked for, and our agent."""
+    sys.path.insert(0, str(ROOT / "python" / "tools"))
+    import matrix
+    from interpreters import newest
+
+    return matrix.environment(*newest(), requirements)
+
+
+def node_client(name: str) -> "tuple[list[str | Path], dict[str, str]]":
+    """A command that runs ``tests/clients/NAME/client.js`` with the packages it asks for, and its variables."""
+    source = ROOT / "tests" / "clients" / name
+    folder = demo.CACHE / "environments" / f"clients-{name}"
+    lock = (source / "package-lock.json").read_text()
+    stamp = folder / "installed"
+    if not stamp.exists() or stamp.read_text() != lock:
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in ("package.json", "package-lock.json"):
+            shutil.copy(source / file, folder)
+        npm = ["npm", "ci", "--prefix", folder, "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error"]
+        subprocess.run(npm, check=True)
+        stamp.write_text(lock)
+    return ["node", source / "client.js"], {"NODE_PATH": str(folder / "node_modules")}
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from conftest import ROOT, Server, client_environment, eventually
+from conftest import ROOT, Server, agent_environment, client_environment, eventually, node_client
 
 HOP = ROOT / "tests" / "clients" / "hop.py"
 
@@ -19,15 +18,11 @@ HOP = ROOT / "tests" / "clients" / "hop.py"
 @pytest.fixture(scope="session")
 def oneagent() -> Path:
     """A Python with the OneAgent SDK and our agent."""
-    sys.path.insert(0, str(ROOT / "python" / "tools"))
-    import matrix
-    from interpreters import newest
-
-    return matrix.environment(*newest(), ROOT / "tests" / "clients" / "oneagent" / "requirements.txt")
+    return agent_environment(ROOT / "tests" / "clients" / "oneagent" / "requirements.txt")
 
 
 @contextlib.contextmanager
-def hop(server: Server, command: "list[Any]", name: str, how: str, *onward: str) -> "Iterator[str]":
+def hop(server: Server, command: "list[Any]", name: str, *arguments: Any, **more: str) -> "Iterator[str]":
     """A service that runs until the block ends; its URL. What it traced by then has been sent."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("DD_", "OTEL_", "PITVIPER_"))}
     told = {
@@ -40,8 +35,8 @@ def hop(server: Server, command: "list[Any]", name: str, how: str, *onward: str)
         "PITVIPER_SERVICE": name,
     }
     process = subprocess.Popen(
-        [*command, HOP, name, how, *onward],
-        env={**kept, **told},
+        [*command, *arguments],
+        env={**kept, **told, **more},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -74,11 +69,13 @@ def test_four_agents_make_one_tree(server: Server, oneagent: Path) -> None:
     ours = [oneagent, "-m", "pitviper", "run", oneagent]
     datadog = client_environment("datadog")
     with contextlib.ExitStack() as stack:
-        last = stack.enter_context(hop(server, ours, "fourth", "flask"))
-        sdk = stack.enter_context(hop(server, ours, "third", "oneagent", last))
-        otel = stack.enter_context(hop(server, [client_environment("otel")], "second", "otel", sdk))
-        ddtrace = stack.enter_context(hop(server, [datadog.parent / "ddtrace-run", datadog], "first", "flask", otel))
-        first = stack.enter_context(hop(server, ours, "front", "flask", ddtrace))
+        last = stack.enter_context(hop(server, ours, "fourth", HOP, "fourth", "flask"))
+        sdk = stack.enter_context(hop(server, ours, "third", HOP, "third", "oneagent", last))
+        otel = stack.enter_context(hop(server, [client_environment("otel")], "second", HOP, "second", "otel", sdk))
+        ddtrace = stack.enter_context(
+            hop(server, [datadog.parent / "ddtrace-run", datadog], "first", HOP, "first", "flask", otel)
+        )
+        first = stack.enter_context(hop(server, ours, "front", HOP, "front", "flask", ddtrace))
         with urllib.request.urlopen(first, timeout=30) as answer:
             assert answer.status == 200
 
@@ -86,6 +83,8 @@ def test_four_agents_make_one_tree(server: Server, oneagent: Path) -> None:
         (found,) = server.traces("service:front kind:server")
         spans = server.spans(found["trace_id"])
         assert {span["service"] for span in spans} >= {"front", "first", "second", "third", "third-work", "fourth"}
+        parents = [span["parent_span_id"] for span in spans]
+        assert parents.count(None) == 1 and {*parents} <= {None, *(span["span_id"] for span in spans)}
         return nested(spans)
 
     def hop_of(service: str, *called: Any) -> "list[Any]":
@@ -98,3 +97,25 @@ def test_four_agents_make_one_tree(server: Server, oneagent: Path) -> None:
     second = ["second server GET /hop", ["second client call", ["third server GET", worked]]]
     first = hop_of("first", ["first client GET", second])
     assert eventually(whole) == [hop_of("front", ["front client GET", first])]
+
+
+def test_a_javascript_service_calls_ours(server: Server, services: Path) -> None:
+    """OpenTelemetry's SDK for JavaScript traces Node's own server and client."""
+    node, variables = node_client("otel_js")
+    ours = [services / "pitviper", "run", services / "python"]
+    with contextlib.ExitStack() as stack:
+        last = stack.enter_context(hop(server, ours, "stock", HOP, "stock", "flask"))
+        first = stack.enter_context(hop(server, node, "web", "serve", "web", last, **variables))
+        with urllib.request.urlopen(first, timeout=30) as answer:
+            assert answer.status == 200
+
+    def whole() -> "list[Any]":
+        (found,) = server.traces("service:web kind:server")
+        spans = server.spans(found["trace_id"])
+        assert {span["service"] for span in spans} == {"web", "stock"}
+        return nested(spans)
+
+    stock = ["stock server GET /hop", ["stock client SELECT sqlite_master"]]
+    assert eventually(whole) == [["web server GET", ["web client GET", stock]]]
+    services_seen = {service["name"]: service for service in server.get("services")}
+    assert set(services_seen) == {"web", "stock"}

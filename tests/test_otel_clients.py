@@ -1,28 +1,82 @@
-"""OpenTelemetry's own SDK, untouched from PyPI, reports to the server over each protocol."""
+"""OpenTelemetry's own SDKs, untouched from PyPI and npm, report to the server over each protocol."""
 
 import json
+import os
+import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from conftest import ROOT, Server, client_environment
+from conftest import ROOT, Server, client_environment, node_client
 
 CLIENTS = ROOT / "tests" / "clients"
 
 
+Application = tuple[list["str | Path"], dict[str, str]]
+
+
 @pytest.fixture(scope="session")
-def python() -> Path:
-    """A Python with OpenTelemetry's SDK and exporters, and nothing of ours."""
-    return client_environment("otel")
+def applications() -> "dict[str, Application]":
+    """By language, an application with OpenTelemetry's SDK and exporters, and nothing of ours."""
+    command, variables = node_client("otel_js")
+    return {
+        "python": ([client_environment("otel"), CLIENTS / "otel.py"], {}),
+        "nodejs": ([*command, "report"], variables),
+    }
 
 
-def run(python: Path, server: Server, protocol: str, temporality: str) -> "dict[str, str]":
+#: Each language's SDK over each protocol, with both temporalities of each.
+EACH = [
+    ("python", "grpc", "cumulative"),
+    ("python", "http", "delta"),
+    ("python", "json", "cumulative"),
+    ("nodejs", "grpc", "delta"),
+    ("nodejs", "http", "cumulative"),
+    ("nodejs", "json", "delta"),
+]
+
+
+#: The type of the exception that is recorded.
+RAISED = {"python": "ValueError", "nodejs": "RangeError"}
+
+
+class Reported:
+    """What an application reported to a server of its own."""
+
+    def __init__(self, server: Server, ids: "dict[str, str]", language: str, protocol: str, temporality: str) -> None:
+        self.server = server
+        #: Of its trace and its root.
+        self.ids = ids
+        self.language = language
+        self.temporality = temporality
+        self.service = f"shop-{protocol}"
+
+
+@pytest.fixture(scope="module", params=EACH, ids=lambda each: "-".join(each))
+def reported(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, applications: "dict[str, Application]"
+) -> "Iterator[Reported]":
+    """An application that has run to its end."""
+    language, protocol, temporality = request.param
+    server = Server(tmp_path_factory.mktemp("server"))
+    server.start()
+    try:
+        ids = run(applications[language], server, protocol, temporality)
+        yield Reported(server, ids, language, protocol, temporality)
+    finally:
+        server.stop(signal.SIGKILL)
+
+
+def run(application: Application, server: Server, protocol: str, temporality: str) -> "dict[str, str]":
     """Runs the application; the ids of its trace and span."""
     port = server.ports["otlp-grpc" if protocol == "grpc" else "otlp-http"]
-    command = [python, CLIENTS / "otel.py", protocol, f"http://127.0.0.1:{port}", temporality]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    (command, variables), kept = application, {key: value for key, value in os.environ.items() if "OTEL_" not in key}
+    command = [*command, protocol, f"http://127.0.0.1:{port}", temporality]
+    told = {**kept, **variables}
+    done = subprocess.run(command, env=told, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0 and "rror" not in done.stderr, done.stderr
     return json.loads(done.stdout)
 
@@ -53,12 +107,34 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize(
-    ("protocol", "temporality"), [("grpc", "cumulative"), ("http", "delta"), ("http", "cumulative")]
-)
-def test_metrics_arrive_exactly(server: Server, python: Path, protocol: str, temporality: str) -> None:
-    run(python, server, protocol, temporality)
-    service = f"shop-{protocol}"
+def test_spans_arrive_exactly(reported: Reported) -> None:
+    server, service, ids = reported.server, reported.service, reported.ids
+    pay, ask = sorted(server.spans(ids["trace_id"]), key=lambda span: span["start_us"])
+    assert [(span["service"], span["kind"], span["name"]) for span in (pay, ask)] == [
+        (service, "internal", "pay"),
+        (service, "client", "ask bank"),
+    ]
+    assert (pay["span_id"], pay["parent_span_id"], ask["parent_span_id"]) == (ids["span_id"], None, ids["span_id"])
+    assert (pay["status"], pay["status_message"], ask["status"]) == ("error", "refused", "unset")
+    assert pay["attributes"].items() >= {"user": "ada", "tries": 2, "paid": False}.items()
+    (refused,) = pay["events"]
+    assert refused["name"] == "exception"
+    assert refused["attributes"]["exception.type"] == RAISED[reported.language]
+    assert refused["attributes"]["exception.message"] == "card 4111 refused"
+    ((asked,), (link,)) = ask["events"], ask["links"]
+    assert (asked["name"], asked["attributes"]) == ("asked", {"times": [1, 2]})
+    assert (link["trace_id"], link["span_id"], link["attributes"]) == (*ids.values(), {"why": "twice"})
+    assert (pay["scope"]["name"], pay["scope"]["version"]) == ("shop.pay", "1.2")
+    assert (pay["resource"]["service.version"], pay["resource"]["host.name"]) == ("1.2", "h-1")
+    assert (pay["resource"]["telemetry.sdk.name"], pay["resource"]["telemetry.sdk.language"]) == (
+        "opentelemetry",
+        reported.language,
+    )
+    assert outcomes(server, "pitviper_spans_total") == {"received": 2, "stored": 2}
+
+
+def test_metrics_arrive_exactly(reported: Reported) -> None:
+    server, service, temporality = reported.server, reported.service, reported.temporality
     names = {row["name"]: row for row in server.get(f"metrics/names?service={service}")}
     assert {name: (row["kind"], row["unit"]) for name, row in names.items()} == KINDS
     changing = ("process.cpu.time", "shop.orders", "shop.took", "shop.fine")
@@ -84,16 +160,14 @@ def test_metrics_arrive_exactly(server: Server, python: Path, protocol: str, tem
 
     (instance,) = server.get(f"services/{service}/instances")
     assert (instance["instance"], instance["host"], instance["version"]) == ("i-1", "h-1", "1.2")
-    assert instance["resource"]["telemetry.sdk.language"] == "python"
+    assert instance["resource"]["telemetry.sdk.language"] == reported.language
     latest = {row["name"]: (row["value"], row["attributes"]) for row in instance["metrics"]}
     assert latest["process.memory.usage"] == (1048576.0, {"process.memory.type": "heap"})
     assert set(latest) == {"process.cpu.time", "process.memory.usage"}
 
 
-@pytest.mark.parametrize("protocol", ["grpc", "http"])
-def test_logs_arrive_exactly(server: Server, python: Path, protocol: str) -> None:
-    ids = run(python, server, protocol, "cumulative")
-    service = f"shop-{protocol}"
+def test_logs_arrive_exactly(reported: Reported) -> None:
+    server, service, ids = reported.server, reported.service, reported.ids
     rows = server.get("logs/search", {"service": service})
     assert [(row["level"], row["severity"], row["body"]) for row in reversed(rows)] == [
         ("info", 9, "order 7"),
@@ -107,7 +181,7 @@ def test_logs_arrive_exactly(server: Server, python: Path, protocol: str) -> Non
     assert order["attributes"]["user"] == "ada" and order["scope"]["name"] == "shop.pay"
     assert order["observed_us"] >= order["time_us"] and order["resource"]["service.version"] == "1.2"
     assert {key: order[key] for key in ids} == ids == {key: failure[key] for key in ids}
-    assert failure["attributes"]["exception.type"] == "ValueError"
+    assert failure["attributes"]["exception.type"] == RAISED[reported.language]
 
     assert server.get(f"traces/{ids['trace_id']}/logs") == [failure, order]
     bodies = [row["body"] for row in server.get("logs/search", {"severity": "warn", "text": "t"})]
@@ -115,4 +189,3 @@ def test_logs_arrive_exactly(server: Server, python: Path, protocol: str) -> Non
     assert outcomes(server, "pitviper_log_records_total") == {"received": 4, "stored": 4}
     # The same exception, once as the span's event and once as the record's.
     assert server.metric("pitviper_store_table_rows")['pitviper_store_table_rows{table="exceptions"}'] == 2
-    assert server.spans(ids["trace_id"])[0]["events"][0]["name"] == "exception"

@@ -1,4 +1,4 @@
-"""An application with OpenTelemetry's own SDK: ``otel.py grpc|http ENDPOINT delta|cumulative``.
+"""An application with OpenTelemetry's own SDK: ``otel.py grpc|http|json ENDPOINT delta|cumulative``.
 
 Sends one trace, every kind of metric and some logs, and prints the ids of trace and span as JSON.
 """
@@ -43,13 +43,19 @@ def exporters() -> "tuple[object, object, object]":
 
         same = {"endpoint": ENDPOINT, "insecure": True, "compression": Compression.Gzip}
         return OTLPSpanExporter(**same), OTLPMetricExporter(**same, **preferred), OTLPLogExporter(**same)
-    from opentelemetry.exporter.otlp.proto.http import Compression
-    from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
-    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    if PROTOCOL == "json":
+        from opentelemetry.exporter.otlp.common.http import Compression
+        from opentelemetry.exporter.otlp.json.http._log_exporter import OTLPLogExporter
+        from opentelemetry.exporter.otlp.json.http.metric_exporter import OTLPMetricExporter
+        from opentelemetry.exporter.otlp.json.http.trace_exporter import OTLPSpanExporter
+    else:
+        from opentelemetry.exporter.otlp.proto.http import Compression
+        from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
+        from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
     def same(signal: str) -> "dict[str, object]":
-        return {"endpoint": f"{ENDPOINT}/v1/{signal}", "compression": Compression.Gzip}
+        return {"endpoint": f"{ENDPOINT}/v1/{signal}", "compression": Compression("gzip")}
 
     return (
         OTLPSpanExporter(**same("traces")),
@@ -98,7 +104,9 @@ def main() -> None:
 
     log = logging.getLogger("shop.pay")
     log.setLevel(logging.INFO)
-    with tracers.get_tracer("shop.pay", "1.2").start_as_current_span("pay") as span:
+    tracer = tracers.get_tracer("shop.pay", "1.2")
+    about = {"user": "ada", "tries": 2, "paid": False}
+    with tracer.start_as_current_span("pay", attributes=about) as span:
         measure(meters.get_meter("shop.pay", "1.2", schema_url="https://opentelemetry.io/schemas/1.30.0"))
         log.info("order %d", 7, extra={"user": "ada"})
         try:
@@ -106,6 +114,10 @@ def main() -> None:
         except ValueError as error:
             log.exception("not paid")
             span.record_exception(error)
+        span.set_status(trace.StatusCode.ERROR, "refused")
+        again = trace.Link(span.get_span_context(), {"why": "twice"})
+        with tracer.start_as_current_span("ask bank", kind=trace.SpanKind.CLIENT, links=[again]) as call:
+            call.add_event("asked", {"times": [1, 2]})
         context = span.get_span_context()
     log.warning("outside")
     loggers.get_logger("shop.events").emit(
