@@ -19,9 +19,13 @@ from sampled import LIMIT_S
 
 from pitviper import _native
 
+#: What stands for the code of a thread that did not answer in time.
+UNKNOWN = (("<not known>", ""),)
 #: How long a program works at a time, and how many answers are enough.
 _WORK_S = 0.5
 _ANSWERS = 25
+#: Numbers that the interpreter keeps, so that no memory is needed for them.
+SMALL = list(range(100))
 NUMBERS = [(number * 7_919) % 100_003 for number in range(200_000)]
 
 
@@ -52,10 +56,10 @@ def arrange(until: float) -> None:
 
 
 def count(until: float) -> None:
-    number = 0
     while time.monotonic() < until:
-        for _ in range(10_000):
-            number += 1
+        for _ in range(1_000):
+            for _ in SMALL:
+                pass
 
 
 def stacks(function: str) -> "Counter[tuple[tuple[str, str], ...]]":
@@ -93,18 +97,21 @@ def test_c_code_is_found(sampling: None, work: "Any", function: "tuple[str, ...]
     inside = Counter[bool]()
     for frames, cpu_ns in found.items():
         is_of_files = any(file.startswith(files) for _, file in frames)
-        if frames:
+        if frames and frames != UNKNOWN:
             inside[is_of_files and any(name.startswith(function) for name, _ in frames)] += cpu_ns
     assert inside[True] > 0.8 * inside.total(), found
 
 
 def test_python_code_has_no_frames_of_the_interpreter(sampling: None) -> None:
-    _native.profiler_take()
-    count(time.monotonic() + _WORK_S)
-    found = stacks("count")
+    found: Counter[tuple[tuple[str, str], ...]] = Counter()
+    deadline = time.monotonic() + LIMIT_S
+    while _native.profiler_figures()["native_answered"] < _ANSWERS:
+        assert time.monotonic() < deadline, _native.profiler_figures()
+        count(time.monotonic() + _WORK_S)
+        found += stacks("count")
+    del found[UNKNOWN]
     assert not [name for frames in found for name, _ in frames if "_PyEval" in name]
-    # An addition is a function of its own; most of the time is the interpreter's.
-    assert found[()] > 0.3 * found.total(), found
+    assert found[()] > 0.5 * found.total(), found
 
 
 def test_calls_of_the_kernel_go_on(sampling: None) -> None:

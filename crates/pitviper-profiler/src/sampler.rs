@@ -225,7 +225,8 @@ impl Sampler {
         self.figures.walks += 1;
         // It is asked before its stack is read, which then has to be in the function where it answered.
         let runs = matches!(call, Some(Call::Running)) && used_ns > 0;
-        let answered = runs && self.native.as_mut().is_some_and(|native| native.ask(thread.native, thread.state));
+        let asked = self.native.as_mut().filter(|_| runs);
+        let answered = asked.map(|native| native.ask(thread.native, thread.state));
         let (outcome, span, task) = self.read(thread);
         match outcome {
             Outcome::Empty => {
@@ -241,7 +242,10 @@ impl Sampler {
         }
         let frames = self.walker.frames();
         let native = match &mut self.native {
-            Some(native) if answered && outcome == Outcome::Whole => native.frames(&mut self.stacks, frames.first()),
+            Some(native) if outcome == Outcome::Whole && answered == Some(true) => {
+                native.frames(&mut self.stacks, frames.first())
+            }
+            Some(native) if answered == Some(false) => native.unknown(&mut self.stacks),
             _ => &[],
         };
         let stack = match self.stacks.intern_native(&self.interpreter, frames, native) {

@@ -31,6 +31,8 @@ pub(crate) struct Native {
     /// What is at an address: the number that a frame has among the stacks.
     known: FxHashMap<u64, Known>,
     frames: Vec<u32>,
+    /// The frame that stands for what a thread runs that did not answer.
+    unknown: Option<u32>,
     /// Threads that were asked, and those of which frames are known.
     pub(crate) asked: u64,
     /// See above.
@@ -61,6 +63,13 @@ impl Native {
             return &[];
         }
         self.answered += 1;
+        &self.frames
+    }
+
+    /// What is shown of a thread that was asked and did not answer: it may run anything.
+    pub(crate) fn unknown(&mut self, stacks: &mut Stacks) -> &[u32] {
+        self.frames.clear();
+        self.frames.push(*self.unknown.get_or_insert_with(|| stacks.native(names::unknown())));
         &self.frames
     }
 

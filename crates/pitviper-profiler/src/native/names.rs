@@ -21,6 +21,11 @@ pub(super) fn frame(name: Option<&str>, path: &str) -> Frame {
     Frame { function, file: path.to_owned(), line: 0, in_app: in_app && !path.is_empty(), library: library.to_owned() }
 }
 
+/// The frame that stands for native code or none.
+pub(super) fn unknown() -> Frame {
+    Frame { function: "<not known>".to_owned(), ..Frame::default() }
+}
+
 /// The name as the source has it.
 fn readable(name: &str) -> String {
     let cut = PARTS.iter().filter_map(|part| name.find(part)).min();
