@@ -12,6 +12,7 @@ import structlog
 
 from pitviper import _native, tracer
 from pitviper.integrations import _log
+from pitviper.integrations.logging import patches
 
 
 @pytest.fixture(autouse=True)
@@ -81,6 +82,27 @@ def test_a_factory_and_a_class_of_the_applications_own(agent, logger):
     finally:
         logging.setLogRecordFactory(before)
     assert [(type(record), record.trace_id) for record in records] == [(Record, span.trace_id)]
+    agent()
+
+
+def test_records_are_made_whatever_the_arguments(agent, logger):
+    logger, _ = logger
+    given = {"name": "shop", "level": 20, "fn": "", "lno": 1, "msg": "made", "args": (), "exc_info": None}
+    own = logging.Logger.makeRecord.__wrapped__
+
+    def anothers(self, *args, more=None, **kwargs):
+        record = own(self, *args, **kwargs)
+        record.more = more
+        return record
+
+    with tracer.start_as_current_span("request") as span:
+        records = [
+            logger.makeRecord(**given),
+            logger.makeRecord(*given.values(), extra={"more": 1}),
+            patches.make_record(anothers)(logger, *given.values(), more=2),
+        ]
+    assert [record.trace_id for record in records] == [span.trace_id] * 3
+    assert [getattr(record, "more", 0) for record in records] == [0, 1, 2]
     agent()
 
 

@@ -8,6 +8,11 @@ from pitviper.instrument import option
 from pitviper.integrations._log import NONE, also
 from pitviper.integrations.logging import INTEGRATION
 
+#: Flags of a function's code, ``CO_VARARGS`` and ``CO_VARKEYWORDS`` of ``inspect``, which takes long to import.
+_VARIABLE = 0x04 | 0x08
+#: The parameters of logging's own ``makeRecord``, which a call can be handed on by without a tuple and a mapping.
+_PARAMETERS = ("self", "name", "level", "fn", "lno", "msg", "args", "exc_info", "func", "extra", "sinfo")
+
 
 def make_record(original: Callable[..., Any]) -> Callable[..., Any]:
     """``Logger.makeRecord``; after the application's ``extra``, which must not name what is there before."""
@@ -23,7 +28,28 @@ def make_record(original: Callable[..., Any]) -> Callable[..., Any]:
             internal_error(error)
         return record
 
-    return wrapper
+    def usual(
+        self: Any, name: Any, level: Any, fn: Any, lno: Any, msg: Any, args: Any, exc_info: Any,
+        func: Any = None, extra: Any = None, sinfo: Any = None,
+    ) -> Any:  # fmt: skip
+        record = original(self, name, level, fn, lno, msg, args, exc_info, func, extra, sinfo)
+        try:
+            mark(record)
+            for add in also:
+                add(record)
+        except Exception as error:
+            internal_error(error)
+        return record
+
+    return usual if _takes(original, _PARAMETERS) else wrapper
+
+
+def _takes(function: Any, parameters: "tuple[str, ...]") -> bool:
+    """Whether a function of Python's has these parameters, each to be given by position, and no others."""
+    code = getattr(function, "__code__", None)
+    if code is None or code.co_flags & _VARIABLE or code.co_posonlyargcount or code.co_kwonlyargcount:
+        return False
+    return code.co_varnames[: code.co_argcount] == parameters
 
 
 def format_message(original: Callable[..., Any]) -> Callable[..., Any]:
