@@ -99,14 +99,18 @@ def environment() -> Path:
     """A virtual environment with the services and the agent; returns its ``bin``."""
     version, interpreter = newest()
     requirements = ROOT / "scripts" / "requirements-demo.txt"
-    python = matrix.environment(version, interpreter, requirements)
+    return with_flaskr(matrix.environment(version, interpreter, requirements)).parent
+
+
+def with_flaskr(python: Path) -> Path:
+    """The Python, once Flaskr is installed beside it."""
     marker = python.parent.parent / "flaskr"
     if not marker.exists():
         step("installing Flaskr")
         pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         run(*pip, str(tutorial()))
         marker.touch()
-    return python.parent
+    return python
 
 
 def free_port(wanted: int = 0) -> int:

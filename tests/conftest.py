@@ -118,6 +118,17 @@ def eventually(probe: "Callable[[], Any]", timeout: float = 20.0) -> Any:
         time.sleep(0.1)
 
 
+def nested(spans: "list[dict[str, Any]]", parent: "str | None" = None) -> "list[Any]":
+    """The spans as ``[service kind name, child, ...]``, children by start."""
+    found: list[Any] = []
+    for span in sorted(spans, key=lambda span: (span["start_us"], -span["dur_ns"])):
+        if span["parent_span_id"] == parent:
+            failed = " failed" if span["status"] == "error" else ""
+            own = f"{span['service']} {span['kind']} {span['name']}{failed}"
+            found.append([own, *nested(spans, span["span_id"])])
+    return found
+
+
 def client_environment(name: str) -> Path:
     """A Python with what ``tests/clients/NAME.txt`` asks for, and nothing of ours."""
     sys.path.insert(0, str(ROOT / "python" / "tools"))
