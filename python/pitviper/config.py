@@ -356,11 +356,17 @@ def guess_service(command: "list[str]", environ: Mapping[str, str]) -> str:
         program, arguments = program.partition(".")[0] if kind == "m" else program, arguments[own:]
     name = _stem(program)
     if name in _SERVERS:
-        return _application(arguments) or _stem(environ.get("FLASK_APP", "").partition(":")[0]) or name
+        found = (_of_uwsgi(arguments) if name == "uwsgi" else None) or _application(arguments)
+        return found or _stem(environ.get("FLASK_APP", "").partition(":")[0]) or name
+    return _script(program) or "python-application"
+
+
+def _script(path: str) -> str:
+    """What a script is called."""
+    name = _stem(path)
     if name in _GENERIC:
-        folder = os.path.basename(os.path.dirname(os.path.abspath(program)))
-        return folder or name
-    return name or "python-application"
+        return os.path.basename(os.path.dirname(os.path.abspath(path))) or name
+    return name
 
 
 #: An option of the interpreter, behind others that take no value: ``-c``, ``-um``, ``-Xdev``.
@@ -405,14 +411,30 @@ def _application(arguments: "list[str]") -> Optional[str]:
         if argument.startswith("--app="):
             return _top(argument[len("--app=") :])
     for argument in arguments:
-        module, separator, _ = argument.partition(":")
-        if separator and not argument.startswith("-") and all(p.isidentifier() for p in module.split(".")):
+        module, separator, rest = argument.partition(":")
+        # What a port follows is where it listens.
+        named = separator and not rest.isdigit() and not argument.startswith("-")
+        if named and all(p.isidentifier() for p in module.split(".")):
             return _top(argument)
     return None
 
 
 def _top(target: str) -> str:
     return _stem(target.partition(":")[0]).partition(".")[0]
+
+
+#: uWSGI's options that say which application it serves: its module, or its file.
+_UWSGI_OPTIONS = {"-w": _top, "--wsgi": _top, "--module": _top, "--wsgi-file": _script, "--file": _script}
+
+
+def _of_uwsgi(arguments: "list[str]") -> Optional[str]:
+    """The application among uWSGI's arguments: ``-w shop.wsgi:app``, ``--wsgi-file=/srv/shop/wsgi.py``."""
+    for argument, following in zip(arguments, [*arguments[1:], ""]):
+        option, separator, value = argument.partition("=")
+        named = _UWSGI_OPTIONS.get(option)
+        if named is not None and (value or following):
+            return named(value if separator else following)
+    return None
 
 
 def _stem(path: str) -> str:

@@ -4,6 +4,7 @@ CPU, memory and the like are read natively. Here are the watchers of event loops
 what kind of worker this process is, and the callbacks of observable instruments.
 """
 
+import os
 import sys
 from typing import Any, Callable, Optional
 
@@ -18,15 +19,23 @@ LAG_PERIOD = 1.0
 #: What runs the callbacks of one observable instrument.
 _observers: "list[Callable[[], None]]" = []
 _measures = False
+#: The process that has said what it is; a child that is forked from it has not.
+_named_in = 0
+#: What ``multiprocessing`` calls a process that it has not started.
+_MAIN = "MainProcess"
+_knows_forks = False
 #: What takes settings that the server has told, as JSON.
 _follower: "Optional[Callable[[str], object]]" = None
 
 
 def start(config: Config) -> None:
     """Follows the settings. Starts no thread: that comes with the first span, log record or measurement."""
-    global _measures
+    global _measures, _knows_forks
     _measures = bool(config["enabled"] and config["metrics_enabled"] and config["runtime_metrics"])
     _native.set_companion_hook(_companion)
+    if not _knows_forks:
+        _knows_forks = True
+        os.register_at_fork(before=_native.interpreter_forks)
     _native.companion_wanted(libraries=reports_libraries(config))
     garbage.watch("metrics", _measures)
 
@@ -63,7 +72,7 @@ def _companion(what: str) -> Any:
     """Called by the native companion thread."""
     try:
         if what == "start":
-            worker = worker_identity()
+            worker = worker_identity() if _named_in != os.getpid() else None
             if worker is not None:
                 _native.set_worker(*worker)
         elif what == "observe":
@@ -82,22 +91,49 @@ def _companion(what: str) -> Any:
     return None
 
 
+def name_worker(kind: str, name: Optional[str] = None) -> None:
+    """Says what this process is to the server it works for.
+
+    Args:
+        kind: The server.
+        name: The process's number or name there; without one, the number of the ``multiprocessing`` process that it
+            is, and nothing is said if it is none.
+    """
+    global _named_in
+    if name is None:
+        current = process_name("multiprocessing.process")
+        if current is None:
+            return
+        # "SpawnProcess-1" says how it was started; the number says which it is.
+        number = current.rpartition("-")[2]
+        name = number if number.isdigit() else current
+    _named_in = os.getpid()
+    _native.set_worker(kind, name)
+
+
+def process_name(module: str) -> Optional[str]:
+    """What ``multiprocessing``, or a module that is like it, calls this process; None if it did not start it."""
+    process: Any = getattr(sys.modules.get(module), "current_process", None)
+    name: str = process().name if process is not None else _MAIN
+    return None if name == _MAIN else name
+
+
 def worker_identity() -> "Optional[tuple[str, str]]":
     """The server this process works for and its number or name there, as far as that can be told without
-    importing anything; None for a process of its own. gunicorn's workers say it themselves."""
-    modules = sys.modules
-    uwsgi: Any = modules.get("uwsgi")
+    importing anything; None for a process of its own. Most say it themselves (:func:`name_worker`)."""
+    uwsgi: Any = sys.modules.get("uwsgi")
     if uwsgi is not None:
         number = uwsgi.worker_id()
         if number:
             return "uwsgi", str(number)
         mule = uwsgi.mule_id()
-        return ("uwsgi", f"mule {mule}") if mule else None
+        if mule:
+            return "uwsgi", f"mule {mule}"
+        return ("uwsgi", "master") if uwsgi.masterpid() == os.getpid() else None
     # billiard is what celery's prefork pool runs on.
     for module, kind in (("billiard.process", "celery"), ("multiprocessing.process", "multiprocessing")):
-        process: Any = getattr(modules.get(module), "current_process", None)
-        name = process().name if process is not None else "MainProcess"
-        if name != "MainProcess":
+        name = process_name(module)
+        if name is not None:
             return kind, name
     return None
 

@@ -183,6 +183,9 @@ def test_sitecustomize_is_silent_where_pitviper_is_not_wanted(run):
         ("python", "python-application"),
         ("/venv/bin/python /venv/bin/celery -A shop.tasks worker", "shop"),
         ("uvicorn shop.main:app --reload", "shop"),
+        ("uwsgi --http-socket localhost:8000 --module shop.wsgi:app -p 4", "shop"),
+        ("uwsgi --http-socket :8000 --wsgi-file=/srv/shop/wsgi.py", "shop"),
+        ("uwsgi --ini production.ini", "uwsgi"),
     ],
 )
 def test_service_names_are_guessed(command, service):

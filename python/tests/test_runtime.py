@@ -298,6 +298,8 @@ def test_workers_of_gunicorn_say_who_they_are(sink, tmp_path, preload):
     # What it logged before it forked is sent at its end.
     logged = {log.body.split(" ")[0] for log in sink.logs if log.resource["process.pid"] == server.pid}
     assert {"Starting", "Listening", "Handling"} <= logged
+    names = [log.resource.get("pitviper.worker.name") for log in sink.logs if log.resource["process.pid"] == server.pid]
+    assert names[-1:] == ["master"]
 
 
 def test_workers_of_multiprocessing_say_who_they_are(run, sink):
@@ -419,7 +421,7 @@ def test_collecting_in_the_middle_of_a_collection(agent):
 def test_worker_identity_of_servers_that_are_not_here(monkeypatch):
     # uwsgi's module exists only inside of its processes.
     class Uwsgi:
-        worker, mule = 3, 0
+        worker, mule, master = 3, 0, os.getpid()
 
         def worker_id(self):
             return self.worker
@@ -427,12 +429,17 @@ def test_worker_identity_of_servers_that_are_not_here(monkeypatch):
         def mule_id(self):
             return self.mule
 
+        def masterpid(self):
+            return self.master
+
     module = Uwsgi()
     monkeypatch.setitem(sys.modules, "uwsgi", module)
     assert runtime.worker_identity() == ("uwsgi", "3")
     module.worker, module.mule = 0, 2
     assert runtime.worker_identity() == ("uwsgi", "mule 2")
     module.mule = 0
+    assert runtime.worker_identity() == ("uwsgi", "master")
+    module.master = 0
     assert runtime.worker_identity() is None
 
 

@@ -5,7 +5,12 @@
 //!
 //! It is a thread of the system's own and not one of Python's, so that libraries which replace Python's
 //! threads have no part in it. It starts with the exporter, when it has something to do.
+//!
+//! C code that forks without a word to the interpreter, as uWSGI does, leaves the child an interpreter lock in
+//! whatever state it is. Were it ours, or were this thread waiting for it, the child would wait for ever: so this
+//! thread rests during such forks.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -28,6 +33,9 @@ const PAUSE_SPREAD_MS: u64 = 400;
 const NAMING_PAUSE: Duration = Duration::from_millis(20);
 /// How long the end of the process waits for a callback that is under way.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a fork waits for this thread to rest, and how often each of them looks for the other.
+const REST_TIMEOUT: Duration = Duration::from_secs(1);
+const REST_STEP: Duration = Duration::from_micros(50);
 
 /// The process it runs in; zero for none. A forked child inherits the number, which is not its own.
 static RUNNING_IN: AtomicU32 = AtomicU32::new(0);
@@ -48,6 +56,81 @@ static TOLD: Mutex<Option<String>> = Mutex::new(None);
 static IS_TOLD: AtomicBool = AtomicBool::new(false);
 /// An exporter runs, in this process or in one it was forked from.
 static EXPORTING_IN: AtomicU32 = AtomicU32::new(0);
+
+/// The thread has the interpreter, or wants it.
+static ACTIVE: AtomicBool = AtomicBool::new(false);
+/// Forks under way that it must not have it during.
+static FORKS: AtomicU32 = AtomicU32::new(0);
+
+thread_local! {
+    /// This is the companion.
+    static IS_COMPANION: Cell<bool> = const { Cell::new(false) };
+    /// The interpreter itself forks in this thread: it makes its lock anew in the child.
+    static INTERPRETER_FORKS: Cell<bool> = const { Cell::new(false) };
+    /// A fork in this thread is counted.
+    static COUNTED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// For `os.register_at_fork`: called before the interpreter forks.
+#[pyfunction]
+pub(crate) fn interpreter_forks() {
+    INTERPRETER_FORKS.with(|forks| forks.set(true));
+}
+
+/// Brings the thread to rest before a fork that the interpreter knows nothing of.
+pub(crate) fn before_fork() {
+    if INTERPRETER_FORKS.with(Cell::get) || IS_COMPANION.with(Cell::get) {
+        return;
+    }
+    FORKS.fetch_add(1, Ordering::SeqCst);
+    COUNTED.with(|counted| counted.set(true));
+    if RUNNING_IN.load(Ordering::SeqCst) == std::process::id() && ACTIVE.load(Ordering::SeqCst) {
+        // It may want the interpreter that this thread has.
+        host::wait(&mut || {
+            let began = Instant::now();
+            while ACTIVE.load(Ordering::SeqCst) && began.elapsed() < REST_TIMEOUT {
+                std::thread::sleep(REST_STEP);
+            }
+        });
+    }
+}
+
+pub(crate) fn after_fork_in_parent() {
+    INTERPRETER_FORKS.with(|forks| forks.set(false));
+    if COUNTED.with(|counted| counted.replace(false)) {
+        FORKS.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+pub(crate) fn after_fork_in_child() {
+    INTERPRETER_FORKS.with(|forks| forks.set(false));
+    COUNTED.with(|counted| counted.set(false));
+    IS_COMPANION.with(|is| is.set(false));
+    FORKS.store(0, Ordering::SeqCst);
+    ACTIVE.store(false, Ordering::SeqCst);
+}
+
+/// To be called before the thread asks for the interpreter: not during a fork.
+fn be_active() {
+    loop {
+        ACTIVE.store(true, Ordering::SeqCst);
+        if FORKS.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        ACTIVE.store(false, Ordering::SeqCst);
+        std::thread::sleep(REST_STEP);
+    }
+}
+
+/// Does without the interpreter for a while; since when it has wanted it again.
+fn rest(py: Python<'_>, work: impl FnOnce() + Send) -> Instant {
+    py.detach(|| {
+        ACTIVE.store(false, Ordering::SeqCst);
+        work();
+        be_active();
+        Instant::now()
+    })
+}
 
 /// Sets what is called with the interpreter: with "start" once, with "observe" to run the callbacks of
 /// observable instruments, with "threads" to name those that live, with "libraries" for a list of folders and
@@ -129,7 +212,10 @@ fn start_if_wanted() {
     }
     host::without_signals(&mut || {
         let spawned = std::thread::Builder::new().name("pitviper-runtime".to_owned()).spawn(move || {
+            IS_COMPANION.with(|is| is.set(true));
+            be_active();
             shield_native((), run);
+            ACTIVE.store(false, Ordering::SeqCst);
             let _ = RUNNING_IN.compare_exchange(own, 0, Ordering::SeqCst, Ordering::SeqCst);
         });
         match spawned {
@@ -188,14 +274,13 @@ fn run() {
             if LIBRARIES.load(Ordering::Relaxed) {
                 pause = pause.min(interval.saturating_sub(began.elapsed()));
             }
-            let asked = py.detach(|| {
+            let asked = rest(py, || {
                 if !UNNAMED.load(Ordering::SeqCst) && !IS_TOLD.load(Ordering::SeqCst) {
                     std::thread::park_timeout(pause);
                 }
                 if UNNAMED.load(Ordering::SeqCst) {
                     std::thread::sleep(NAMING_PAUSE.saturating_sub(named.elapsed()));
                 }
-                Instant::now()
             });
             let wait = asked.elapsed();
             if STOP.load(Ordering::SeqCst) {
@@ -224,7 +309,7 @@ fn run() {
                 LIBRARIES.store(false, Ordering::Relaxed);
                 let snapshot = call(py, "libraries").and_then(|snapshot| snapshot.extract::<Snapshot>().ok());
                 if let Some((folders, modules)) = snapshot {
-                    py.detach(|| agent().report_libraries(&folders, &modules));
+                    rest(py, || agent().report_libraries(&folders, &modules));
                 }
             }
         }

@@ -68,6 +68,7 @@ pub(crate) fn watch_forks() {
 }
 
 extern "C" fn before_fork() {
+    shield_native((), crate::companion::before_fork);
     shield_native((), || agent().before_fork());
     shield_native((), || Profiler::get().before_fork());
 }
@@ -75,10 +76,12 @@ extern "C" fn before_fork() {
 extern "C" fn after_fork_in_parent() {
     shield_native((), || Profiler::get().after_fork_in_parent());
     shield_native((), || agent().after_fork_in_parent());
+    crate::companion::after_fork_in_parent();
 }
 
 extern "C" fn after_fork_in_child() {
     crate::shield::open_in_child();
+    crate::companion::after_fork_in_child();
     shield_native((), || Profiler::get().after_fork_in_child());
     shield_native((), || agent().after_fork_in_child());
 }
@@ -99,7 +102,7 @@ extern "C" fn at_exit() {
     crate::runtime::end();
 }
 
-/// How long a signal that ends the process may have to wait for the last spans, in milliseconds.
+/// How long a signal that ends the process, or C code that does, may have to wait for the last spans, in milliseconds.
 static LAST_WORDS_MS: AtomicU64 = AtomicU64::new(0);
 const LAST_WORDS_STEP: Duration = Duration::from_millis(1);
 
@@ -123,20 +126,45 @@ pub(crate) fn send_before_sigterm(timeout_ms: u64) {
     }
 }
 
-/// Interrupts any code, and so takes no lock and allocates nothing. The exporter needs no help of the thread
-/// that was interrupted, unless that one holds its lock; then this is over after [`LAST_WORDS_MS`].
 extern "C" fn on_sigterm(signal: libc::c_int) {
-    if let Some(agent) = crate::runtime::known_agent() {
-        let (began, timeout) = (Instant::now(), Duration::from_millis(LAST_WORDS_MS.load(Ordering::SeqCst)));
-        while !agent.send_last() && began.elapsed() < timeout {
-            std::thread::sleep(LAST_WORDS_STEP);
-        }
-    }
+    send_last();
     // SAFETY: both calls are allowed in signal handlers. The signal is blocked until this function returns,
     // and ends the process then.
     unsafe {
         libc::signal(signal, libc::SIG_DFL);
         libc::raise(signal);
+    }
+}
+
+/// Has the C library's `exit` wait until what is finished has been sent, for `timeout_ms` at most: C code may call
+/// it where the interpreter is never brought to its end. uWSGI does, in the handler of a signal that stops a busy
+/// worker. May be called again.
+#[pyfunction]
+pub(crate) fn send_before_exit(timeout_ms: u64) {
+    static WATCHED: AtomicBool = AtomicBool::new(false);
+    LAST_WORDS_MS.store(timeout_ms, Ordering::SeqCst);
+    if !WATCHED.swap(true, Ordering::SeqCst) {
+        // SAFETY: the function is one of this library, which is never unloaded; it uses nothing of Python's, and no
+        // panic leaves it. Without memory for it the call fails, and such ends lose what they lost before.
+        unsafe { libc::atexit(on_exit) };
+    }
+}
+
+/// Where the interpreter was brought to its end, all is done by now.
+extern "C" fn on_exit() {
+    send_last();
+}
+
+/// Waits until what is finished has been sent. May interrupt any code, and so takes no lock and allocates nothing.
+/// The exporter needs no help of the thread that was interrupted, unless that one holds its lock; then this is over
+/// after [`LAST_WORDS_MS`], or when the time is that the end of the interpreter left.
+fn send_last() {
+    let Some(agent) = crate::runtime::known_agent() else { return };
+    let timeout = Duration::from_millis(LAST_WORDS_MS.load(Ordering::SeqCst));
+    let timeout = crate::runtime::left_of_end().map_or(timeout, |left| left.min(timeout));
+    let began = Instant::now();
+    while !agent.send_last() && began.elapsed() < timeout {
+        std::thread::sleep(LAST_WORDS_STEP);
     }
 }
 

@@ -60,7 +60,7 @@ mod _native {
         start_http_call,
     };
     #[pymodule_export]
-    use crate::companion::{companion_wanted, set_companion_hook, told_settings};
+    use crate::companion::{companion_wanted, interpreter_forks, set_companion_hook, told_settings};
     #[pymodule_export]
     use crate::configure::configure;
     #[pymodule_export]
@@ -70,7 +70,7 @@ mod _native {
     #[pymodule_export]
     use crate::foreign::export_span;
     #[pymodule_export]
-    use crate::host::send_before_sigterm;
+    use crate::host::{send_before_exit, send_before_sigterm};
     #[pymodule_export]
     use crate::late::{decide, discard, service_of, set_kind, set_service, set_start, told};
     #[pymodule_export]

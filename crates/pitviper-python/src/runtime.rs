@@ -115,6 +115,12 @@ pub(crate) fn end() {
     });
 }
 
+/// How long an end of the interpreter that has begun may still take; none while it has not.
+pub(crate) fn left_of_end() -> Option<Duration> {
+    let ending = ENDING.try_lock().ok().and_then(|slot| *slot)?;
+    (ending.process == std::process::id()).then(|| ending.left())
+}
+
 /// A process that runs its exit handlers.
 #[derive(Clone, Copy)]
 struct Ending {

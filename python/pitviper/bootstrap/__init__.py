@@ -128,6 +128,7 @@ def _put_in_force(own: Config) -> Config:
 def watch_exit() -> None:
     """Has what waits sent when the interpreter ends."""
     global _watches_exit
+    _native.send_before_exit(exit_timeout_ms())
     if not _watches_exit:
         _watches_exit = True
         atexit.register(_at_exit)

@@ -73,6 +73,19 @@ flusher.join()
         # Holds the interpreter lock, as servers written in C do.
         setup="import ctypes\nfork = ctypes.PyDLL(None).fork",
     ),
+    Pattern(
+        "fork without a word while the agent has the interpreter",
+        "for _ in range(10):\n"
+        "    usleep(1500); pid = fork()\n"
+        "    if pid == 0:\n"
+        "        span(); os._exit(0)\n"
+        "    wait(pid)\n",
+        10,
+        # Lets go of the interpreter lock meanwhile: a child that inherits it from another thread never gets it.
+        setup="import ctypes\nfrom pitviper import runtime\nfork, usleep = ctypes.CDLL(None).fork, ctypes.CDLL(None).usleep\n"
+        "runtime.add_observer(lambda: sum(range(60_000)))",
+        environ={"PITVIPER_METRICS_INTERVAL": "1"},
+    ),
     Pattern("fork in an exit handler", "span()", last="atexit.register(forked, span)", last_spans=1, until=(3, 11)),
     Pattern(
         "fork in a signal handler",

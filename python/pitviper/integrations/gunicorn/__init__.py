@@ -10,5 +10,8 @@ INTEGRATION = Integration(
     "gunicorn",
     distribution="gunicorn",
     minimum=(19, 9),
-    patches=(Patch("gunicorn.workers.base:Worker.load_wsgi", "load_wsgi"),),
+    patches=(
+        Patch("gunicorn.workers.base:Worker.load_wsgi", "load_wsgi"),
+        Patch("gunicorn.arbiter:Arbiter.run", "master"),
+    ),
 )

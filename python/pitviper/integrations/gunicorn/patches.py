@@ -2,10 +2,11 @@
 
 from typing import Any, Callable
 
-from pitviper import _native
 from pitviper._guard import internal_error
+from pitviper.integrations._worker_names import named
 from pitviper.integrations.asgi.patches import traced as traced_asgi
 from pitviper.integrations.wsgi.patches import traced as traced_wsgi
+from pitviper.runtime import name_worker
 
 _SCOPE = "pitviper.gunicorn"
 
@@ -21,7 +22,7 @@ def load_wsgi(original: Callable[..., Any]) -> Callable[..., Any]:
     def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
         result = original(self, *args, **kwargs)
         try:
-            _native.set_worker("gunicorn", str(self.age))
+            name_worker("gunicorn", str(self.age))
             kinds = {kind.__name__ for kind in type(self).__mro__ if kind.__module__.startswith("gunicorn.workers.")}
             if callable(getattr(self, "wsgi", None)):
                 if kinds & _WSGI_WORKERS:
@@ -33,3 +34,7 @@ def load_wsgi(original: Callable[..., Any]) -> Callable[..., Any]:
         return result
 
     return wrapper
+
+
+#: ``Arbiter.run``: the master's loop.
+master = named("gunicorn", "master")
