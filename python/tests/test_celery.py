@@ -160,6 +160,8 @@ def test_a_trace_goes_through_the_broker(shop, pool, broker, backend):
     here.stop(worker)
     spans = here.spans()
     assert {span.resource["service.name"] for span in spans if span.kind == "consumer"} == {"worker"}
+    names = {span.resource["pitviper.worker.name"].rstrip("0123456789") for span in spans if span.kind == "consumer"}
+    assert names == {"ForkPoolWorker-" if pool == "prefork" else "main"}
     found = tree(spans, ATTRIBUTES)
     assert found[:1] == EXPECTED
     assert [ordered(node) for node in found[1:]] == expected

@@ -71,6 +71,11 @@ def spans_of(agent, scope):
     return [span for span in agent() if span.scope in ("pitviper", scope)]
 
 
+def names_of(span):
+    """What the process that a span is of says it is."""
+    return span.resource["pitviper.worker.kind"], span.resource["pitviper.worker.name"]
+
+
 @pytest.mark.parametrize("worker", ["rq.Worker", "rq.SimpleWorker"])
 def test_rq(agent, jobs, worker):
     functions, queue, work = jobs
@@ -101,6 +106,8 @@ def test_rq(agent, jobs, worker):
     performed = [span for span in spans if span.kind == "consumer"]
     pids = {span.resource["process.pid"] for span in performed}
     assert len(pids) == (len(performed) if worker == "rq.Worker" else 1)
+    kind = "work-horse" if worker == "rq.Worker" else "worker"
+    assert {names_of(span) for span in performed} == {("rq", kind)}
     assert [name for span in spans if span.status == "error" for name, _ in span.events] == ["exception"] * 2
     done = performed[0]
     assert done.attributes.pop("rq.worker.name")
@@ -120,6 +127,8 @@ def test_rq_tells_of_children_that_were_killed(agent, jobs):
     queue.enqueue(functions.sleep, 20, job_timeout=1)
     work()
     spans = spans_of(agent, "pitviper.rq")
+    # One is told by the worker, of a child that is no more.
+    assert [names_of(span) for span in spans if span.name == "abort jobs.die"] == [("rq", "worker")]
     assert tree(spans, ("error.type",)) == [
         ["producer enqueue jobs.die", ["consumer abort jobs.die", {"error.type": "WorkHorseKilled"}]],
         [
@@ -170,6 +179,7 @@ def test_dramatiq(agent, launch, broker, request, monkeypatch):
     output, _ = worker.communicate(timeout=_PATIENCE)
     assert worker.returncode == 0, output
     spans = spans_of(agent, "pitviper.dramatiq")
+    assert {names_of(span) for span in spans if span.kind == "consumer"} == {("dramatiq", "1")}
     add = ["producer enqueue add", ["consumer process add"]]
     again = ["producer enqueue insist", {"dramatiq.retries": 1}]
     assert tree(spans, ("error.type", "dramatiq.retries")) == [

@@ -204,6 +204,9 @@ def _check(case: Case, sink: Sink, answers: "list[int]") -> None:
     # A master that becomes a program again keeps its number.
     assert len({instance for _, instance in instances}) == len(instances)
     assert len({instance for pid, instance in instances if pid in workers}) == len(workers)
+    names = {(pid, span.resource["pitviper.worker.name"]) for span in served for pid in [span.resource["process.pid"]]}
+    assert len(names) == len(workers) and all(name.isdigit() for _, name in names), names
+    assert {span.resource["pitviper.worker.kind"] for span in served} == {case.name.partition(" ")[0]}
 
 
 @pytest.fixture(scope="module")

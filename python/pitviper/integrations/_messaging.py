@@ -15,6 +15,7 @@ from pitviper import _native
 from pitviper._guard import internal_error
 from pitviper.instrument import Integration, option
 from pitviper.integrations._propagation import HEADERS
+from pitviper.integrations._worker_names import named
 
 INTERNAL, CLIENT, PRODUCER, CONSUMER = 1, 3, 4, 5
 _ERROR = 2
@@ -42,11 +43,16 @@ def quietly(original: "Callable[..., _R]") -> "Callable[..., _R]":
     return wrapper
 
 
-def between_jobs(integration: Integration) -> "Callable[[Callable[..., Any]], Callable[..., Any]]":
+def between_jobs(
+    integration: Integration, name: Optional[str] = None
+) -> "Callable[[Callable[..., Any]], Callable[..., Any]]":
     """A factory for a worker's loop: calls of clients that it makes by itself are no traces. What is processed has
-    a span, and calls below it are spans as ever."""
+    a span, and calls below it are spans as ever. The process is called a worker of the library, by ``name`` or by the
+    number that ``multiprocessing`` gave it."""
+    named_process = named(integration.name, name)
 
-    def factory(original: "Callable[..., Any]") -> "Callable[..., Any]":
+    def factory(inner: "Callable[..., Any]") -> "Callable[..., Any]":
+        original = named_process(inner)
         if option(integration, "loop_spans"):
             return original
 

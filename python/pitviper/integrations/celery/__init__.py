@@ -31,6 +31,7 @@ INTEGRATION = Integration(
         Patch("celery.worker.request:Request.on_timeout", "on_timeout"),
         Patch("celery.worker.request:Request.on_failure", "on_failure"),
         Patch("celery.worker.request:Request._announce_revoked", "announce_revoked"),
+        Patch("celery.concurrency.prefork:process_initializer", "process_initializer"),
         Patch("celery.concurrency.prefork:process_destructor", "process_destructor"),
         Patch("celery.events.dispatcher:EventDispatcher._publish", "quietly"),
         Patch("celery.backends.rpc:RPCBackend.store_result", "quietly"),

@@ -7,13 +7,14 @@ from pitviper._guard import internal_error
 from pitviper.integrations import _messaging
 from pitviper.integrations._messaging import CONSUMER, INTERNAL, PRODUCER, QUIET
 from pitviper.integrations.celery import INTEGRATION
+from pitviper.runtime import name_worker, process_name
 
 _SCOPE = "pitviper.celery"
 _ERROR = 2
 
 quietly = _messaging.quietly
 #: ``WorkController.start``: the main process of a worker.
-loop = _messaging.between_jobs(INTEGRATION)
+loop = _messaging.between_jobs(INTEGRATION, "main")
 
 _Call = Callable[..., Any]
 
@@ -184,6 +185,17 @@ def _note_escape(span: _native.Span, error: BaseException) -> None:
         span.set_status(_ERROR, f"the process was to leave: {error!r}")
     elif type(error).__name__ != "Reject":
         span.__exit__(type(error), error, None)
+
+
+def process_initializer(original: _Call) -> _Call:
+    """``process_initializer``: what a child of the pool does first."""
+
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        # billiard is what celery's pool runs on.
+        _messaging.guarded(lambda: name_worker("celery", process_name("billiard.process") or "child"))
+        return original(*args, **kwargs)
+
+    return wrapper
 
 
 def process_destructor(original: _Call) -> _Call:

@@ -12,5 +12,6 @@ INTEGRATION = Integration(
     patches=(
         Patch("hypercorn.app_wrappers:ASGIWrapper.__init__", "asgi"),
         Patch("hypercorn.app_wrappers:WSGIWrapper.__init__", "wsgi"),
+        Patch("hypercorn.run:_populate", "main", optional=True),
     ),
 )

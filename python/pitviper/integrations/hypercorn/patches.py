@@ -2,12 +2,26 @@
 
 from typing import Any, Callable
 
+from pitviper._guard import internal_error
+from pitviper.integrations._worker_names import named
 from pitviper.integrations.asgi.patches import traced as traced_asgi
 from pitviper.integrations.wsgi.patches import traced as traced_wsgi
+from pitviper.runtime import name_worker
 
 _SCOPE = "pitviper.hypercorn"
 
 Method = Callable[..., Any]
+
+
+#: ``_populate``: starts the workers, in the process that waits for them.
+main = named("hypercorn", "main")
+
+
+def _name() -> None:
+    try:
+        name_worker("hypercorn")
+    except Exception as error:
+        internal_error(error)
 
 
 def asgi(original: Method) -> Method:
@@ -15,6 +29,7 @@ def asgi(original: Method) -> Method:
 
     def wrapper(self: Any, app: Any, *args: Any, **kwargs: Any) -> None:
         original(self, traced_asgi(app, _SCOPE), *args, **kwargs)
+        _name()
 
     return wrapper
 
@@ -24,5 +39,6 @@ def wsgi(original: Method) -> Method:
 
     def wrapper(self: Any, app: Any, *args: Any, **kwargs: Any) -> None:
         original(self, traced_wsgi(app, _SCOPE), *args, **kwargs)
+        _name()
 
     return wrapper

@@ -29,6 +29,8 @@ INTEGRATION = Integration(
         Patch("rq.worker:BaseWorker.perform_job", "perform_job", optional=True),
         Patch("rq.worker:Worker.perform_job", "perform_job"),
         Patch("rq.worker:Worker.handle_work_horse_killed", "killed", optional=True),
+        Patch("rq.worker:BaseWorker.main_work_horse", "work_horse", optional=True),
+        Patch("rq.worker:Worker.main_work_horse", "work_horse"),
         Patch("rq.worker:BaseWorker.work", "loop", optional=True),
         Patch("rq.worker:Worker.work", "loop"),
     ),

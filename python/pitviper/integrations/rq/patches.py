@@ -5,6 +5,7 @@ from typing import Any, Callable
 from pitviper import _native, bootstrap
 from pitviper.integrations import _messaging
 from pitviper.integrations._messaging import CONSUMER, PRODUCER, QUIET
+from pitviper.integrations._worker_names import named
 from pitviper.integrations.rq import INTEGRATION
 
 _SCOPE = "pitviper.rq"
@@ -13,7 +14,9 @@ _ERROR = 2
 _SPAN = "_pitviper_span"
 
 #: ``work`` of a worker.
-loop = _messaging.between_jobs(INTEGRATION)
+loop = _messaging.between_jobs(INTEGRATION, "worker")
+#: ``main_work_horse``: the child that a worker forks for one job.
+work_horse = named("rq", "work-horse")
 
 _Call = Callable[..., Any]
 

@@ -17,5 +17,6 @@ INTEGRATION = Integration(
     patches=(
         Patch("uvicorn.config:Config.load", "load"),
         Patch("uvicorn.server:Server.shutdown", "shutdown"),
+        Patch("uvicorn.supervisors.multiprocess:Multiprocess.run", "main", optional=True),
     ),
 )

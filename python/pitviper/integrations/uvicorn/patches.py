@@ -5,7 +5,9 @@ from typing import Any, Callable
 from pitviper import _native
 from pitviper._guard import internal_error
 from pitviper.bootstrap import exit_timeout_ms
+from pitviper.integrations._worker_names import named
 from pitviper.integrations.asgi.patches import traced
+from pitviper.runtime import name_worker
 
 _SCOPE = "pitviper.uvicorn"
 
@@ -16,6 +18,8 @@ def load(original: Callable[..., Any]) -> Callable[..., Any]:
     def wrapper(self: Any) -> Any:
         result = original(self)
         try:
+            # One of several, when it is started by the process below.
+            name_worker("uvicorn")
             application = self.loaded_app
             if type(application).__name__ == "ProxyHeadersMiddleware":
                 application.app = traced(application.app, _SCOPE)
@@ -42,3 +46,7 @@ def shutdown(original: Callable[..., Any]) -> Callable[..., Any]:
                 internal_error(error)
 
     return wrapper
+
+
+#: ``Multiprocess.run``: the process that starts the workers and waits for them.
+main = named("uvicorn", "main")
