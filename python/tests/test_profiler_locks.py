@@ -52,6 +52,20 @@ class Measured:
         self.waited = self.held = 0.0
 
 
+def test_a_class_may_have_the_function_that_makes_locks(taken: Taken) -> None:
+    # As werkzeug's maps do. Before Python 3.13 what is built in is no method, and takes no instance.
+    class Map:
+        lock_class = threading.Lock
+
+        def __init__(self) -> None:
+            self.lock = self.lock_class()
+
+    with Map().lock:
+        pass
+    assert type(Map().lock) is _native.ExactLock
+    assert threading.Lock.__name__ == LOCK.__name__
+
+
 @pytest.mark.parametrize(("make", "kind"), [("Lock", "threading.Lock"), ("RLock", "threading.RLock")])
 def test_contention_of_two_threads_is_what_was_waited(taken: Taken, make: str, kind: str) -> None:
     lock: Any = getattr(threading, make)()

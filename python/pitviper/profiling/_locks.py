@@ -6,7 +6,7 @@ they are. Off by default, as each use of a lock then costs a little.
 """
 
 import sys
-from functools import wraps
+from functools import update_wrapper, wraps
 from time import perf_counter_ns
 from typing import Any, Callable, Optional
 
@@ -115,7 +115,22 @@ def _lock(original: Any) -> Any:
                 "_original": original,
             },
         )
-    return _makes(original, _native.ExactLock)
+    return _Function(original)
+
+
+class _Function:
+    """What ``threading.Lock`` is before Python 3.13: a function that is no method of a class which has it as an
+    attribute, as one that is written in Python would be."""
+
+    def __init__(self, original: Callable[..., Any]) -> None:
+        update_wrapper(self, original)
+        self._original = original
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return _native.ExactLock(self._original(*args, **kwargs))
+
+    def __repr__(self) -> str:
+        return repr(self._original)
 
 
 def _rlock(original: Any) -> Any:
