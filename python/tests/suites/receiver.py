@@ -14,7 +14,8 @@ class Receiver:
     """
 
     def __init__(self, refuses: float = 0.0, seed: int = 0) -> None:
-        self.taken = 0
+        #: Requests with spans, and with profiles.
+        self.taken = self.profiles = 0
         self.refused = 0
         chance = random.Random(seed)
         receiver = self
@@ -32,6 +33,7 @@ class Receiver:
                     self.send_response(chance.choice((400, 429, 503)))
                 else:
                     receiver.taken += self.path.endswith("/v1/traces")
+                    receiver.profiles += self.path.partition("?")[0].endswith("/v1/pprof")
                     self.send_response(200)
                 self.send_header("content-length", "0")
                 self.end_headers()

@@ -1,4 +1,4 @@
-"""Runs the published suites of libraries without the agent, with it, and with it failing at random::
+"""Runs the published suites of libraries without the agent, with it, profiled, and with it failing at random::
 
     run.py [--whole] [--seeds N] [--python PATH] [--library NAME] [VERSION ...]
 
@@ -47,13 +47,16 @@ RAN = (0, 1)
 
 
 class Mode:
-    """How a suite is run: without the agent, with it, or with faults in it."""
+    """How a suite is run: without the agent, with it, with its profiler, or with faults in it."""
 
-    def __init__(self, seed: "int | None" = None, agent: bool = True) -> None:
+    def __init__(self, seed: "int | None" = None, agent: bool = True, profiled: bool = False) -> None:
         self.agent = agent
         self.seed = seed
+        self.profiled = profiled
         if not agent:
             self.name = "without the agent"
+        elif profiled:
+            self.name = "profiled"
         elif seed is None:
             self.name = "with the agent"
         else:
@@ -76,8 +79,8 @@ class Run:
         self.output = output
         self.status = status
         self.seconds = seconds
-        #: Requests with spans that the receiver took.
-        self.exports = 0
+        #: Requests with spans that the receiver took, and with profiles.
+        self.exports = self.profiles = 0
         self.injected = 0
         #: Errors that the agent swallowed and nobody had injected.
         self.errors: list[str] = []
@@ -121,6 +124,8 @@ def run(python: Path, library: Library, source: Path, mode: Mode, arguments: "li
             variables.update(PITVIPER_ENDPOINT=receiver.endpoint, PITVIPER_SERVICE=library.name)
             variables.update(PITVIPER_SUITE_ERRORS=str(errors))
             variables.update(PITVIPER_LINKING="true", **EVERYTHING)
+            if mode.profiled:
+                variables.update(PROFILED)
             if mode.seed is not None:
                 variables["PITVIPER_SUITE_FAULTS"] = f"{mode.seed}:{mode.probability()}"
             # The hooks go before the agent: it is to be watched from its first import on.
@@ -139,7 +144,7 @@ def run(python: Path, library: Library, source: Path, mode: Mode, arguments: "li
                 process.wait()
         receiver.close()
         done = Run(Outcomes.read(outcomes), output.read_text(errors="replace"), status, time.monotonic() - began)
-        done.exports = receiver.taken
+        done.exports, done.profiles = receiver.taken, receiver.profiles
         for line in errors.read_text().splitlines() if errors.exists() else ():
             entry = json.loads(line)
             done.injected += entry["injected"]
@@ -153,6 +158,19 @@ EVERYTHING = {
     "PITVIPER_DJANGO_MIDDLEWARE": "true",
     "PITVIPER_DJANGO_TEMPLATES": "true",
     "PITVIPER_DJANGO_CACHE": "true",
+}
+
+#: All that the profiler can do, and more often than it would by itself.
+PROFILED = {
+    "PITVIPER_PROFILING_ENABLED": "true",
+    "PITVIPER_PROFILING_RATE": "250",
+    "PITVIPER_PROFILING_CPU_BUDGET": "0.5",
+    "PITVIPER_PROFILING_LOCKS": "exact",
+    "PITVIPER_PROFILING_LOOPS": "10",
+    "PITVIPER_PROFILING_EXCEPTIONS": "true",
+    "PITVIPER_PROFILING_HEAP": "true",
+    "PITVIPER_PROFILING_HEAP_SAMPLE_BYTES": "16384",
+    "PITVIPER_PROFILING_UPLOAD_PERIOD": "10",
 }
 
 
@@ -173,7 +191,7 @@ class Suite:
 
     def compare(self, seeds: int) -> None:
         """Runs it in all modes and says what differs."""
-        modes = [Mode(), *(Mode(seed) for seed in range(seeds))]
+        modes = [Mode(), Mode(profiled=True), *(Mode(seed) for seed in range(seeds))]
         # Suites wait as much as they work: several run at once.
         with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
             plain, *others = pool.map(self._run, [Mode(agent=False), *modes])
@@ -195,6 +213,8 @@ class Suite:
         extra = ""
         if mode.agent:
             extra = f"; {done.exports:,} requests with spans"
+        if mode.profiled:
+            extra += f", {done.profiles:,} with profiles"
         if mode.seed is not None:
             extra += f"; {done.injected:,} faults at {mode.probability()} a statement"
         print(f"{self.title}, {mode.name}: {done.outcomes.counted()}; {done.seconds:.0f} s{extra}", flush=True)
@@ -233,6 +253,9 @@ class Suite:
         if mode.seed is None and traced.exports == 0:
             self.different += 1
             print(f"   NOTHING WAS EXPORTED {mode.name}", flush=True)
+        if mode.profiled and traced.profiles == 0:
+            self.different += 1
+            print("   NOTHING WAS PROFILED", flush=True)
         if mode.seed is None and traced.errors:
             self.different += 1
             print(f"   THE AGENT SWALLOWED {len(traced.errors)} errors:", flush=True)
