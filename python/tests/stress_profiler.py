@@ -1,7 +1,8 @@
-"""Profiles programs that change what a profiler reads: ``stress_profiler.py [SECONDS]``, each for so long.
+"""Profiles programs that change what a profiler reads: ``stress_profiler.py [SECONDS [WALKS [PROGRAM]]]``, each for so
+long, and the one whose calls are known until so many stacks were walked.
 
-Run by ``make stress-profiler`` on every CPython found. A crash or a hang shows as an exit status, and a leak as memory
-that grew from the first third to the end.
+Run by ``make stress-profiler`` on every CPython found. A crash or a hang shows as an exit status, a leak as memory
+that grew from the first third to the end, and a stack that never was as a call that no program has.
 """
 
 import os
@@ -12,6 +13,8 @@ import time
 
 #: How long a program may take beyond what it was told, on a busy machine.
 _PATIENCE_S = 300.0
+#: Stacks that are walked where every call is known, and how many a second on a machine with much else to do.
+_WALKS, _SLOWEST = 20_000, 200
 #: How much memory may grow, in KB: what stacks and names of a window take.
 _MAY_GROW_KB = 40_000
 
@@ -21,8 +24,10 @@ import os, resource, sys, threading, time
 from pitviper import _native, _tasks
 os.register_at_fork(after_in_child=_native.profiler_resume)
 assert _native.profiler_start(1000.0, 1.0) is None
-seconds = float(sys.argv[1])
+seconds, wanted = float(sys.argv[1]), int(sys.argv[2])
 began, taken, memory = time.monotonic(), 0.0, []
+#: Memory that the interpreter loses by itself, in KB.
+lost = 0.0
 def resident():
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * resource.getpagesize() // 1024
@@ -33,7 +38,7 @@ def goes_on(look=len):
         taken = now
         _tasks.watch()
         look(_native.profiler_take() or ())
-        memory.append(resident())
+        memory.append(int(resident() - lost))
     return now < seconds
 """
 _END = """
@@ -140,12 +145,64 @@ PROGRAMS = {
             import _interpreters as interpreters
         except ImportError:
             import _xxsubinterpreters as interpreters
-        while goes_on():
+        def one():
             made = interpreters.create()
             threads = [threading.Thread(target=interpreters.run_string, args=(made, "sum(range(100_000))"))]
             for thread in threads: thread.start()
             for thread in threads: thread.join()
             interpreters.destroy(made)
+        # CPython 3.12 loses two megabytes with each, whoever looks: so many go without the profiler first.
+        _native.profiler_stop()
+        for _ in range(5): one()
+        before = resident()
+        for _ in range(20): one()
+        each = (resident() - before) / 20
+        assert _native.profiler_start(1000.0, 1.0) is None
+        began = time.monotonic()
+        while goes_on():
+            one()
+            lost += each
+    """,
+    "calls that never were": """
+        import collections
+        # Many threads run between two rounds, and all of those are walked.
+        sys.setswitchinterval(0.0001)
+        namespace, over, functions, bodies = {}, False, 8, 8
+        calls = {("churn", "f0"), ("run", "churn"), ("run", "generators"), ("_bootstrap_inner", "run"),
+                 ("_bootstrap", "_bootstrap_inner"), ("generators", "outer"), ("outer", "middle"), ("middle", "inner")}
+        for number in range(functions):
+            near, far = (number + 1) % functions, (number + 3) % functions
+            source = f"if depth: f{near}(depth - 1); return f{far}(depth - 1)"
+            exec(f"def f{number}(depth):\\n  {source}\\n  return depth", namespace)
+            calls |= {(f"f{number}", f"f{near}"), (f"f{number}", f"f{far}")}
+        def churn():
+            while not over:
+                namespace["f0"](7)
+        def inner():
+            yield from range(5)
+        def middle():
+            for _ in range(3):
+                yield from inner()
+        def outer():
+            return sum(middle())
+        def generators():
+            while not over:
+                outer()
+        impossible, checked = collections.Counter(), 0
+        def look(taken):
+            global checked
+            for frames, labels, _ in taken:
+                names = [function.rsplit(".", 1)[-1] for function, _, _ in frames]
+                if "state" in labels and {"churn", "generators"} & set(names):
+                    checked += len(names) - 1
+                    impossible.update(call for call in zip(names[1:], names) if call not in calls)
+        threads = [threading.Thread(target=body, daemon=True) for body in (churn, generators) for _ in range(bodies // 2)]
+        for thread in threads: thread.start()
+        while goes_on(look) or _native.profiler_figures()["walks"] < wanted:
+            time.sleep(0.05)
+        over = True
+        for thread in threads: thread.join()
+        assert checked > 100 and not impossible, (checked, impossible)
     """,
     "C code without the lock": """
         import hashlib, sqlite3, zlib
@@ -210,14 +267,21 @@ PROGRAMS = {
 def main() -> int:
     """Runs the command line."""
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 10.0
+    wanted = int(sys.argv[2]) if len(sys.argv) > 2 else _WALKS
+    programs = {name: body for name, body in PROGRAMS.items() if len(sys.argv) <= 3 or name == sys.argv[3]}
     failed, walks, torn = 0, 0, 0
     began = time.monotonic()
-    for name, body in PROGRAMS.items():
+    for name, body in programs.items():
         program = _HEAD + textwrap.dedent(body) + _END
-        command = [sys.executable, "-Wignore::DeprecationWarning", "-c", program, str(seconds)]
+        command = [sys.executable, "-Wignore::DeprecationWarning", "-c", program, str(seconds), str(wanted)]
         try:
             done = subprocess.run(
-                command, capture_output=True, text=True, timeout=seconds + _PATIENCE_S, check=False, env={**os.environ}
+                command,
+                capture_output=True,
+                text=True,
+                timeout=seconds + wanted / _SLOWEST + _PATIENCE_S,
+                check=False,
+                env={**os.environ},
             )
             status, printed = done.returncode, done.stdout.split()
             problem = done.stderr[-2_000:] if status else ""
@@ -234,7 +298,7 @@ def main() -> int:
     version = ".".join(map(str, sys.version_info[:3]))
     took = time.monotonic() - began
     print(
-        f"CPython {version}: {len(PROGRAMS)} programs, {failed} failed; {walks} walks, {torn} torn; {took:.0f} s",
+        f"CPython {version}: {len(programs)} programs, {failed} failed; {walks} walks, {torn} torn; {took:.0f} s",
         flush=True,
     )
     return 1 if failed else 0
