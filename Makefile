@@ -47,7 +47,7 @@ test-rust: setup ## Rust tests
 test-python: setup ## Agent tests on every CPython found, 3.9 to 3.14
 	@bash scripts/section.sh "Python" $(TOOLS)/python python/tools/matrix.py test
 
-test-suites: setup ## Flask's, requests' and Django's own tests with the agent, and with it failing
+test-suites: setup ## Flask's, requests' and Django's own tests with the agent, profiled, and with it failing
 	@bash scripts/section.sh "Suites" $(TOOLS)/python python/tests/suites/run.py
 
 suites: setup ## The same, whole, on every CPython found, with more faults: hours; ARGS="--library flask 3.9"
@@ -56,7 +56,7 @@ suites: setup ## The same, whole, on every CPython found, with more faults: hour
 stress: setup ## Process models again and again on every CPython found; ARGS=rounds
 	@PITVIPER_STRESS="$(ARGS)" bash scripts/section.sh "Stress" $(TOOLS)/python python/tools/matrix.py stress
 
-stress-profiler: setup ## Programs that are hard to profile, on every CPython found; ARGS=seconds for each
+stress-profiler: setup ## Programs that are hard to profile, on every CPython found; ARGS="seconds for each, walks"
 	@PITVIPER_STRESS="$(ARGS)" bash scripts/section.sh "Stress of the profiler" $(TOOLS)/python python/tools/matrix.py stress-profiler
 
 test-ui: setup ## UI type check, unit tests, build, size budget
