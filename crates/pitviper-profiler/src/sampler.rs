@@ -243,7 +243,7 @@ impl Sampler {
         let frames = self.walker.frames();
         let native = match &mut self.native {
             Some(native) if outcome == Outcome::Whole && answered == Some(true) => {
-                native.frames(&mut self.stacks, frames.first())
+                native.frames(&mut self.stacks, frames)
             }
             Some(native) if answered == Some(false) => native.unknown(&mut self.stacks),
             _ => &[],

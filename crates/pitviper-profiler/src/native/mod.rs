@@ -41,9 +41,10 @@ pub(crate) struct Native {
 
 #[derive(Debug, Clone, Copy)]
 enum Known {
-    /// The interpreter runs Python there.
-    Interpreter,
-    Frame(u32),
+    /// The interpreter runs Python there; whether a function of its own runs each instruction.
+    Interpreter { by_functions: bool },
+    /// A frame; whether the file says no name for it.
+    Frame(u32, bool),
 }
 
 impl Native {
@@ -53,12 +54,15 @@ impl Native {
         ask::ask(native_id, state)
     }
 
-    /// The native frames of the thread that was asked last, the innermost first, if what it answered is of the
-    /// stack of Python that has this innermost frame; none when it is not, or could not be read.
-    pub(crate) fn frames(&mut self, stacks: &mut Stacks, innermost: Option<&walk::Frame>) -> &[u32] {
+    /// The native frames of the thread that was asked last, the innermost first, if what it answered is of this stack
+    /// of Python; none when it is not, or could not be read.
+    pub(crate) fn frames(&mut self, stacks: &mut Stacks, python: &[walk::Frame]) -> &[u32] {
         self.frames.clear();
-        let is_same = innermost.is_some_and(|frame| ask::answered_in(frame.at, frame.code));
-        if !is_same || !self.read(stacks) {
+        let is_same = python.first().is_some_and(|frame| ask::answered_in(frame.at, frame.code));
+        // What the interpreter marks its entries with lies in the part of the stack of the function that runs Python,
+        // which needs no name then.
+        let entry = python.iter().find(|frame| frame.is_shim).map(|frame| frame.at as u64);
+        if !is_same || !self.read(stacks, entry) {
             self.frames.clear();
             return &[];
         }
@@ -74,23 +78,35 @@ impl Native {
     }
 
     /// Whether the interpreter was met.
-    fn read(&mut self, stacks: &mut Stacks) -> bool {
+    fn read(&mut self, stacks: &mut Stacks, entry: Option<u64>) -> bool {
         let Self { modules, known, frames, .. } = self;
         if known.len() > MAX_ADDRESSES {
             known.clear();
         }
-        let mut met = false;
-        let mut read = 0;
-        modules.unwind(ask::Answer::take(), |modules, address| {
+        let (mut met, mut read, mut is_unnamed) = (false, 0, false);
+        modules.unwind(ask::Answer::take(), |modules, address, end| {
             read += 1;
             let place = *known.entry(address).or_insert_with(|| match modules.place(address) {
-                Place::Interpreter => Known::Interpreter,
-                Place::Function(frame) => Known::Frame(stacks.native(frame)),
+                Place::Interpreter { by_functions } => Known::Interpreter { by_functions },
+                Place::Function(frame) => {
+                    let is_unnamed = frame.function.starts_with('<');
+                    Known::Frame(stacks.native(frame), is_unnamed)
+                }
             });
             match place {
-                Known::Interpreter => met = true,
-                Known::Frame(frame) if frames.len() < MAX_FRAMES => frames.push(frame),
-                Known::Frame(_) => {}
+                Known::Interpreter { by_functions } => {
+                    met = true;
+                    // That of the instruction, in an interpreter without names.
+                    if by_functions && is_unnamed {
+                        frames.pop();
+                    }
+                }
+                Known::Frame(..) if entry.is_some_and(|entry| end > entry) => met = true,
+                Known::Frame(frame, unnamed) if frames.len() < MAX_FRAMES => {
+                    frames.push(frame);
+                    is_unnamed = unnamed;
+                }
+                Known::Frame(..) => is_unnamed = false,
             }
             !met && read < MAX_READ
         });

@@ -19,13 +19,16 @@ const MAX_MODULES: usize = 2_048;
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 /// The largest piece of code that lies in no file: what the kernel maps is two pages.
 const MAX_COPIED_BYTES: usize = 64 * 1_024;
+/// The interpreter's loop is larger, unless each instruction is a function of its own (3.14, compiled by Clang), or
+/// parts of the loop have been moved elsewhere.
+const LOOP_BYTES: u64 = 8_192;
 /// What the kernel maps for calls that need none.
 const OF_THE_KERNEL: &str = "[vdso]";
 
 /// What is at an address.
 pub(super) enum Place {
-    /// The interpreter, where it runs Python.
-    Interpreter,
+    /// The interpreter, where it runs Python; whether a function of its own runs each instruction.
+    Interpreter { by_functions: bool },
     /// A function, or at least a file.
     Function(Frame),
 }
@@ -98,20 +101,22 @@ impl Deref for Section {
 }
 
 impl Modules {
-    /// Shows the addresses of the code that runs, and of its callers, until `visit` has enough of them or the next
-    /// cannot be found. Addresses are those of calls, not of what follows them.
-    pub(super) fn unwind(&mut self, answer: &Answer, mut visit: impl FnMut(&mut Self, u64) -> bool) {
+    /// Shows the addresses of the code that runs, and of its callers, each with where its part of the stack ends, until
+    /// `visit` has enough of them or the next cannot be found. Addresses are those of calls, not of what follows them.
+    pub(super) fn unwind(&mut self, answer: &Answer, mut visit: impl FnMut(&mut Self, u64, u64) -> bool) {
         let mut cache = self.cache.take().unwrap_or_default();
         let mut registers = registers(&answer.registers);
         let mut read_stack = |address| answer.word(address).ok_or(());
         let mut frame = framehop::FrameAddress::from_instruction_pointer(answer.registers.ip);
         // What lies in no known file would be guessed.
-        while self.knows(frame.address_for_lookup()) && visit(self, frame.address_for_lookup()) {
+        while self.knows(frame.address_for_lookup()) {
             let next = self.unwinder.unwind_frame(frame, &mut registers, &mut cache, &mut read_stack);
-            match next.map(|next| next.and_then(framehop::FrameAddress::from_return_address)) {
-                Ok(Some(next)) => frame = next,
-                _ => break,
+            let Ok(next) = next.map(|next| next.and_then(framehop::FrameAddress::from_return_address)) else { break };
+            if !visit(self, frame.address_for_lookup(), registers.sp()) {
+                break;
             }
+            let Some(next) = next else { break };
+            frame = next;
         }
         self.cache = Some(cache);
     }
@@ -121,10 +126,11 @@ impl Modules {
         let Some(mapped) = self.mapped.iter_mut().find(|mapped| mapped.range.contains(&address)) else {
             return Place::Function(names::frame(None, ""));
         };
-        let name = mapped.function_at(address);
-        match name {
-            Some(name) if names::runs_python(&name) => Place::Interpreter,
-            name => Place::Function(names::frame(name.as_deref(), &mapped.path)),
+        match mapped.function_at(address) {
+            Some((name, size)) if names::runs_python(&name) => {
+                Place::Interpreter { by_functions: names::is_loop(&name) && size < LOOP_BYTES }
+            }
+            found => Place::Function(names::frame(found.as_ref().map(|(name, _)| &**name), &mapped.path)),
         }
     }
 
@@ -243,8 +249,8 @@ impl Mapped {
         file.segments().find_map(of_segment)
     }
 
-    /// The name of the function at an address, as the file has it.
-    fn function_at(&mut self, address: u64) -> Option<String> {
+    /// The name of the function at an address, as the file has it, and how long it is.
+    fn function_at(&mut self, address: u64) -> Option<(String, u64)> {
         let (image, further) = self.image.as_ref()?;
         let file = object::File::parse(&***image).ok()?;
         let functions = self.functions.get_or_insert_with(|| functions_of(&file));
@@ -253,7 +259,7 @@ impl Mapped {
         let function = functions.get(place).filter(|function| function.range.contains(&address))?;
         let table = if function.is_dynamic { file.dynamic_symbol_table() } else { file.symbol_table() };
         let symbol = object::ObjectSymbolTable::symbol_by_index(&table?, function.symbol).ok()?;
-        Some(String::from_utf8_lossy(symbol.name_bytes().ok()?).into_owned())
+        Some((String::from_utf8_lossy(symbol.name_bytes().ok()?).into_owned(), symbol.size()))
     }
 }
 

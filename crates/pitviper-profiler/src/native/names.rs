@@ -21,6 +21,11 @@ pub(super) fn frame(name: Option<&str>, path: &str) -> Frame {
     Frame { function, file: path.to_owned(), line: 0, in_app: in_app && !path.is_empty(), library: library.to_owned() }
 }
 
+/// Whether a function is the interpreter's loop, whole.
+pub(super) fn is_loop(name: &str) -> bool {
+    name == INTERPRETER[0]
+}
+
 /// The frame that stands for native code or none.
 pub(super) fn unknown() -> Frame {
     Frame { function: "<not known>".to_owned(), ..Frame::default() }
