@@ -33,8 +33,9 @@ const PAUSE_SPREAD_MS: u64 = 400;
 const NAMING_PAUSE: Duration = Duration::from_millis(20);
 /// How long the end of the process waits for a callback that is under way.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long a fork waits for this thread to rest, and how often each of them looks for the other.
-const REST_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a fork waits for this thread to rest, and how often each of them looks for the other. It is microseconds,
+/// unless the machine has no time for this thread, or a callback of the application's takes long.
+const REST_TIMEOUT: Duration = Duration::from_secs(5);
 const REST_STEP: Duration = Duration::from_micros(50);
 
 /// The process it runs in; zero for none. A forked child inherits the number, which is not its own.
