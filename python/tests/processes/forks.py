@@ -75,14 +75,16 @@ flusher.join()
     ),
     Pattern(
         "fork without a word while the agent has the interpreter",
+        "span()\n"
         "for _ in range(10):\n"
         "    usleep(1500); pid = fork()\n"
         "    if pid == 0:\n"
-        "        span(); os._exit(0)\n"
+        "        time.sleep(0.001); leave(0)\n"
         "    wait(pid)\n",
-        10,
+        1,
         # Lets go of the interpreter lock meanwhile: a child that inherits it from another thread never gets it.
-        setup="import ctypes\nfrom pitviper import runtime\nfork, usleep = ctypes.CDLL(None).fork, ctypes.CDLL(None).usleep\n"
+        setup="import ctypes\nfrom pitviper import runtime\nlibrary = ctypes.CDLL(None)\n"
+        "fork, usleep, leave = library.fork, library.usleep, library._exit\n"
         "runtime.add_observer(lambda: sum(range(60_000)))",
         environ={"PITVIPER_METRICS_INTERVAL": "1"},
     ),
