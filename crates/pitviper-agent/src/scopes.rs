@@ -1,9 +1,9 @@
 //! Numbers for instrumentation scopes, found by what they are.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use pitviper_model::Scope;
+use rustc_hash::FxHashMap;
 
 use crate::locks::{hold, lock};
 
@@ -13,7 +13,7 @@ const MAX_SCOPES: usize = 1_024;
 #[derive(Debug, Default)]
 pub(crate) struct State {
     list: Vec<Arc<Scope>>,
-    by_name: HashMap<String, Vec<usize>>,
+    by_name: FxHashMap<String, Vec<usize>>,
 }
 
 /// A table of scopes. Its first is one without a name.

@@ -31,6 +31,7 @@ mod profile_events;
 mod profile_upload;
 mod profiling;
 mod propagate;
+mod record_fields;
 mod reused;
 mod runtime;
 mod runtime_context;

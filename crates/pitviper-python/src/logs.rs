@@ -1,6 +1,5 @@
 //! Log records of Python's `logging`, and of OpenTelemetry's loggers.
 
-use std::borrow::Cow;
 use std::cell::Cell;
 use std::sync::{Mutex, PoisonError};
 
@@ -11,167 +10,14 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyDict, PyString, PyTuple};
 
-use crate::metrics::{fill, put, put_value, to_trace_point, trace_point};
+use crate::metrics::{fill, put, put_new, to_trace_point, trace_point};
+use crate::record_fields::{Fields, Key, is_known};
 use crate::runtime::agent;
 use crate::shield::shield;
-use crate::{convert, exception, reused, start};
+use crate::{convert, exception, record_fields, reused, start};
 
 /// Longest text of a record, in bytes; of a longer one the beginning is kept.
 const MAX_TEXT_BYTES: usize = 64 * 1024;
-
-/// The fields that are read; each is the place of its name in [`USUAL`].
-#[derive(Clone, Copy)]
-enum Key {
-    Name = 0,
-    Msg = 1,
-    Args = 2,
-    LevelName = 3,
-    LevelNo = 4,
-    PathName = 5,
-    ExcInfo = 8,
-    StackInfo = 10,
-    LineNo = 11,
-    FuncName = 12,
-    Created = 13,
-    Thread = 16,
-    ThreadName = 17,
-}
-
-/// How many of [`USUAL`] hold all that is read.
-const READ: usize = Key::ThreadName as usize + 1;
-
-/// Whether a field is one that every record of `logging` has, or that integrations add for text formats and
-/// that a record has anyway when it is exported. All else came from the application.
-fn is_known_name(key: &str) -> bool {
-    matches!(
-        key,
-        "args"
-            | "asctime"
-            | "created"
-            | "exc_info"
-            | "exc_text"
-            | "filename"
-            | "funcName"
-            | "levelname"
-            | "levelno"
-            | "lineno"
-            | "message"
-            | "module"
-            | "msecs"
-            | "msg"
-            | "name"
-            | "pathname"
-            | "process"
-            | "processName"
-            | "relativeCreated"
-            | "stack_info"
-            | "taskName"
-            | "thread"
-            | "threadName"
-            | "color_message"
-            | "trace_id"
-            | "span_id"
-            | "trace_flags"
-            | "trace_sampled"
-            | "otelTraceID"
-            | "otelSpanID"
-            | "otelTraceSampled"
-            | "otelServiceName"
-            | "dd.trace_id"
-            | "dd.span_id"
-            | "dd.service"
-            | "dd.env"
-            | "dd.version"
-    )
-}
-
-/// The names that every record has, in the order in which `logging` and this module write them.
-const USUAL: [&str; 28] = [
-    "name",
-    "msg",
-    "args",
-    "levelname",
-    "levelno",
-    "pathname",
-    "filename",
-    "module",
-    "exc_info",
-    "exc_text",
-    "stack_info",
-    "lineno",
-    "funcName",
-    "created",
-    "msecs",
-    "relativeCreated",
-    "thread",
-    "threadName",
-    "processName",
-    "process",
-    "taskName",
-    "trace_id",
-    "span_id",
-    "otelTraceID",
-    "otelSpanID",
-    "otelTraceSampled",
-    "otelServiceName",
-    "message",
-];
-
-/// The fields of a record, as one walk over them finds them: what has to be looked up one by one takes
-/// several times as long.
-struct Fields<'py> {
-    read: [Option<Bound<'py, PyAny>>; READ],
-    /// Whether there are others than those that every record has.
-    has_own: bool,
-}
-
-impl<'py> Fields<'py> {
-    fn of(dict: &Bound<'py, PyDict>) -> Self {
-        let mut found = Self { read: [const { None }; READ], has_own: false };
-        // Records have their fields in the same order, so the next one is most often what follows.
-        let mut next = 0;
-        convert::for_each(dict, |key, value| match place_of(key, next) {
-            Some(place) => {
-                next = place + 1;
-                if place < READ && !value.is_none() {
-                    found.read[place] = Some(value.clone());
-                }
-            }
-            None => found.has_own |= !is_known(key),
-        });
-        found
-    }
-
-    fn get(&self, key: Key) -> Option<&Bound<'py, PyAny>> {
-        self.read[key as usize].as_ref()
-    }
-
-    fn text(&self, key: Key) -> Cow<'_, str> {
-        self.get(key).map(convert::to_text).unwrap_or_default()
-    }
-}
-
-/// The place of a name in [`USUAL`], looked for from `next` on. The names that logging's own code writes are
-/// interned, and so the same objects; a record that came from another process may have others.
-fn place_of(key: &Bound<'_, PyAny>, next: usize) -> Option<usize> {
-    static NAMES: PyOnceLock<[Py<PyString>; USUAL.len()]> = PyOnceLock::new();
-    let py = key.py();
-    let names = NAMES.get_or_init(py, || USUAL.map(|name| PyString::intern(py, name).unbind()));
-    let pointer = key.as_ptr();
-    let same = |name: &Py<PyString>| name.as_ptr() == pointer;
-    if names.get(next).is_some_and(same) {
-        return Some(next);
-    }
-    names.iter().position(same).or_else(|| {
-        let text = key.cast::<PyString>().ok()?.to_str().ok()?;
-        USUAL.iter().position(|name| *name == text)
-    })
-}
-
-/// Whether a field is none of the application's.
-fn is_known(key: &Bound<'_, PyAny>) -> bool {
-    key.cast::<PyString>().ok().and_then(|key| key.to_str().ok()).is_none_or(is_known_name)
-}
 
 /// The name of the process's service, as records have it. The lock is held for no longer than a copy of the
 /// reference.
@@ -193,7 +39,7 @@ fn service(py: Python<'_>) -> Bound<'_, PyString> {
 #[pyfunction]
 pub(crate) fn mark_record(py: Python<'_>, record: &Bound<'_, PyAny>) {
     shield((), || {
-        let Ok(Ok(fields)) = record.getattr(intern!(py, "__dict__")).map(Bound::cast_into::<PyDict>) else { return };
+        let Some(fields) = record_fields::fields_of(record) else { return };
         let current = start::current(py);
         let (trace_id, span_id, sampled) = match &current {
             Some(span) => {
@@ -211,9 +57,7 @@ pub(crate) fn mark_record(py: Python<'_>, record: &Bound<'_, PyAny>) {
             (intern!(py, "otelTraceSampled"), sampled.as_any()),
             (intern!(py, "otelServiceName"), service.as_any()),
         ] {
-            if !fields.contains(key).unwrap_or(true) {
-                let _ = fields.set_item(key, value);
-            }
+            record_fields::add(&fields, key, value);
         }
     });
 }
@@ -247,16 +91,16 @@ pub(crate) fn emit_record(py: Python<'_>, record: &Bound<'_, PyAny>) {
         if agent().takes_logs()
             && let Some(_reading) = Reading::begin()
         {
-            // A record that cannot be read is the application's; it has been shown by its own handlers.
-            let _ = export(py, record);
+            export(py, record);
         }
     });
 }
 
-fn export(py: Python<'_>, record: &Bound<'_, PyAny>) -> PyResult<()> {
-    let dict = record.getattr(intern!(py, "__dict__"))?.cast_into::<PyDict>()?;
+fn export(py: Python<'_>, record: &Bound<'_, PyAny>) {
+    // What has no fields is no record.
+    let Some(dict) = record_fields::fields_of(record) else { return };
     let fields = Fields::of(&dict);
-    let text = message(record, &fields)?;
+    let text = message(record, &fields);
     let text = convert::to_text(&text);
     let (text, cut) = shortened(&text);
     let mut attributes = reused::take();
@@ -278,7 +122,6 @@ fn export(py: Python<'_>, record: &Bound<'_, PyAny>) -> PyResult<()> {
         &attributes,
     );
     reused::give_back(attributes);
-    Ok(())
 }
 
 /// Fills the attributes of a record.
@@ -291,7 +134,7 @@ fn describe(attributes: &mut AttributeList, dict: &Bound<'_, PyDict>, fields: &F
         ("thread.name", Key::ThreadName),
     ] {
         if let Some(value) = fields.get(name) {
-            put_value(attributes, key, value, MAX_LOG_ATTRIBUTES);
+            put_new(attributes, key, value, MAX_LOG_ATTRIBUTES);
         }
     }
     let exception = fields.get(Key::ExcInfo).and_then(|info| info.cast::<PyTuple>().ok()?.get_item(1).ok());
@@ -322,14 +165,14 @@ fn in_trace(trace: Option<TracePoint>) -> LogRecord<'static> {
 }
 
 /// The text of a record, as its handlers will show it, or what is as good as that.
-fn message<'py>(record: &Bound<'py, PyAny>, fields: &Fields<'py>) -> PyResult<Bound<'py, PyAny>> {
+fn message<'py>(record: &Bound<'py, PyAny>, fields: &Fields<'py>) -> Bound<'py, PyAny> {
     let empty = || PyString::new(record.py(), "").into_any();
     let raw = fields.get(Key::Msg);
     let args = fields.get(Key::Args);
     let has_args = args.is_some_and(|args| !args.cast::<PyTuple>().is_ok_and(|args| args.is_empty()));
     let format = raw.and_then(|raw| raw.cast_exact::<PyString>().ok());
     if let Some(text) = format.filter(|_| !has_args) {
-        return Ok(text.clone().into_any());
+        return text.clone().into_any();
     }
     // What getMessage does, where it is logging's own.
     let shown = match format {
@@ -340,7 +183,7 @@ fn message<'py>(record: &Bound<'py, PyAny>, fields: &Fields<'py>) -> PyResult<Bo
         _ => record.call_method0(intern!(record.py(), "getMessage")),
     };
     // Arguments that do not fit the format: the handlers complain about it, and the format says most.
-    Ok(shown.unwrap_or_else(|_| raw.cloned().unwrap_or_else(empty)))
+    shown.unwrap_or_else(|_| raw.cloned().unwrap_or_else(empty))
 }
 
 /// Whether a record makes its text as `logging` does: it is of no subclass, and nobody changed the method.

@@ -11,13 +11,16 @@ use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyMapping, PyString};
 
 use crate::runtime::agent;
 use crate::shield::shield;
-use crate::start::current_context;
+use crate::start::with_current_context;
 use crate::{convert, reused};
 
 /// Where the current span is in its trace.
 pub(crate) fn trace_point(py: Python<'_>) -> Option<TracePoint> {
-    let context = current_context(py)?;
-    Some(TracePoint { trace_id: context.trace_id, span_id: context.span_id, sampled: context.is_sampled() })
+    with_current_context(py, |context| TracePoint {
+        trace_id: context.trace_id,
+        span_id: context.span_id,
+        sampled: context.is_sampled(),
+    })
 }
 
 /// A stream of measurements. Misuse does nothing and raises nothing.
@@ -252,20 +255,37 @@ pub(crate) fn put(list: &mut AttributeList, key: &Bound<'_, PyAny>, value: &Boun
 
 /// The same of a key that is known.
 pub(crate) fn put_value(list: &mut AttributeList, key: &str, value: &Bound<'_, PyAny>, limit: u32) {
-    // The usual types first, and without a copy.
-    if let Ok(text) = value.cast_exact::<PyString>()
-        && let Ok(text) = text.to_str()
-    {
-        list.set(key, Scalar::Str(text), limit);
+    match scalar_of(value) {
+        Some(scalar) => list.set(key, scalar, limit),
+        None => put_other(list, key, value, limit),
+    }
+}
+
+/// The same of a key that the list does not have yet.
+pub(crate) fn put_new(list: &mut AttributeList, key: &str, value: &Bound<'_, PyAny>, limit: u32) {
+    match scalar_of(value) {
+        Some(scalar) => list.push(key, scalar, limit),
+        None => put_other(list, key, value, limit),
+    }
+}
+
+/// A value of one of the usual types, without a copy.
+#[inline]
+fn scalar_of<'a>(value: &'a Bound<'_, PyAny>) -> Option<Scalar<'a>> {
+    if let Ok(text) = value.cast_exact::<PyString>() {
+        text.to_str().ok().map(Scalar::Str)
     } else if let Ok(flag) = value.cast_exact::<PyBool>() {
-        list.set(key, Scalar::Bool(flag.is_true()), limit);
-    } else if let Ok(number) = value.cast_exact::<PyInt>()
-        && let Ok(number) = number.extract()
-    {
-        list.set(key, Scalar::Int(number), limit);
-    } else if let Ok(number) = value.cast_exact::<PyFloat>() {
-        list.set(key, Scalar::Double(number.value()), limit);
-    } else if !value.is_none() {
+        Some(Scalar::Bool(flag.is_true()))
+    } else if let Ok(number) = value.cast_exact::<PyInt>() {
+        number.extract().ok().map(Scalar::Int)
+    } else {
+        value.cast_exact::<PyFloat>().ok().map(|number| Scalar::Double(number.value()))
+    }
+}
+
+#[cold]
+fn put_other(list: &mut AttributeList, key: &str, value: &Bound<'_, PyAny>, limit: u32) {
+    if !value.is_none() {
         match convert::to_value(value, 0) {
             Some(value) => list.set_value(key, &value, limit),
             None => list.drop_one(),

@@ -265,13 +265,14 @@ fn end_if_requested(slf: &Bound<'_, Span>) {
 
 /// Makes a span current and remembers what was.
 pub(crate) fn enter(slf: &Bound<'_, Span>) {
-    let before = context::get(slf.py()).map(Bound::unbind);
     let mut displaced = slf.get().displaced();
-    if displaced.is_none() {
-        *displaced = Some(before);
-        drop(displaced);
-        context::set(slf.py(), Some(slf.as_any()));
+    // `with` of a span that was started as the current one.
+    if displaced.is_some() {
+        return;
     }
+    *displaced = Some(context::get(slf.py()).map(Bound::unbind));
+    drop(displaced);
+    context::set(slf.py(), Some(slf.as_any()));
 }
 
 /// Ends a span, and makes current again what was, if the span still is.

@@ -25,9 +25,20 @@ pub(crate) fn current(py: Python<'_>) -> Option<Bound<'_, Span>> {
 
 /// The context of whatever span is current, whoever made it, or the one that another process handed over.
 pub(crate) fn current_context(py: Python<'_>) -> Option<pitviper_agent::SpanContext> {
+    with_current_context(py, Clone::clone)
+}
+
+/// Reads something of it, without a copy where the span is ours.
+pub(crate) fn with_current_context<T>(
+    py: Python<'_>,
+    read: impl FnOnce(&pitviper_agent::SpanContext) -> T,
+) -> Option<T> {
     let current = context::get(py)?;
+    if let Ok(span) = current.cast::<Span>() {
+        return Some(read(span.get().core_context()));
+    }
     let current = if current.is_instance_of::<Suppressed>() { Suppressed::span_of(&current)? } else { current };
-    context_of(&current)
+    context_of(&current).as_ref().map(read)
 }
 
 /// How a span begins, as Python says it.

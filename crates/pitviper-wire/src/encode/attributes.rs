@@ -90,6 +90,18 @@ impl AttributeList {
         self.set_with(key, limit, |out| put_scalar(out, value));
     }
 
+    /// Sets a plain value of a key that the list does not have: the caller knows. Over `limit` attributes it is
+    /// dropped and counted.
+    #[inline]
+    pub fn push(&mut self, key: &str, value: Scalar<'_>, limit: u32) {
+        debug_assert!(self.find(key).is_none());
+        if self.count >= limit {
+            self.dropped += 1;
+        } else {
+            self.append(key, |out| put_scalar(out, value));
+        }
+    }
+
     /// Sets any value. Over `limit` attributes a new key is dropped and counted.
     pub fn set_value(&mut self, key: &str, value: &Value, limit: u32) {
         self.set_with(key, limit, |out| put_value(out, value));
@@ -104,6 +116,11 @@ impl AttributeList {
             self.dropped += 1;
             return;
         }
+        self.append(key, put);
+    }
+
+    #[inline]
+    fn append(&mut self, key: &str, put: impl FnOnce(&mut Vec<u8>)) {
         put_message(&mut self.bytes, Self::FIELD, |out| {
             put_bytes(out, KEY, key.as_bytes());
             put_message(out, VALUE, put);
@@ -215,8 +232,6 @@ struct Entry<'a> {
     key: &'a [u8],
     /// With its tag and length.
     whole: &'a [u8],
-    /// Without them.
-    message: &'a [u8],
 }
 
 fn entries(bytes: &[u8]) -> impl Iterator<Item = Entry<'_>> {
@@ -229,22 +244,22 @@ fn entries(bytes: &[u8]) -> impl Iterator<Item = Entry<'_>> {
         let (length, content) = read_varint(bytes, begin + 1);
         at = content + length as usize;
         let (key_length, key_at) = read_varint(bytes, content + 1);
-        Some(Entry {
-            key: bytes.get(key_at..key_at + key_length as usize)?,
-            whole: bytes.get(begin..at)?,
-            message: bytes.get(content..at)?,
-        })
+        Some(Entry { key: bytes.get(key_at..key_at + key_length as usize)?, whole: bytes.get(begin..at)? })
     })
 }
 
 /// Appends attributes as [`AttributeList::as_bytes`] gives them, as field `field` (at most 15).
 pub fn append_attribute_fields(out: &mut Vec<u8>, field: u8, attributes: &[u8]) {
+    let mut at = out.len();
+    out.extend_from_slice(attributes);
     if field == AttributeList::FIELD {
-        out.extend_from_slice(attributes);
         return;
     }
-    for entry in entries(attributes) {
-        put_bytes(out, field, entry.message);
+    // Both fields have tags of one byte.
+    while at < out.len() {
+        out[at] = tag(field, LENGTH_DELIMITED);
+        let (length, content) = read_varint(out, at + 1);
+        at = content + length as usize;
     }
 }
 
@@ -267,6 +282,31 @@ mod tests {
         two.sort();
         assert_eq!(one.as_bytes(), two.as_bytes());
         assert_eq!(one.as_bytes(), list(&[("a", 1), ("ab", 3), ("b", 2)]).as_bytes());
+    }
+
+    #[test]
+    fn new_keys_are_appended_up_to_the_limit() {
+        let mut pushed = AttributeList::default();
+        for (key, number) in [("a", 1), ("b", 2), ("c", 3)] {
+            pushed.push(key, Scalar::Int(number), 2);
+        }
+        assert_eq!(pushed.as_bytes(), list(&[("a", 1), ("b", 2)]).as_bytes());
+        assert_eq!((pushed.count(), pushed.dropped()), (2, 1));
+    }
+
+    #[test]
+    fn attributes_become_another_field_whatever_their_length() {
+        let long = "viper".repeat(1_000);
+        let mut attributes = list(&[("a", 1)]);
+        attributes.set("long", Scalar::Str(&long), 100);
+        let mut out = vec![7];
+        append_attribute_fields(&mut out, 9, attributes.as_bytes());
+        let mut expected = vec![7];
+        for entry in entries(attributes.as_bytes()) {
+            let (_, content) = read_varint(entry.whole, 1);
+            put_bytes(&mut expected, 9, &entry.whole[content..]);
+        }
+        assert_eq!(out, expected);
     }
 
     #[test]
