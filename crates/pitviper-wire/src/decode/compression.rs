@@ -46,7 +46,7 @@ pub enum DecompressError {
     #[error("body does not decompress as its content-encoding says: {0}")]
     Malformed(#[from] std::io::Error),
     /// More would come out than is allowed.
-    #[error("body is larger than {limit} bytes once decompressed")]
+    #[error("body is larger than {limit} bytes once decompressed; send smaller batches")]
     TooLarge {
         /// The bound in bytes.
         limit: usize,

@@ -26,7 +26,7 @@ use pitviper_model::{RejectReason, ResourceLogs, ResourceMetrics, ResourceSpans,
 pub use compression::{ContentEncoding, DecompressError, decompress, decompress_within};
 pub use cost::{json_cost, protobuf_cost};
 pub use foreign::ForeignError;
-pub use json::{logs_from_json, metrics_from_json, traces_from_json};
+pub use json::{ProfilesError, logs_from_json, metrics_from_json, profiles_from_json, traces_from_json};
 pub use opentelemetry_proto::tonic::collector::logs::v1 as logs_service;
 pub use opentelemetry_proto::tonic::collector::metrics::v1 as metrics_service;
 pub use opentelemetry_proto::tonic::collector::trace::v1 as trace_service;

@@ -25,12 +25,14 @@ macro_rules! document {
 
 mod logs;
 mod metrics;
+mod profiles;
 mod traces;
 
 pub(super) use logs::RECORD_BYTES;
 pub use logs::logs_from_json;
 pub use metrics::metrics_from_json;
 pub(super) use metrics::{EXEMPLAR_BYTES, POINT_BYTES};
+pub use profiles::{ProfilesError, profiles_from_json};
 pub use traces::traces_from_json;
 pub(super) use traces::{LINK_BYTES, SPAN_BYTES};
 
