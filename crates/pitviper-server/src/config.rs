@@ -132,7 +132,7 @@ pub(crate) struct Serve {
     pub(crate) disk_reserve: u64,
 
     /// Receive profiles over OTLP too, a development version of the protocol: `/v1development/profiles` over HTTP, in
-    /// protobuf, and the service over gRPC, as opentelemetry-proto 1.10 has them
+    /// protobuf and JSON, and the service over gRPC, as opentelemetry-proto 1.10 has them
     #[arg(long, env = "PITVIPER_SERVER_OTLP_PROFILES", value_parser = clap::builder::FalseyValueParser::new())]
     pub(crate) otlp_profiles: bool,
 

@@ -6,7 +6,7 @@
 
 use http::StatusCode;
 use pitviper_wire::decode::datadog::TracesError;
-use pitviper_wire::decode::{DecodeError, DecompressError, ForeignError, RoomError};
+use pitviper_wire::decode::{DecodeError, DecompressError, ForeignError, ProfilesError, RoomError};
 use tonic::Code;
 
 use crate::accept::{IngestError, RETRY_AFTER_MS};
@@ -105,6 +105,15 @@ impl From<DecodeError> for Refusal {
             DecodeError::Json(_) => RefusalReason::BadJson,
         };
         Self::new(reason, error.to_string())
+    }
+}
+
+impl From<ProfilesError> for Refusal {
+    fn from(error: ProfilesError) -> Self {
+        match error {
+            ProfilesError::Json(_) => Self::new(RefusalReason::BadJson, error.to_string()),
+            ProfilesError::Room(error) => Self::from(error),
+        }
     }
 }
 

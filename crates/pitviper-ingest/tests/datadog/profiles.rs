@@ -7,8 +7,8 @@ use pitviper_store::{ProfileDimension, ProfileQuery, Store as _, TimeRange};
 
 use crate::house::House;
 
-const HEADERS: &str = "content-type: multipart/form-data; boundary=a-b\r\n";
-const EVENT: &[u8] =
+pub(crate) const HEADERS: &str = "content-type: multipart/form-data; boundary=a-b\r\n";
+pub(crate) const EVENT: &[u8] =
     br#"{"tags_profiler":"service:busy,env:test,runtime-id:7f,language:python","family":"python","version":"4"}"#;
 
 /// A profile that ddtrace's profiler wrote.
@@ -19,7 +19,7 @@ fn profile() -> Vec<u8> {
     zstd::bulk::compress(&bytes, 1).unwrap()
 }
 
-fn form(parts: &[(&str, &[u8])]) -> Vec<u8> {
+pub(crate) fn form(parts: &[(&str, &[u8])]) -> Vec<u8> {
     let mut out = Vec::new();
     for (name, content) in parts {
         out.extend(

@@ -53,7 +53,7 @@ pub(crate) async fn call_body(house: &House, headers: &[(&str, &str)], body: ton
     Answer { http_status: head.status.as_u16(), headers: head.headers, status, body: body.to_bytes() }
 }
 
-async fn call(house: &House, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
+pub(crate) async fn call(house: &House, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
     call_body(house, headers, tonic::body::Body::new(Full::new(bytes::Bytes::from(body)))).await
 }
 

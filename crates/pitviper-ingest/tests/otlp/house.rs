@@ -77,6 +77,7 @@ impl House {
         let http = listener.local_addr().unwrap();
         let router = otlp::router(Arc::clone(&ingest))
             .merge(pprof::router(Arc::clone(&ingest)))
+            .merge(otlp::profiles_router(Arc::clone(&ingest)))
             .merge(foreign::router(Arc::clone(&ingest)));
         tokio::spawn(async move { axum::serve(listener, router).await });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -84,7 +85,8 @@ impl House {
         let services = tonic::transport::Server::builder()
             .add_service(otlp::grpc::<otlp::Traces>(Arc::clone(&ingest)))
             .add_service(otlp::grpc::<otlp::Metrics>(Arc::clone(&ingest)))
-            .add_service(otlp::grpc::<otlp::Logs>(Arc::clone(&ingest)));
+            .add_service(otlp::grpc::<otlp::Logs>(Arc::clone(&ingest)))
+            .add_service(otlp::grpc::<otlp::Profiles>(Arc::clone(&ingest)));
         let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
         tokio::spawn(services.serve_with_incoming(incoming));
         Self { _directory: directory, store, ingest, http, grpc }

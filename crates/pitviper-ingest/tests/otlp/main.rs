@@ -2,6 +2,7 @@
 //! reason, counted, and forgotten.
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+mod bounds;
 mod foreign;
 mod grpc;
 mod house;

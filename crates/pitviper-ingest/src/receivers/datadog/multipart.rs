@@ -70,6 +70,9 @@ fn part(bytes: &[u8]) -> Result<Part<'_>, &'static str> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use proptest::sample::Index;
+
     use super::*;
 
     fn names_and_contents(body: &[u8]) -> Result<Vec<(&str, &[u8])>, &'static str> {
@@ -110,6 +113,30 @@ mod tests {
             &[&b"--b\r\n\r\nx\r\n"[..]; 65].concat(),
         ] {
             assert!(names_and_contents(body).is_err(), "{body:?}");
+        }
+    }
+    const FORM: &[u8] = b"--b\r\nContent-Disposition: form-data; name=\"event\"; filename=\"event.json\"\r\n\r\n{}\r\n\
+        --b\r\ncontent-disposition: form-data; name=a\r\n\r\n1\r\n--b--\r\n";
+
+    proptest! {
+        #[test]
+        fn hostile_forms_are_read_or_refused(
+            changes in proptest::collection::vec((any::<Index>(), 0..4_usize, "(\r\n|--b|;|=|\"|:|[a-z\u{e9}]){0,4}"), 0..6),
+            content_type in "multipart/form-data(; ?(boundary|Boundary|x)=\"?[a-z\u{e9}=;]{0,80}\"?){0,3}",
+        ) {
+            let mut form = FORM.to_vec();
+            for (at, removed, added) in changes {
+                let at = at.index(form.len() + 1);
+                let end = (at + removed).min(form.len());
+                form.splice(at..end, added.bytes());
+            }
+            let named = boundary(&content_type).map_or(0, str::len);
+            prop_assert!(named <= MAX_BOUNDARY_BYTES);
+            if let Ok(parts) = parts(&form, "b") {
+                prop_assert!(parts.len() <= MAX_PARTS);
+                let held: usize = parts.iter().map(|part| part.name.len() + part.content.len()).sum();
+                prop_assert!(held <= form.len(), "nothing is there twice");
+            }
         }
     }
 }

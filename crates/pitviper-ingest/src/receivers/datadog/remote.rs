@@ -27,6 +27,8 @@ const JSON: &[&str] = &["application/json"];
 pub(super) const ANY: &str = "*";
 /// A client's word for a file it could not apply.
 const APPLY_ERROR: u64 = 3;
+/// Most senders of one payload whose share is told; a client sends for few.
+const MAX_SENDERS: usize = 256;
 /// Memory of a request once decoded, by bytes of it.
 const BYTES_PER_BYTE: usize = 16;
 
@@ -84,8 +86,8 @@ struct Current {
     /// Grows with every change.
     version: u64,
     files: Vec<File>,
-    /// The answer to spans.
-    rates: String,
+    /// Service, environment and share, what is said of the service last.
+    rates: Vec<(String, String, f64)>,
 }
 
 #[derive(Debug)]
@@ -113,26 +115,44 @@ impl Remote {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Which share of its traces each service keeps, as spans are answered.
-    pub(super) fn rates(&self) -> String {
-        self.current().rates.clone()
+    /// Which share of its traces each service keeps, as spans of these services and environments are answered.
+    pub(super) fn rates<'a>(&self, senders: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+        self.current().rates_for(senders)
     }
 }
 
 impl Current {
     fn new(version: u64, instructions: &[Instruction]) -> Self {
+        let rate = |of: &Instruction| Some((of.service.clone(), of.environment.clone(), of.sample_rate?));
+        let mut rates: Vec<_> = instructions.iter().filter_map(rate).collect();
+        rates.sort_by_key(|(service, environment, _)| (service != ANY, environment != ANY));
+        Self { version, files: instructions.iter().map(File::new).collect(), rates }
+    }
+
+    /// The answer to spans. Clients know no wildcards, so what is said of several services or environments is said
+    /// of each sender; and of every service that is named, for one client may send for several.
+    fn rates_for<'a>(&self, senders: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+        let fits = |said: &str, own: &str| said == ANY || said == own;
+        let rate = |service: &str, environment: &str| {
+            let mut last_first = self.rates.iter().rev();
+            let fitting = last_first.find(|(of, within, _)| fits(of, service) && fits(within, environment));
+            fitting.map(|(_, _, rate)| *rate)
+        };
         let mut rates = serde_json::Map::new();
-        rates.insert("service:,env:".to_owned(), json!(1.0));
-        for of in instructions {
-            if let Some(rate) = of.sample_rate
-                && of.service != ANY
-                && of.environment != ANY
-            {
-                rates.insert(format!("service:{},env:{}", of.service, of.environment), json!(rate));
+        let mut tell = |service: &str, environment: &str| {
+            if let Some(rate) = rate(service, environment) {
+                rates.insert(format!("service:{service},env:{environment}"), json!(rate));
+            }
+        };
+        for (service, environment, _) in &self.rates {
+            if service != ANY && environment != ANY {
+                tell(service, environment);
             }
         }
-        let files = instructions.iter().map(File::new).collect();
-        Self { version, files, rates: json!({"rate_by_service": rates}).to_string() }
+        senders.take(MAX_SENDERS).for_each(|(service, environment)| tell(service, environment));
+        // What is not said of a service is said of this one.
+        rates.insert("service:,env:".to_owned(), json!(rate("", "").unwrap_or(1.0)));
+        json!({"rate_by_service": rates}).to_string()
     }
 
     /// The files for a service in an environment.
@@ -313,6 +333,9 @@ fn answer(current: &Current, poll: &Poll) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use proptest::sample::Index;
+
     use super::*;
 
     fn instruction(service: &str, environment: &str, rate: f64) -> Instruction {
@@ -372,8 +395,45 @@ mod tests {
 
     #[test]
     fn rates_are_those_of_services() {
+        let told = |current: &Current, senders: &[(&str, &str)]| {
+            let rates: serde_json::Value = serde_json::from_str(&current.rates_for(senders.iter().copied())).unwrap();
+            rates["rate_by_service"].clone()
+        };
         let current = Current::new(1, &[instruction("shop", "prod", 0.25), instruction("*", "prod", 0.5)]);
-        let rates: serde_json::Value = serde_json::from_str(&current.rates).unwrap();
-        assert_eq!(rates["rate_by_service"], json!({"service:,env:": 1.0, "service:shop,env:prod": 0.25}));
+        assert_eq!(told(&current, &[]), json!({"service:,env:": 1.0, "service:shop,env:prod": 0.25}));
+        let all = json!({
+            "service:,env:": 1.0, "service:shop,env:prod": 0.25, "service:pay,env:prod": 0.5,
+        });
+        assert_eq!(told(&current, &[("pay", "prod"), ("shop", "prod"), ("pay", "test")]), all);
+        let current = Current::new(
+            2,
+            &[instruction("*", "*", 0.1), instruction("shop", "*", 0.3), instruction("*", "prod", 0.5)],
+        );
+        let all = json!({"service:,env:": 0.1, "service:shop,env:prod": 0.3, "service:pay,env:prod": 0.5});
+        assert_eq!(told(&current, &[("shop", "prod"), ("pay", "prod")]), all, "the service counts most");
+        assert_eq!(told(&Current::new(0, &[]), &[("shop", "prod")]), json!({"service:,env:": 1.0}));
+    }
+
+    const POLL: &str = r#"{"client":{"state":{"targets_version":1,"config_states":[{"apply_state":3}],"has_error":true},
+        "products":["APM_TRACING"],"client_tracer":{"service":"shop","env":"prod","extra_services":["redis"]}},
+        "cached_target_files":[{"path":"p","hashes":[{"hash":"h"}]}]}"#;
+
+    proptest! {
+        #[test]
+        fn hostile_polls_are_answered_or_refused(
+            changes in proptest::collection::vec((any::<Index>(), 0..9_usize, r#"[\[\]{}:,"a-z0-9*-]{0,9}|null|-1|18446744073709551616"#), 0..4),
+        ) {
+            let current = Current::new(7, &[instruction("*", "*", 0.5), instruction("shop", "prod", 0.1)]);
+            let mut poll = POLL.to_owned();
+            for (at, removed, added) in changes {
+                let at = at.index(poll.len() + 1);
+                let end = (at + removed).min(poll.len());
+                poll.replace_range(at..end, &added);
+            }
+            if let Ok(poll) = serde_json::from_str::<Poll>(&poll) {
+                let told = answer(&current, &poll);
+                prop_assert!(serde_json::from_str::<serde_json::Value>(&told).is_ok(), "{told}");
+            }
+        }
     }
 }

@@ -5,7 +5,7 @@ use pitviper_wire::decode::{ContentEncoding, Telemetry, json_cost, protobuf_cost
 
 use super::MAX_DECOMPRESSED_BYTES;
 use crate::accept::Ingest;
-use crate::accounting::RefusalReason;
+use crate::accounting::{RefusalReason, Transport};
 use crate::limits::Share;
 use crate::receivers::body::Received;
 use crate::receivers::refusal::Refusal;
@@ -16,6 +16,16 @@ use crate::receivers::work;
 pub(super) enum Format {
     Protobuf,
     Json,
+}
+
+impl Format {
+    /// The transport of what was sent in this form over HTTP.
+    pub(super) fn transport(self) -> Transport {
+        match self {
+            Self::Protobuf => Transport::OtlpHttpProtobuf,
+            Self::Json => Transport::OtlpHttpJson,
+        }
+    }
 }
 
 /// Decompresses and decodes a body. The share comes back, for the model holds the memory next.

@@ -51,6 +51,8 @@ pub(super) fn wrap(message: &impl prost::Message) -> Bytes {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -68,5 +70,15 @@ mod tests {
         assert_eq!(reason(b"\0\0\0\0\0\0"), RefusalReason::BadFraming);
         assert_eq!(reason(b"\0\0\0\0\x02a"), RefusalReason::Incomplete);
         assert_eq!(reason(b"\0\xff\xff\xff\xffa"), RefusalReason::Incomplete);
+    }
+    proptest! {
+        #[test]
+        fn hostile_frames_hold_what_they_say_or_are_refused(flag in 0..3_u8, length in 0..40_u32, body: [u8; 20], end in 0..=25_usize) {
+            let framed = [&[flag][..], &length.to_be_bytes(), &body].concat();
+            if let Ok(message) = unwrap(Bytes::copy_from_slice(&framed[..end])) {
+                prop_assert_eq!((message.bytes.len(), message.compressed), (length as usize, flag == 1));
+                prop_assert_eq!(message.bytes.len() + FRAME_BYTES, end);
+            }
+        }
     }
 }

@@ -17,14 +17,14 @@ use super::MAX_BODY_BYTES;
 use super::decode::{Format, decode};
 use super::success::ExportResponse;
 use crate::accept::{Accepted, Ingest};
-use crate::accounting::{Protocol, RefusalReason, Transport};
+use crate::accounting::{Protocol, RefusalReason};
 use crate::limits::Share;
 use crate::receivers::body;
 use crate::receivers::keep::keep;
 use crate::receivers::posted::{encoding, say_when};
 use crate::receivers::refusal::Refusal;
 
-pub(super) const PROTOBUF: &str = "application/x-protobuf";
+const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";
 
 /// The routes of the receiver: `POST /v1/traces`, `/v1/metrics` and `/v1/logs`.
@@ -56,13 +56,10 @@ async fn export(ingest: Arc<Ingest>, signal: Signal, request: Request<Body>) -> 
             return refused(format, &refusal);
         }
     };
-    let transport = match format {
-        Format::Protobuf => Transport::OtlpHttpProtobuf,
-        Format::Json => Transport::OtlpHttpJson,
-    };
+    let transport = format.transport();
     let accept = move |ingest: Arc<Ingest>| async move { ingest.accept(transport, decoded).await };
     match keep(ingest, open, share, accept).await {
-        Ok(accepted) => success(signal, format, accepted),
+        Ok(accepted) => success(Some(signal), format, accepted),
         Err(refusal) => refused(format, &refusal),
     }
 }
@@ -75,7 +72,7 @@ fn other_method(ingest: &Ingest, signal: Signal) -> Response {
 }
 
 /// The form of a request. An answer has the form of its request.
-fn format(headers: &HeaderMap) -> Result<Format, Refusal> {
+pub(super) fn format(headers: &HeaderMap) -> Result<Format, Refusal> {
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     match content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
         PROTOBUF | "application/protobuf" => Ok(Format::Protobuf),
@@ -99,7 +96,8 @@ async fn read(
     decode(ingest, signal, format, encoding, received).await
 }
 
-fn success(signal: Signal, format: Format, accepted: Accepted) -> Response {
+/// The answer to what was kept; without a signal it is one to profiles.
+pub(super) fn success(signal: Option<Signal>, format: Format, accepted: Accepted) -> Response {
     let response = ExportResponse::of(accepted);
     match format {
         Format::Protobuf => ([(CONTENT_TYPE, PROTOBUF)], response.encode_to_vec()).into_response(),

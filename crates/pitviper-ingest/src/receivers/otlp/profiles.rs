@@ -1,4 +1,5 @@
-//! OTLP's profiles, a development version: over HTTP (`POST /v1development/profiles`, protobuf) and over gRPC.
+//! OTLP's profiles, a development version: over HTTP (`POST /v1development/profiles`, protobuf and JSON) and over
+//! gRPC.
 //!
 //! The protocol may change with every release of OpenTelemetry, so that a server takes it only when asked to.
 
@@ -7,21 +8,18 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::post;
 use http::Request;
-use http::header::CONTENT_TYPE;
 use pitviper_model::{Attributes, Resource};
 use pitviper_pprof::{Label, LabelValue, OfProcess, read_otlp_within};
-use pitviper_wire::decode::ContentEncoding;
-use prost::Message as _;
+use pitviper_wire::decode::{ContentEncoding, profiles_from_json};
 
 use super::decode::Format;
-use super::http::{PROTOBUF, refused};
-use super::success::ExportResponse;
+use super::http::{format, refused, success};
 use super::{MAX_BODY_BYTES, MAX_DECOMPRESSED_BYTES};
 use crate::accept::{Ingest, now_unix_nano};
-use crate::accounting::{Protocol, RefusalReason, Subject, Transport};
+use crate::accounting::{Protocol, RefusalReason, Subject};
 use crate::limits::Share;
 use crate::processors::profiles::{ProfileRows, cost_bytes, rows_into};
 use crate::receivers::body::Received;
@@ -34,35 +32,46 @@ const PATH: &str = "/v1development/profiles";
 
 const BOUNDS: Bounds = Bounds { body: MAX_BODY_BYTES, decompressed: MAX_DECOMPRESSED_BYTES };
 
-/// What is taken over HTTP; the form in JSON is not.
-const TYPES: &[&str] = &[PROTOBUF, "application/protobuf"];
-
 /// The route of the receiver: `POST /v1development/profiles`.
 pub fn profiles_router(ingest: Arc<Ingest>) -> Router {
     let other_method = async |State(ingest): State<Arc<Ingest>>| {
         let refusal = Refusal::new(RefusalReason::MethodNotAllowed, "profiles are sent with POST");
         ingest.open(Subject::Profiles, Protocol::OtlpHttp).refused(refusal.reason);
-        refused(Format::Protobuf, &refusal)
+        refused(Format::Json, &refusal)
     };
     Router::new().route(PATH, post(take).fallback(other_method)).with_state(ingest)
 }
 
 async fn take(State(ingest): State<Arc<Ingest>>, request: Request<Body>) -> Response {
     let open = ingest.open(Subject::Profiles, Protocol::OtlpHttp);
+    let format = match format(request.headers()) {
+        Ok(format) => format,
+        Err(refusal) => {
+            open.refused(refusal.reason);
+            return refused(Format::Json, &refusal);
+        }
+    };
     let limit = ingest.limits().bytes_under_way;
-    let see = move |bytes: &[u8], share: &mut Share| rows_of(bytes, limit, share);
-    let (rows, share) = match posted::read(&ingest, request, TYPES, BOUNDS, see).await {
+    let see = move |bytes: &[u8], share: &mut Share| match format {
+        Format::Protobuf => rows_of(bytes, limit, share),
+        Format::Json => {
+            let room = limit.saturating_sub(share.held());
+            let message = profiles_from_json(bytes, room, |step| share.grow(step))?;
+            rows_of(&message, limit, share)
+        }
+    };
+    // The type was looked at already.
+    let (rows, share) = match posted::read(&ingest, request, &[], BOUNDS, see).await {
         Ok(read) => read,
         Err(refusal) => {
             open.refused(refusal.reason);
-            return refused(Format::Protobuf, &refusal);
+            return refused(format, &refusal);
         }
     };
-    let accept =
-        move |ingest: Arc<Ingest>| async move { ingest.accept_samples(Transport::OtlpHttpProtobuf, rows).await };
+    let accept = move |ingest: Arc<Ingest>| async move { ingest.accept_samples(format.transport(), rows).await };
     match keep(ingest, open, share, accept).await {
-        Ok(accepted) => ([(CONTENT_TYPE, PROTOBUF)], ExportResponse::of(accepted).encode_to_vec()).into_response(),
-        Err(refusal) => refused(Format::Protobuf, &refusal),
+        Ok(accepted) => success(None, format, accepted),
+        Err(refusal) => refused(format, &refusal),
     }
 }
 

@@ -29,13 +29,14 @@ impl ExportResponse {
         Self { partial_success: (accepted.rejected > 0).then(partial) }
     }
 
-    /// The answer as OTLP/JSON, in which 64-bit integers are text.
-    pub(super) fn to_json(&self, signal: Signal) -> String {
+    /// The answer as OTLP/JSON, in which 64-bit integers are text. Without a signal it is one to profiles.
+    pub(super) fn to_json(&self, signal: Option<Signal>) -> String {
         let Some(partial) = &self.partial_success else { return "{}".to_owned() };
         let rejected = match signal {
-            Signal::Traces => "rejectedSpans",
-            Signal::Metrics => "rejectedDataPoints",
-            Signal::Logs => "rejectedLogRecords",
+            Some(Signal::Traces) => "rejectedSpans",
+            Some(Signal::Metrics) => "rejectedDataPoints",
+            Some(Signal::Logs) => "rejectedLogRecords",
+            None => "rejectedProfiles",
         };
         let count = partial.rejected.to_string();
         serde_json::json!({ "partialSuccess": { rejected: count, "errorMessage": partial.error_message } }).to_string()
