@@ -167,6 +167,8 @@ fn instructions(settings: &[ClientSetting]) -> Vec<Instruction> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -209,5 +211,14 @@ mod tests {
         fs::write(folder.path().join(FILE), "{").unwrap();
         let error = KeptSettings::open(folder.path()).err().unwrap();
         assert!(format!("{error:#}").contains("mend it"), "{error:#}");
+    }
+    proptest! {
+        #[test]
+        fn hostile_askers_are_understood_or_not(query in "(service.name|deployment.environment.name|[a-z&=%]{0,3})=([a-z0-9+&=]|%[0-9A-Fa-f]{0,2}|[ -~]|\\PC){0,20}") {
+            if let Some((service, environment)) = asker(&query) {
+                let told = Told::of(&ClientSettings::default(), &service, &environment);
+                prop_assert!(HeaderValue::try_from(serde_json::to_string(&told).unwrap()).is_ok());
+            }
+        }
     }
 }

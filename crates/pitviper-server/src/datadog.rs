@@ -18,8 +18,9 @@ use tokio::net::{TcpListener, UdpSocket, UnixDatagram, UnixListener};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::config::{Port, Serve};
-use crate::listen;
+use crate::config::{self, Serve};
+use crate::connections::{Connections, Port};
+use crate::listen::{self, Door};
 
 /// Where clients send to when nobody tells them otherwise.
 const DATADOG: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8126);
@@ -53,19 +54,19 @@ impl Drop for Files {
 
 impl Sockets {
     /// Opens all of them.
-    pub(crate) async fn open(config: &Serve) -> anyhow::Result<Self> {
-        let http = match config.datadog {
-            Some(Port::Off) => None,
-            Some(Port::At(address)) => Some(listen::listen("--datadog", listen::take("--datadog", address)?)?),
+    pub(crate) async fn open(settings: &Serve) -> anyhow::Result<Self> {
+        let http = match settings.datadog {
+            Some(config::Port::Off) => None,
+            Some(config::Port::At(address)) => Some(listen::listen("--datadog", listen::take("--datadog", address)?)?),
             None => {
                 let taken = listen::take("--datadog", DATADOG).and_then(|socket| listen::listen("--datadog", socket));
                 taken.inspect_err(|error| goes_without("--datadog", error)).ok()
             }
         };
         let mut sockets = Self { http, ..Self::default() };
-        let udp = match config.dogstatsd {
-            Some(Port::Off) => None,
-            Some(Port::At(address)) => {
+        let udp = match settings.dogstatsd {
+            Some(config::Port::Off) => None,
+            Some(config::Port::At(address)) => {
                 let bound = UdpSocket::bind(address).await;
                 Some(bound.with_context(|| format!("--dogstatsd {address}: choose another port, or `off`"))?)
             }
@@ -78,10 +79,10 @@ impl Sockets {
             sockets.dogstatsd = Some(udp.local_addr()?);
             sockets.packets.push(Packets::Udp(udp));
         }
-        if let Some(path) = &config.datadog_socket {
+        if let Some(path) = &settings.datadog_socket {
             sockets.unix = Some(sockets.files.bind("--datadog-socket", path, |path| UnixListener::bind(path))?);
         }
-        if let Some(path) = &config.dogstatsd_socket {
+        if let Some(path) = &settings.dogstatsd_socket {
             let bound = sockets.files.bind("--dogstatsd-socket", path, |path| UnixDatagram::bind(path))?;
             sockets.packets.push(Packets::Unix(bound));
         }
@@ -103,16 +104,19 @@ impl Sockets {
         self,
         datadog: &Arc<Datadog>,
         api: &Api,
+        connections: &Arc<Connections>,
         stopping: &watch::Receiver<bool>,
         ports: &mut JoinSet<()>,
     ) -> Files {
         let router = datadog::router(datadog);
         if let Some((listener, _)) = self.http {
             let guarded = pitviper_api::guarded_loopback(api, router.clone());
-            ports.spawn(listen::serve_http(listener, guarded, stopping.clone()));
+            let door = Door::new(Port::Datadog, connections);
+            ports.spawn(listen::serve_http(listener, guarded, door, stopping.clone()));
         }
         if let Some(listener) = self.unix {
-            ports.spawn(listen::serve_http(listener, pitviper_api::framed(api, router), stopping.clone()));
+            let door = Door::new(Port::DatadogSocket, connections);
+            ports.spawn(listen::serve_http(listener, pitviper_api::framed(api, router), door, stopping.clone()));
         }
         if !self.packets.is_empty() {
             ports.spawn(datadog::receive(Arc::clone(datadog), self.packets, stopping.clone()));

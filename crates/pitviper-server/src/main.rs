@@ -7,8 +7,10 @@
 mod client_settings;
 mod commands;
 mod config;
+mod connections;
 mod datadog;
 mod figures;
+mod first_bytes;
 mod listen;
 mod logging;
 mod panics;

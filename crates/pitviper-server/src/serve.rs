@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use axum::Router;
 use http::HeaderMap;
 use pitviper_api::auth::{Access, Refusals};
 use pitviper_api::{Api, ApiConfig, Endpoints, MetricsSource};
@@ -17,13 +18,15 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio_stream::wrappers::TcpListenerStream;
+use tonic::service::Routes;
 use tonic::service::interceptor::InterceptedService;
 
 use crate::client_settings::{self, KeptSettings};
 use crate::config::Serve;
+use crate::connections::{Connections, Port};
 use crate::datadog::{Files, Sockets};
 use crate::figures::{DatadogSource, Figures};
+use crate::listen::Door;
 use crate::ready::{self, Ready};
 use crate::self_trace::{self, SelfTraceQueue};
 use crate::{listen, logging, panics};
@@ -142,6 +145,8 @@ fn open_ports(
     let datadog = Datadog::new(Arc::clone(&ingest), settings.remote());
     let mut metrics: Vec<Arc<dyn MetricsSource>> =
         vec![Arc::new(Figures(Arc::clone(&ingest))), Arc::new(DatadogSource(Arc::clone(&datadog)))];
+    let connections = Arc::new(Connections::default());
+    metrics.push(Arc::clone(&connections) as Arc<dyn MetricsSource>);
     metrics.extend(self_trace.as_ref().map(|queue| Arc::clone(&queue.figures) as Arc<dyn MetricsSource>));
     let api = Api::new(ApiConfig {
         store: Arc::clone(store),
@@ -162,23 +167,22 @@ fn open_ports(
         pitviper_api::guarded(&api, pitviper_api::receivers_only(receivers, foreign::router(Arc::clone(&ingest))));
 
     let mut ports = JoinSet::new();
-    ports.spawn(listen::serve_http(http.0, app, stopping.clone()));
-    ports.spawn(listen::serve_http(otlp_http.0, receiver, stopping.clone()));
+    let grpc = grpc_router(&ingest, &access, otlp_profiles, &api.refusals());
+    for (listener, port, router) in
+        [(http.0, Port::Http, app), (otlp_http.0, Port::OtlpHttp, receiver), (otlp_grpc.0, Port::OtlpGrpc, grpc)]
+    {
+        ports.spawn(listen::serve_http(listener, router, Door::new(port, &connections), stopping.clone()));
+    }
     if let Some(queue) = self_trace {
         ports.spawn(self_trace::store(queue, Arc::clone(&ingest), stopping.clone()));
     }
-    ports.spawn(serve_grpc(otlp_grpc.0, ingest, (access, otlp_profiles), api.refusals(), stopping.clone()));
-    let files = sockets.serve(&datadog, &api, stopping, &mut ports);
+    let files = sockets.serve(&datadog, &api, &connections, stopping, &mut ports);
     (ports, files)
 }
 
-async fn serve_grpc(
-    listener: TcpListener,
-    ingest: Arc<Ingest>,
-    (access, otlp_profiles): (Access, bool),
-    refusals: Arc<Refusals>,
-    mut stopping: watch::Receiver<bool>,
-) {
+/// OTLP over gRPC, for those who are let in.
+fn grpc_router(ingest: &Arc<Ingest>, access: &Access, otlp_profiles: bool, refusals: &Arc<Refusals>) -> Router {
+    let (access, refusals) = (access.clone(), Arc::clone(refusals));
     let admit = move |request: tonic::Request<()>| {
         let headers: HeaderMap = request.metadata().clone().into_headers();
         if access.admits_bearer(&headers) {
@@ -188,22 +192,15 @@ async fn serve_grpc(
             Err(tonic::Status::unauthenticated("send the metadata `authorization: Bearer` with the server's token"))
         }
     };
-    let served = tonic::transport::Server::builder()
-        .tcp_nodelay(true)
-        .add_service(InterceptedService::new(otlp::grpc::<otlp::Traces>(Arc::clone(&ingest)), admit.clone()))
-        .add_service(InterceptedService::new(otlp::grpc::<otlp::Metrics>(Arc::clone(&ingest)), admit.clone()))
-        .add_service(InterceptedService::new(otlp::grpc::<otlp::Logs>(Arc::clone(&ingest)), admit.clone()))
-        .add_optional_service(
-            otlp_profiles.then(|| InterceptedService::new(otlp::grpc::<otlp::Profiles>(ingest), admit)),
-        )
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async move {
-            // An error means the sender is gone, and then the server is stopping as well.
-            let _ = stopping.wait_for(|stopping| *stopping).await;
-        })
-        .await;
-    if let Err(error) = served {
-        tracing::error!(%error, "OTLP over gRPC ended");
+    let mut services =
+        Routes::new(InterceptedService::new(otlp::grpc::<otlp::Traces>(Arc::clone(ingest)), admit.clone()))
+            .add_service(InterceptedService::new(otlp::grpc::<otlp::Metrics>(Arc::clone(ingest)), admit.clone()))
+            .add_service(InterceptedService::new(otlp::grpc::<otlp::Logs>(Arc::clone(ingest)), admit.clone()));
+    if otlp_profiles {
+        services =
+            services.add_service(InterceptedService::new(otlp::grpc::<otlp::Profiles>(Arc::clone(ingest)), admit));
     }
+    services.into_axum_router()
 }
 
 async fn drain(ports: &mut JoinSet<()>) {
