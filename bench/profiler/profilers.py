@@ -100,10 +100,9 @@ def _memray(port: str) -> "Callable[[], Any]":
 
 PROFILERS = {
     "none": Profiler(_none, is_read=False),
-    "Pitviper": Profiler(_pitviper(PITVIPER_PROFILING_HEAP="true")),
+    "Pitviper": Profiler(_pitviper()),
     "Pitviper, memory alone": Profiler(
         _pitviper(
-            PITVIPER_PROFILING_HEAP="true",
             PITVIPER_PROFILING_RATE="1",
             PITVIPER_PROFILING_LOCKS="off",
             PITVIPER_PROFILING_LOOPS="0",
@@ -112,9 +111,10 @@ PROFILERS = {
         ),
         is_read=False,
     ),
-    "Pitviper, without memory": Profiler(_pitviper()),
+    "Pitviper, without memory": Profiler(_pitviper(PITVIPER_PROFILING_HEAP="false")),
     "Pitviper, stacks alone": Profiler(
         _pitviper(
+            PITVIPER_PROFILING_HEAP="false",
             PITVIPER_PROFILING_LOCKS="off",
             PITVIPER_PROFILING_LOOPS="0",
             PITVIPER_PROFILING_GC="false",

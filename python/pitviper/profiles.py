@@ -135,8 +135,7 @@ SETTINGS = (
     ),
     Setting(
         "profiling_heap",
-        # A program that does little but allocate takes some 4 % longer with it.
-        False,
+        True,
         flag,
         "PITVIPER_PROFILING_HEAP DD_PROFILING_MEMORY_ENABLED DD_PROFILING_HEAP_ENABLED",
         "Whether a profile tells what memory is allocated where, and what of it is still there.",

@@ -97,8 +97,7 @@ def test_profiles_come_while_a_program_runs(run: Run, sink: Sink) -> None:
 
 def test_profiles_tell_what_is_allocated_and_what_of_it_stays(run: Run, sink: Sink) -> None:
     program = "kept = []\ndef keeps():\n    kept.extend(bytes(100_000) for _ in range(200))\nkeeps()"
-    heap = {"PITVIPER_PROFILING_HEAP": "true", "PITVIPER_PROFILING_HEAP_SAMPLE_BYTES": "4096"}
-    run(program, PITVIPER_PROFILING_ENABLED="true", **heap)
+    run(program, PITVIPER_PROFILING_ENABLED="true", PITVIPER_PROFILING_HEAP_SAMPLE_BYTES="4096")
     (profile,) = sink.profiles
     units = dict(profile.types)
     assert (units["alloc_space"], units["alloc_objects"]) == ("bytes", "count")
@@ -107,7 +106,7 @@ def test_profiles_tell_what_is_allocated_and_what_of_it_stays(run: Run, sink: Si
         assert 19_000_000 < profile.total(kind, "keeps") < 22_000_000
     assert all(sample.values["cpu"] == 0 for sample in profile.samples if sample.values["alloc_space"])
     sink.profiles.clear()
-    run(program, PITVIPER_PROFILING_ENABLED="true")
+    run(program, PITVIPER_PROFILING_ENABLED="true", PITVIPER_PROFILING_HEAP="false")
     assert not any("space" in name for profile in sink.profiles for name, _ in profile.types)
 
 
