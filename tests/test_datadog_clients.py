@@ -4,6 +4,8 @@ import json
 import os
 import socket
 import subprocess
+import urllib.error
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -173,12 +175,14 @@ def test_what_is_kept_changes_while_a_client_runs(server: Server, python: Path) 
     told = environment(server, "tcp", **live, DD_TRACE_STATS_COMPUTATION_ENABLED="false")
     command = [str(python.parent / "ddtrace-run"), str(python), str(LIVE)]
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    worked: Counter[str] = Counter()
     with subprocess.Popen(command, env=told, **pipes) as running:
 
         def work(resource: str) -> "dict[str, Any]":
             assert running.stdin is not None and running.stdout is not None
             running.stdin.write(f"{resource}\n")
             running.stdin.flush()
+            worked[resource] += 1
             return json.loads(running.stdout.readline())
 
         def until(is_kept: bool) -> "dict[str, Any]":
@@ -201,6 +205,17 @@ def test_what_is_kept_changes_while_a_client_runs(server: Server, python: Path) 
     assert running.returncode == 0
     for kept in (before, paid, after):
         trace(server, kept, 1)
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        server.spans(left_out["trace_id"])
+
+    # What is not kept is counted: rates are those of everything.
+    def counted() -> bool:
+        return {row["name"]: row["hits"] for row in server.get("services/shop/operations")} == worked
+
+    assert eventually(counted)
+    counts = server.metric("pitviper_spans_total")
+    dropped = [count for labels, count in counts.items() if "datadog" in labels and "sampled_out" in labels]
+    assert sum(dropped) == worked.total() - len(server.traces("service:shop")) > 0
 
 
 def test_packets_become_metrics_and_packages_the_inventory(server: Server, python: Path) -> None:

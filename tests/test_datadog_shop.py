@@ -1,8 +1,9 @@
-"""A shop of three services under Datadog's own ddtrace, untouched from PyPI."""
+"""A shop of three services under Datadog's own ddtrace, untouched from PyPI; and under ours, where it looks the same."""
 
 import signal
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from playwright.sync_api import Page, expect
 from services.postgresql import PostgreSQL
 
 import shop as shops
-from conftest import ROOT, Server, client_environment, eventually, nested
+from conftest import ROOT, Server, agent_environment, client_environment, eventually, nested
+from ddtrace_diff import differences, explained
 from shop import Shop
 from test_datadog_clients import environment, outcomes
 
@@ -55,14 +57,14 @@ def whole(shop: Shop, query: str, expected: int) -> "list[dict[str, Any]]":
     return eventually(found)
 
 
-CHECKOUT = 'service:front name:"GET checkout/<int:item>"'
-BROKEN = 'service:front name:"GET broken"'
+CHECKOUT = 'service:front name:"GET /checkout/<int:item>"'
+BROKEN = 'service:front name:"GET /broken"'
 MISSING = 'service:stock name:"GET /missing"'
 COUNT = 'service:stock name:"GET /count/{what}"'
 
 #: The spans of a visit to the checkout.
 TREE = [
-    "front server GET checkout/<int:item>",
+    "front server GET /checkout/<int:item>",
     [
         "front internal __main__.checkout",
         ["front client SELECT"],
@@ -73,19 +75,19 @@ TREE = [
                 "stock server POST /orders/{item}",
                 ["stock client INSERT orders"],
                 ["stock client SET"],
-                ["stock client INCRBY EXPIRE"],
+                ["stock client PIPELINE"],
                 [
-                    "stock producer mailer.mail",
+                    "stock producer apply_async mailer.mail",
                     ["stock client PING"],
-                    ["stock client LLEN LLEN LLEN LLEN"],
-                    ["stock client SADD SADD"],
+                    ["stock client PIPELINE LLEN"],
+                    ["stock client PIPELINE SADD"],
                     ["stock client LPUSH"],
-                    ["mailer consumer mailer.mail", ["mailer client UPDATE orders"]],
+                    ["mailer consumer run mailer.mail", ["mailer client UPDATE orders"]],
                 ],
                 [
-                    "stock producer mailer.refuse",
+                    "stock producer apply_async mailer.refuse",
                     ["stock client LPUSH"],
-                    ["mailer consumer mailer.refuse failed"],
+                    ["mailer consumer run mailer.refuse failed"],
                 ],
                 ["stock internal fastapi.serialize_response"],
             ],
@@ -105,7 +107,7 @@ def test_a_visit_is_one_tree_down_to_what_is_done_later(shop: Shop) -> None:
         >= {
             "http.request.method": "GET",
             "http.response.status_code": 200,
-            "http.route": "checkout/<int:item>",
+            "http.route": "/checkout/<int:item>",
             "operation.name": "django.request",
         }.items()
     )
@@ -122,15 +124,16 @@ def test_a_visit_is_one_tree_down_to_what_is_done_later(shop: Shop) -> None:
     )
     assert named["stock", "SET"].items() >= {"db.system.name": "redis", "db.query.text": "SET ?"}.items()
     assert (
-        named["stock", "INCRBY EXPIRE"].items()
+        named["stock", "PIPELINE"].items()
         >= {
             "db.operation.batch.size": 2,
             "db.query.text": "INCRBY ?\nEXPIRE ?",
         }.items()
     )
-    sent, run = named["stock", "mailer.mail"], named["mailer", "mailer.mail"]
-    assert sent.items() >= {"celery.action": "apply_async", "celery.routing_key": "celery"}.items()
-    assert run.items() >= {"celery.action": "run", "celery.state": "SUCCESS"}.items()
+    sent, run = named["stock", "apply_async mailer.mail"], named["mailer", "run mailer.mail"]
+    about = {"messaging.system": "celery", "messaging.destination.name": "celery"}
+    assert sent.items() >= {**about, "messaging.operation.name": "apply_async"}.items()
+    assert run.items() >= {**about, "messaging.operation.name": "run", "celery.state": "SUCCESS"}.items()
     assert sent["messaging.message.id"] == run["messaging.message.id"]
 
 
@@ -179,8 +182,8 @@ def test_its_services_stand_beside_others(shop: Shop) -> None:
     assert (
         operations["front"].items()
         >= {
-            "GET checkout/<int:item>": ("server", 1),
-            "GET broken": ("server", 1),
+            "GET /checkout/<int:item>": ("server", 1),
+            "GET /broken": ("server", 1),
             "SELECT prices": ("client", 1),
             "POST": ("client", 1),
         }.items()
@@ -188,16 +191,16 @@ def test_its_services_stand_beside_others(shop: Shop) -> None:
     assert (
         operations["stock"].items()
         >= {
-            "mailer.mail": ("producer", 1),
-            "mailer.refuse": ("producer", 1),
+            "apply_async mailer.mail": ("producer", 1),
+            "apply_async mailer.refuse": ("producer", 1),
             "INSERT orders": ("client", 1),
         }.items()
     )
     assert (
         operations["mailer"].items()
         >= {
-            "mailer.mail": ("consumer", 1),
-            "mailer.refuse": ("consumer", 1),
+            "run mailer.mail": ("consumer", 1),
+            "run mailer.refuse": ("consumer", 1),
             "UPDATE orders": ("client", 1),
         }.items()
     )
@@ -233,3 +236,32 @@ def test_metrics_of_its_processes_are_shown(shop: Shop, page: Page) -> None:
     for column in ("CPU", "Memory", "Threads"):
         expect(table.get_by_role("columnheader", name=column)).to_be_visible()
     expect(table.locator("tbody tr")).to_have_count(1)
+
+
+@pytest.fixture
+def ours(tmp_path: Path, postgresql: PostgreSQL, redis_port: int) -> "Iterator[Shop]":
+    """The same shop under our agent, on a server of its own."""
+    python = agent_environment(ROOT / "tests" / "clients" / "datadog.txt")
+    server = Server(tmp_path)
+    server.start()
+    shared = {"DD_ENV": "prod", "DD_VERSION": "1.2", "PITVIPER_ENDPOINT": server.otlp}
+    told = {name: {**shared, "DD_SERVICE": name} for name in shops.SERVICES}
+    run: list[Any] = [python.parent / "pitviper", "run", "--compat", "ddtrace"]
+    try:
+        with shops.opened(server, python, run, told, postgresql, f"redis://127.0.0.1:{redis_port}/1") as opened:
+            opened.visit_all()
+            yield opened
+    finally:
+        server.stop(signal.SIGKILL)
+
+
+#: A visit of each page, and how many spans ddtrace and our agent make of it.
+VISITS = {"checkout": (CHECKOUT, 20, 25), "broken": (BROKEN, 2, 2), "missing": (MISSING, 3, 5), "count": (COUNT, 2, 2)}
+
+
+def test_it_looks_the_same_under_ours(shop: Shop, ours: Shop) -> None:
+    found = []
+    for name, (query, theirs, own) in VISITS.items():
+        found += differences(name, whole(shop, query, theirs), whole(ours, query, own))
+    meant = explained(shops.PROGRAMS / "differences.toml")
+    assert sorted(found) == sorted(meant), "\n".join(sorted(set(found) ^ set(meant)))

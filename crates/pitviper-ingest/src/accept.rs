@@ -9,6 +9,7 @@ use pitviper_model::{
 };
 use pitviper_store::schema::{LibrariesBuilder, SpanMetricsBuilder, SpansBuilder, WriteBatch};
 use pitviper_store::{Store, StoreError};
+use pitviper_wire::decode::datadog::Traces;
 use pitviper_wire::decode::datadog::stats::CountedSpans;
 use pitviper_wire::decode::{Decoded, Telemetry};
 
@@ -120,25 +121,25 @@ impl Ingest {
     /// When the store cannot take it; the sender should try again.
     pub async fn accept(&self, transport: Transport, telemetry: impl Into<Telemetry>) -> Result<Accepted, IngestError> {
         match telemetry.into() {
-            Telemetry::Traces(decoded) => self.accept_spans(transport, decoded, Vec::new()).await,
+            Telemetry::Traces(decoded) => self.accept_spans(transport, Traces { decoded, ..Traces::default() }).await,
             Telemetry::Metrics(decoded) => self.accept_points(transport, decoded).await,
             Telemetry::Logs(decoded) => self.accept_records(transport, decoded).await,
         }
     }
 
-    /// Keeps spans. Of those that are `counted` their sender tells rates and durations itself.
-    pub(crate) async fn accept_spans(
-        &self,
-        transport: Transport,
-        decoded: Decoded,
-        counted: Vec<ResourceSpans>,
-    ) -> Result<Accepted, IngestError> {
-        let Decoded { batch, mut rejected } = decoded;
-        let spans: usize = batch.iter().chain(&counted).map(ResourceSpans::span_count).sum();
+    /// Keeps spans. Of those that are `counted` their sender tells rates and durations itself; those that are
+    /// `sampled_out` are measured as all others.
+    pub(crate) async fn accept_spans(&self, transport: Transport, traces: Traces) -> Result<Accepted, IngestError> {
+        let Traces { decoded: Decoded { batch, mut rejected }, counted, sampled_out, discarded } = traces;
+        let spans = span_count(&batch) + span_count(&counted) + span_count(&sampled_out) + discarded;
         let mut pending = self.items.receive(Subject::Traces, transport, spans + rejected.len());
 
         let mut valid = normalize::apply(validate::fit_spans(batch, &mut rejected));
+        let own = valid.len();
+        valid.append(&mut normalize::apply(validate::fit_spans(sampled_out, &mut rejected)));
         let measured = red::measure(&valid);
+        pending.settle(Outcome::Dropped(DropReason::SampledOut), span_count(&valid[own..]) + discarded);
+        valid.truncate(own);
         valid.append(&mut normalize::apply(validate::fit_spans(counted, &mut rejected)));
         let rows = rows::of_spans(&valid);
         let accepted = reject(&mut pending, "spans", &rejected, rows.len());
@@ -283,6 +284,10 @@ impl Ingest {
     pub fn requests(&self) -> Vec<RequestCount> {
         self.requests.requests()
     }
+}
+
+fn span_count(batch: &[ResourceSpans]) -> usize {
+    batch.iter().map(ResourceSpans::span_count).sum()
 }
 
 /// A write without spans, to put other rows into.

@@ -34,7 +34,7 @@ pub enum Outcome {
     Stored,
     /// It was not fit to keep; the sender is told and should not try again.
     Rejected(RejectReason),
-    /// It was fit, and could not be kept; the sender is told when it can help.
+    /// It was fit, and was not kept; the sender is told when it can help.
     Dropped(DropReason),
 }
 
@@ -59,7 +59,7 @@ pub enum RejectReason {
     InvalidPoint,
 }
 
-/// Why a fit item could not be kept.
+/// Why a fit item was not kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DropReason {
     /// The store could not take it; the sender was asked to try again.
@@ -70,6 +70,8 @@ pub enum DropReason {
     ExportFailed,
     /// The process ended before it could be sent.
     Shutdown,
+    /// Its sender had decided that its trace is not to be kept.
+    SampledOut,
     /// A defect of ours: the code that handled it panicked, or forgot to say what became of it.
     InternalError,
 }
@@ -105,8 +107,14 @@ impl RejectReason {
 
 impl DropReason {
     /// All reasons.
-    pub const ALL: [Self; 5] =
-        [Self::StoreUnavailable, Self::QueueFull, Self::ExportFailed, Self::Shutdown, Self::InternalError];
+    pub const ALL: [Self; 6] = [
+        Self::StoreUnavailable,
+        Self::QueueFull,
+        Self::ExportFailed,
+        Self::Shutdown,
+        Self::SampledOut,
+        Self::InternalError,
+    ];
 
     /// The reason's name in metrics.
     #[must_use]
@@ -116,6 +124,7 @@ impl DropReason {
             Self::QueueFull => "queue_full",
             Self::ExportFailed => "export_failed",
             Self::Shutdown => "shutdown",
+            Self::SampledOut => "sampled_out",
             Self::InternalError => "internal_error",
         }
     }

@@ -32,8 +32,9 @@ const SLOW: u64 = 20;
 const RARE: u64 = 30;
 const BY_RULE: u64 = 40;
 const BY_DATADOG: u64 = 41;
+const PASSED_ON: u64 = 42;
 const CROSSING: u64 = 50;
-const KEPT: [u64; 6] = [FAILED, SLOW, RARE, BY_RULE, BY_DATADOG, CROSSING];
+const KEPT: [u64; 7] = [FAILED, SLOW, RARE, BY_RULE, BY_DATADOG, PASSED_ON, CROSSING];
 
 fn trace_id(number: u64) -> TraceId {
     TraceId((u128::from(number) + 1).to_be_bytes())
@@ -61,8 +62,10 @@ fn span(number: u64, part: u64) -> Span {
         (FAILED, 2) => span.status = Status { code: StatusCode::Error, message: "no".to_owned() },
         (RARE, 1) => span.name = "seldom".to_owned(),
         (BY_RULE, 2) => span.attributes.set("sampling.keep", true),
-        (BY_DATADOG, 0) => span.attributes.set("_sampling_priority_v1", 2),
-        (60, 0) => span.attributes.set("_sampling_priority_v1", 1),
+        (BY_DATADOG, 0) => span.attributes.set("sampling.priority", 2),
+        (PASSED_ON, 0) => span.attributes.set("_sampling_priority_v1", 2),
+        (60, 0) => span.attributes.set("sampling.priority", 1),
+        (61, 0) => span.attributes.set("_sampling_priority_v1", 1),
         _ => {}
     }
     span
@@ -138,7 +141,7 @@ async fn what_is_worth_it_stays_whole_and_is_counted() {
     let gone = (TRACES as usize - kept.len()) * SPANS_A_TRACE;
     assert_eq!((stats.spans as usize, stats.thinning.spans_thinned as usize), (kept.len() * SPANS_A_TRACE, gone));
     let traces: Vec<(&str, u64)> = stats.thinning.kept.iter().map(|kept| (kept.reason, kept.traces)).collect();
-    assert_eq!(traces[..3], [("error", 1), ("rule", 2), ("slow", 1)]);
+    assert_eq!(traces[..3], [("error", 1), ("rule", 3), ("slow", 1)]);
     // Both days are thinned, and the trace that is of both counts in each.
     assert_eq!(traces.iter().map(|kept| kept.1).sum::<u64>(), kept.len() as u64 + 1, "{traces:?}");
     assert!(stats.thinning.sampled_through_ns.unwrap() > DAY);

@@ -327,6 +327,37 @@ fn what_a_client_counts_itself_is_told_apart() {
 }
 
 #[test]
+fn what_sampling_decided_against_is_told_apart() {
+    let names = |batch: &[ResourceSpans]| spans(batch).iter().map(|span| span.name.clone()).collect::<Vec<_>>();
+    let sent = |priority: Option<f64>| {
+        let mut chunk = chunk();
+        chunk[0].metrics.retain(|(name, _)| *name != "_sampling_priority_v1");
+        chunk[0].metrics.extend(priority.map(|priority| ("_sampling_priority_v1", priority)));
+        chunk[1].metrics.push(("_dd.span_sampling.mechanism", 8.0));
+        v05(&[chunk])
+    };
+    let all = ["GET /pay/<id>", "pay", "SELECT card"];
+    for (priority, kept, left) in [
+        (None, &all[..], &[][..]),
+        (Some(2.0), &all, &[]),
+        (Some(1.0), &all, &[]),
+        // One is kept by a rule for single spans.
+        (Some(0.0), &all[1..2], &["GET /pay/<id>", "SELECT card"]),
+        (Some(-1.0), &all[1..2], &["GET /pay/<id>", "SELECT card"]),
+    ] {
+        let read = read(TracesVersion::V05, &sent(priority)).unwrap();
+        let mut found = names(&read.decoded.batch);
+        found.sort_by_key(|name| all.iter().position(|other| other == name));
+        assert_eq!((found.iter().map(String::as_str).collect::<Vec<_>>().as_slice(), read.discarded), (kept, 0));
+        assert_eq!(names(&read.sampled_out), left, "{priority:?}");
+    }
+    let counting = Sender { computed_stats: true, ..sender() };
+    let read = traces(TracesVersion::V05, &sent(Some(0.0)), &counting, usize::MAX, |_| true).unwrap();
+    assert_eq!((names(&read.decoded.batch), names(&read.counted)), (vec!["pay".to_owned()], vec![]));
+    assert_eq!((read.sampled_out.len(), read.discarded), (0, 2));
+}
+
+#[test]
 fn an_exception_that_is_handed_on_happened_once() {
     let mut sent = chunk();
     let handler = Sent {

@@ -143,6 +143,11 @@ fn number(out: &mut Vec<u8>, number: u64) {
 
 /// A payload of version 0.4: one trace of that many good spans, of which the first is at the top.
 pub(crate) fn spans(count: u64) -> Vec<u8> {
+    sampled(count, 1)
+}
+
+/// The same, with a priority of sampling.
+pub(crate) fn sampled(count: u64, priority: u64) -> Vec<u8> {
     let mut out = vec![0x91, 0xdd];
     out.extend_from_slice(&u32::try_from(count).unwrap().to_be_bytes());
     for place in 1..=count {
@@ -162,9 +167,11 @@ pub(crate) fn spans(count: u64) -> Vec<u8> {
             number(&mut out, value);
         }
         text(&mut out, "metrics");
-        out.push(0x81);
+        out.push(0x82);
         text(&mut out, "_dd.top_level");
         number(&mut out, u64::from(place == 1));
+        text(&mut out, "_sampling_priority_v1");
+        number(&mut out, priority);
     }
     out
 }

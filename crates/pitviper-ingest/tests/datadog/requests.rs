@@ -6,7 +6,7 @@ use pitviper_ingest::Limits;
 use pitviper_model::Signal;
 use tokio::io::AsyncWriteExt as _;
 
-use crate::house::{House, PATIENCE, read_answer, spans, statistics};
+use crate::house::{House, PATIENCE, read_answer, sampled, spans, statistics};
 
 #[tokio::test]
 async fn spans_are_kept_and_the_answer_says_which_share_to_keep() {
@@ -34,6 +34,19 @@ async fn what_a_client_counts_is_counted_once() {
     assert_eq!(house.hits().await, [("GET /".to_owned(), 9), ("work".to_owned(), 2)]);
     let figures = house.datadog.figures();
     assert_eq!((figures.client_dropped_spans, figures.stats_groups, figures.stats_damaged), (4, 1, 0));
+}
+
+#[tokio::test]
+async fn what_is_not_to_be_kept_is_counted_alone() {
+    let house = House::open(Limits::default()).await;
+    for (headers, priority) in [("", 1), ("", 0), ("datadog-client-computed-stats: true\r\n", 0)] {
+        assert_eq!(house.send("POST", "/v0.4/traces", headers, &sampled(3, priority)).await.status, 200);
+    }
+    let counts = house.ingest.outcomes();
+    let dropped = counts.iter().filter(|count| count.outcome == "dropped" && count.count > 0);
+    assert_eq!(dropped.map(|count| (count.reason, count.count)).collect::<Vec<_>>(), [("sampled_out", 6)]);
+    assert_eq!((house.items(Signal::Traces, "received"), house.items(Signal::Traces, "stored")), (9, 3));
+    assert_eq!(house.hits().await, [("GET /".to_owned(), 2), ("work".to_owned(), 6)]);
 }
 
 #[tokio::test]

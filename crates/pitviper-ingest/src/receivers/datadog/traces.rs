@@ -36,11 +36,15 @@ pub(super) async fn take(
             return refused(&refusal);
         }
     };
-    let rates =
-        datadog.remote.rates(decoded.decoded.batch.iter().map(|of| (of.resource.service(), of.resource.environment())));
-    let accept = move |ingest: Arc<Ingest>| async move {
-        ingest.accept_spans(Transport::Datadog, decoded.decoded, decoded.counted).await
-    };
+    let rates = datadog.remote.rates(
+        decoded
+            .decoded
+            .batch
+            .iter()
+            .chain(&decoded.sampled_out)
+            .map(|of| (of.resource.service(), of.resource.environment())),
+    );
+    let accept = move |ingest: Arc<Ingest>| async move { ingest.accept_spans(Transport::Datadog, decoded).await };
     match keep(Arc::clone(&datadog.ingest), open, share, accept).await {
         Ok(_) => {
             add(&datadog.counters.client_dropped_spans, dropped);

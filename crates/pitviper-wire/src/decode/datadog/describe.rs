@@ -23,10 +23,24 @@ pub(super) struct Described<'a> {
 ///
 /// - A statement is named by its operations and tables, as for every other client of the server.
 /// - A call over HTTP is named by its method, for its resource is a path with everything in it.
-/// - A command of MongoDB is named without its query.
+/// - A command of MongoDB is named without its query, and a pipeline of Redis by the command that all of it is.
+/// - A request that Django serves is named by its route as those of other frameworks are.
+/// - A task of Celery is named by what is done with it as well: sending it is not running it.
 /// - A step within a request, which has the request's resource, is named by its operation.
 pub(super) fn describe<'a>(operation: &'a str, resource: &'a str, span_type: &str, kind: SpanKind) -> Described<'a> {
     let resource = if resource.is_empty() { operation } else { resource };
+    match operation {
+        "celery.apply" => return owned(&format!("apply_async {resource}")),
+        "celery.run" => return owned(&format!("run {resource}")),
+        "django.request" => {
+            if let Some((method, path)) =
+                resource.split_once(' ').filter(|(method, path)| is_method(method) && is_route(path))
+            {
+                return owned(&format!("{method} {}", route(path)));
+            }
+        }
+        _ => {}
+    }
     match span_type {
         "sql" if resource != operation => {
             let statement = sql::describe(resource, dialect(operation));
@@ -43,11 +57,13 @@ pub(super) fn describe<'a>(operation: &'a str, resource: &'a str, span_type: &st
         }
         "redis" | "valkey" | "memcached" => {
             // A pipeline has a command a line, and clients may send what each was given.
-            let command = |line: &str| line.split_whitespace().next().unwrap_or_default().to_owned();
-            if resource.contains(char::is_whitespace) {
-                let commands: Vec<String> = resource.lines().map(command).collect();
-                return Described { name: Cow::Owned(cut(&commands.join(" ")).to_owned()), statement: None };
-            }
+            let mut commands = resource.lines().map(|line| line.split_whitespace().next().unwrap_or_default());
+            let first = commands.next().unwrap_or_default();
+            return match (resource.contains('\n'), commands.all(|command| command == first)) {
+                (false, _) => named(first),
+                (true, true) => owned(&format!("PIPELINE {first}")),
+                (true, false) => named("PIPELINE"),
+            };
         }
         // Spans within a request have its resource; they are steps of it, each with an operation of its own.
         "" if kind == SpanKind::Internal && is_request(resource) => return named(operation),
@@ -61,6 +77,10 @@ fn named(name: &str) -> Described<'_> {
     Described { name: Cow::Borrowed(cut(name)), statement: None }
 }
 
+fn owned(name: &str) -> Described<'static> {
+    Described { name: Cow::Owned(cut(name).to_owned()), statement: None }
+}
+
 fn cut(name: &str) -> &str {
     &name[..name.floor_char_boundary(MAX_NAME_BYTES)]
 }
@@ -68,6 +88,32 @@ fn cut(name: &str) -> &str {
 /// Whether this is a method and a path, as in `GET /users/<id>`.
 fn is_request(resource: &str) -> bool {
     resource.split_once(' ').is_some_and(|(method, path)| is_method(method) && path.starts_with('/'))
+}
+
+/// Whether Django's client means a route: it may be told to name requests by their function, and what is not found
+/// it names by its status.
+fn is_route(path: &str) -> bool {
+    let is_function = path.contains('.') && !path.contains(['/', '<', '^']);
+    !is_function && (path.is_empty() || !path.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// A route with its first slash, and without the anchors of a regular expression.
+pub(super) fn route(text: &str) -> Cow<'_, str> {
+    if text.starts_with('/') && !text.contains('^') && !text.ends_with('$') {
+        return Cow::Borrowed(text);
+    }
+    let text = text.strip_suffix('$').or_else(|| text.strip_suffix("\\Z")).unwrap_or(text);
+    let mut route = String::with_capacity(text.len() + 1);
+    for (at, character) in text.char_indices() {
+        // Within brackets it is no anchor.
+        if character != '^' || text[..at].ends_with('[') {
+            route.push(character);
+        }
+    }
+    if !route.starts_with('/') {
+        route.insert(0, '/');
+    }
+    Cow::Owned(route)
 }
 
 fn is_method(word: &str) -> bool {
@@ -92,6 +138,11 @@ pub(super) fn system_of(operation: &str, span_type: &str) -> Option<&'static str
     }
 }
 
+/// What carries messages, by the operations of ddtrace's integrations that do not say it themselves.
+pub(super) fn messaging_of(operation: &str) -> Option<&'static str> {
+    matches!(operation, "celery.apply" | "celery.run").then_some("celery")
+}
+
 fn dialect(operation: &str) -> Dialect {
     // Where nobody knows, PostgreSQL's rules: those of the standard.
     system_of(operation, "sql").and_then(Dialect::of).unwrap_or(Dialect::Postgresql)
@@ -114,11 +165,33 @@ mod tests {
         assert_eq!(name("postgres.query", "SELECT * FROM post WHERE id = 7", "sql", Client), "SELECT post");
         assert_eq!(name("postgres.connect", "postgres.connect", "sql", Client), "postgres.connect");
         assert_eq!(name("pymongo.cmd", "find users {\"card\": \"?\"}", "mongodb", Client), "find users");
-        assert_eq!(name("redis.command", "SET a 4111\nGET a", "redis", Client), "SET GET");
+        assert_eq!(name("redis.command", "GET a", "redis", Client), "GET");
+        assert_eq!(name("redis.command", "SET a 4111\nGET a", "redis", Client), "PIPELINE");
+        assert_eq!(name("redis.command", "LLEN\nLLEN", "redis", Client), "PIPELINE LLEN");
+        assert_eq!(name("celery.apply", "shop.mail", "", SpanKind::Producer), "apply_async shop.mail");
+        assert_eq!(name("celery.run", "shop.mail", "worker", SpanKind::Consumer), "run shop.mail");
         assert_eq!(name("grpc", "/shop.Basket/Add", "grpc", Client), "shop.Basket/Add");
         assert_eq!(name("flask.application", "GET /hello/<name>", "", Internal), "flask.application");
         assert_eq!(name("pay", "", "", Internal), "pay");
         assert_eq!(name("pay", &"é".repeat(1_000), "", Internal).len(), MAX_NAME_BYTES);
+    }
+
+    #[test]
+    fn djangos_requests_are_named_as_all_others() {
+        for (resource, expected) in [
+            ("GET checkout/<int:item>", "GET /checkout/<int:item>"),
+            ("GET ^items/([^/]+)/$", "GET /items/([^/]+)/"),
+            ("GET api/^items$", "GET /api/items"),
+            ("GET broken", "GET /broken"),
+            ("GET ", "GET /"),
+            ("GET /checkout/", "GET /checkout/"),
+            // Neither is a route.
+            ("GET 404", "GET 404"),
+            ("GET shop.views.checkout", "GET shop.views.checkout"),
+            ("GET", "GET"),
+        ] {
+            assert_eq!(name("django.request", resource, "web", SpanKind::Server), expected);
+        }
     }
 
     #[test]

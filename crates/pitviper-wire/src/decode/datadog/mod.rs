@@ -82,6 +82,10 @@ pub struct Traces {
     pub decoded: Decoded,
     /// Spans that their sender has counted and sends statistics of.
     pub counted: Vec<ResourceSpans>,
+    /// Spans that nobody has counted yet, of traces that are not to be kept.
+    pub sampled_out: Vec<ResourceSpans>,
+    /// How many more spans there are of such traces, which their sender has counted.
+    pub discarded: usize,
 }
 
 /// A payload of spans is not what it should be.

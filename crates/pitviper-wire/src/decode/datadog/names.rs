@@ -5,6 +5,8 @@
 
 use pitviper_model::{SpanKind, Value};
 
+use super::describe::route;
+
 /// What becomes of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
@@ -14,6 +16,8 @@ pub enum Form {
     Integer,
     /// A URL, without the name and password it may hold.
     Url,
+    /// A route, which begins with a slash.
+    Route,
     /// The system of a database, by OpenTelemetry's names.
     System,
     /// A command and its arguments, of which only the command stays.
@@ -21,12 +25,15 @@ pub enum Form {
 }
 
 /// Datadog's name, OpenTelemetry's name, and what becomes of the value. Sorted by the first.
-pub const RENAMED: [(&str, &str, Form); 54] = [
+pub const RENAMED: [(&str, &str, Form); 58] = [
     ("aws.operation", "rpc.method", Form::Text),
     ("aws.region", "cloud.region", Form::Text),
     ("aws.requestid", "aws.request_id", Form::Text),
     ("aws_service", "rpc.service", Form::Text),
+    ("celery.action", "messaging.operation.name", Form::Text),
+    ("celery.delivery_info.routing_key", "messaging.destination.name", Form::Text),
     ("celery.id", "messaging.message.id", Form::Text),
+    ("celery.routing_key", "messaging.destination.name", Form::Text),
     ("db.instance", "db.namespace", Form::Text),
     ("db.name", "db.namespace", Form::Text),
     ("db.row_count", "db.response.returned_rows", Form::Integer),
@@ -45,6 +52,7 @@ pub const RENAMED: [(&str, &str, Form); 54] = [
     ("http.request.headers.content-length", "http.request.body.size", Form::Integer),
     ("http.request_content_length", "http.request.body.size", Form::Integer),
     ("http.response_content_length", "http.response.body.size", Form::Integer),
+    ("http.route", "http.route", Form::Route),
     ("http.status_code", "http.response.status_code", Form::Integer),
     ("http.url", "url.full", Form::Url),
     ("http.useragent", "user_agent.original", Form::Text),
@@ -166,6 +174,7 @@ fn formed(form: Form, value: &str) -> Value {
         Form::Text => Value::from(value),
         Form::Integer => value.parse::<i64>().map_or_else(|_| Value::from(value), Value::from),
         Form::Url => Value::from(without_credentials(value)),
+        Form::Route => Value::from(&*route(value)),
         Form::System => Value::from(system(value)),
         Form::Command => Value::from(commands(value)),
     }
@@ -180,6 +189,10 @@ pub(super) fn number(key: &str, value: f64) -> Option<(String, Value)> {
         Err(_) if key == "_sampling_priority_v1" => "sampling.priority",
         Err(_) => key,
     };
+    // Drivers say so when they do not know.
+    if name == "db.response.returned_rows" && value < 0.0 {
+        return None;
+    }
     // Clients know floats only; a count is a count again.
     let is_whole = value.fract() == 0.0 && value.abs() < 9e15;
     let value = if is_whole { Value::Int(value as i64) } else { Value::Double(value) };
@@ -260,6 +273,8 @@ mod tests {
         assert_eq!((value("_dd.p.tid", "b"), value("env", "prod")), (None, None));
         assert_eq!(value("own", "b"), pair("own", "b"));
         assert_eq!(number("db.row_count", 3.0), Some(("db.response.returned_rows".into(), 3.into())));
+        assert_eq!(number("db.row_count", -1.0), None);
+        assert_eq!(value("http.route", "items/<int:id>"), pair("http.route", "/items/<int:id>"));
         assert_eq!(number("load", 0.5), Some(("load".into(), 0.5.into())));
     }
 }

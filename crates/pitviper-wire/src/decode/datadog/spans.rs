@@ -9,7 +9,7 @@ use pitviper_model::{
     TraceId, Value,
 };
 
-use super::describe::{describe, system_of};
+use super::describe::{describe, messaging_of, system_of};
 use super::names;
 use super::nested;
 use super::payload::{Payload, RawLink, RawSpan};
@@ -33,10 +33,12 @@ const SERVICE: &str = "datadog.service";
 pub(super) fn into_model(payload: &Payload<'_>, sender: &Sender, room: &mut Room<'_>) -> Result<Traces, TracesError> {
     let process = Process::find(payload, sender);
     let mut sorted = Sorted::default();
+    let mut discarded = 0;
     for chunk in &payload.chunks {
         let spans = &payload.spans[chunk.clone()];
         let high = spans.iter().find_map(|span| payload.text(span, "_dd.p.tid")).and_then(hex);
         let told = told_below(payload, spans);
+        let is_chunk_kept = is_kept(payload, spans);
         for raw in spans {
             // Partial results of spans that run long come again when they are whole.
             if payload.number(raw, "_dd.partial_version").is_some() {
@@ -44,6 +46,16 @@ pub(super) fn into_model(payload: &Payload<'_>, sender: &Sender, room: &mut Room
             }
             let kind =
                 names::kind(payload.text(raw, "span.kind").unwrap_or_default(), &raw.span_type, is_top(payload, raw));
+            let is_counted = sender.computed_stats && is_in_stats(payload, raw, kind);
+            let lot = match is_chunk_kept || is_kept_by_itself(payload, raw) {
+                true if is_counted => Lot::Counted,
+                true => Lot::Own,
+                false if is_counted => {
+                    discarded += 1;
+                    continue;
+                }
+                false => Lot::SampledOut,
+            };
             let service = service(payload, raw);
             let key = Key {
                 service,
@@ -53,12 +65,11 @@ pub(super) fn into_model(payload: &Payload<'_>, sender: &Sender, room: &mut Room
             };
             let is_told = told.contains(&raw.span_id);
             let span = span(payload, raw, kind, high.unwrap_or_default(), is_told, room)?;
-            let is_counted = sender.computed_stats && is_in_stats(payload, raw, kind);
-            sorted.add(&key, is_counted, span);
+            sorted.add(&key, lot, span);
         }
     }
-    let [own, counted] = sorted.finish(&process, sender);
-    Ok(Traces { decoded: Decoded { batch: own, rejected: Vec::new() }, counted })
+    let [own, counted, sampled_out] = sorted.finish(&process, sender);
+    Ok(Traces { decoded: Decoded { batch: own, rejected: Vec::new() }, counted, sampled_out, discarded })
 }
 
 impl Payload<'_> {
@@ -81,6 +92,18 @@ fn service<'a>(payload: &'a Payload<'_>, raw: &'a RawSpan<'_>) -> &'a str {
         Some(base) if payload.text(raw, "_dd.svc_src").is_none_or(|source| source != CHOSEN) => base,
         _ => &raw.service,
     }
+}
+
+/// Whether a part of a trace is to be kept: clients send what sampling decided against as well, with a priority that
+/// says so, for the sake of those who count. Without a word it is.
+fn is_kept(payload: &Payload<'_>, spans: &[RawSpan<'_>]) -> bool {
+    let priority = spans.iter().find_map(|span| payload.number(span, "_sampling_priority_v1"));
+    priority.is_none_or(|priority| priority > 0.0)
+}
+
+/// Whether a rule for single spans keeps this one, whatever becomes of its trace.
+fn is_kept_by_itself(payload: &Payload<'_>, raw: &RawSpan<'_>) -> bool {
+    payload.number(raw, "_dd.span_sampling.mechanism").is_some()
 }
 
 fn is_top(payload: &Payload<'_>, raw: &RawSpan<'_>) -> bool {
@@ -135,9 +158,12 @@ fn span(
         add("db.query.text", &statement.text);
         add("db.query.summary", &statement.summary);
         add("db.operation.name", &statement.operation);
-    } else if matches!(&*raw.span_type, "redis" | "valkey" | "memcached" | "mongodb") {
+    } else if matches!(&*raw.span_type, "redis" | "valkey" | "memcached") {
+        add("db.operation.name", &described.name);
+    } else if raw.span_type == "mongodb" {
         add("db.operation.name", described.name.split(' ').next().unwrap_or_default());
     }
+    add("messaging.system", messaging_of(&raw.name).unwrap_or_default());
     if kind == SpanKind::Client {
         add("db.system.name", system_of(&raw.name, &raw.span_type).unwrap_or_default());
     }
@@ -334,28 +360,39 @@ struct Key<'a> {
     component: &'a str,
 }
 
+/// What is to be done with spans.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Lot {
+    /// They are counted and kept.
+    Own,
+    /// They are kept; their sender has counted them.
+    Counted,
+    /// They are counted alone.
+    SampledOut,
+}
+
 /// Spans by resource and scope. There are few of each, and neighbours are mostly alike.
 #[derive(Debug, Default)]
 struct Sorted<'a> {
-    groups: Vec<(Key<'a>, bool, Vec<Span>)>,
-    by_key: HashMap<(&'a str, &'a str, &'a str, &'a str, bool), usize>,
+    groups: Vec<(Key<'a>, Lot, Vec<Span>)>,
+    by_key: HashMap<(&'a str, &'a str, &'a str, &'a str, Lot), usize>,
 }
 
 impl<'a> Sorted<'a> {
-    fn add(&mut self, key: &Key<'a>, is_counted: bool, span: Span) {
-        let of = (key.service, key.environment, key.version, key.component, is_counted);
+    fn add(&mut self, key: &Key<'a>, lot: Lot, span: Span) {
+        let of = (key.service, key.environment, key.version, key.component, lot);
         let groups = &mut self.groups;
         let place = *self.by_key.entry(of).or_insert_with(|| {
-            groups.push((*key, is_counted, Vec::new()));
+            groups.push((*key, lot, Vec::new()));
             groups.len() - 1
         });
         groups[place].2.push(span);
     }
 
-    /// Those that are counted here, and those that their sender has counted.
-    fn finish(self, process: &Process<'_>, sender: &Sender) -> [Vec<ResourceSpans>; 2] {
-        let mut batches: [Vec<ResourceSpans>; 2] = [Vec::new(), Vec::new()];
-        for (key, is_counted, spans) in self.groups {
+    /// The lots, in order.
+    fn finish(self, process: &Process<'_>, sender: &Sender) -> [Vec<ResourceSpans>; 3] {
+        let mut batches: [Vec<ResourceSpans>; 3] = [Vec::new(), Vec::new(), Vec::new()];
+        for (key, lot, spans) in self.groups {
             let attributes = resource_attributes(&process.attributes, key.service, key.environment, key.version);
             let scope = Scope {
                 name: match key.component {
@@ -366,7 +403,7 @@ impl<'a> Sorted<'a> {
                 ..Scope::default()
             };
             let scoped = ScopeSpans { scope: Arc::new(scope), spans };
-            let batch = &mut batches[usize::from(is_counted)];
+            let batch = &mut batches[lot as usize];
             match batch.iter_mut().find(|known| known.resource.attributes == attributes) {
                 Some(known) => known.scopes.push(scoped),
                 None => {

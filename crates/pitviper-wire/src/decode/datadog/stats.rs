@@ -7,7 +7,7 @@ use std::mem::size_of;
 
 use pitviper_model::{ExpHistogram, SpanKind};
 
-use super::describe::{describe, system_of};
+use super::describe::{describe, messaging_of, system_of};
 use super::msgpack::{MsgpackError, Reader};
 use super::names;
 use super::sketch;
@@ -194,7 +194,7 @@ impl Group {
         let peer = match peer {
             Some(("db.system", value)) => names::system(value),
             Some((_, value)) => value,
-            None => system_of(&self.name, &self.span_type).unwrap_or_default(),
+            None => system_of(&self.name, &self.span_type).or_else(|| messaging_of(&self.name)).unwrap_or_default(),
         };
         let base = self.peer_tag("_dd.base_service").filter(|_| self.source != "m");
         let mins = [&ok, &failed].map(|of| (of.durations.count() > 0).then_some(of.min));

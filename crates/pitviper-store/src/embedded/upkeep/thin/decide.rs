@@ -32,9 +32,14 @@ const SLOW_QUANTILE: f64 = 0.99;
 const MARGIN_NS: i64 = 3_600 * 1_000_000_000;
 /// Most operations of which it is remembered what is slow. Beyond it the day is left whole.
 const MAX_OPERATIONS: usize = 500_000;
-/// Attributes with values that ask for a trace to be kept; the last is Datadog's.
-const RULES: [(&str, &[&str]); 3] =
-    [("sampling.keep", &["true", "1"]), ("manual.keep", &["true", "1"]), ("_sampling_priority_v1", &["2", "2.0"])];
+/// Attributes with values that ask for a trace to be kept. The last two are Datadog's, as its clients' spans have it
+/// here and as it is called where others pass it on.
+const RULES: [(&str, &[&str]); 4] = [
+    ("sampling.keep", &["true", "1"]),
+    ("manual.keep", &["true", "1"]),
+    ("sampling.priority", &["2", "2.0"]),
+    ("_sampling_priority_v1", &["2", "2.0"]),
+];
 /// What is read of each span to decide.
 const COLUMNS: [&str; 6] = ["start_ns", "duration_ns", "trace_id", "service", "name", "status"];
 
