@@ -12,6 +12,7 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -197,3 +198,33 @@ print(found, os.waitpid(child, 0)[1])
 """
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=False)
     assert (done.stdout, done.returncode) == ("True 0\n", 0), done.stderr
+
+
+def test_a_command_is_profiled_down_to_c(tmp_path: Path) -> None:
+    output = tmp_path / "profile.folded"
+    program = f"import sys; sys.path[:0] = [{os.path.dirname(__file__)!r}]; import test_profiler_native as t; t.busy()"
+    command = [
+        sys.executable,
+        "-m",
+        "pitviper",
+        "profile",
+        "-n",
+        "-r",
+        "500",
+        "-o",
+        output,
+        sys.executable,
+        "-c",
+        program,
+    ]
+    subprocess.run(command, check=True, timeout=LIMIT_S)
+    # The outermost frame first.
+    lines = [line for line in output.read_text().splitlines() if "compress" in line]
+    assert any("deflate" in line or "<libz" in line for line in lines), lines
+
+
+def busy() -> None:
+    """Works until the profiler has had its answers, or long enough on a machine without time for it."""
+    deadline = time.monotonic() + LIMIT_S / 2
+    while _native.profiler_figures()["native_answered"] < _ANSWERS and time.monotonic() < deadline:
+        compress(time.monotonic() + _WORK_S)

@@ -23,7 +23,6 @@ Runs COMMAND as `pitviper run` does, profiled, and writes a file when it ends; n
   -r, --rate HZ          samples of each thread in a second, 1 to 1000; 100 when not given
   -d, --duration SECONDS write the file after that time, and let COMMAND go on without
   -n, --native           follow stacks into the C code that runs
-  -m, --memory           tell what memory is allocated where as well, and what of it is still there
 """
 
 
@@ -58,12 +57,7 @@ _OPTIONS = {
     "--duration": "duration",
 }
 #: Options without a value, and the variable that each sets.
-_SWITCHES = {
-    "-n": "PITVIPER_PROFILING_NATIVE",
-    "--native": "PITVIPER_PROFILING_NATIVE",
-    "-m": "PITVIPER_PROFILING_HEAP",
-    "--memory": "PITVIPER_PROFILING_HEAP",
-}
+_SWITCHES = {"-n": "PITVIPER_PROFILING_NATIVE", "--native": "PITVIPER_PROFILING_NATIVE"}
 
 
 def _parse(arguments: "list[str]") -> "tuple[dict[str, str], list[str]]":
