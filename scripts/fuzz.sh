@@ -7,9 +7,12 @@
 set -eu
 seconds=${1:-60}
 shift $(($# > 0 ? 1 : 0))
-packages=()
-for crate in "$@"; do packages+=(-p "$crate"); done
-[ ${#packages[@]} -gt 0 ] || packages=(--workspace)
+packages=(--workspace)
+if [ $# -gt 0 ]; then
+    # A crate by itself would be built without what others ask of it: the wire without its decoders.
+    packages=(--all-features)
+    for crate in "$@"; do packages+=(-p "$crate"); done
+fi
 cases=1000
 properties='test(hostile) or binary(hostile) or binary(mutated) or test(any_text) or test(language_like)
     or test(reads_back) or test(page_index) or test(json::tests) or test(makes_it_panic)'
