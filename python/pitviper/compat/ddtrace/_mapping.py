@@ -20,7 +20,7 @@ _QUERY_TYPES = frozenset(("sql", "redis", "valkey", "memcached", "mongodb"))
 #: Longest name of a span, in bytes; a resource may be a whole statement.
 _MAX_NAME_BYTES = 1_024
 
-_TEXT, _INTEGER, _URL, _SYSTEM, _COMMAND = range(5)
+_TEXT, _INTEGER, _URL, _SYSTEM, _COMMAND, _ROUTE = range(6)
 
 #: Datadog's names, ours, and what becomes of the value.
 RENAMED = {
@@ -28,7 +28,10 @@ RENAMED = {
     "aws.region": ("cloud.region", _TEXT),
     "aws.requestid": ("aws.request_id", _TEXT),
     "aws_service": ("rpc.service", _TEXT),
+    "celery.action": ("messaging.operation.name", _TEXT),
+    "celery.delivery_info.routing_key": ("messaging.destination.name", _TEXT),
     "celery.id": ("messaging.message.id", _TEXT),
+    "celery.routing_key": ("messaging.destination.name", _TEXT),
     "db.instance": ("db.namespace", _TEXT),
     "db.name": ("db.namespace", _TEXT),
     "db.row_count": ("db.response.returned_rows", _INTEGER),
@@ -47,6 +50,7 @@ RENAMED = {
     "http.request.headers.content-length": ("http.request.body.size", _INTEGER),
     "http.request_content_length": ("http.request.body.size", _INTEGER),
     "http.response_content_length": ("http.response.body.size", _INTEGER),
+    "http.route": ("http.route", _ROUTE),
     "http.status_code": ("http.response.status_code", _INTEGER),
     "http.url": ("url.full", _URL),
     "http.useragent": ("user_agent.original", _TEXT),
@@ -158,6 +162,8 @@ _VENDORS = {
 }
 _MYSQL = frozenset(("mysql", "pymysql", "MySQLdb", "aiomysql"))
 _NAMED_SYSTEMS = frozenset(("redis", "valkey", "memcached", "mongodb", "cassandra", "elasticsearch"))
+#: What is done with a task of Celery, by the operation: sending it is not running it.
+_TASKS = {"celery.apply": "apply_async", "celery.run": "run"}
 _CREDENTIALS = re.compile(r"^([^/?#]*?://)[^/?#]*@")
 
 
@@ -190,6 +196,9 @@ def attribute(key: str, value: "str | float") -> "Optional[tuple[str, object]]":
             return None
         # A count is a count again.
         whole = int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 9e15 else value
+        # Drivers say so when they do not know.
+        if key == "db.row_count" and whole < 0:
+            return None
         if key == "_sampling_priority_v1":
             return "sampling.priority", whole
         return (renamed[0] if renamed else key), whole
@@ -219,12 +228,29 @@ def _formed(form: int, value: str) -> object:
         return _CREDENTIALS.sub(r"\1", value)
     if form == _SYSTEM:
         return _SYSTEMS.get(value, value)
+    if form == _ROUTE:
+        return _route(value)
     return "\n".join(_command(line) for line in value.splitlines())
 
 
 def _command(line: str) -> str:
     command, *rest = line.lstrip().split(None, 1)
     return f"{command} ?" if rest else command
+
+
+def _route(text: str) -> str:
+    """A route with its first slash, and without the anchors of a regular expression."""
+    if text.startswith("/") and "^" not in text and not text.endswith("$"):
+        return text
+    # Within brackets it is no anchor.
+    text = re.sub(r"(?<!\[)\^", "", re.sub(r"(\$|\\Z)\Z", "", text))
+    return text if text.startswith("/") else f"/{text}"
+
+
+def _is_route(path: str) -> bool:
+    """Whether Django's integration means a route: requests may be named by their function, or by a status."""
+    is_function = "." in path and not any(mark in path for mark in "/<^")
+    return not is_function and not (path.isascii() and path.isdigit())
 
 
 def _is_method(word: str) -> bool:
@@ -260,11 +286,18 @@ def describe(
 
     - A statement is named by its operations and tables.
     - A call over HTTP is named by its method, for its resource is a path with everything in it.
-    - A command of MongoDB is named without its query.
+    - A command of MongoDB is named without its query, a pipeline of Redis by the command that all of it is.
+    - A request that Django serves is named by its route, a task of Celery by what is done with it as well.
     - A step within a request, which has the request's resource, is named by its operation.
     - Anything else is named by its resource: the route, the task or the template.
     """
     resource = resource or operation
+    if operation in _TASKS:
+        return _cut(f"{_TASKS[operation]} {resource}"), None
+    if operation == "django.request":
+        method, space, path = resource.partition(" ")
+        if space and _is_method(method) and _is_route(path):
+            return _cut(f"{method} {_route(path)}"), None
     if span_type == "sql":
         if resource != operation:
             described = _native.describe_statement(resource, _system_of(operation, "sql") or "postgresql")
@@ -276,9 +309,10 @@ def describe(
     elif span_type == "mongodb":
         return _cut(re.split(r"[{\[]", resource, maxsplit=1)[0].rstrip()), None
     elif span_type in _COMMAND_TYPES:
-        if any(character.isspace() for character in resource):
-            commands = [line.split(None, 1)[0] if line.split() else "" for line in resource.splitlines()]
-            return _cut(" ".join(commands)), None
+        first, *others = [line.split(None, 1)[0] if line.split() else "" for line in resource.splitlines()] or [""]
+        if "\n" not in resource:
+            return _cut(first), None
+        return (_cut(f"PIPELINE {first}") if set(others) <= {first} else "PIPELINE"), None
     elif span_type == "grpc":
         return _cut(resource[1:] if resource.startswith("/") else resource), None
     elif not span_type and kind == INTERNAL and _is_request(resource):
@@ -303,8 +337,12 @@ def attributes_of(
         for key, value in (("db.query.text", text), ("db.query.summary", summary), ("db.operation.name", verb)):
             if value:
                 found.setdefault(key, value)
-    elif span_type in _COMMAND_TYPES or span_type == "mongodb":
+    elif span_type in _COMMAND_TYPES:
+        found.setdefault("db.operation.name", name)
+    elif span_type == "mongodb":
         found.setdefault("db.operation.name", name.partition(" ")[0])
+    if operation in _TASKS:
+        found.setdefault("messaging.system", "celery")
     if kind == CLIENT:
         system = _system_of(operation, span_type)
         if system is not None:
