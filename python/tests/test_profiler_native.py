@@ -112,7 +112,8 @@ def test_python_code_has_no_frames_of_the_interpreter(sampling: None) -> None:
         found += stacks("count")
     del found[UNKNOWN]
     assert not [name for frames in found for name, _ in frames if "_PyEval" in name]
-    assert found[()] > 0.5 * sum(found.values()), found
+    # Some versions step through a list by calling a function.
+    assert found[()] > 0.2 * sum(found.values()), found
 
 
 def test_calls_of_the_kernel_go_on(sampling: None) -> None:
