@@ -65,7 +65,8 @@ impl MetricsSource for DatadogSource {
         let lines: Vec<_> = figures.lines.iter().map(|line| ([("outcome", line.outcome)], line.count as f64)).collect();
         write(out, "pitviper_dogstatsd_lines_total", "Lines of DogStatsD by outcome", &lines);
         out.gauge("pitviper_dogstatsd_series", "Series that wait to become points", &[(&[], figures.series as f64)]);
-        let counters: [(&str, &str, u64); 6] = [
+        let counters: [(&str, &str, u64); 7] = [
+            ("pitviper_dogstatsd_tags_dropped_total", "Tags of lines that have too many", figures.tags_dropped),
             ("pitviper_dogstatsd_packets_cut_total", "Packets of DogStatsD that were too long", figures.packets_cut),
             (
                 "pitviper_datadog_client_dropped_spans_total",

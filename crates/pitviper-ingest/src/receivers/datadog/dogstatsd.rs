@@ -88,6 +88,9 @@ impl Datadog {
             add(&self.counters.packets_cut, 1);
         }
         for line in lines(packet) {
+            if let Some(Line::Stat(stat)) = &line {
+                add(&self.counters.tags_dropped, stat.tags_dropped as u64);
+            }
             let outcome = match line {
                 Some(Line::Stat(stat)) if self.series.add(&stat) => LineOutcome::Added,
                 Some(Line::Stat(_)) => LineOutcome::TooMany,

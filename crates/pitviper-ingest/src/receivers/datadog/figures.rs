@@ -47,6 +47,8 @@ pub struct DatadogFigures {
     pub lines: [LineCount; LineOutcome::ALL.len()],
     /// Packets of DogStatsD that were cut because they are too long.
     pub packets_cut: u64,
+    /// Tags of DogStatsD that were left out because their line has too many.
+    pub tags_dropped: u64,
     /// Series of DogStatsD that wait to become points.
     pub series: u64,
     /// Spans clients left out because they had counted them and were not to keep them.
@@ -65,6 +67,7 @@ pub struct DatadogFigures {
 pub(super) struct Counters {
     lines: [AtomicU64; LineOutcome::ALL.len()],
     pub(super) packets_cut: AtomicU64,
+    pub(super) tags_dropped: AtomicU64,
     pub(super) client_dropped_spans: AtomicU64,
     pub(super) stats_groups: AtomicU64,
     pub(super) stats_damaged: AtomicU64,
@@ -83,6 +86,7 @@ impl Counters {
             lines: LineOutcome::ALL
                 .map(|outcome| LineCount { outcome: outcome.as_str(), count: read(&self.lines[outcome as usize]) }),
             packets_cut: read(&self.packets_cut),
+            tags_dropped: read(&self.tags_dropped),
             series: series as u64,
             client_dropped_spans: read(&self.client_dropped_spans),
             stats_groups: read(&self.stats_groups),

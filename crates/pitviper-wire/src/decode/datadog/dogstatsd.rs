@@ -36,6 +36,8 @@ pub struct Stat<'a> {
     pub rate: f64,
     /// `key:value`, or a key alone.
     pub tags: Vec<&'a str>,
+    /// How many tags are left out because there are too many.
+    pub tags_dropped: usize,
     /// The container it comes from; empty when not said.
     pub container: &'a str,
     /// When, in seconds since the Unix epoch; zero when not said.
@@ -87,13 +89,24 @@ fn stat(line: &str) -> Option<Line<'_>> {
         "s" => StatKind::Set,
         _ => return None,
     };
-    let mut stat =
-        Stat { name, kind, is_time: letter == "ms", values, rate: 1.0, tags: Vec::new(), container: "", time: 0 };
+    let mut stat = Stat {
+        name,
+        kind,
+        is_time: letter == "ms",
+        values,
+        rate: 1.0,
+        tags: Vec::new(),
+        tags_dropped: 0,
+        container: "",
+        time: 0,
+    };
     for part in parts {
         if let Some(rate) = part.strip_prefix('@') {
             stat.rate = rate.parse().ok().filter(|rate| *rate > 0.0 && *rate <= 1.0)?;
         } else if let Some(tags) = part.strip_prefix('#') {
-            stat.tags = tags.split(',').filter(|tag| !tag.is_empty()).take(MAX_TAGS).collect();
+            let mut tags = tags.split(',').filter(|tag| !tag.is_empty());
+            stat.tags = tags.by_ref().take(MAX_TAGS).collect();
+            stat.tags_dropped = tags.count();
         } else if let Some(container) = part.strip_prefix("c:") {
             stat.container = container.strip_prefix("ci-").unwrap_or(container);
         } else if let Some(time) = part.strip_prefix('T') {
@@ -136,6 +149,7 @@ mod tests {
             values: "1.5:2:3e2",
             rate: 0.5,
             tags: vec!["env:prod", "service:shop", "slow"],
+            tags_dropped: 0,
             container: "7f",
             time: 1_795_224_367,
         };
@@ -174,6 +188,13 @@ mod tests {
         assert_eq!(lines(b"a:1|c\n\nb:2|g\n").count(), 2);
         assert_eq!(lines(b"_e{4,2}:shop|on|#a:b").next(), Some(Some(Line::Event("shop"))));
         assert_eq!(lines(b"_sc|db.up|0|#a:b").next(), Some(Some(Line::ServiceCheck("db.up"))));
+    }
+
+    #[test]
+    fn tags_that_are_too_many_are_counted() {
+        let line = format!("a:1|c|#{}", vec!["x:y"; MAX_TAGS + 3].join(",,"));
+        let stat = one(&line).unwrap();
+        assert_eq!((stat.tags.len(), stat.tags_dropped), (MAX_TAGS, 3));
     }
 
     proptest! {
