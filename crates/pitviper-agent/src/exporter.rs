@@ -107,11 +107,13 @@ impl Exporter {
     }
 
     fn run(mut self) {
-        let mut last = Signal::Metrics;
+        let (mut last, mut has_collected) = (Signal::Metrics, false);
         loop {
             self.follow_settings();
             let pauses = self.attempts.each_ref().map(|attempt| attempt.as_ref().map(|attempt| attempt.pause));
-            match self.agent.queue.take(&pauses, &self.collect_at(), last) {
+            let work = self.agent.queue.take(&pauses, &self.collect_at(), last, has_collected);
+            has_collected = matches!(work, Work::Collect(_));
+            match work {
                 Work::Done => return,
                 Work::Follow => {}
                 Work::Collect(signal) => {

@@ -313,12 +313,14 @@ impl Queue {
 
     /// Waits for something to do. `pauses` has the requests that are to be sent again: while there is
     /// one, nothing more of its signal is handed out. `last` is the signal that was served last; the
-    /// others come before it.
+    /// others come before it. After a collection, what waits to be sent comes before the next, which may be due already
+    /// where collecting takes longer than the time between two.
     pub(crate) fn take(
         &self,
         pauses: &[Option<Pause>; SIGNALS],
         collect_at: &[Option<Instant>; SIGNALS],
         last: Signal,
+        mut has_collected: bool,
     ) -> Work {
         let mut state = self.lock();
         loop {
@@ -329,21 +331,24 @@ impl Queue {
             if std::mem::take(&mut state.follow) {
                 return Work::Follow;
             }
+            let closing = state.closing;
             for (signal, at) in Signal::ALL.into_iter().zip(collect_at) {
                 let lane = &mut state.lanes[signal as usize];
-                let asked = std::mem::take(&mut lane.collect);
-                match *at {
-                    Some(at) if asked || at <= now => {
-                        lane.collecting = true;
-                        return Work::Collect(signal);
-                    }
-                    Some(at) => sooner(at),
+                let Some(at) = *at else {
                     // It is off; whoever asked for it waits for the rest alone.
-                    None if asked => self.settled.notify_all(),
-                    None => {}
+                    if std::mem::take(&mut lane.collect) {
+                        self.settled.notify_all();
+                    }
+                    continue;
+                };
+                let at = if lane.collect { now } else { at };
+                // The last collection is one that was asked for.
+                if at <= now && (!has_collected || closing && lane.collect) {
+                    (lane.collect, lane.collecting) = (false, true);
+                    return Work::Collect(signal);
                 }
+                sooner(at);
             }
-            let closing = state.closing;
             for turn in 1..=SIGNALS {
                 let index = (last as usize + turn) % SIGNALS;
                 let signal = Signal::ALL[index];
@@ -381,6 +386,7 @@ impl Queue {
             if state.stalled {
                 self.settled.notify_all();
             }
+            has_collected = false;
             state = match wake_at {
                 Some(at) => self.work.wait_timeout(state, at - now).unwrap_or_else(PoisonError::into_inner).0,
                 None => self.work.wait(state).unwrap_or_else(PoisonError::into_inner),
@@ -555,5 +561,22 @@ impl State {
             lane.settled += lane.items as u64;
             std::mem::take(&mut lane.items)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_is_sent_though_a_collection_is_always_due() {
+        let queue = Queue::new();
+        let (no_pauses, due) = ([None; SIGNALS], [None, None, Some(Instant::now()), Some(Instant::now())]);
+        let batch = || Batch { items: 1, bytes: 1, scopes: vec![vec![0]] };
+        assert!(queue.offer_batch(Signal::Spans, batch()));
+        assert!(matches!(queue.take(&no_pauses, &due, Signal::Metrics, false), Work::Collect(_)));
+        assert!(matches!(queue.take(&no_pauses, &due, Signal::Metrics, true), Work::Send(Signal::Spans, _)));
+        // Where nothing waits, the next collection does not either.
+        assert!(matches!(queue.take(&no_pauses, &due, Signal::Metrics, true), Work::Collect(_)));
     }
 }
