@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 #: What all are asked for, in samples a second.
 RATE = 100
+#: What a profile may tell of functions; see ``known.py``.
+ALL = ("cpu", "wall", "allocated", "lock")
 
 
 class Profiler(NamedTuple):
@@ -18,8 +20,8 @@ class Profiler(NamedTuple):
     command: "tuple[str, ...]" = ("{python}", "{program}")
     #: Whether the profiler is a process of its own.
     is_beside: bool = False
-    #: Whether what it sends is read here.
-    is_read: bool = True
+    #: Of which kinds what it sends is read here, and compared with what is known.
+    kinds: "tuple[str, ...]" = ()
 
 
 def _none(port: str) -> "Callable[[], Any]":
@@ -99,8 +101,8 @@ def _memray(port: str) -> "Callable[[], Any]":
 
 
 PROFILERS = {
-    "none": Profiler(_none, is_read=False),
-    "Pitviper": Profiler(_pitviper()),
+    "none": Profiler(_none),
+    "Pitviper": Profiler(_pitviper(), kinds=ALL),
     "Pitviper, memory alone": Profiler(
         _pitviper(
             PITVIPER_PROFILING_RATE="1",
@@ -108,8 +110,7 @@ PROFILERS = {
             PITVIPER_PROFILING_LOOPS="0",
             PITVIPER_PROFILING_GC="false",
             PITVIPER_PROFILING_EXCEPTIONS="false",
-        ),
-        is_read=False,
+        )
     ),
     "Pitviper, without memory": Profiler(_pitviper(PITVIPER_PROFILING_HEAP="false")),
     "Pitviper, stacks alone": Profiler(
@@ -125,10 +126,11 @@ PROFILERS = {
     "ddtrace, stacks alone": Profiler(
         _ddtrace(
             DD_PROFILING_MEMORY_ENABLED="false", DD_PROFILING_HEAP_ENABLED="false", DD_PROFILING_LOCK_ENABLED="false"
-        )
+        ),
+        kinds=("cpu",),
     ),
-    "ddtrace": Profiler(_ddtrace()),
-    "pyroscope-io": Profiler(_pyroscope, is_read=False),
+    "ddtrace": Profiler(_ddtrace(), kinds=ALL),
+    "pyroscope-io": Profiler(_pyroscope),
     "py-spy": Profiler(
         _none,
         (
@@ -136,10 +138,9 @@ PROFILERS = {
             *("--", "{python}", "{program}"),
         ),
         is_beside=True,
+        kinds=("cpu",),
     ),
-    "tracemalloc": Profiler(_tracemalloc, is_read=False),
-    "memray": Profiler(_memray, is_read=False),
-    "scalene": Profiler(
-        _none, ("{python}", "-m", "scalene", "run", "-o", "{output}", "{program}", "---"), is_read=False
-    ),
+    "tracemalloc": Profiler(_tracemalloc),
+    "memray": Profiler(_memray),
+    "scalene": Profiler(_none, ("{python}", "-m", "scalene", "run", "-o", "{output}", "{program}", "---")),
 }

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from known import KNOWN
 from profilers import PROFILERS
 
 #: How much work there is: some seconds of CPU time in each program.
@@ -20,9 +21,6 @@ THREADS, ROUNDS_A_THREAD = 4, 600_000
 TASKS, STEPS = 50, 3_500
 OBJECTS = 350
 ACQUIRED, RAISED = 6_000_000, 1_000_000
-#: The known shares of the program ``shares``, in rounds of work for each of its functions.
-SHARES = {"alpha": 500, "beta": 300, "gamma": 150, "delta": 50}
-TURNS = 3_000
 
 
 def work(rounds: int) -> int:
@@ -104,61 +102,13 @@ def exceptions() -> None:
             continue
 
 
-def _timed(name: str, rounds: int, spent: "dict[str, float]", call: Callable[[int], int]) -> None:
-    began = time.thread_time()
-    call(rounds)
-    spent[name] = spent.get(name, 0.0) + time.thread_time() - began
-
-
-def alpha(rounds: int) -> int:
-    """One of four functions that do nothing but calculate."""
-    total = 0
-    for number in range(rounds * 20):
-        total += number * number % 7
-    return total
-
-
-def beta(rounds: int) -> int:
-    """Another."""
-    total = 0
-    for number in range(rounds * 20):
-        total += number * number % 7
-    return total
-
-
-def gamma(rounds: int) -> int:
-    """Another."""
-    total = 0
-    for number in range(rounds * 20):
-        total += number * number % 7
-    return total
-
-
-def delta(rounds: int) -> int:
-    """Another."""
-    total = 0
-    for number in range(rounds * 20):
-        total += number * number % 7
-    return total
-
-
-def shares() -> "dict[str, float]":
-    """Functions with known shares of the CPU time, which are returned, in seconds."""
-    spent: dict[str, float] = {}
-    calls = {"alpha": alpha, "beta": beta, "gamma": gamma, "delta": delta}
-    for _ in range(TURNS):
-        for name, rounds in SHARES.items():
-            _timed(name, rounds, spent, calls[name])
-    return spent
-
-
 PROGRAMS: "dict[str, Callable[[], Any]]" = {
     "threads": threads,
     "tasks": tasks,
     "allocations": allocations,
     "locks": locks,
     "exceptions": exceptions,
-    "shares": shares,
+    **{name: known.run for name, known in KNOWN.items()},
 }
 
 

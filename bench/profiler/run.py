@@ -24,13 +24,16 @@ ROOT = HERE.parents[1]
 sys.path[:0] = [str(ROOT / "python" / "tools")]
 import matrix  # noqa: E402
 from interpreters import find  # noqa: E402
+from known import KNOWN  # noqa: E402
 from profilers import PROFILERS, RATE  # noqa: E402
-from programs import PROGRAMS, SHARES  # noqa: E402
+from programs import PROGRAMS  # noqa: E402
 
 VERSION = "3.12"
 ROUNDS = 7
-#: Programs whose cost is measured, and the one whose shares are known.
-COSTS, KNOWN = [name for name in PROGRAMS if name != "shares"], "shares"
+#: Programs whose cost is measured; the others' profiles are known.
+COSTS = [name for name in PROGRAMS if name not in KNOWN]
+#: The known program whose shares are shown one by one.
+SHOWN = "shares"
 
 
 class Sink:
@@ -104,21 +107,25 @@ def run(python: Path, profiler: str, program: str, sink: Sink) -> "dict[str, Any
         if PROFILERS[profiler].is_beside:
             # Its child's time is in it as well; what remains is its own.
             figures["beside"] = usage.ru_utime + usage.ru_stime
-        if program == KNOWN and PROFILERS[profiler].is_read:
+        if program in KNOWN and profiler != "none":
             text = output.read_text() if output.exists() else None
-            figures["sampled"] = sampled(python, sink, text)
+            figures["sampled"] = sampled(python, program, list(figures["known"]), sink, text)
     return figures
 
 
-def sampled(python: Path, sink: Sink, collapsed: Optional[str]) -> "dict[str, float]":
-    """CPU by function, as the profile says it, in the profiler's own unit; `*` has the number of samples."""
+def sampled(
+    python: Path, program: str, functions: "list[str]", sink: Sink, collapsed: Optional[str]
+) -> "dict[str, float]":
+    """What the profile says of functions, in the profiler's own unit; `*` has the number of samples."""
     if collapsed is not None:
         found: collections.Counter[str] = collections.Counter()
         for line in collapsed.splitlines():
             stack, _, number = line.rpartition(" ")
-            leaf = re.match(r"[\w.<>]+", stack.split(";")[-1])
-            found[leaf[0] if leaf else ""] += int(number)
-            found["*"] += int(number)
+            frames = (re.match(r"[\w.<>]+", frame) for frame in reversed(stack.split(";")))
+            known = next((frame[0] for frame in frames if frame and frame[0] in functions), None)
+            if known:
+                found[known] += int(number)
+                found["*"] += int(number)
         return dict(found)
     bodies: list[str] = []
     with tempfile.TemporaryDirectory() as scratch:
@@ -126,7 +133,7 @@ def sampled(python: Path, sink: Sink, collapsed: Optional[str]) -> "dict[str, fl
             file = Path(scratch) / str(number)
             file.write_bytes(_attached(content_type, body) if "multipart" in content_type else body)
             bodies.append(str(file))
-        reader = [str(python), str(HERE / "leaves.py"), *bodies]
+        reader = [str(python), str(HERE / "sums.py"), KNOWN[program].kind, ",".join(functions), *bodies]
         read = subprocess.run(reader, check=True, capture_output=True, text=True)
     return json.loads(read.stdout)
 
@@ -173,30 +180,62 @@ def costs(figures: Figures, profilers: "list[str]", programs: "list[str]") -> "l
     return lines
 
 
-def accuracy(figures: Figures, profilers: "list[str]") -> "list[str]":
-    """The table of shares, of all rounds together."""
-    head = ["", *SHARES, "largest error", "samples", "a second of CPU"]
-    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
-    for profiler in profilers:
-        if not PROFILERS[profiler].is_read:
-            continue
+def knows(profiler: str, program: str) -> bool:
+    """Whether a profiler has what is known of a program, and that can be read here."""
+    return KNOWN[program].kind in PROFILERS[profiler].kinds
+
+
+class Shares:
+    """What a profiler found of a known program, and what is true, of all rounds together."""
+
+    def __init__(self, figures: "list[dict[str, Any]]") -> None:
         found: collections.Counter[str] = collections.Counter()
         truth: collections.Counter[str] = collections.Counter()
-        samples = 0
-        for figure in figures[profiler, KNOWN]:
+        for figure in figures:
             found.update(figure["sampled"])
             truth.update(figure["known"])
-            samples += figure["samples"] or figure["sampled"]["*"]
-        all_found, all_true = sum(found[name] for name in SHARES), sum(truth.values())
-        shares = {name: found[name] / max(all_found, 1) for name in SHARES}
-        error = max(abs(shares[name] - truth[name] / all_true) for name in SHARES)
-        spent = sum(figure["spent"] for figure in figures[profiler, KNOWN])
-        cells = [f"{share * 100:.1f} %" for share in shares.values()]
-        cells += [f"{error * 100:.1f} points", f"{samples}", f"{samples / spent:.0f}"]
+        self.names = list(truth)
+        sums = sum(found[name] for name in self.names), sum(truth.values())
+        self.found = {name: found[name] / max(sums[0], 1) for name in self.names}
+        self.true = {name: truth[name] / sums[1] for name in self.names}
+        self.samples = sum(figure["samples"] or figure["sampled"].get("*", 0) for figure in figures)
+
+    @property
+    def error(self) -> float:
+        """The largest difference of a share."""
+        return max(abs(self.found[name] - self.true[name]) for name in self.names)
+
+
+def accuracy(figures: Figures, profilers: "list[str]") -> "list[str]":
+    """The table of the shares of one program."""
+    readers = [profiler for profiler in profilers if knows(profiler, SHOWN)]
+    shares = {profiler: Shares(figures[profiler, SHOWN]) for profiler in readers}
+    if not shares:
+        return []
+    names = next(iter(shares.values())).names
+    head = ["", *names, "largest error", "samples", "a second of CPU"]
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    known = [figure["known"] for figure in figures["none", SHOWN]]
+    true = [statistics.median(one[name] / sum(one.values()) for one in known) for name in names]
+    lines.append(f"| measured by the program | {' | '.join(f'{share * 100:.1f} %' for share in true)} | | | |")
+    for profiler, found in shares.items():
+        spent = sum(figure["spent"] for figure in figures[profiler, SHOWN])
+        cells = [f"{found.found[name] * 100:.1f} %" for name in names]
+        cells += [f"{found.error * 100:.1f} points", f"{found.samples}", f"{found.samples / spent:.0f}"]
         lines.append(f"| {profiler} | {' | '.join(cells)} |")
-    known = [figure["known"] for figure in figures["none", KNOWN]]
-    true = [statistics.median(one[name] / sum(one.values()) for one in known) for name in SHARES]
-    lines.insert(2, f"| measured by the program | {' | '.join(f'{share * 100:.1f} %' for share in true)} | | | |")
+    return lines
+
+
+def errors(figures: Figures, profilers: "list[str]") -> "list[str]":
+    """The table of the largest errors of all known programs."""
+    readers = [profiler for profiler in profilers if any(knows(profiler, program) for program in KNOWN)]
+    lines = [f"| | {' | '.join(readers)} |", "|---" * (len(readers) + 1) + "|"]
+    for program, known in KNOWN.items():
+        cells = [
+            f"{Shares(figures[profiler, program]).error * 100:.1f}" if knows(profiler, program) else ""
+            for profiler in readers
+        ]
+        lines.append(f"| {program}, {known.kind} | {' | '.join(cells)} |")
     return lines
 
 
@@ -216,7 +255,8 @@ def main() -> None:
     for number in range(given.rounds):
         for program in given.program or PROGRAMS:
             for profiler in profilers:
-                figures[profiler, program].append(run(python, profiler, program, sink))
+                if program in COSTS or profiler == "none" or knows(profiler, program):
+                    figures[profiler, program].append(run(python, profiler, program, sink))
         print(f"round {number + 1} of {given.rounds}", file=sys.stderr, flush=True)
     sink.close()
     if given.program:
@@ -236,6 +276,10 @@ def main() -> None:
             "Shares of the CPU time of four functions, as a profiler found them and as the program measured them:",
             "",
             *accuracy(figures, profilers),
+            "",
+            "The largest error of a function's share in each program whose profile is known, in points:",
+            "",
+            *errors(figures, profilers),
             "",
         ]
     )
