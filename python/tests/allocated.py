@@ -56,6 +56,10 @@ def length(size: int) -> int:
     return size - BYTES
 
 
+# Python 3.10 and before make a function's frame when it is called first, and keep it.
+length(0)
+
+
 def makes(size: int) -> bytes:
     return bytes(length(size))
 
