@@ -57,14 +57,20 @@ class _Spans(Bare):
 
 
 class Pitviper(_Spans):
-    """Ours: ``pitviper.init()``, as ``pitviper run`` does it."""
+    """Ours: ``pitviper.init()``, as ``pitviper run`` does it, but for the profiler: the others have none by default."""
 
     compression = "auto"
+    profiling = False
 
     def start(self, port: str) -> None:
         import pitviper
 
-        pitviper.init(endpoint=f"http://127.0.0.1:{port}", service="bench", compression=self.compression)
+        pitviper.init(
+            endpoint=f"http://127.0.0.1:{port}",
+            service="bench",
+            compression=self.compression,
+            profiling_enabled=self.profiling,
+        )
         from pitviper import _native
 
         self._span = _native.start_as_current_span
@@ -79,6 +85,12 @@ class PitviperGzip(Pitviper):
     """Ours, compressing what it sends, as it does when the server is on another machine."""
 
     compression = "gzip"
+
+
+class PitviperProfiled(Pitviper):
+    """Ours as it is by default."""
+
+    profiling = True
 
 
 class Datadog(Bare):
@@ -287,6 +299,7 @@ AGENTS: "dict[str, type[Bare]]" = {
     "none": Bare,
     "Pitviper": Pitviper,
     "Pitviper, gzip": PitviperGzip,
+    "Pitviper, profiled": PitviperProfiled,
     "ddtrace": Datadog,
     "OpenTelemetry": OpenTelemetry,
     "fastotel": Fastotel,

@@ -15,6 +15,8 @@ LAUNCHERS = {
     "New Relic": ("newrelic-admin", "run-program"),
     "Elastic": ("elasticapm-run",),
 }
+#: Ours as it is by default.
+PROFILED = "Pitviper, profiled"
 _OURS, _MEASURE = "Pitviper", "ddtrace"
 #: The unit of rows whose figures are no microseconds.
 _NANOSECONDS = ("span",)
@@ -65,7 +67,8 @@ class _Report:
         rows = [
             [agent, *[_number(self.added(agent, row, "memory")) for row in ("Flask request", "Django request")]]
             for agent in self._agents
-            if agent in LAUNCHERS and agent != "none" and self.added(agent, "Flask request", "memory") is not None
+            if agent in (*LAUNCHERS, PROFILED) and agent != "none"
+            if self.added(agent, "Flask request", "memory") is not None
         ]
         return self.table(["", "Flask, MB", "Django, MB"], rows) if rows else []
 

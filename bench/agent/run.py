@@ -21,7 +21,7 @@ sys.path[:0] = [str(ROOT / "python" / "tools"), str(ROOT / "python" / "tests")]
 import matrix  # noqa: E402
 from agents import AGENTS  # noqa: E402
 from interpreters import find  # noqa: E402
-from report import LAUNCHERS, report  # noqa: E402
+from report import LAUNCHERS, PROFILED, report  # noqa: E402
 from services.postgresql import served  # noqa: E402
 from works import ROWS  # noqa: E402
 
@@ -31,7 +31,11 @@ ROUNDS, ROUNDS_OF_SLOW = 7, 3
 #: Start-up takes little time and varies much.
 ROUNDS_OF_LAUNCH = 9
 #: Rows that tell something of agents which are only a variant of another.
-ROWS_OF_VARIANTS = {"Pitviper, gzip": ("span", "Flask request"), "fastotel": ("span", "Flask request")}
+ROWS_OF_VARIANTS = {
+    "Pitviper, gzip": ("span", "Flask request"),
+    PROFILED: ("span", "Flask request", "Django request", "FastAPI request"),
+    "fastotel": ("span", "Flask request"),
+}
 #: An application that does nothing but tell its peak memory, in MB.
 NOTHING = """
 for line in open("/proc/self/status"):
@@ -168,7 +172,8 @@ def main() -> None:
             if work in wanted:
                 print(f"{work}, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
                 # These do little, so all do it at once.
-                started = [(agent, bench.start(agent, work)) for agent in agents if agent in LAUNCHERS]
+                lasting = [agent for agent in agents if agent in (*LAUNCHERS, PROFILED)]
+                started = [(agent, bench.start(agent, work)) for agent in lasting]
                 for agent, process in started:
                     figures[agent, work] = [finish(process, agent, work)]
     print(write())

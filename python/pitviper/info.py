@@ -60,7 +60,8 @@ def profiler(config: configuration.Config) -> "tuple[str, bool]":
         return f"off by {source}; it {'works here' if problem is None else f'would not work here: {problem}'}", True
     if problem is not None:
         return f"not working here: {problem}", resolved.source == "default"
-    return f"on by {resolved.source}: {config['profiling_rate']} samples a second", True
+    begins = ", from the first span on" if resolved.value == profiles.AUTO else ""
+    return f"on by {resolved.source}: {config['profiling_rate']} samples a second{begins}", True
 
 
 def _state(integration: Integration, config: configuration.Config) -> "tuple[str, bool]":

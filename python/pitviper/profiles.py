@@ -10,14 +10,15 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from pitviper import _native, _tasks
-from pitviper._guard import internal_error
+from pitviper._guard import internal_error, say
 from pitviper.settings import Setting, flag, pairs, url, within
 
 if TYPE_CHECKING:
     from pitviper.config import Config
 
-#: Whether a process is profiled that ``pitviper run``, ``pitviper.auto`` or ``pitviper.init()`` started.
-ON_BY_DEFAULT = False
+#: A process is profiled from its first span, log record or measurement on, as no thread of ours is there before, and
+#: only while the receiver takes profiles.
+AUTO = "auto"
 
 #: Samples of each thread in a second.
 _MIN_RATE, _MAX_RATE = 1, 1_000
@@ -33,9 +34,9 @@ _MAX_BUDGET = 0.5
 _MIN_INTERVAL, _MAX_INTERVAL = 4_096, 1 << 40
 
 
-def switch(value: str) -> bool:
-    """true or false; Datadog's ``auto`` is true."""
-    return value.strip().lower() == "auto" or flag(value)
+def switch(value: str) -> "bool | str":
+    """true, false or auto."""
+    return AUTO if value.strip().lower() == AUTO else _as_flag(value, f"use true, false or {AUTO}")
 
 
 def rate(value: str) -> int:
@@ -86,10 +87,11 @@ def interval(value: str) -> int:
 SETTINGS = (
     Setting(
         "profiling_enabled",
-        ON_BY_DEFAULT,
+        AUTO,
         switch,
         "PITVIPER_PROFILING_ENABLED DD_PROFILING_ENABLED",
-        "Whether the process is profiled: which functions take its time, and what threads wait for.",
+        "Whether the process is profiled: which functions take its time and memory, and what threads wait for. true "
+        "from the start on; auto from the first span on, where the receiver takes profiles.",
     ),
     Setting(
         "profiling_rate",
@@ -211,6 +213,8 @@ class Run:
 
 
 _running: Optional[Run] = None
+#: What is to be profiled with once the exporter runs.
+_waiting: "Optional[Config]" = None
 #: Whether forks of this process are watched.
 _watches_forks = False
 
@@ -236,24 +240,52 @@ def start(run: Run) -> Optional[str]:
     return problem
 
 
-def follow(config: "Config") -> Optional[str]:
+def follow(config: "Config") -> None:
     """Profiles the process, or does no longer, as the settings say. A profiler that the application started
-    itself is its own.
-
-    Returns:
-        None, or why what is wanted is not possible here.
-    """
-    run, wanted = _running, config["enabled"] and config["profiling_enabled"]
+    itself is its own."""
+    run, wanted = _running, config["profiling_enabled"] if config["enabled"] else False
     if run is not None and not run.is_agents:
-        return None
-    if not wanted:
-        if run is not None:
-            # What was sampled so far is sent with the rest.
-            stop(run, 0.0)
-        return None
+        return
+    _wait(config if wanted == AUTO and run is None else None)
+    if wanted == AUTO and run is None:
+        return
+    if wanted:
+        _start_own(config)
+    elif run is not None:
+        # What was sampled so far is sent with the rest.
+        stop(run, 0.0)
+
+
+def begin() -> None:
+    """Profiles the process if that was to begin with its first span."""
+    config = _waiting
+    _wait(None)
+    if config is not None and _running is None:
+        _start_own(config)
+
+
+def refused() -> None:
+    """The receiver has no place for profiles: unless somebody asked for them, it costs less to make none."""
+    run = _running
+    if run is not None and run.is_agents and run.config["profiling_enabled"] == AUTO:
+        stop(run, None)
+
+
+def _wait(config: "Optional[Config]") -> None:
+    global _waiting
+    if config is not None or _waiting is not None:
+        _waiting = config
+        _native.companion_wanted(begins=config is not None)
+
+
+def _start_own(config: "Config") -> None:
+    """Starts the profiler that the settings want."""
     run = Run(config, {})
     run.is_agents = True
-    return start(run)
+    problem = start(run)
+    # Who did not ask for it need not know that it cannot be had; `pitviper run --info` says it.
+    if problem is not None and config.resolved["profiling_enabled"].source != "default":
+        say(f"not profiling: {problem}")
 
 
 def _adopt(run: Run) -> None:
@@ -290,22 +322,23 @@ def stop(run: Run, timeout: Optional[float]) -> bool:
     global _running
     if _running is not run:
         return True
-    sent = True
-    if timeout is not None and run.sends:
+    is_sent = timeout is not None and run.sends
+    if is_sent:
         name_threads()
         _native.end_profile()
-        sent = _native.flush(int(timeout * 1000))
+        _native.queue_profile()
     _running = None
     _native.companion_wanted(profiling=False)
     _configure(run, enabled=False)
     _events().stop()
     _native.profiler_stop()
     _tasks.unwatch()
-    return sent
+    return _native.flush(int((timeout or 0.0) * 1000)) if is_sent else True
 
 
 def ending() -> None:
     """The interpreter is about to end, and what waits is about to be sent."""
+    _wait(None)
     run = _running
     if run is None:
         return

@@ -77,8 +77,12 @@ def _companion(what: str) -> Any:
                 _native.set_worker(*worker)
         elif what == "observe":
             observe()
+        elif what == "begin":
+            profiles.begin()
         elif what == "threads":
             profiles.name_threads()
+        elif what == "refused":
+            profiles.refused()
         elif what == "settings":
             told = _native.told_settings()
             if told is not None and _follower is not None:

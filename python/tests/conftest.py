@@ -1,5 +1,6 @@
 """A receiver for each test, and the agent pointed at it."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -40,6 +41,13 @@ def integrations() -> "Iterator[None]":
         engine.install()
 
 
+@pytest.fixture(autouse=True, scope="module")
+def garbage() -> "Iterator[None]":
+    """What the tests of a file leave says its last words, such as a connection's UNSUBSCRIBE, in no span of the next."""
+    yield
+    gc.collect()
+
+
 @pytest.fixture
 def sink() -> "Iterator[Sink]":
     """A receiver."""
@@ -51,7 +59,8 @@ def sink() -> "Iterator[Sink]":
 @pytest.fixture
 def agent(sink: Sink) -> "Iterator[Callable[[], list[Any]]]":
     """The agent in this process, reporting to the receiver; call it for all spans so far."""
-    pitviper.init(endpoint=sink.endpoint, service="test", schedule_delay_ms=20)
+    # There is one profiler in a process, and tests start their own.
+    pitviper.init(endpoint=sink.endpoint, service="test", schedule_delay_ms=20, profiling_enabled=False)
 
     def spans() -> "list[Any]":
         assert pitviper.flush(10)

@@ -120,6 +120,111 @@ def test_nothing_is_profiled_that_nobody_asked_for(run: Run, sink: Sink) -> None
     assert not sink.profiles
 
 
+#: Prints the threads of this process that are the agent's: by the kernel, as Python knows nothing of them.
+OWN_THREADS = """
+def own_threads():
+    names = []
+    for thread in os.listdir("/proc/self/task"):
+        with open(f"/proc/self/task/{thread}/comm") as file:
+            names.append(file.read().strip())
+    return sorted(name for name in names if name.startswith("pitviper"))
+"""
+
+
+def test_a_process_is_profiled_from_its_first_span_on(run: Run, sink: Sink) -> None:
+    program = (
+        BUSY
+        + OWN_THREADS
+        + """
+def before():
+    burn(0.3)
+
+before()
+print(own_threads())
+from pitviper import _native, tracer
+tracer.start_span("first").end()
+began = time.monotonic()
+while not _native.profiler_figures()["rounds"] and time.monotonic() < began + 30:
+    time.sleep(0.01)
+with tracer.start_as_current_span("second"):
+    caller(0.4)
+print("pitviper-prof" in own_threads())
+"""
+    )
+    done = run(program)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[]\nTrue\n", "")
+    profiles = whole(sink)
+    assert 0.3 < cpu(profiles, "caller") < 0.6
+    assert cpu(profiles, "before") == 0
+    (second,) = (span for span in sink.spans if span.name == "second")
+    linked = sum(
+        sample.values["cpu"]
+        for profile in profiles
+        for sample in profile.samples
+        if sample.labels.get("trace id") == second.trace_id
+    )
+    assert linked > 0.3e9
+
+
+def test_children_begin_with_spans_of_their_own_when_their_parent_had_none(run: Run, sink: Sink) -> None:
+    program = (
+        BUSY
+        + OWN_THREADS
+        + """
+from pitviper import _native, tracer
+
+def child(makes_spans):
+    if os.fork():
+        assert os.wait()[1] == 0
+        return
+    if makes_spans:
+        tracer.start_span("first").end()
+        began = time.monotonic()
+        while not _native.profiler_figures()["rounds"] and time.monotonic() < began + 30:
+            time.sleep(0.01)
+    caller(0.3)
+    print(own_threads(), flush=True)
+    import pitviper
+    pitviper.shutdown()
+    os._exit(0)
+
+child(False)
+child(True)
+print(own_threads())
+"""
+    )
+    done = run(program, PITVIPER_RUNTIME_METRICS="false", PITVIPER_METRICS_ENABLED="false")
+    assert (done.returncode, done.stderr) == (0, "")
+    silent, profiled, parent = done.stdout.splitlines()
+    assert (silent, parent) == ("[]", "[]")
+    assert "pitviper-prof" in profiled
+    assert 0.2 < cpu(whole(sink), "caller") < 0.5
+
+
+@pytest.mark.parametrize(("asked", "runs"), [("auto", False), ("true", True)])
+def test_nothing_is_sampled_for_a_receiver_without_profiles_unless_asked_for(
+    run: Run, sink: Sink, asked: str, runs: bool
+) -> None:
+    sink.refusals_by_path["/v1/pprof"] = [404] * 10
+    program = (
+        BUSY
+        + """
+from pitviper import _native, tracer
+tracer.start_span("first").end()
+end = time.monotonic() + 30
+while not _native.stats()["profiles_dropped_export_failed"] and time.monotonic() < end:
+    caller(0.05)
+end = time.monotonic() + 3
+while _native.profiler_figures()["running"] and time.monotonic() < end:
+    time.sleep(0.01)
+print(_native.profiler_figures()["running"])
+"""
+    )
+    done = run(program, PITVIPER_PROFILING_ENABLED=asked, PITVIPER_PROFILING_UPLOAD_PERIOD="1")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{runs}\n", "")
+    assert not sink.profiles
+
+
 def test_a_profiler_of_the_application(run: Run, sink: Sink) -> None:
     program = (
         BUSY
@@ -290,7 +395,7 @@ def test_settings_that_make_no_sense_are_named() -> None:
         "DD_PROFILING_HEAP_SAMPLE_SIZE": "1",
     }
     found = config.load(environ)
-    assert found["profiling_enabled"] is True
+    assert found["profiling_enabled"] == "auto"
     assert (found["profiling_rate"], found["profiling_cpu_budget"], found["profiling_upload_period"]) == (
         100,
         0.01,
@@ -309,6 +414,7 @@ def test_settings_that_make_no_sense_are_named() -> None:
 def test_info_says_what_the_profiler_would_do() -> None:
     asked = config.load({"PITVIPER_PROFILING_ENABLED": "true", "PITVIPER_PROFILING_RATE": "50"})
     assert info.profiler(asked) == ("on by PITVIPER_PROFILING_ENABLED: 50 samples a second", True)
+    assert info.profiler(config.load({})) == ("on by default: 100 samples a second, from the first span on", True)
     refused = config.load({"DD_PROFILING_ENABLED": "false"})
     assert info.profiler(refused) == ("off by DD_PROFILING_ENABLED; it works here", True)
     assert not _native.profiler_figures()["running"]

@@ -59,6 +59,7 @@ class Program:
             "PITVIPER_REMOTE_SETTINGS_INTERVAL": "1",
             "OTEL_METRICS_EXPORTER": "none",
             "OTEL_BSP_SCHEDULE_DELAY": "20",
+            "PITVIPER_PROFILING_ENABLED": "false",
             **environ,
         }
         command = [
@@ -117,6 +118,20 @@ def test_settings_come_and_go_while_a_process_runs(program: Program, sink: Sink)
     asked = {header["pitviper-settings-for"] for headers in sink.by_path.values() for header in headers}
     assert asked == {"service.name=shop&deployment.environment.name=a%26b"}
     assert sink.profiles
+
+
+def test_a_process_that_is_profiled_by_default_is_no_longer_when_told_so(sink: Sink) -> None:
+    sink.settings = json.dumps({"version": 1})
+    started = Program(sink, PITVIPER_PROFILING_ENABLED="auto")
+    try:
+        started.follows([*OWN[:-1], True])
+        sink.settings = json.dumps({"version": 2, "profiling": False})
+        started.follows([*OWN[:-1], False])
+        sink.settings = json.dumps({"version": 3})
+        started.follows([*OWN[:-1], True])
+        started.ends()
+    finally:
+        started.process.kill()
 
 
 def test_a_process_that_records_nothing_asks(sink: Sink) -> None:

@@ -235,6 +235,8 @@ impl Exporter {
                 // Many receivers take traces alone, which is no mistake; what is lost is counted.
                 if signal == Signal::Spans || status != Some(404) {
                     self.warn(signal, &why, "are dropped");
+                } else if signal == Signal::Profiles {
+                    (self.agent.host.profiles_refused)();
                 }
                 counters.export_failed.fetch_add(items, Ordering::Relaxed);
             }

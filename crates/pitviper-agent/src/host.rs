@@ -33,6 +33,8 @@ pub struct Host {
     /// Takes what the server has told this process to do, as it stands in the header of an answer. Called by
     /// the exporter thread, again whenever that changes.
     pub told: fn(&str),
+    /// Says that the receiver has no place for profiles. Called by the exporter thread for each that is lost so.
+    pub profiles_refused: fn(),
     /// What the process has used; `None` where that cannot be known.
     pub usage: fn() -> Option<Usage>,
     /// Clock ticks in a second, as `/proc` counts them.

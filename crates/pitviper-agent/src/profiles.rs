@@ -59,8 +59,8 @@ impl Agent {
         self.profiles.enabled.load(Ordering::Relaxed) && self.profiles.source.get().is_some()
     }
 
-    /// Takes what was sampled since the last time, and queues it.
-    pub(crate) fn take_profile(&self) {
+    /// Takes what was sampled since the last time, and queues it; a flush has it sent.
+    pub fn take_profile(&self) {
         let Some(profile) = self.profiles.source.get().and_then(|source| source.take()) else { return };
         let batch = Batch { items: 1, bytes: profile.len(), scopes: vec![profile] };
         if !self.queue.offer_batch(Signal::Profiles, batch) {

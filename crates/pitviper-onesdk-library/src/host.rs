@@ -20,6 +20,7 @@ pub(crate) fn host() -> Host {
         warn,
         // It asks for no settings.
         told: |_| {},
+        profiles_refused: || {},
         // Only metrics of the process ask for it, and the library sends none.
         usage: || None,
         clock_ticks: u64::try_from(ticks).unwrap_or(100),

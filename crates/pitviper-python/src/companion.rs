@@ -1,6 +1,7 @@
 //! A thread beside the exporter for what cannot do without the interpreter: it measures how long the
 //! interpreter lock takes to get, runs the callbacks of observable instruments, looks once at which
-//! modules are loaded, names threads while they are sampled, and has settings followed that the server told.
+//! modules are loaded, starts the profiler, names threads while they are sampled, and has settings followed that the
+//! server told.
 //! The exporter itself never takes the lock.
 //!
 //! It is a thread of the system's own and not one of Python's, so that libraries which replace Python's
@@ -47,6 +48,10 @@ static HOOK: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 static OBSERVING: AtomicBool = AtomicBool::new(false);
 /// Threads are sampled, and are to be named.
 static PROFILING: AtomicBool = AtomicBool::new(false);
+/// Something waits for the exporter to run, in a process that may then have threads of ours.
+static BEGINS: AtomicBool = AtomicBool::new(false);
+/// The receiver has no place for profiles.
+static REFUSED: AtomicBool = AtomicBool::new(false);
 /// A thread was sampled that has no name yet.
 static UNNAMED: AtomicBool = AtomicBool::new(false);
 /// Distributions are to be reported.
@@ -133,9 +138,10 @@ fn rest(py: Python<'_>, work: impl FnOnce() + Send) -> Instant {
     })
 }
 
-/// Sets what is called with the interpreter: with "start" once, with "observe" to run the callbacks of
-/// observable instruments, with "threads" to name those that live, with "libraries" for a list of folders and
-/// one of modules, with "settings" when the server has told some.
+/// Sets what is called with the interpreter: with "start" once, with "begin" when an exporter runs and that was
+/// asked for, with "observe" to run the callbacks of observable instruments, with "threads" to name those that live,
+/// with "libraries" for a list of folders and one of modules, with "settings" when the server has told some, with
+/// "refused" when it has no place for profiles.
 #[pyfunction]
 pub(crate) fn set_companion_hook(py: Python<'_>, hook: Py<PyAny>) {
     let _ = HOOK.set(py, hook);
@@ -143,8 +149,13 @@ pub(crate) fn set_companion_hook(py: Python<'_>, hook: Py<PyAny>) {
 
 /// Says what there is to do beside runtime metrics.
 #[pyfunction]
-#[pyo3(signature = (*, observing = None, libraries = None, profiling = None))]
-pub(crate) fn companion_wanted(observing: Option<bool>, libraries: Option<bool>, profiling: Option<bool>) {
+#[pyo3(signature = (*, observing = None, libraries = None, profiling = None, begins = None))]
+pub(crate) fn companion_wanted(
+    observing: Option<bool>,
+    libraries: Option<bool>,
+    profiling: Option<bool>,
+    begins: Option<bool>,
+) {
     shield((), || {
         if let Some(observing) = observing {
             OBSERVING.store(observing, Ordering::Relaxed);
@@ -156,11 +167,20 @@ pub(crate) fn companion_wanted(observing: Option<bool>, libraries: Option<bool>,
         if let Some(profiling) = profiling {
             PROFILING.store(profiling, Ordering::Relaxed);
         }
+        if let Some(begins) = begins {
+            BEGINS.store(begins, Ordering::SeqCst);
+            unpark();
+        }
         // Who is profiled into a file has no exporter.
-        if PROFILING.load(Ordering::Relaxed) || EXPORTING_IN.load(Ordering::Relaxed) == std::process::id() {
+        if PROFILING.load(Ordering::Relaxed) || exports() {
             start_if_wanted();
         }
     });
+}
+
+/// An exporter runs in this process.
+fn exports() -> bool {
+    EXPORTING_IN.load(Ordering::Relaxed) == std::process::id()
 }
 
 /// Starts the thread if there is something to do. Called when the exporter has started, possibly with
@@ -187,6 +207,12 @@ pub(crate) fn told(settings: &str) {
     unpark();
 }
 
+/// Keeps in mind that profiles are for nothing: called by the exporter.
+pub(crate) fn profiles_refused() {
+    REFUSED.store(true, Ordering::SeqCst);
+    unpark();
+}
+
 /// What the server has told since the last call, as JSON; None when that is nothing new.
 #[pyfunction]
 pub(crate) fn told_settings() -> Option<String> {
@@ -203,7 +229,16 @@ fn unpark() {
 
 fn is_wanted() -> bool {
     agent().measures_runtime()
-        || [&OBSERVING, &LIBRARIES, &PROFILING, &IS_TOLD].iter().any(|wanted| wanted.load(Ordering::Relaxed))
+        || [&OBSERVING, &LIBRARIES, &PROFILING, &BEGINS, &IS_TOLD].iter().any(|wanted| wanted.load(Ordering::Relaxed))
+}
+
+/// There is something to do that does not wait for its time.
+fn is_called() -> bool {
+    [&UNNAMED, &IS_TOLD, &REFUSED].iter().any(|called| called.load(Ordering::SeqCst)) || may_begin()
+}
+
+fn may_begin() -> bool {
+    BEGINS.load(Ordering::SeqCst) && exports()
 }
 
 fn start_if_wanted() {
@@ -276,7 +311,7 @@ fn run() {
                 pause = pause.min(interval.saturating_sub(began.elapsed()));
             }
             let asked = rest(py, || {
-                if !UNNAMED.load(Ordering::SeqCst) && !IS_TOLD.load(Ordering::SeqCst) {
+                if !is_called() {
                     std::thread::park_timeout(pause);
                 }
                 if UNNAMED.load(Ordering::SeqCst) {
@@ -287,10 +322,17 @@ fn run() {
             if STOP.load(Ordering::SeqCst) {
                 return;
             }
-            let is_told = IS_TOLD.swap(false, Ordering::SeqCst);
-            let called = UNNAMED.swap(false, Ordering::SeqCst) || is_told;
-            if is_told {
+            let called = is_called();
+            UNNAMED.store(false, Ordering::SeqCst);
+            if IS_TOLD.swap(false, Ordering::SeqCst) {
                 call(py, "settings");
+            }
+            if may_begin() {
+                BEGINS.store(false, Ordering::SeqCst);
+                call(py, "begin");
+            }
+            if REFUSED.swap(false, Ordering::SeqCst) {
+                call(py, "refused");
             }
             // Only what it asks for by itself is a measure of what others would have waited.
             if has_gil && !called {

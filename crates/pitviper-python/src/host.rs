@@ -26,6 +26,7 @@ pub(crate) fn host() -> Host {
         wait,
         warn,
         told: crate::companion::told,
+        profiles_refused: crate::companion::profiles_refused,
         usage,
         clock_ticks: u64::try_from(ticks).unwrap_or(100),
         page_size: u64::try_from(page).unwrap_or(4_096),

@@ -89,7 +89,7 @@ mod _native {
     #[pymodule_export]
     use crate::profile_events::{profiler_events, profiler_raised};
     #[pymodule_export]
-    use crate::profile_upload::{configure_profiles, end_profile, take_profile};
+    use crate::profile_upload::{configure_profiles, end_profile, queue_profile, take_profile};
     #[pymodule_export]
     use crate::profiling::{
         context_names, profiler_figures, profiler_name_threads, profiler_resume, profiler_start, profiler_stop,

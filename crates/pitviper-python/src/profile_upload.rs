@@ -80,6 +80,12 @@ pub(crate) fn end_profile() {
     LAST.store(true, Ordering::Relaxed);
 }
 
+/// Queues what was sampled since the last time, before nothing is sampled any more.
+#[pyfunction]
+pub(crate) fn queue_profile(py: Python<'_>) {
+    py.detach(|| shield_native((), || agent().take_profile()));
+}
+
 /// What was sampled since the last time as a file, with the number of its samples and how long it lasted in
 /// nanoseconds; None when nothing is sampled. Raises ValueError for an unknown format.
 #[pyfunction]

@@ -74,7 +74,7 @@ def _follow(told: str) -> None:
         return
     config = _put_in_force(_own)
     if _started and "PITVIPER_PROFILE" not in os.environ:
-        _follow_profiling(config)
+        profiles.follow(config)
 
 
 def _configure(settings: "dict[str, Any]") -> Config:
@@ -143,16 +143,9 @@ def _profile(config: Config) -> None:
 
             _local.start(config, plan)
         else:
-            _follow_profiling(config)
+            profiles.follow(config)
     except Exception as error:
         internal_error(error)
-
-
-def _follow_profiling(config: Config) -> None:
-    problem = profiles.follow(config)
-    # Who did not ask for it need not know that it cannot be had; `pitviper run --info` says it.
-    if problem is not None and config.resolved["profiling_enabled"].source != "default":
-        say(f"not profiling: {problem}")
 
 
 def _instrument(config: Config) -> None:
