@@ -215,6 +215,8 @@ class Run:
 _running: Optional[Run] = None
 #: What is to be profiled with once the exporter runs.
 _waiting: "Optional[Config]" = None
+#: Whether the process that this one was forked from was profiled then.
+_inherited = False
 #: Whether forks of this process are watched.
 _watches_forks = False
 
@@ -256,19 +258,29 @@ def follow(config: "Config") -> None:
         stop(run, 0.0)
 
 
+def is_waiting() -> bool:
+    """Whether the process is to be profiled and is not yet."""
+    return _waiting is not None
+
+
 def begin() -> None:
     """Profiles the process if that was to begin with its first span."""
     config = _waiting
-    _wait(None)
     if config is not None and _running is None:
         _start_own(config)
+    if _waiting is config:
+        _wait(None)
 
 
 def refused() -> None:
     """The receiver has no place for profiles: unless somebody asked for them, it costs less to make none."""
     run = _running
-    if run is not None and run.is_agents and run.config["profiling_enabled"] == AUTO:
+    if run is not None and _is_auto(run):
         stop(run, None)
+
+
+def _is_auto(run: Run) -> bool:
+    return run.is_agents and run.config["profiling_enabled"] == AUTO
 
 
 def _wait(config: "Optional[Config]") -> None:
@@ -388,17 +400,27 @@ def _configure(run: Run, enabled: bool = True) -> None:
     )
 
 
+def begin_worker() -> None:
+    """A child that ``multiprocessing`` forked is there to compute, with spans or without: it is profiled as its parent
+    is."""
+    if _inherited:
+        begin()
+
+
 def _after_fork() -> None:
-    """Goes on in a forked child, or does not."""
-    global _running
-    run = _running
+    """Goes on in a forked child, or waits, or does not."""
+    global _running, _inherited
+    run, _inherited = _running, False
     if run is None:
         return
     try:
-        if not run.children:
+        if not run.children or _is_auto(run):
             _running = None
             _configure(run, enabled=False)
             _events().stop()
+            # No thread of ours is there before the first span of the child.
+            _wait(run.config if run.children else None)
+            _inherited = run.children
         elif not _is_about_to_exec():
             _native.profiler_resume()
             _adopt(run)

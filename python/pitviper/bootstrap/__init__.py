@@ -309,11 +309,12 @@ def flush_in_children() -> None:
 
 
 def _flush_in_children_of(module: str) -> None:
-    """A multiprocessing child leaves through ``os._exit``, which runs no exit handlers but its own."""
+    """A multiprocessing child leaves through ``os._exit``, which runs no exit handlers but its own; and is profiled."""
     util = sys.modules[module]
 
     def register_finalizer(_: object) -> None:
         util.Finalize(None, _at_exit, exitpriority=-100)
+        profiles.begin_worker()
 
     # The registry keeps weak references; a module lives as long as anything does.
     util.register_after_fork(sys.modules[__name__], register_finalizer)
