@@ -3,6 +3,7 @@
 //! What it has no field for travels in a frame's mapping: its file name is the library, its build id says
 //! whether the code is the application's own. Build ids differ by library, since tools merge equal ones.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use crate::{Label, LabelValue, Profile, Sample};
@@ -94,7 +95,7 @@ impl<'a> Writer<'a> {
         self.mappings.insert((library, in_app), id);
         let owner = if in_app { BUILD_ID_OF_APP } else { BUILD_ID_OF_LIBRARY };
         let build_id = if library.is_empty() { owner.to_owned() } else { format!("{owner}:{library}") };
-        let (library, build_id) = (self.strings.of(library), self.strings.made(build_id));
+        let (library, build_id) = (self.strings.of(library), self.strings.of(build_id));
         message(&mut self.out, 3, |out| {
             put_uint(out, 1, id);
             put_uint(out, 5, library);
@@ -151,23 +152,17 @@ fn put_label<'a>(out: &mut Vec<u8>, strings: &mut Strings<'a>, label: &'a Label)
 /// The table of strings; the first is empty.
 #[derive(Default)]
 struct Strings<'a> {
-    texts: Vec<std::borrow::Cow<'a, str>>,
-    known: HashMap<&'a str, u64>,
+    texts: Vec<Cow<'a, str>>,
+    known: HashMap<Cow<'a, str>, u64>,
 }
 
 impl<'a> Strings<'a> {
-    fn of(&mut self, text: &'a str) -> u64 {
+    fn of(&mut self, text: impl Into<Cow<'a, str>>) -> u64 {
         let next = self.texts.len() as u64;
-        *self.known.entry(text).or_insert_with(|| {
-            self.texts.push(text.into());
+        *self.known.entry(text.into()).or_insert_with_key(|text| {
+            self.texts.push(text.clone());
             next
         })
-    }
-
-    /// Adds a text that is asked for once.
-    fn made(&mut self, text: String) -> u64 {
-        self.texts.push(text.into());
-        self.texts.len() as u64 - 1
     }
 }
 

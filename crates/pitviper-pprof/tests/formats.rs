@@ -110,4 +110,9 @@ fn pprof_has_each_text_once_and_no_sample_of_nothing() {
     assert_eq!(count("library:db"), 1);
     assert_eq!(count("of no stack"), 0);
     assert_eq!(write_pprof(&Profile::default()), [6 << 3 | 2, 0]);
+    // A function may be called as the build id of the application's code is.
+    let mut named = profile();
+    named.frames[0].function = "app".to_owned();
+    let bytes = write_pprof(&named);
+    assert_eq!(bytes.windows(5).filter(|window| *window == b"\x32\x03app").count(), 1);
 }
