@@ -298,7 +298,7 @@ fn run() {
         call(py, "start");
         let has_gil = is_interpreter_lock_enabled(py);
         let began = Instant::now();
-        let (mut observed, mut named) = (began, began);
+        let (mut observed, mut named, mut measured) = (began, began, began);
         let mut spread = u64::from(std::process::id());
         while is_wanted() {
             let interval = Duration::from_millis(agent().config().signals.metrics_interval_ms.max(1));
@@ -334,9 +334,11 @@ fn run() {
             if REFUSED.swap(false, Ordering::SeqCst) {
                 call(py, "refused");
             }
-            // Only what it asks for by itself is a measure of what others would have waited.
-            if has_gil && !called {
+            // Who is called waits when others begin something, which is no measure of what anybody would have waited;
+            // unless that is so all the time.
+            if has_gil && (!called || measured.elapsed() >= LEAST_PAUSE + Duration::from_millis(PAUSE_SPREAD_MS)) {
                 agent().gil_waited(wait);
+                measured = Instant::now();
             }
             if PROFILING.load(Ordering::Relaxed) {
                 call(py, "threads");
