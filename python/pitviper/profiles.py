@@ -286,6 +286,8 @@ def _is_auto(run: Run) -> bool:
 def _wait(config: "Optional[Config]") -> None:
     global _waiting
     if config is not None or _waiting is not None:
+        # Imported now: in a child that is forked while another thread imports, that module is locked for ever.
+        _events()
         _waiting = config
         _native.companion_wanted(begins=config is not None)
 
