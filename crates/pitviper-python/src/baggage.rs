@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use pitviper_agent::{Baggage, Member, Parent, SpanContext};
 use pitviper_model::{SpanId, TraceId};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyMapping};
 
+use crate::once::Once;
 use crate::propagate::owned;
 use crate::runtime::agent;
 use crate::shield::shield;
@@ -22,7 +22,7 @@ use crate::{context, start};
 
 /// Whether there ever was any. Most processes never see it, and pay for this flag alone.
 static SEEN: AtomicBool = AtomicBool::new(false);
-static VARIABLE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+static VARIABLE: Once<Py<PyAny>> = Once::new();
 
 /// How many spans a context remembers changes of. Those of spans that have ended are never asked for again,
 /// so only who changes baggage in more nested spans than this loses the outermost change.
@@ -32,6 +32,11 @@ const MAX_CHANGES: usize = 32;
 /// is invalid for none.
 #[pyclass(frozen, module = "pitviper._native")]
 struct Changes(Vec<(SpanId, Option<Arc<Baggage>>)>);
+
+/// Makes its class, which is no part of the module.
+pub(crate) fn make_classes(py: Python<'_>) {
+    py.get_type::<Changes>();
+}
 
 fn variable(py: Python<'_>) -> Option<&Bound<'_, PyAny>> {
     let made = VARIABLE.get_or_try_init(py, || context::new_variable(py, c"pitviper_baggage"));

@@ -6,10 +6,10 @@ use std::sync::atomic::Ordering;
 
 use pitviper_agent::{Scalar, http};
 use pitviper_model::{SpanKind, StatusCode};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt, PyString};
 
+use crate::once::intern;
 use crate::runtime_context::http_suppressed;
 use crate::shield::shield;
 use crate::span::{self, Span};

@@ -20,9 +20,9 @@ use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 
 use crate::host;
+use crate::once::Once;
 use crate::runtime::{agent, is_interpreter_lock_enabled};
 use crate::shield::{shield, shield_native};
 
@@ -43,7 +43,7 @@ const REST_STEP: Duration = Duration::from_micros(50);
 static RUNNING_IN: AtomicU32 = AtomicU32::new(0);
 static STOP: AtomicBool = AtomicBool::new(false);
 static THREAD: Mutex<Option<Thread>> = Mutex::new(None);
-static HOOK: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+static HOOK: Once<Py<PyAny>> = Once::new();
 /// There are observable instruments.
 static OBSERVING: AtomicBool = AtomicBool::new(false);
 /// Threads are sampled, and are to be named.

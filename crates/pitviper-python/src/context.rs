@@ -5,9 +5,10 @@ use std::ffi::CStr;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 
-static VARIABLE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+use crate::once::Once;
+
+static VARIABLE: Once<Py<PyAny>> = Once::new();
 
 /// The variable of the current span.
 pub(crate) fn variable(py: Python<'_>) -> Option<&Bound<'_, PyAny>> {

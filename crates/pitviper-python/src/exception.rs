@@ -4,8 +4,9 @@ use pitviper_agent::Span;
 use pitviper_model::{Attributes, StatusCode, Value};
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
+
+use crate::once::Once;
 
 /// Longest stack trace kept, in bytes; of a longer one the end, where the error is.
 const MAX_STACK_TRACE_BYTES: usize = 32 * 1024;
@@ -14,7 +15,7 @@ const MAX_FRAMES: i32 = 256;
 /// Longest exception message kept, in bytes.
 const MAX_MESSAGE_BYTES: usize = 4 * 1024;
 
-static FORMAT_EXCEPTION: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+static FORMAT_EXCEPTION: Once<Py<PyAny>> = Once::new();
 
 /// What an exception's event says about leaving the span's block.
 #[derive(Debug, Clone, Copy)]

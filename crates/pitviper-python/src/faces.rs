@@ -5,8 +5,9 @@
 
 use pyo3::exceptions::PyAttributeError;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
+
+use crate::once::Once;
 
 /// What the API provides.
 pub(crate) struct Faces {
@@ -41,7 +42,7 @@ pub(crate) struct Faces {
     fail: Py<PyAny>,
 }
 
-static FACES: PyOnceLock<Faces> = PyOnceLock::new();
+static FACES: Once<Faces> = Once::new();
 
 /// The API's classes, once they are known.
 #[inline]

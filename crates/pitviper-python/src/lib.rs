@@ -23,6 +23,7 @@ mod host;
 mod late;
 mod logs;
 mod metrics;
+mod once;
 mod onesdk;
 mod onesdk_face;
 mod pipeline;
@@ -127,6 +128,9 @@ mod _native {
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         crate::shield::show_panics_once();
         crate::runtime::look_for_interpreter_lock(module.py());
+        // Classes that PyO3 makes when they are needed first, which lets go of the interpreter; see `once`.
+        crate::baggage::make_classes(module.py());
+        crate::runtime_context::make_classes(module.py());
         pitviper_onesdk::attach(&crate::onesdk::InContextVariables);
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }

@@ -5,12 +5,11 @@ use std::sync::{Mutex, PoisonError};
 
 use pitviper_agent::{AttributeList, Body, LogRecord, MAX_LOG_ATTRIBUTES, Scalar, TracePoint};
 use pitviper_model::{Scope, SpanId, TraceId};
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyDict, PyString, PyTuple};
 
 use crate::metrics::{fill, put, put_new, to_trace_point, trace_point};
+use crate::once::{Once, intern};
 use crate::record_fields::{Fields, Key, is_known};
 use crate::runtime::agent;
 use crate::shield::shield;
@@ -189,7 +188,7 @@ fn message<'py>(record: &Bound<'py, PyAny>, fields: &Fields<'py>) -> Bound<'py, 
 /// Whether a record makes its text as `logging` does: it is of no subclass, and nobody changed the method.
 fn is_plain(record: &Bound<'_, PyAny>) -> bool {
     /// The class and its method, if that is the one of `logging`.
-    static OWN: PyOnceLock<Option<(Py<PyAny>, Py<PyAny>)>> = PyOnceLock::new();
+    static OWN: Once<Option<(Py<PyAny>, Py<PyAny>)>> = Once::new();
     let py = record.py();
     let own = OWN.get_or_init(py, || {
         let class = py.import("logging").and_then(|logging| logging.getattr("LogRecord")).ok()?;

@@ -7,10 +7,10 @@ use pitviper_model::SpanId;
 use pitviper_pprof::{LabelValue, Profile};
 use pitviper_profiler::{Endpoints, KnownFrame, KnownTask, KnownThread, Options, Profiler, SpanKey, Variable};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyInt, PyList};
 
 use crate::convert::to_text;
+use crate::once::Once;
 use crate::runtime::agent;
 use crate::shield::shield;
 use crate::span::{Maker, Span};
@@ -283,7 +283,7 @@ fn own_thread(py: Python<'_>, current: usize) -> PyResult<KnownThread> {
 }
 
 /// The context variable whose value names a greenlet in its samples.
-static CONTEXT_NAMES: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+static CONTEXT_NAMES: Once<Py<PyAny>> = Once::new();
 
 /// The context variable that says, in a context of its own, what runs there is called.
 #[pyfunction(name = "profiler_context_name")]

@@ -4,11 +4,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use pitviper_agent::{Carrier, Field};
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
+use crate::once::{Once, intern};
 use crate::runtime::agent;
 use crate::shield::shield;
 use crate::span_context::SpanContext;
@@ -48,7 +47,7 @@ type Names = [Vec<Py<PyString>>; 3];
 
 /// The names of a naming, by the number of the field.
 fn names(py: Python<'_>, naming: Naming) -> &'static [Py<PyString>] {
-    static NAMES: PyOnceLock<Names> = PyOnceLock::new();
+    static NAMES: Once<Names> = Once::new();
     let all = NAMES.get_or_init(py, || {
         [Naming::Header, Naming::Environ, Naming::Variable]
             .map(|naming| Field::ALL.map(|field| PyString::intern(py, &naming.write(field)).unbind()).into())

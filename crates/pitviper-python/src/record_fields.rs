@@ -5,10 +5,10 @@ use std::borrow::Cow;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString};
 
 use crate::convert;
+use crate::once::Once;
 use crate::runtime::has_interpreter_lock;
 
 /// The fields that are read; each is the place of its name in [`USUAL`].
@@ -178,7 +178,7 @@ impl<'py> Fields<'py> {
 type Names = [Py<PyString>; USUAL.len()];
 
 fn names(py: Python<'_>) -> &'static Names {
-    static NAMES: PyOnceLock<Names> = PyOnceLock::new();
+    static NAMES: Once<Names> = Once::new();
     NAMES.get_or_init(py, || USUAL.map(|name| PyString::intern(py, name).unbind()))
 }
 

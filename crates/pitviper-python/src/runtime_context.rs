@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 
+use crate::once::Once;
 use crate::shield::shield;
 use crate::span_context::SpanContext;
 use crate::{baggage, context, faces};
@@ -44,8 +44,14 @@ pub(crate) struct ContextToken {
     baggage: Option<Py<PyAny>>,
 }
 
+/// Makes the classes that are no part of the module.
+pub(crate) fn make_classes(py: Python<'_>) {
+    py.get_type::<Suppressed>();
+    py.get_type::<ContextToken>();
+}
+
 /// The context variable of the [`RuntimeContext`] in place.
-static VARIABLE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+static VARIABLE: Once<Py<PyAny>> = Once::new();
 /// Whether any context asked for no spans of HTTP clients.
 static HTTP_SUPPRESSED: AtomicBool = AtomicBool::new(false);
 

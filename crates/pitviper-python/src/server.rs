@@ -6,11 +6,11 @@ use std::borrow::Cow;
 use pitviper_agent::{Scalar, http};
 use pitviper_model::SpanKind;
 use pyo3::exceptions::PyKeyError;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 
 use crate::client::METHODS;
+use crate::once::intern;
 use crate::propagate::{self, Pairs};
 use crate::shield::shield;
 use crate::span::{self, Span};

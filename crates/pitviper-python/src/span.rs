@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use pitviper_model::{Attributes, Event, Link, SpanId, StatusCode};
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyAny, PyDict, PyMappingProxy, PyString};
 
 use crate::exception::Escaped;
+use crate::once::Once;
 use crate::pipeline::Pipeline;
 use crate::runtime::{agent, has_interpreter_lock};
 use crate::shield::shield;
@@ -41,9 +41,9 @@ pub(crate) struct Span {
     /// What it tells others since somebody decided about its trace.
     decided: OnceLock<pitviper_agent::SpanContext>,
     /// The same as OpenTelemetry's class, once someone asked for it.
-    shown_context: PyOnceLock<Py<PyAny>>,
+    shown_context: Once<Py<PyAny>>,
     /// Trace id and span id as loggers write them, once someone asked for them: a span may have many records.
-    shown_ids: PyOnceLock<(Py<PyString>, Py<PyString>)>,
+    shown_ids: Once<(Py<PyString>, Py<PyString>)>,
     /// Whether it made itself current, and what was current before. The lock is held for no longer
     /// than a move.
     displaced: Mutex<Option<Option<Py<PyAny>>>>,
@@ -89,8 +89,8 @@ impl Span {
             service,
             moved: AtomicBool::new(false),
             decided: OnceLock::new(),
-            shown_context: PyOnceLock::new(),
-            shown_ids: PyOnceLock::new(),
+            shown_context: Once::new(),
+            shown_ids: Once::new(),
             displaced: Mutex::new(None),
             end_requested: AtomicU64::new(NOT_REQUESTED),
             ended,

@@ -5,9 +5,9 @@ use std::sync::{Mutex, PoisonError};
 use pitviper_agent::{Parent, SpanOptions};
 use pitviper_model::{Scope, SpanKind};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 
+use crate::once::Once;
 use crate::pipeline::{Asked, Pipeline};
 use crate::runtime::agent;
 use crate::runtime_context::Suppressed;
@@ -28,7 +28,7 @@ pub(crate) struct Tracer {
     #[pyo3(get)]
     resource: Py<PyAny>,
     /// The tracer that took over, when the application set a provider of its own.
-    successor: PyOnceLock<Py<PyAny>>,
+    successor: Once<Py<PyAny>>,
 }
 
 /// How a span begins, as a caller of the API says it.
@@ -86,7 +86,7 @@ impl Tracer {
             pipeline: pipeline.clone().unbind(),
             instrumentation_scope,
             resource,
-            successor: PyOnceLock::new(),
+            successor: Once::new(),
         }
     }
 
