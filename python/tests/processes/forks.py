@@ -59,6 +59,17 @@ flusher.join()
         8,
     ),
     Pattern(
+        "fork while a thread makes the first spans",
+        """
+first = threading.Thread(target=lambda: [(span(), pitviper.flush(60)) for _ in range(5)])
+first.start()
+for _ in range(6): forked(span)
+first.join()
+""",
+        11,
+        repeat=False,
+    ),
+    Pattern(
         "fork while the first export begins",
         "forked(lambda: (span(), pitviper.flush(0), forked(lambda: (span(), pitviper.flush(0), forked(span)))))",
         3,
