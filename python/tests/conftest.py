@@ -43,9 +43,12 @@ def integrations() -> "Iterator[None]":
 
 @pytest.fixture(autouse=True, scope="module")
 def garbage() -> "Iterator[None]":
-    """What the tests of a file leave says its last words, such as a connection's UNSUBSCRIBE, in no span of the next."""
+    """What the tests of a file leave says its last words, such as a connection's UNSUBSCRIBE, before the next, and as
+    nobody's call."""
     yield
+    token = _native.activate(_native.worker_loop())
     gc.collect()
+    _native.deactivate(token)
 
 
 @pytest.fixture
