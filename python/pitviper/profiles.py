@@ -16,6 +16,8 @@ from pitviper.settings import Setting, flag, pairs, url, within
 if TYPE_CHECKING:
     from pitviper.config import Config
 
+#: Whether a process is profiled that ``pitviper run``, ``pitviper.auto`` or ``pitviper.init()`` started.
+ON_BY_DEFAULT = False
 #: A process is profiled from its first span, log record or measurement on, as no thread of ours is there before, and
 #: only while the receiver takes profiles.
 AUTO = "auto"
@@ -87,7 +89,7 @@ def interval(value: str) -> int:
 SETTINGS = (
     Setting(
         "profiling_enabled",
-        AUTO,
+        ON_BY_DEFAULT,
         switch,
         "PITVIPER_PROFILING_ENABLED DD_PROFILING_ENABLED",
         "Whether the process is profiled: which functions take its time and memory, and what threads wait for. true "

@@ -151,7 +151,7 @@ with tracer.start_as_current_span("second"):
 print("pitviper-prof" in own_threads())
 """
     )
-    done = run(program)
+    done = run(program, PITVIPER_PROFILING_ENABLED="auto")
     assert (done.returncode, done.stdout, done.stderr) == (0, "[]\nTrue\n", "")
     profiles = whole(sink)
     assert 0.3 < cpu(profiles, "caller") < 0.6
@@ -193,7 +193,7 @@ child(True)
 print(own_threads())
 """
     )
-    done = run(program, PITVIPER_RUNTIME_METRICS="false", PITVIPER_METRICS_ENABLED="false")
+    done = run(program, PITVIPER_PROFILING_ENABLED="auto", PITVIPER_METRICS_ENABLED="false")
     assert (done.returncode, done.stderr) == (0, "")
     silent, profiled, parent = done.stdout.splitlines()
     assert (silent, parent) == ("[]", "[]")
@@ -414,7 +414,10 @@ def test_settings_that_make_no_sense_are_named() -> None:
 def test_info_says_what_the_profiler_would_do() -> None:
     asked = config.load({"PITVIPER_PROFILING_ENABLED": "true", "PITVIPER_PROFILING_RATE": "50"})
     assert info.profiler(asked) == ("on by PITVIPER_PROFILING_ENABLED: 50 samples a second", True)
-    assert info.profiler(config.load({})) == ("on by default: 100 samples a second, from the first span on", True)
+    auto = config.load({"PITVIPER_PROFILING_ENABLED": "auto"})
+    expected = "on by PITVIPER_PROFILING_ENABLED: 100 samples a second, from the first span on"
+    assert info.profiler(auto) == (expected, True)
+    assert info.profiler(config.load({})) == ("off by default; it works here", True)
     refused = config.load({"DD_PROFILING_ENABLED": "false"})
     assert info.profiler(refused) == ("off by DD_PROFILING_ENABLED; it works here", True)
     assert not _native.profiler_figures()["running"]
