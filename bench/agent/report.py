@@ -15,7 +15,7 @@ LAUNCHERS = {
     "New Relic": ("newrelic-admin", "run-program"),
     "Elastic": ("elasticapm-run",),
 }
-#: Ours as it is by default.
+#: Ours with its profiler.
 PROFILED = "Pitviper, profiled"
 _OURS, _MEASURE = "Pitviper", "ddtrace"
 #: The unit of rows whose figures are no microseconds.
