@@ -17,6 +17,8 @@ LAUNCHERS = {
 }
 #: Ours with its profiler.
 PROFILED = "Pitviper, profiled"
+#: Whose memory is told, and which idle and last; other variants tell no more there.
+LASTING = (*LAUNCHERS, PROFILED)
 _OURS, _MEASURE = "Pitviper", "ddtrace"
 #: The unit of rows whose figures are no microseconds.
 _NANOSECONDS = ("span",)
@@ -67,7 +69,7 @@ class _Report:
         rows = [
             [agent, *[_number(self.added(agent, row, "memory")) for row in ("Flask request", "Django request")]]
             for agent in self._agents
-            if agent in (*LAUNCHERS, PROFILED) and agent != "none"
+            if agent in LASTING and agent != "none"
             if self.added(agent, "Flask request", "memory") is not None
         ]
         return self.table(["", "Flask, MB", "Django, MB"], rows) if rows else []

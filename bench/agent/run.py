@@ -21,7 +21,7 @@ sys.path[:0] = [str(ROOT / "python" / "tools"), str(ROOT / "python" / "tests")]
 import matrix  # noqa: E402
 from agents import AGENTS  # noqa: E402
 from interpreters import find  # noqa: E402
-from report import LAUNCHERS, PROFILED, report  # noqa: E402
+from report import LASTING, LAUNCHERS, PROFILED, report  # noqa: E402
 from services.postgresql import served  # noqa: E402
 from works import ROWS  # noqa: E402
 
@@ -172,8 +172,7 @@ def main() -> None:
             if work in wanted:
                 print(f"{work}, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
                 # These do little, so all do it at once.
-                lasting = [agent for agent in agents if agent in (*LAUNCHERS, PROFILED)]
-                started = [(agent, bench.start(agent, work)) for agent in lasting]
+                started = [(agent, bench.start(agent, work)) for agent in agents if agent in LASTING]
                 for agent, process in started:
                     figures[agent, work] = [finish(process, agent, work)]
     print(write())

@@ -30,36 +30,32 @@ CONTENTION = {"patient": 0.03, "hasty": 0.01}
 TURNS_OF_CONTENTION = 100
 
 
-def alpha(rounds: int) -> int:
-    """One of four functions that do nothing but calculate."""
+def work(rounds: int) -> int:
+    """Arithmetic of a length that rounds say; a profile tells it of who calls it."""
     total = 0
     for number in range(rounds * 20):
         total += number * number % 7
     return total
+
+
+def alpha(rounds: int) -> int:
+    """One of four functions that do nothing but calculate."""
+    return work(rounds)
 
 
 def beta(rounds: int) -> int:
     """Another."""
-    total = 0
-    for number in range(rounds * 20):
-        total += number * number % 7
-    return total
+    return work(rounds)
 
 
 def gamma(rounds: int) -> int:
     """Another."""
-    total = 0
-    for number in range(rounds * 20):
-        total += number * number % 7
-    return total
+    return work(rounds)
 
 
 def delta(rounds: int) -> int:
     """Another."""
-    total = 0
-    for number in range(rounds * 20):
-        total += number * number % 7
-    return total
+    return work(rounds)
 
 
 def shares() -> Spent:
@@ -76,34 +72,25 @@ def shares() -> Spent:
 
 def deep(depth: int, rounds: int) -> int:
     """Calculates at the bottom of a recursion."""
-    return deep(depth - 1, rounds) if depth else sum(number * number % 7 for number in [7] * (rounds * 20))
+    return deep(depth - 1, rounds) if depth else work(rounds)
 
 
 def produces(rounds: int) -> "Iterator[int]":
     """Calculates between two values that it gives."""
     while True:
-        total = 0
-        for number in range(rounds * 20):
-            total += number * number % 7
-        yield total
+        yield work(rounds)
 
 
 async def awaited(depth: int, rounds: int) -> int:
     """Calculates at the end of a chain of coroutines."""
     if depth:
         return await awaited(depth - 1, rounds)
-    total = 0
-    for number in range(rounds * 20):
-        total += number * number % 7
-    return total
+    return work(rounds)
 
 
 def key(rounds: int) -> int:
     """Calculates when C code calls it."""
-    total = 0
-    for number in range(rounds * 20):
-        total += number * number % 7
-    return total
+    return work(rounds)
 
 
 def shapes() -> Spent:
@@ -170,28 +157,30 @@ def waits() -> Spent:
     return spent
 
 
-def small(size: int, number: int) -> None:
-    """Allocates."""
+def allocate(size: int, number: int) -> None:
+    """Blocks that nobody keeps, told of who calls it as well."""
     for _ in itertools.repeat(None, number):
         bytes(size)
+
+
+def small(size: int, number: int) -> None:
+    """Allocates."""
+    allocate(size, number)
 
 
 def middle(size: int, number: int) -> None:
     """Allocates larger blocks."""
-    for _ in itertools.repeat(None, number):
-        bytes(size)
+    allocate(size, number)
 
 
 def large(size: int, number: int) -> None:
     """Allocates yet larger ones."""
-    for _ in itertools.repeat(None, number):
-        bytes(size)
+    allocate(size, number)
 
 
 def huge(size: int, number: int) -> None:
     """Allocates the largest."""
-    for _ in itertools.repeat(None, number):
-        bytes(size)
+    allocate(size, number)
 
 
 def sites() -> Spent:

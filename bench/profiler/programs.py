@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from known import KNOWN
+from known import KNOWN, work
 from profilers import PROFILERS
 
 #: How much work there is: some seconds of CPU time in each program.
@@ -21,14 +21,6 @@ THREADS, ROUNDS_A_THREAD = 4, 600_000
 TASKS, STEPS = 50, 3_500
 OBJECTS = 350
 ACQUIRED, RAISED = 6_000_000, 1_000_000
-
-
-def work(rounds: int) -> int:
-    """Arithmetic of a length that rounds say."""
-    total = 0
-    for number in range(rounds * 20):
-        total += number * number % 7
-    return total
 
 
 def nested(depth: int, rounds: int) -> int:

@@ -260,11 +260,6 @@ def follow(config: "Config") -> None:
         stop(run, 0.0)
 
 
-def is_waiting() -> bool:
-    """Whether the process is to be profiled and is not yet."""
-    return _waiting is not None
-
-
 def begin() -> None:
     """Profiles the process if that was to begin with its first span."""
     config = _waiting

@@ -120,7 +120,7 @@ def test_settings_come_and_go_while_a_process_runs(program: Program, sink: Sink)
     assert sink.profiles
 
 
-def test_a_process_that_is_profiled_by_default_is_no_longer_when_told_so(sink: Sink) -> None:
+def test_a_process_that_is_profiled_from_its_first_span_on_is_no_longer_when_told_so(sink: Sink) -> None:
     sink.settings = json.dumps({"version": 1})
     started = Program(sink, PITVIPER_PROFILING_ENABLED="auto")
     try:
