@@ -50,6 +50,40 @@ pub(crate) fn copy(address: usize, to: &mut [u8]) -> bool {
     false
 }
 
+/// While it lives, faults of the calling thread's loads are handled, though the application may have blocked their
+/// signals there: one that comes while its signal is blocked ends the process. For threads that are not ours.
+#[derive(Debug)]
+pub(crate) struct Handled {
+    before: Option<libc::sigset_t>,
+}
+
+impl Handled {
+    pub(crate) fn here() -> Self {
+        // SAFETY: both sets are plain structures; the first is initialised before it is read, and the second
+        // filled by the call, and used only if that succeeded. Nothing but this thread's mask is changed.
+        unsafe {
+            let mut faults = std::mem::zeroed::<libc::sigset_t>();
+            let mut before = std::mem::zeroed::<libc::sigset_t>();
+            libc::sigemptyset(&raw mut faults);
+            for signal in SIGNALS {
+                libc::sigaddset(&raw mut faults, signal);
+            }
+            let is_done = libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const faults, &raw mut before) == 0;
+            let was_blocked = || SIGNALS.into_iter().any(|signal| libc::sigismember(&raw const before, signal) == 1);
+            Self { before: (is_done && was_blocked()).then_some(before) }
+        }
+    }
+}
+
+impl Drop for Handled {
+    fn drop(&mut self) {
+        if let Some(before) = &self.before {
+            // SAFETY: gives back the mask that the thread had.
+            unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before, std::ptr::null_mut()) };
+        }
+    }
+}
+
 #[cfg(target_arch = "x86_64")]
 std::arch::global_asm!(
     ".pushsection .text",
@@ -309,6 +343,22 @@ mod tests {
         assert!(faults() >= before + 2);
         assert!(copy(&raw const value as usize, &mut to[..8]));
         assert_eq!(usize::from_ne_bytes(to[..8].try_into().expect("eight")), value);
+        std::thread::spawn(|| {
+            crate::task::with_signals_blocked(|| {
+                let handled = Handled::here();
+                assert_eq!(word(0), None);
+                drop(handled);
+                let mut mask = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+                // SAFETY: with no new mask the call only fills in the thread's own.
+                let is_blocked = unsafe {
+                    libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), mask.as_mut_ptr());
+                    libc::sigismember(mask.as_ptr(), libc::SIGSEGV)
+                };
+                assert_eq!(is_blocked, 1, "the application's mask is as it was");
+            });
+        })
+        .join()
+        .expect("a thread whose signals are blocked reads as others do");
         uninstall();
         assert!(!is_possible());
         assert_eq!(word(&raw const value as usize), None);

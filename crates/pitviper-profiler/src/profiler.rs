@@ -94,6 +94,7 @@ impl Profiler {
         }
         let interpreter = Interpreter::find(known.hexversion).map_err(Unavailable)?;
         load::install();
+        let _handled = load::Handled::here();
         if let Err(reason) = self_test::run(&interpreter, Threads::new(), known) {
             load::uninstall();
             return Err(reason);
@@ -173,6 +174,7 @@ impl Profiler {
     /// # Errors
     /// When it is not found, and then there are no tasks; or when nothing can be read now.
     pub fn watch_tasks(&self, known: &KnownTask) -> Result<(), Unavailable> {
+        let _handled = load::Handled::here();
         match self.lock().sampler.as_mut() {
             Some(sampler) => sampler.watch_tasks(known).map_err(Unavailable),
             None => Err(Unavailable("nothing is sampled".to_owned())),

@@ -188,17 +188,21 @@ fn usage() -> Option<Usage> {
     })
 }
 
-/// Runs `work` with all signals blocked in the calling thread, and so in the threads that it starts. A thread
+/// Runs `work` with signals blocked in the calling thread, and so in the threads that it starts. A thread
 /// that blocked them itself would get one in its first moment, and could wait for itself in its handler.
+/// Those of a thread's own faults are not blocked: that would end the process without a word from any handler.
 pub(crate) fn without_signals(work: &mut dyn FnMut()) {
     // SAFETY: both sets are plain C structures, one initialised by sigfillset before it is read, the other by
     // the first call that changes the mask, and used only if that succeeded. The calls change nothing but the
     // calling thread's mask.
     unsafe {
-        let mut all = std::mem::zeroed::<libc::sigset_t>();
+        let mut blocked = std::mem::zeroed::<libc::sigset_t>();
         let mut before = std::mem::zeroed::<libc::sigset_t>();
-        libc::sigfillset(&raw mut all);
-        let is_blocked = libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before) == 0;
+        libc::sigfillset(&raw mut blocked);
+        for fault in [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP, libc::SIGABRT] {
+            libc::sigdelset(&raw mut blocked, fault);
+        }
+        let is_blocked = libc::pthread_sigmask(libc::SIG_SETMASK, &raw const blocked, &raw mut before) == 0;
         work();
         if is_blocked {
             libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut());

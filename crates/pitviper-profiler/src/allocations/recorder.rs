@@ -17,6 +17,7 @@ use super::live::Live;
 use super::owner::thread_state;
 use crate::labels::{Labels, ThreadId};
 use crate::layout::Interpreter;
+use crate::load::Handled;
 use crate::options::{AllocationFigures, Options, SpanKey};
 use crate::spans::{self, SpanIds};
 use crate::stacks::{Interned, ROOT, Shown, Stacks};
@@ -196,6 +197,7 @@ impl Recorder {
             self.figures.without_thread += 1;
             return;
         }
+        let _handled = Handled::here();
         let outcome = self.walker.walk_own(&self.interpreter, state);
         if outcome == Outcome::Empty {
             self.figures.without_frames += 1;

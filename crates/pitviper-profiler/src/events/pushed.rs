@@ -13,6 +13,7 @@ use rustc_hash::FxHashMap;
 use crate::events::locks;
 use crate::labels::{Labels, ThreadId, text};
 use crate::layout::Interpreter;
+use crate::load::Handled;
 use crate::options::SpanKey;
 use crate::spans::{self, SpanIds};
 use crate::stacks::{Interned, ROOT, Stacks};
@@ -172,6 +173,7 @@ pub(crate) fn take(standard_library: &[String], labels: &Labels) -> Option<Profi
 
 impl Store {
     fn push(&mut self, event: Event, name: &str, value: u64, state: usize, own_frames: usize) -> Option<()> {
+        let _handled = Handled::here();
         if self.walker.walk(&self.interpreter, state) != Outcome::Whole {
             return None;
         }
