@@ -216,7 +216,6 @@ def start_services(bin_folder: Path, processes: Processes, otlp: str) -> str:
         "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
         "PITVIPER_ENDPOINT": f"http://{otlp}",
         "PITVIPER_ENV": "demo",
-        "PITVIPER_PROFILING_ENABLED": "true",
         # Nobody wants to wait a minute for the first look.
         "PITVIPER_PROFILING_UPLOAD_PERIOD": "10",
     }

@@ -57,7 +57,7 @@ class _Spans(Bare):
 
 
 class Pitviper(_Spans):
-    """Ours: ``pitviper.init()``, as ``pitviper run`` does it."""
+    """Ours: ``pitviper.init()``, as ``pitviper run`` does it, but for the profiler: the others have none by default."""
 
     compression = "auto"
     profiling = False
@@ -88,7 +88,7 @@ class PitviperGzip(Pitviper):
 
 
 class PitviperProfiled(Pitviper):
-    """Ours with its profiler."""
+    """Ours as it is by default."""
 
     profiling = True
 

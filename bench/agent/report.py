@@ -15,7 +15,7 @@ LAUNCHERS = {
     "New Relic": ("newrelic-admin", "run-program"),
     "Elastic": ("elasticapm-run",),
 }
-#: Ours with its profiler.
+#: Ours as it is by default.
 PROFILED = "Pitviper, profiled"
 #: Whose memory is told, and which idle and last; other variants tell no more there.
 LASTING = (*LAUNCHERS, PROFILED)

@@ -16,8 +16,6 @@ from pitviper.settings import Setting, flag, pairs, url, within
 if TYPE_CHECKING:
     from pitviper.config import Config
 
-#: Whether a process is profiled that ``pitviper run``, ``pitviper.auto`` or ``pitviper.init()`` started.
-ON_BY_DEFAULT = False
 #: A process is profiled from its first span, log record or measurement on, as no thread of ours is there before, and
 #: only while the receiver takes profiles.
 AUTO = "auto"
@@ -89,7 +87,7 @@ def interval(value: str) -> int:
 SETTINGS = (
     Setting(
         "profiling_enabled",
-        ON_BY_DEFAULT,
+        AUTO,
         switch,
         "PITVIPER_PROFILING_ENABLED DD_PROFILING_ENABLED",
         "Whether the process is profiled: which functions take its time and memory, and what threads wait for. true "
@@ -258,6 +256,11 @@ def follow(config: "Config") -> None:
     elif run is not None:
         # What was sampled so far is sent with the rest.
         stop(run, 0.0)
+
+
+def is_waiting() -> bool:
+    """Whether the process is to be profiled and is not yet."""
+    return _waiting is not None
 
 
 def begin() -> None:

@@ -151,7 +151,7 @@ with tracer.start_as_current_span("second"):
 print("pitviper-prof" in own_threads())
 """
     )
-    done = run(program, PITVIPER_PROFILING_ENABLED="auto")
+    done = run(program)
     assert (done.returncode, done.stdout, done.stderr) == (0, "[]\nTrue\n", "")
     profiles = whole(sink)
     assert 0.3 < cpu(profiles, "caller") < 0.6
@@ -164,6 +164,33 @@ print("pitviper-prof" in own_threads())
         if sample.labels.get("trace id") == second.trace_id
     )
     assert linked > 0.3e9
+
+
+def test_a_loop_that_runs_already_has_its_tasks_named_when_profiling_begins(run: Run, sink: Sink) -> None:
+    program = (
+        BUSY
+        + """
+import asyncio
+from pitviper import _native, tracer
+
+async def named():
+    with tracer.start_as_current_span("first"):
+        pass
+    began = time.monotonic()
+    while not _native.profiler_figures().get("tasks") and time.monotonic() < began + 30:
+        await asyncio.sleep(0.01)
+    caller(0.3)
+
+async def main():
+    await asyncio.create_task(named(), name="reprices")
+
+asyncio.run(main())
+"""
+    )
+    done = run(program)
+    assert (done.returncode, done.stderr) == (0, "")
+    tasks = [sample.labels.get("task") for profile in whole(sink) for sample in profile.samples if sample.values["cpu"]]
+    assert "reprices" in tasks
 
 
 def test_children_begin_with_spans_of_their_own_when_their_parent_had_none(run: Run, sink: Sink) -> None:
@@ -193,7 +220,7 @@ child(True)
 print(own_threads())
 """
     )
-    done = run(program, PITVIPER_PROFILING_ENABLED="auto", PITVIPER_METRICS_ENABLED="false")
+    done = run(program, PITVIPER_RUNTIME_METRICS="false", PITVIPER_METRICS_ENABLED="false")
     assert (done.returncode, done.stderr) == (0, "")
     silent, profiled, parent = done.stdout.splitlines()
     assert (silent, parent) == ("[]", "[]")
@@ -414,10 +441,7 @@ def test_settings_that_make_no_sense_are_named() -> None:
 def test_info_says_what_the_profiler_would_do() -> None:
     asked = config.load({"PITVIPER_PROFILING_ENABLED": "true", "PITVIPER_PROFILING_RATE": "50"})
     assert info.profiler(asked) == ("on by PITVIPER_PROFILING_ENABLED: 50 samples a second", True)
-    auto = config.load({"PITVIPER_PROFILING_ENABLED": "auto"})
-    expected = "on by PITVIPER_PROFILING_ENABLED: 100 samples a second, from the first span on"
-    assert info.profiler(auto) == (expected, True)
-    assert info.profiler(config.load({})) == ("off by default; it works here", True)
+    assert info.profiler(config.load({})) == ("on by default: 100 samples a second, from the first span on", True)
     refused = config.load({"DD_PROFILING_ENABLED": "false"})
     assert info.profiler(refused) == ("off by DD_PROFILING_ENABLED; it works here", True)
     assert not _native.profiler_figures()["running"]

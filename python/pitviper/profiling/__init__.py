@@ -1,7 +1,7 @@
 """The profiler: which functions take a process's time, and what its threads wait for.
 
-Under ``pitviper run`` it is switched by ``PITVIPER_PROFILING_ENABLED``. To profile a part of a program, or
-with tags of its own::
+Under ``pitviper run`` a process is profiled from its first span on, unless ``PITVIPER_PROFILING_ENABLED`` says
+otherwise. To profile a part of a program, or with tags of its own::
 
     from pitviper.profiling import Profiler
 

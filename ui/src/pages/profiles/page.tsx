@@ -281,8 +281,8 @@ function NothingYet({ search, onChange }: { search: ProfilesState; onChange: Cha
           the last 7 days
         </button>
       </div>
-      <span>An application under the agent sends them, the first ten seconds after its first request:</span>
-      <CopyLine label="the run command" text={`PITVIPER_ENDPOINT=${url} PITVIPER_SERVICE=my-app PITVIPER_PROFILING_ENABLED=auto pitviper run gunicorn app:app`} />
+      <span>An application under the agent sends them by itself, the first ten seconds after its first request:</span>
+      <CopyLine label="the run command" text={`PITVIPER_ENDPOINT=${url} PITVIPER_SERVICE=my-app pitviper run gunicorn app:app`} />
       <span>Any pprof can be sent here as well, of whatever language:</span>
       <CopyLine label="the command that sends a pprof" text={`curl --data-binary @profile.pb.gz '${url}/v1/pprof?service.name=my-app'`} />
     </Empty>
