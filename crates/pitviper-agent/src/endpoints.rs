@@ -4,7 +4,7 @@
 //! those that samples were taken of for longer: their names may become known last of all.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, OnceLock};
 
 use pitviper_model::SpanId;
 use rustc_hash::FxHashMap;
@@ -24,6 +24,8 @@ pub struct Endpoints {
     roots: Mutex<Roots>,
     /// Roots for which there was no room.
     missed: AtomicU64,
+    /// Called with each local root that begins while names are wanted.
+    on_begin: OnceLock<fn()>,
 }
 
 #[derive(Debug, Default)]
@@ -49,6 +51,12 @@ impl Endpoints {
         }
     }
 
+    /// Has this called whenever a local root begins while names are wanted. It must wait for nobody. The first call
+    /// counts.
+    pub fn on_begin(&self, hook: fn()) {
+        let _ = self.on_begin.set(hook);
+    }
+
     /// Whether names are wanted, and the lock is not the calling thread's because it forks.
     #[inline]
     pub(crate) fn is_wanted(&self) -> bool {
@@ -63,6 +71,10 @@ impl Endpoints {
             roots.live.insert(span, Root { name: cut(name).to_owned(), is_noted: false });
         } else {
             self.missed.fetch_add(1, Ordering::Relaxed);
+        }
+        drop(roots);
+        if let Some(hook) = self.on_begin.get() {
+            hook();
         }
     }
 

@@ -45,11 +45,19 @@ impl Profile {
 
     /// Adds samples with stacks and types of this profile.
     fn add(&mut self, samples: Vec<Sample>) {
-        let of = |sample: &Sample| (sample.stack, sample.labels.clone());
-        let mut places: HashMap<(u32, Vec<Label>), usize> =
-            self.samples.iter().enumerate().map(|(place, sample)| (of(sample), place)).collect();
-        for sample in samples {
-            let place = *places.entry(of(&sample)).or_insert(self.samples.len());
+        // What they have in common may be as large as all of them: nothing is copied to find it.
+        let mut known: HashMap<(u32, &[Label]), usize> = HashMap::with_capacity(self.samples.len());
+        for (place, sample) in self.samples.iter().enumerate() {
+            known.insert((sample.stack, &sample.labels), place);
+        }
+        let mut places = Vec::with_capacity(samples.len());
+        let mut next = self.samples.len();
+        for sample in &samples {
+            let place = *known.entry((sample.stack, &sample.labels)).or_insert(next);
+            next += usize::from(place == next);
+            places.push(place);
+        }
+        for (place, sample) in places.into_iter().zip(samples) {
             match self.samples.get_mut(place) {
                 Some(known) => {
                     for (sum, value) in known.values.iter_mut().zip(sample.values) {
@@ -95,7 +103,7 @@ mod tests {
     }
 
     fn thread(name: &str) -> Vec<Label> {
-        vec![Label { name: "thread".to_owned(), value: LabelValue::Text(name.to_owned()) }]
+        vec![Label { name: "thread".into(), value: LabelValue::Text(name.to_owned()) }]
     }
 
     fn sample(stack: u32, values: &[i64], labels: Vec<Label>) -> Sample {

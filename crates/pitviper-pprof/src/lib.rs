@@ -26,6 +26,8 @@ pub use read::{
 };
 pub use speedscope::write_speedscope;
 
+use std::borrow::Cow;
+
 use pitviper_model::Frame;
 
 /// What was sampled in a while.
@@ -98,8 +100,8 @@ impl Sample {
 /// A detail of a sample.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Label {
-    /// Its name.
-    pub name: String,
+    /// Its name. Who makes samples has few names, known beforehand, and needs no memory for them.
+    pub name: Cow<'static, str>,
     /// Its value.
     pub value: LabelValue,
 }

@@ -120,7 +120,7 @@ impl<'a> Dictionary<'a> {
             }
         }
         let name = self.text(name)?;
-        Ok(value.filter(|_| !name.is_empty()).map(|value| Label { name, value }))
+        Ok(value.filter(|_| !name.is_empty()).map(|value| Label { name: name.into(), value }))
     }
 
     /// A `KeyValue`, whose key and text may be of the table of strings.
@@ -134,7 +134,7 @@ impl<'a> Dictionary<'a> {
                 _ => {}
             }
         }
-        Ok(value.map(|value| Label { name, value }))
+        Ok(value.map(|value| Label { name: name.into(), value }))
     }
 
     /// An `AnyValue` that is text, a flag or a whole number.
@@ -292,7 +292,7 @@ impl Reader<'_, '_> {
             let mut labels = labels.clone();
             if let Some(time) = time {
                 let value = LabelValue::Number(i64::try_from(time).unwrap_or(i64::MAX));
-                labels.push(Label { name: TIME_LABEL.to_owned(), value });
+                labels.push(Label { name: TIME_LABEL.into(), value });
             }
             self.room.take(size_of::<Sample>() + size_of::<i64>() + of_labels(&labels))?;
             profile.samples.push(Sample { stack, values: vec![value], labels });
@@ -417,7 +417,7 @@ fn text_bytes(value: &LabelValue) -> usize {
 
 fn renamed(label: Label) -> Label {
     match LABELS.iter().find(|(theirs, _)| *theirs == label.name) {
-        Some((_, ours)) => Label { name: (*ours).to_owned(), ..label },
+        Some((_, ours)) => Label { name: (*ours).into(), ..label },
         None => label,
     }
 }
@@ -435,7 +435,7 @@ fn link_labels(bytes: &[u8]) -> Result<Vec<Label>, ReadError> {
         let id = field.bytes()?;
         if id.len() == length {
             let hex = id.iter().map(|byte| format!("{byte:02x}")).collect();
-            labels.push(Label { name: name.to_owned(), value: LabelValue::Text(hex) });
+            labels.push(Label { name: name.into(), value: LabelValue::Text(hex) });
         }
     }
     Ok(labels)

@@ -94,7 +94,7 @@ fn read(bytes: &[u8]) -> Result<Vec<OfProcess>, ReadError> {
 }
 
 fn label(name: &str, value: impl Into<LabelValueOf>) -> Label {
-    Label { name: name.to_owned(), value: value.into().0 }
+    Label { name: name.to_owned().into(), value: value.into().0 }
 }
 
 struct LabelValueOf(LabelValue);

@@ -137,7 +137,7 @@ impl<'a> Writer<'a> {
 }
 
 fn put_label<'a>(out: &mut Vec<u8>, strings: &mut Strings<'a>, label: &'a Label) {
-    put_uint(out, 1, strings.of(&label.name));
+    put_uint(out, 1, strings.of(&*label.name));
     match &label.value {
         LabelValue::Text(text) => put_uint(out, 2, strings.of(text)),
         LabelValue::Number(number) => {

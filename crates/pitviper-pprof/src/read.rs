@@ -360,7 +360,7 @@ impl Reader<'_, '_> {
             LabelValue::Number(_) => 0,
         };
         self.room.take(size_of::<Label>() + name.len() + text_bytes)?;
-        Ok(Label { name, value })
+        Ok(Label { name: name.into(), value })
     }
 }
 

@@ -87,7 +87,7 @@ fn a_profile_is_read_in_any_order() {
             Sample {
                 stack: 0,
                 values: vec![9],
-                labels: vec![Label { name: "thread".to_owned(), value: LabelValue::Text("worker".to_owned()) }],
+                labels: vec![Label { name: "thread".into(), value: LabelValue::Text("worker".to_owned()) }],
             },
             Sample { stack: 0, values: vec![-1], labels: vec![] },
         ],

@@ -17,8 +17,8 @@ fn frame(function: &str, file: &str, line: u32, library: &str) -> Frame {
 
 fn labels(thread: &str, time: i64) -> Vec<Label> {
     vec![
-        Label { name: "thread".to_owned(), value: LabelValue::Text(thread.to_owned()) },
-        Label { name: "end_timestamp_ns".to_owned(), value: LabelValue::Number(time) },
+        Label { name: "thread".into(), value: LabelValue::Text(thread.to_owned()) },
+        Label { name: "end_timestamp_ns".into(), value: LabelValue::Number(time) },
     ]
 }
 

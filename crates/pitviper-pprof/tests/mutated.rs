@@ -26,8 +26,9 @@ fn pprof() -> Vec<u8> {
         in_app: true,
         ..Frame::default()
     };
-    let text = |name: &str, text: &str| Label { name: name.to_owned(), value: LabelValue::Text(text.to_owned()) };
-    let number = |name: &str, number: i64| Label { name: name.to_owned(), value: LabelValue::Number(number) };
+    let text =
+        |name: &str, text: &str| Label { name: name.to_owned().into(), value: LabelValue::Text(text.to_owned()) };
+    let number = |name: &str, number: i64| Label { name: name.to_owned().into(), value: LabelValue::Number(number) };
     let sample = |stack: u32| Sample {
         stack,
         values: vec![5, 6],

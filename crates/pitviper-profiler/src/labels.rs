@@ -54,7 +54,7 @@ impl Labels {
         let name = known.cloned().unwrap_or_else(|| unnamed(thread.native));
         let mut labels = Vec::with_capacity(7);
         labels.push(text("thread", name));
-        labels.push(Label { name: "thread id".to_owned(), value: LabelValue::Number(i64::from(thread.native)) });
+        labels.push(Label { name: "thread id".into(), value: LabelValue::Number(i64::from(thread.native)) });
         if *span != SpanIds::default() {
             labels.push(text("trace id", hex(&span.trace)));
             labels.push(text("span id", hex(&span.span)));
@@ -81,8 +81,8 @@ pub(crate) fn set_apart(labels: &mut [Label]) {
 }
 
 /// A label with a text.
-pub(crate) fn text(name: &str, value: String) -> Label {
-    Label { name: name.to_owned(), value: LabelValue::Text(value) }
+pub(crate) fn text(name: &'static str, value: String) -> Label {
+    Label { name: name.into(), value: LabelValue::Text(value) }
 }
 
 /// What a thread is called that `threading` does not know, such as any where nobody has imported it.

@@ -1,4 +1,5 @@
-//! When the next round is: at no fixed beat, and less often when rounds cost more than they may.
+//! When the next round is: at no fixed beat, less often when rounds cost more than they may, and seldom while nobody
+//! does anything.
 
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,26 @@ use crate::task::own_cpu_ns;
 const LOWEST_RATE_HZ: f64 = 5.0;
 /// How often the cost is held against the budget.
 const PERIOD: Duration = Duration::from_secs(1);
+
+/// How long there is between two rounds while nobody does anything.
+const DOZE: Duration = Duration::from_millis(100);
+/// The share of a processor below which a process does nothing, if its threads also wait for work or have waited long.
+const DOZING_LOAD: f64 = 0.01;
+/// Over how long the load is averaged.
+const LOAD_NS: f64 = 100e6;
+/// What a process is taken for that was woken: it keeps the sampler awake for some 200 ms.
+const WOKEN_LOAD: f64 = 0.1;
+
+/// What a round found the process doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Activity {
+    /// Since the round before.
+    pub(crate) elapsed_ns: u64,
+    /// CPU time of threads that run Python code.
+    pub(crate) used_ns: u64,
+    /// A thread runs, or began to wait lately, and not for work.
+    pub(crate) is_wanted: bool,
+}
 
 /// The rate of the thread that samples.
 #[derive(Debug)]
@@ -19,12 +40,23 @@ pub(crate) struct Pace {
     since: Instant,
     rounds: u64,
     spent_ns: u64,
+    load: f64,
+    is_wanted: bool,
 }
 
 impl Pace {
     pub(crate) fn new(rate_hz: f64) -> Self {
         let random = std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(1, |elapsed| elapsed.as_nanos() as u64) | 1;
-        Self { rate_hz, own_cpu_ns: 0, random, since: Instant::now(), rounds: 0, spent_ns: own_cpu_ns() }
+        Self {
+            rate_hz,
+            own_cpu_ns: 0,
+            random,
+            since: Instant::now(),
+            rounds: 0,
+            spent_ns: own_cpu_ns(),
+            load: 1.0,
+            is_wanted: true,
+        }
     }
 
     /// Counts a round. At times sets the rate: as wanted, or as much as the budget allows, a share of one
@@ -42,6 +74,26 @@ impl Pace {
         (self.since, self.rounds, self.spent_ns) = (Instant::now(), 0, self.own_cpu_ns);
     }
 
+    /// Takes in what a round found.
+    pub(crate) fn follow(&mut self, activity: Activity) {
+        self.is_wanted = activity.is_wanted;
+        if activity.elapsed_ns > 0 {
+            let weight = (activity.elapsed_ns as f64 / LOAD_NS).min(1.0);
+            let load = activity.used_ns as f64 / activity.elapsed_ns as f64;
+            self.load += (load - self.load) * weight;
+        }
+    }
+
+    /// Nobody does anything, so rounds are few until that changes.
+    pub(crate) fn dozes(&self) -> bool {
+        !self.is_wanted && self.load < DOZING_LOAD
+    }
+
+    /// Something begins.
+    pub(crate) fn wake(&mut self) {
+        self.load = self.load.max(WOKEN_LOAD);
+    }
+
     /// How long until the next round. Half as long to one and a half times as long as the rate says: what
     /// the application or the interpreter does at a beat must not always, or never, be met.
     pub(crate) fn pause(&mut self) -> Duration {
@@ -49,7 +101,9 @@ impl Pace {
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
         let share = (self.random >> 11) as f64 / (1_u64 << 53) as f64;
-        Duration::from_secs_f64((0.5 + share) / self.rate_hz)
+        let period = 1.0 / self.rate_hz;
+        let period = if self.dozes() { period.max(DOZE.as_secs_f64()) } else { period };
+        Duration::from_secs_f64((0.5 + share) * period)
     }
 }
 
@@ -80,5 +134,35 @@ mod tests {
         assert!(pauses.iter().all(|pause| (0.005..=0.015).contains(pause)));
         let mean = pauses.iter().sum::<f64>() / pauses.len() as f64;
         assert!((mean - 0.01).abs() < 0.000_5, "{mean}");
+    }
+
+    #[test]
+    fn rounds_are_few_while_nobody_does_anything() {
+        const MS: u64 = 1_000_000;
+        let mut pace = Pace::new(100.0);
+        let rounds_until_dozing = |pace: &mut Pace, activity: Activity| {
+            (1..=1_000).find(|_| {
+                pace.follow(activity);
+                pace.dozes()
+            })
+        };
+        let idle = Activity { elapsed_ns: 10 * MS, used_ns: 0, is_wanted: false };
+        assert_eq!(rounds_until_dozing(&mut pace, Activity { is_wanted: true, ..idle }), None);
+        assert!(rounds_until_dozing(&mut pace, idle).is_some_and(|rounds| rounds < 100));
+        assert!(pace.pause() >= DOZE / 2);
+        // A loop that looks around now and then.
+        pace.follow(Activity { used_ns: MS / 10, ..idle });
+        assert!(pace.dozes());
+        pace.follow(Activity { used_ns: 5 * MS, ..idle });
+        assert!(!pace.dozes());
+        assert!(rounds_until_dozing(&mut pace, idle).is_some());
+        pace.wake();
+        assert!(pace.pause() <= Duration::from_millis(15));
+        let rounds = rounds_until_dozing(&mut pace, idle);
+        assert!(rounds.is_some_and(|rounds| (10..40).contains(&rounds)), "{rounds:?}");
+        // Who asks for few is not given more.
+        let mut seldom = Pace::new(2.0);
+        assert!(rounds_until_dozing(&mut seldom, Activity { elapsed_ns: 500 * MS, ..idle }).is_some());
+        assert!(seldom.pause() >= Duration::from_millis(250));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -59,6 +60,9 @@ static PROFILER: Profiler = Profiler {
 
 /// The locks of what is sampled, and of what is told.
 type Held = (MutexGuard<'static, State>, MutexGuard<'static, Option<Store>>);
+
+/// Whether rounds are few because nobody does anything. Who finds it set and takes it away wakes the sampler.
+static DOZES: AtomicBool = AtomicBool::new(false);
 
 /// What is called when there are threads without a name.
 static ON_NEW_THREAD: OnceLock<fn()> = OnceLock::new();
@@ -340,17 +344,48 @@ impl Profiler {
                 hook();
             }
             pace.count(*rate_hz, *budget);
+            pace.follow(sampler.activity);
             sampler.figures.rate_hz = pace.rate_hz;
             state.own_cpu_ns = pace.own_cpu_ns;
             self.changed.notify_all();
-            let until = Instant::now() + pace.pause();
-            while state.generation == generation {
-                let left = until.saturating_duration_since(Instant::now());
-                if left.is_zero() {
-                    break;
+            let dozes = pace.dozes();
+            DOZES.store(dozes, Ordering::SeqCst);
+            state = self.rest(state, generation, pace.pause(), dozes);
+            if dozes && !DOZES.swap(false, Ordering::SeqCst) {
+                if let Some(sampler) = &mut state.sampler {
+                    sampler.count_waits();
                 }
-                state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+                pace.wake();
+                state = self.rest(state, generation, pace.pause(), false);
             }
+        }
+    }
+
+    /// Waits for so long, unless the thread is to end, or is woken while it `dozes`.
+    fn rest<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        generation: u64,
+        pause: Duration,
+        dozes: bool,
+    ) -> MutexGuard<'a, State> {
+        let until = Instant::now() + pause;
+        while state.generation == generation && (!dozes || DOZES.load(Ordering::SeqCst)) {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        state
+    }
+
+    /// Something begins in this process that is worth being looked at: rounds that had become few, as nobody did
+    /// anything, are as many again. Costs next to nothing otherwise, and waits for nobody.
+    #[inline]
+    pub fn wake(&self) {
+        if DOZES.load(Ordering::Relaxed) && DOZES.swap(false, Ordering::SeqCst) {
+            self.changed.notify_all();
         }
     }
 }

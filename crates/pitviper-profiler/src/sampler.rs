@@ -13,6 +13,7 @@ use crate::layout::Interpreter;
 use crate::load;
 use crate::native::{self, Native};
 use crate::options::{Figures, KnownTask, Options, SpanKey, Variable};
+use crate::pace::Activity;
 use crate::spans::{self, SpanIds};
 use crate::stacks::{Interned, Stacks};
 use crate::task::{self, TaskFile};
@@ -28,6 +29,9 @@ const MAX_OPEN_FILES: usize = 256;
 const CALL_BYTES: usize = 256;
 /// A thread that used less of the time than this was kept from running, or waited.
 const BUSY_SHARE: f64 = 0.9;
+
+/// A thread that has not run for so long is not waiting for something that is about to happen.
+const LASTING_NS: u64 = 1_000_000_000;
 
 /// Walks of a stack whose thread goes from one context to another meanwhile; then it is of no span and no task.
 const READS_IN_CONTEXT: usize = 4;
@@ -58,6 +62,8 @@ pub(crate) struct Sampler {
     native: Option<Box<Native>>,
     open_files: usize,
     last_round: Option<Instant>,
+    /// What the last round found the process doing.
+    pub(crate) activity: Activity,
     pub(crate) figures: Figures,
 }
 
@@ -71,6 +77,10 @@ struct Known {
     /// CPU time that no sample has yet: it was used between two rounds, and the thread waited again.
     pending_ns: u64,
     at: Option<At>,
+    /// It was looked at, and runs no Python code; it is where it was while it uses no time.
+    is_nowhere: bool,
+    /// How long it has not run.
+    still_ns: u64,
     call: Option<TaskFile>,
     schedule: Option<TaskFile>,
     /// CPU time and time waited for a processor, when that was last asked.
@@ -86,6 +96,12 @@ struct At {
     state: State,
     span: SpanIds,
     task: u32,
+}
+
+impl At {
+    fn waits(&self) -> bool {
+        !matches!(self.state, State::Cpu | State::RunQueue)
+    }
 }
 
 impl Sampler {
@@ -109,6 +125,7 @@ impl Sampler {
             native: None,
             open_files: 0,
             last_round: None,
+            activity: Activity::default(),
             figures: Figures { linked: options.spans.is_some(), ..Figures::default() },
         }
     }
@@ -149,17 +166,16 @@ impl Sampler {
             self.last_round = None;
             return;
         }
-        let now = Instant::now();
-        let elapsed = self.last_round.replace(now).map_or(Duration::ZERO, |last| now - last);
+        let elapsed_ns = self.passed_ns();
         self.figures.rounds += 1;
-        events::keep_up(elapsed.as_nanos() as u64);
+        self.activity = Activity { elapsed_ns, ..Activity::default() };
         let mut list = std::mem::take(&mut self.list);
         list.clear();
         self.lister.list(&self.interpreter, &mut list);
         threads::leave_out_parked(&self.interpreter, &mut list);
         self.figures.threads = list.len() as u64;
         for thread in &list {
-            self.look_at(thread, elapsed.as_nanos() as u64);
+            self.look_at(thread, elapsed_ns);
         }
         if let Some(mut tasks) = self.tasks.take() {
             self.look_at_tasks(&mut tasks, &list);
@@ -175,6 +191,31 @@ impl Sampler {
         self.figures.dropped += std::mem::take(&mut self.window.dropped);
     }
 
+    /// Counts the time since the last round as spent where threads were seen waiting then. For when it is known that
+    /// only now something begins, which is not to stand for all of that time.
+    pub(crate) fn count_waits(&mut self) {
+        if !self.figures.direct {
+            return;
+        }
+        let elapsed_ns = self.passed_ns();
+        for ((state, _), known) in &mut self.threads {
+            let Some(at) = known.at.filter(|at| at.waits()) else { continue };
+            let (key, window) = (key_of(known.id, at), &mut self.window);
+            window.add(key, 0, elapsed_ns);
+            let blocks = loops::look(&mut known.block, &self.interpreter, *state, Some(key), elapsed_ns, window);
+            self.figures.loop_blocks += u64::from(blocks);
+        }
+    }
+
+    /// How much time went by since this was last asked.
+    fn passed_ns(&mut self) -> u64 {
+        let now = Instant::now();
+        let elapsed = self.last_round.replace(now).map_or(Duration::ZERO, |last| now - last);
+        let elapsed_ns = elapsed.as_nanos() as u64;
+        events::keep_up(elapsed_ns);
+        elapsed_ns
+    }
+
     fn look_at(&mut self, thread: &Thread, elapsed_ns: u64) {
         let Some(cpu_ns) = task::cpu_ns(thread.native).filter(|_| thread.native > 0) else { return };
         let key = (thread.state, thread.number);
@@ -186,13 +227,20 @@ impl Sampler {
         let used_ns = cpu_ns.saturating_sub(known.cpu_ns);
         known.cpu_ns = cpu_ns;
         known.pending_ns += used_ns;
+        known.still_ns = if used_ns == 0 { known.still_ns.saturating_add(elapsed_ns) } else { 0 };
         match known.at {
             // Who used no time is where it was.
-            Some(at) if used_ns == 0 && !matches!(at.state, State::Cpu | State::RunQueue) => {
+            Some(at) if used_ns == 0 && at.waits() => {
                 self.figures.samples += 1;
                 self.window.add(key_of(known.id, at), 0, elapsed_ns);
             }
+            None if used_ns == 0 && known.is_nowhere => {}
             _ => self.sample(thread, &mut known, elapsed_ns, used_ns),
+        }
+        known.is_nowhere &= known.at.is_none();
+        if let Some(at) = known.at {
+            self.activity.used_ns += used_ns;
+            self.activity.is_wanted |= at.state != State::Idle && known.still_ns < LASTING_NS;
         }
         let (seen, window) = (known.at.map(|at| key_of(known.id, at)), &mut self.window);
         let blocks = loops::look(&mut known.block, &self.interpreter, thread.state, seen, elapsed_ns, window);
@@ -213,6 +261,8 @@ impl Sampler {
             cpu_ns: counted.unwrap_or(if self.figures.rounds > 1 { 0 } else { cpu_ns }),
             pending_ns: 0,
             at: None,
+            is_nowhere: false,
+            still_ns: 0,
             call: None,
             schedule: None,
             scheduled: None,
@@ -230,7 +280,7 @@ impl Sampler {
         let (outcome, span, task) = self.read(thread);
         match outcome {
             Outcome::Empty => {
-                known.at = None;
+                (known.at, known.is_nowhere) = (None, true);
                 return;
             }
             Outcome::Torn => {

@@ -31,6 +31,9 @@ impl Profiler {
     pub fn stop(&self) {}
 
     /// Does nothing.
+    pub fn wake(&self) {}
+
+    /// Does nothing.
     pub fn stop_allocations(&self) {}
 
     /// Does nothing.

@@ -63,6 +63,7 @@ pub(crate) fn profiler_start(
     host::watch_forks();
     let started = known.map(|known| {
         Profiler::get().name_endpoints(&Requests);
+        agent().endpoints().on_begin(|| Profiler::get().wake());
         agent().endpoints().want(true);
         shield(Ok(()), || Profiler::get().start(&options, &known).inspect_err(|_| agent().endpoints().want(false)))
     });
@@ -172,8 +173,8 @@ pub(crate) fn profiler_take(py: Python<'_>, last: bool) -> PyResult<Option<Bound
         let labels = PyDict::new(py);
         for label in &sample.labels {
             match &label.value {
-                LabelValue::Text(text) => labels.set_item(&label.name, text)?,
-                LabelValue::Number(number) => labels.set_item(&label.name, number)?,
+                LabelValue::Text(text) => labels.set_item(&*label.name, text)?,
+                LabelValue::Number(number) => labels.set_item(&*label.name, number)?,
             }
         }
         let values = PyDict::new(py);

@@ -13,7 +13,7 @@ const SHOP: &str = "/v1/pprof?service.name=shop&deployment.environment.name=prod
 const NOW: u64 = 1_795_224_360_000_000_000;
 
 fn profile(samples: usize) -> Profile {
-    let text = |name: &str, value: String| Label { name: name.to_owned(), value: LabelValue::Text(value) };
+    let text = |name: &str, value: String| Label { name: name.to_owned().into(), value: LabelValue::Text(value) };
     let sample = |number: usize| Sample {
         stack: 0,
         values: vec![10, 0],
@@ -121,7 +121,7 @@ async fn bombs_are_bounded_and_what_cannot_be_kept_is_told() {
     let answer = house.post_at(SHOP, "x: y", &write_pprof(&wide)).await;
     assert_eq!(answer.status, 413, "{}", answer.text());
     let mut late = profile(1);
-    late.samples[0].labels.push(Label { name: "end_timestamp_ns".to_owned(), value: LabelValue::Number(i64::MAX) });
+    late.samples[0].labels.push(Label { name: "end_timestamp_ns".into(), value: LabelValue::Number(i64::MAX) });
     let answer = house.post_at(SHOP, "x: y", &write_pprof(&late)).await;
     assert_eq!(answer.status, 200);
     assert!(answer.text().contains("1 invalid_time"), "{}", answer.text());

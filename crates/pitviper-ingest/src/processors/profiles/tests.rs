@@ -9,11 +9,11 @@ fn types(types: &[(&str, &str)]) -> Vec<SampleType> {
 }
 
 fn text(name: &str, value: &str) -> Label {
-    Label { name: name.to_owned(), value: LabelValue::Text(value.to_owned()) }
+    Label { name: name.to_owned().into(), value: LabelValue::Text(value.to_owned()) }
 }
 
 fn number(name: &str, value: i64) -> Label {
-    Label { name: name.to_owned(), value: LabelValue::Number(value) }
+    Label { name: name.to_owned().into(), value: LabelValue::Number(value) }
 }
 
 #[test]

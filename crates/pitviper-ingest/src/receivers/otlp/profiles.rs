@@ -115,7 +115,7 @@ fn resource(attributes: &[Label]) -> Resource {
     let mut found = Attributes::default();
     for Label { name, value } in attributes {
         match value {
-            LabelValue::Text(text) => found.set(name.as_str(), text.as_str()),
+            LabelValue::Text(text) => found.set(&*name, text.as_str()),
             LabelValue::Number(number) => found.set(name.as_str(), *number),
         }
     }
