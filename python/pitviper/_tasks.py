@@ -2,10 +2,13 @@
 
 import contextvars
 import sys
-from typing import Any
 
 from pitviper import _native
 from pitviper._guard import internal_error
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 #: Holds, in a greenlet's own context, what it is called.
 _name = _native.profiler_context_name()
@@ -30,7 +33,7 @@ async def _never() -> None:
     pass
 
 
-def _all_tasks(module: Any) -> Any:
+def _all_tasks(module: "Any") -> "Any":
     # The name is of Python 3.12 and newer.
     return module._scheduled_tasks if hasattr(module, "_scheduled_tasks") else module._all_tasks
 
@@ -84,7 +87,7 @@ def _watch_greenlets() -> None:
         _names_greenlets = True
 
 
-def _name_greenlet(greenlet: Any) -> None:
+def _name_greenlet(greenlet: "Any") -> None:
     """Gives a greenlet that begins without a context the one it would get with its first variable, and its name."""
     try:
         # One that it was given may be another's as well.

@@ -1,10 +1,10 @@
 """Importing this module starts the agent: ``import pitviper.auto`` as the application's first line."""
 
+import pitviper
 from pitviper._guard import internal_error, say
-from pitviper.bootstrap import init
 
 try:
-    init()
+    pitviper.init()
 except Exception as error:
     # Settings that cannot be followed are dealt with before; this is for what nobody foresaw.
     say(f"not tracing: {type(error).__name__}: {error}")

@@ -15,14 +15,16 @@ There is room for 64 entries and 8,192 bytes, encoded; what has no room is left 
 ``dropped_baggage`` in ``pitviper._native.stats()``.
 """
 
-from typing import Optional
-
 from pitviper import _native
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Optional
 
 __all__ = ["clear", "get", "get_all", "remove", "set"]
 
 
-def get(key: str) -> Optional[str]:
+def get(key: str) -> "Optional[str]":
     """The value of a key, or None."""
     return _native.get_baggage().get(key)
 

@@ -2,7 +2,10 @@
 
 import os
 import sys
-from typing import Optional
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Optional
 
 USAGE = """\
 usage: pitviper run [--info] [--compat API] COMMAND [ARGUMENT ...]

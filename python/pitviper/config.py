@@ -5,10 +5,7 @@ OpenTelemetry's, Datadog's of the same meaning.
 """
 
 import os
-import re
 import sys
-from collections.abc import Mapping
-from typing import Any, Optional
 
 from pitviper import profiles, signals
 from pitviper.settings import (
@@ -25,6 +22,11 @@ from pitviper.settings import (
     text,
     url,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, Optional
 
 _COMPRESSIONS = ("auto", "none", "gzip", "zstd")
 _SAMPLERS = (
@@ -232,7 +234,7 @@ class Config:
     def __init__(self, resolved: "dict[str, Resolved]") -> None:
         self.resolved = resolved
 
-    def __getitem__(self, name: str) -> Any:
+    def __getitem__(self, name: str) -> "Any":
         return self.resolved[name].value
 
     @property
@@ -285,7 +287,7 @@ def _rank(resolved: Resolved) -> int:
     return next((rank for rank, prefix in enumerate(_SOURCES) if resolved.source.startswith(prefix)), len(_SOURCES))
 
 
-def load(environ: Mapping[str, str], overrides: "Optional[dict[str, Any]]" = None) -> Config:
+def load(environ: "Mapping[str, str]", overrides: "Optional[dict[str, Any]]" = None) -> Config:
     """Works out all settings.
 
     A variable that cannot be read is skipped and named in :attr:`Config.problems`; an application
@@ -343,7 +345,7 @@ _SERVERS = ("gunicorn", "uvicorn", "hypercorn", "granian", "waitress-serve", "da
 _GENERIC = ("app", "main", "manage", "wsgi", "asgi", "run", "server", "__main__", "start", "serve")
 
 
-def guess_service(command: "list[str]", environ: Mapping[str, str]) -> str:
+def guess_service(command: "list[str]", environ: "Mapping[str, str]") -> str:
     """A service name for a command line: the application a server was told to run, the module, or
     the script, and never the interpreter."""
     arguments = list(command)
@@ -369,8 +371,8 @@ def _script(path: str) -> str:
     return name
 
 
-#: An option of the interpreter, behind others that take no value: ``-c``, ``-um``, ``-Xdev``.
-_OPTION = re.compile(r"-[bBdEiIOPqRsSuvx]*([cmWX])(.*)", re.DOTALL)
+#: Options of the interpreter that take a value, and those that take none and may stand before: ``-c``, ``-um``.
+_WITH_VALUE, _WITHOUT_VALUE = "cmWX", "bBdEiIOPqRsSuvx"
 
 
 def python_target(arguments: "list[str]") -> "Optional[tuple[str, str, int]]":
@@ -388,11 +390,11 @@ def python_target(arguments: "list[str]") -> "Optional[tuple[str, str, int]]":
             return None
         if not argument.startswith("-"):
             return "script", argument, index
-        option = _OPTION.fullmatch(argument)
-        if option is None:
+        options = argument[1:].lstrip(_WITHOUT_VALUE)
+        letter, value = options[:1], options[1:]
+        if not letter or letter not in _WITH_VALUE:
             index += argument == "--check-hash-based-pycs"
             continue
-        letter, value = option.groups()
         if not value:
             if index == len(arguments):
                 return None
@@ -403,7 +405,7 @@ def python_target(arguments: "list[str]") -> "Optional[tuple[str, str, int]]":
     return None
 
 
-def _application(arguments: "list[str]") -> Optional[str]:
+def _application(arguments: "list[str]") -> "Optional[str]":
     """The application among a server's arguments: ``shop.wsgi:app``, ``--app shop``, ``-A shop``."""
     for index, argument in enumerate(arguments):
         if argument in ("--app", "-A") and index + 1 < len(arguments):
@@ -427,7 +429,7 @@ def _top(target: str) -> str:
 _UWSGI_OPTIONS = {"-w": _top, "--wsgi": _top, "--module": _top, "--wsgi-file": _script, "--file": _script}
 
 
-def _of_uwsgi(arguments: "list[str]") -> Optional[str]:
+def _of_uwsgi(arguments: "list[str]") -> "Optional[str]":
     """The application among uWSGI's arguments: ``-w shop.wsgi:app``, ``--wsgi-file=/srv/shop/wsgi.py``."""
     for argument, following in zip(arguments, [*arguments[1:], ""]):
         option, separator, value = argument.partition("=")

@@ -6,14 +6,16 @@ from the one that ``pitviper run`` started.
 
 import os
 import sys
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from pitviper import _native, _tasks
 from pitviper._guard import internal_error, say
 from pitviper.settings import Setting, flag, pairs, url, within
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, Callable, Optional
+
     from pitviper.config import Config
 
 #: A process is profiled from its first span, log record or measurement on, as no thread of ours is there before, and
@@ -197,7 +199,7 @@ class Run:
     def __init__(
         self,
         config: "Config",
-        attributes: Mapping[str, str],
+        attributes: "Mapping[str, str]",
         children: bool = True,
         at_exit: "Optional[Callable[[], object]]" = _native.end_profile,
         sends: bool = True,
@@ -212,7 +214,7 @@ class Run:
         self.is_agents = False
 
 
-_running: Optional[Run] = None
+_running: "Optional[Run]" = None
 #: What is to be profiled with once the exporter runs.
 _waiting: "Optional[Config]" = None
 #: Whether the process that this one was forked from was profiled then.
@@ -221,12 +223,12 @@ _inherited = False
 _watches_forks = False
 
 
-def running() -> Optional[Run]:
+def running() -> "Optional[Run]":
     """The profiler that runs in this process, if any."""
     return _running
 
 
-def start(run: Run) -> Optional[str]:
+def start(run: Run) -> "Optional[str]":
     """Starts a profiler, or lets it take over from the one that runs.
 
     Returns:
@@ -311,7 +313,7 @@ def _adopt(run: Run) -> None:
     _configure(run)
 
 
-def try_out(config: "Config", children: bool = False) -> Optional[str]:
+def try_out(config: "Config", children: bool = False) -> "Optional[str]":
     """Begins to sample and does nothing with it; None, or why that is not possible."""
     return _native.profiler_start(
         float(config["profiling_rate"]),
@@ -323,7 +325,7 @@ def try_out(config: "Config", children: bool = False) -> Optional[str]:
     )
 
 
-def stop(run: Run, timeout: Optional[float]) -> bool:
+def stop(run: Run, timeout: "Optional[float]") -> bool:
     """Stops a profiler, unless another has taken over.
 
     Args:
@@ -379,7 +381,7 @@ def name_threads() -> None:
         _tasks.watch()
 
 
-def _events() -> Any:
+def _events() -> "Any":
     # Its package needs this module.
     from pitviper.profiling import _events
 

@@ -5,12 +5,13 @@ environment, and a Pitviper server answers what an operator wants to be differen
 those of the process; what is taken back again is as the process has it.
 """
 
-import json
-from typing import Any, Callable, cast
-
-from pitviper import profiles
+from pitviper import _native, profiles
 from pitviper.config import Config
 from pitviper.settings import Resolved
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
 
 #: Where these settings come from, as :class:`Resolved` says it.
 SOURCE = "the server"
@@ -41,10 +42,8 @@ def take(text: str) -> bool:
 
 
 def _read(text: str) -> "dict[str, Resolved]":
-    parsed: Any = json.loads(text)
-    if not isinstance(parsed, dict):
-        raise ValueError(f"settings of the server are no object: {text[:100]}")
-    values = cast("dict[str, Any]", parsed)
+    # Read natively: this runs in a thread that imports nothing, and few applications need json from the start.
+    values = _native.read_settings(text)
     found: dict[str, Resolved] = {}
     for name, (setting, convert) in _UNDERSTOOD.items():
         # What an older agent does not know yet is left out, and so is what is not said.
@@ -57,19 +56,19 @@ def _read(text: str) -> "dict[str, Resolved]":
     return found
 
 
-def _share(value: Any) -> float:
+def _share(value: "Any") -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
         raise ValueError(f"not a share from 0 to 1: {value!r}")
     return float(value)
 
 
-def _switch(value: Any) -> bool:
+def _switch(value: "Any") -> bool:
     if not isinstance(value, bool):
         raise ValueError(f"neither true nor false: {value!r}")
     return value
 
 
-def _rate(value: Any) -> int:
+def _rate(value: "Any") -> int:
     return profiles.rate(str(value))
 
 

@@ -1,37 +1,47 @@
 """What describes this process, by OpenTelemetry's resource conventions."""
 
 import os
-import re
 import sys
-from typing import Optional
 
 from pitviper.config import Config, command_line, python_target
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Optional
+
 #: Arguments that are recorded, and the characters of each.
 _MAX_ARGUMENTS, _MAX_ARGUMENT = 128, 1_024
-_MASK = "***"
+#: What stands in the place of a secret.
+MASK = "***"
 
-#: Names whose values are secrets: ``--db-password``, ``API_KEY``, ``Authorization``.
-_NAME = r"[\w.\-]*(?:pass|pwd|secret|token|key|auth|credential|signature|cookie|session|dsn)[\w.\-]*"
-_SECRET_OPTION = re.compile(rf"-{{1,2}}{_NAME}", re.IGNORECASE)
-_SECRET_VALUE = re.compile(rf"((?:^|[\s?&;,{{\"']){_NAME}[\"']?\s*[=:](?!//)\s*).+", re.IGNORECASE | re.DOTALL)
-_CREDENTIALS = re.compile(r"://[^\s]*@")
+#: What the names of secrets have in them: ``--db-password``, ``API_KEY``, ``Authorization``.
+SECRET_WORDS = (
+    "pass",
+    "pwd",
+    "secret",
+    "token",
+    "key",
+    "auth",
+    "credential",
+    "signature",
+    "cookie",
+    "session",
+    "dsn",
+)
 
 
 def resource_attributes(config: Config) -> "dict[str, object]":
     """The attributes of this process. What the user says counts more than what is found out. The
     process id and the instance id are added natively, because a fork changes them."""
-    import platform
-
     from pitviper._native import __version__, machine_attributes
 
     command = command_line()
     attributes: dict[str, object] = {
         **machine_attributes(),
-        "host.name": platform.node(),
+        "host.name": os.uname().nodename,
         "os.type": sys.platform,
         "process.runtime.name": sys.implementation.name,
-        "process.runtime.version": platform.python_version(),
+        "process.runtime.version": sys.version.partition(" ")[0],
         "process.runtime.description": " ".join(sys.version.split()),
         "process.executable.path": sys.executable or "",
         "process.command": _program(command),
@@ -57,13 +67,23 @@ def masked_arguments(command: "list[str]") -> "list[str]":
     hide_next = False
     for index, argument in enumerate(command[:_MAX_ARGUMENTS]):
         if index == code or (hide_next and not argument.startswith("--")):
-            masked.append(_MASK)
+            masked.append(MASK)
             hide_next = False
-            continue
-        hide_next = _SECRET_OPTION.fullmatch(argument) is not None
-        shown = _CREDENTIALS.sub(f"://{_MASK}@", argument[:_MAX_ARGUMENT])
-        masked.append(_SECRET_VALUE.sub(rf"\1{_MASK}", shown))
+        elif _may_be_secret(argument):
+            # Expressions take longer to load than most of the agent, and most processes need none.
+            from pitviper import _masking
+
+            hide_next = _masking.is_secret_option(argument)
+            masked.append(_masking.masked(argument[:_MAX_ARGUMENT]))
+        else:
+            hide_next = False
+            masked.append(argument[:_MAX_ARGUMENT])
     return masked
+
+
+def _may_be_secret(argument: str) -> bool:
+    folded = argument.casefold()
+    return "://" in folded or any(word in folded for word in SECRET_WORDS)
 
 
 def _target(command: "list[str]") -> "Optional[tuple[str, str, int]]":

@@ -6,12 +6,15 @@ what kind of worker this process is, and the callbacks of observable instruments
 
 import os
 import sys
-from typing import Any, Callable, Optional
 
 from pitviper import _native, garbage, profiles
 from pitviper._guard import internal_error
 from pitviper.config import Config
 from pitviper.signals import reports_libraries
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Optional
 
 #: How often an event loop is asked how late it is, in seconds.
 LAG_PERIOD = 1.0
@@ -40,13 +43,13 @@ def start(config: Config) -> None:
     garbage.watch("metrics", _measures)
 
 
-def add_observer(observer: Callable[[], None]) -> None:
+def add_observer(observer: "Callable[[], None]") -> None:
     """Has a function called whenever metrics are collected."""
     _observers.append(observer)
     _native.companion_wanted(observing=True)
 
 
-def remove_observer(observer: Callable[[], None]) -> None:
+def remove_observer(observer: "Callable[[], None]") -> None:
     """Has a function called no more."""
     if observer in _observers:
         _observers.remove(observer)
@@ -68,7 +71,7 @@ def observe() -> None:
             internal_error(error)
 
 
-def _companion(what: str) -> Any:
+def _companion(what: str) -> "Any":
     """Called by the native companion thread."""
     try:
         if what == "start":
@@ -95,7 +98,7 @@ def _companion(what: str) -> Any:
     return None
 
 
-def name_worker(kind: str, name: Optional[str] = None) -> None:
+def name_worker(kind: str, name: "Optional[str]" = None) -> None:
     """Says what this process is to the server it works for.
 
     Args:
@@ -115,7 +118,7 @@ def name_worker(kind: str, name: Optional[str] = None) -> None:
     _native.set_worker(kind, name)
 
 
-def process_name(module: str) -> Optional[str]:
+def process_name(module: str) -> "Optional[str]":
     """What ``multiprocessing``, or a module that is like it, calls this process; None if it did not start it."""
     process: Any = getattr(sys.modules.get(module), "current_process", None)
     name: str = process().name if process is not None else _MAIN
@@ -147,7 +150,7 @@ class LagWatch:
 
     __slots__ = ("_context", "_due", "_handle", "_loop")
 
-    def __init__(self, loop: Any) -> None:
+    def __init__(self, loop: "Any") -> None:
         from contextvars import Context
 
         self._loop = loop
@@ -170,7 +173,7 @@ class LagWatch:
         self._handle.cancel()
 
 
-def watch_loop(loop: Any) -> Optional[LagWatch]:
+def watch_loop(loop: "Any") -> "Optional[LagWatch]":
     """Begins to watch a loop that is about to run; None when it is not to be."""
     if not _measures or loop.is_closed() or loop.is_running():
         return None

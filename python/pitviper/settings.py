@@ -4,10 +4,12 @@ The agent's own settings are in :mod:`pitviper.config`; an integration declares 
 class.
 """
 
-from collections.abc import Mapping
-from typing import Any, Callable, TypeVar
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, Callable, TypeVar
 
-_Number = TypeVar("_Number", int, float)
+    _Number = TypeVar("_Number", int, float)
 
 
 class Setting:
@@ -25,7 +27,7 @@ class Setting:
     __slots__ = ("default", "doc", "name", "parse", "secret", "variables")
 
     def __init__(
-        self, name: str, default: Any, parse: Callable[[str], Any], variables: str, doc: str, secret: bool = False
+        self, name: str, default: "Any", parse: "Callable[[str], Any]", variables: str, doc: str, secret: bool = False
     ) -> None:
         self.name = name
         self.default = default
@@ -40,7 +42,7 @@ class Resolved:
 
     __slots__ = ("problems", "source", "value")
 
-    def __init__(self, value: Any, source: str, problems: "tuple[str, ...]" = ()) -> None:
+    def __init__(self, value: "Any", source: str, problems: "tuple[str, ...]" = ()) -> None:
         self.value = value
         self.source = source
         self.problems = problems
@@ -49,7 +51,7 @@ class Resolved:
 class Partly(ValueError):
     """Raised by a parser that understood a part of a text, and takes that."""
 
-    def __init__(self, value: Any, problem: str) -> None:
+    def __init__(self, value: "Any", problem: str) -> None:
         super().__init__(problem)
         self.value = value
 
@@ -70,7 +72,7 @@ def text(value: str) -> str:
     return value.strip()
 
 
-def one_of(*allowed: str) -> Callable[[str], str]:
+def one_of(*allowed: str) -> "Callable[[str], str]":
     """One of these words, in any case."""
 
     def parse(value: str) -> str:
@@ -101,7 +103,7 @@ def flag(value: str) -> bool:
     raise ValueError("use true or false")
 
 
-def within(value: str, convert: Callable[[str], _Number], low: _Number, high: _Number, advice: str) -> _Number:
+def within(value: str, convert: "Callable[[str], _Number]", low: "_Number", high: "_Number", advice: str) -> "_Number":
     """A number between two, these included; ``advice`` says what to use instead of anything else."""
     try:
         number = convert(value)
@@ -169,7 +171,7 @@ def _unquote(text: str) -> str:
     return unquote(text)
 
 
-def resolve(setting: Setting, environ: Mapping[str, str]) -> Resolved:
+def resolve(setting: Setting, environ: "Mapping[str, str]") -> Resolved:
     """The value that the variables give a setting. One that cannot be read is named among the problems and skipped."""
     value, source = setting.default, "default"
     ignored: list[str] = []

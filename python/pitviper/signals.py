@@ -1,10 +1,9 @@
 """Settings of metrics and logs, and how they reach the native half."""
 
-from typing import TYPE_CHECKING
-
 from pitviper import _native
 from pitviper.settings import Setting, count, flag, one_of, pairs, text, url
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pitviper.config import Config
 

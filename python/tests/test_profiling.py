@@ -166,6 +166,36 @@ print("pitviper-prof" in own_threads())
     assert linked > 0.3e9
 
 
+def test_a_process_that_does_nothing_is_looked_at_seldom_but_for_its_requests(run: Run, sink: Sink) -> None:
+    program = """
+import time
+from pitviper import _native, tracer
+
+def request():
+    time.sleep(0.04)
+
+for _ in range(4):
+    time.sleep(2)
+    with tracer.start_as_current_span("request"):
+        request()
+print(_native.profiler_figures()["rounds"])
+"""
+    quick = {
+        "PITVIPER_PROFILING_ENABLED": "true",
+        "PITVIPER_PROFILING_RATE": "500",
+        "PITVIPER_PROFILING_CPU_BUDGET": "1",
+    }
+    done = run(program, **quick)
+    assert (done.returncode, done.stderr) == (0, "")
+    # Ten a second, but for one second after each request; without that there were two thousand more.
+    assert int(done.stdout) < 3_000
+    samples = [sample for profile in whole(sink) for sample in profile.samples]
+    of_requests = [sample for sample in samples if "request" in sample.functions]
+    # Each was met, however short, and stands for none of the time before it.
+    assert {sample.labels.get("span id") for sample in of_requests} == {span.span_id for span in sink.spans}
+    assert sum(sample.values.get("wall", 0) for sample in of_requests) < 0.3e9
+
+
 def test_a_loop_that_runs_already_has_its_tasks_named_when_profiling_begins(run: Run, sink: Sink) -> None:
     program = (
         BUSY

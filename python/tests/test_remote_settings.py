@@ -190,7 +190,7 @@ def test_who_wants_no_settings_does_not_ask(sink: Sink) -> None:
     [
         ("[]", "no object"),
         ("7", "no object"),
-        ("{", "Expecting"),
+        ("{", "no JSON"),
         ('{"sample_rate": true}', "from 0 to 1"),
         ('{"sample_rate": 1.5}', "from 0 to 1"),
         ('{"profiling": 1}', "neither true nor false"),

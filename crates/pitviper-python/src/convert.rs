@@ -79,7 +79,11 @@ pub(crate) fn for_each<'py>(dict: &Bound<'py, PyDict>, mut work: impl FnMut(&Bou
 }
 
 fn mapping_items<'py>(mapping: &Bound<'py, PyAny>) -> Option<Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)>> {
-    let items = mapping.cast::<PyMapping>().ok()?.items().ok()?;
+    // What a mapping is in general is asked of `collections.abc`, which few need to load for this.
+    let items = match mapping.cast_exact::<PyDict>() {
+        Ok(dict) => dict.items(),
+        Err(_) => mapping.cast::<PyMapping>().ok()?.items().ok()?,
+    };
     items.iter().take(MAX_ITEMS).map(|pair| pair.extract().ok()).collect()
 }
 

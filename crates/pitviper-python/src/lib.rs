@@ -33,6 +33,7 @@ mod profile_upload;
 mod profiling;
 mod propagate;
 mod record_fields;
+mod remote_settings;
 mod reused;
 mod runtime;
 mod runtime_context;
@@ -101,6 +102,8 @@ mod _native {
         context_fields, extract, extract_natively, inject_into, inject_natively, injected_fields, read_context,
         set_foreign_propagator,
     };
+    #[pymodule_export]
+    use crate::remote_settings::read_settings;
     #[pymodule_export]
     use crate::runtime::{finish, flush, flush_once, now, set_scope_version, shutdown, stats};
     #[pymodule_export]

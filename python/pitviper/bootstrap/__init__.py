@@ -3,7 +3,6 @@
 import atexit
 import os
 import sys
-from typing import Any, Optional
 
 from pitviper import _native, compat, profiles, remote, runtime, signals
 from pitviper._guard import internal_error, say
@@ -11,9 +10,13 @@ from pitviper.config import Config, load
 from pitviper.resource import resource_attributes
 from pitviper.settings import pairs
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Optional
+
 #: The settings in force, and those of this process alone.
-_config: Optional[Config] = None
-_own: Optional[Config] = None
+_config: "Optional[Config]" = None
+_own: "Optional[Config]" = None
 #: Whether init() was called.
 _started = False
 _serves_opentelemetry = False
@@ -22,7 +25,7 @@ _watches_exit = False
 _said: "set[str]" = set()
 
 
-def init(**settings: Any) -> None:
+def init(**settings: "Any") -> None:
     """Starts the agent: reads the settings, and instruments libraries as they are imported.
 
     Calling it again changes settings. It starts no thread; the exporter begins with the first
@@ -240,7 +243,7 @@ def serves_opentelemetry() -> bool:
     return _serves_opentelemetry
 
 
-def current_config() -> Optional[Config]:
+def current_config() -> "Optional[Config]":
     """The settings in force, or None before :func:`init`."""
     return _config
 

@@ -6,12 +6,14 @@ not installed is found here in any case.
 """
 
 import sys
-from collections.abc import Sequence
 from importlib import import_module
 from importlib.machinery import ModuleSpec
-from importlib.util import find_spec
-from types import ModuleType
-from typing import Any, Optional
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import ModuleType
+    from typing import Any, Optional
 
 #: The APIs there are.
 NAMES = ("ddtrace", "oneagent")
@@ -28,8 +30,8 @@ class Finder:
         self.name = name
 
     def find_spec(
-        self, fullname: str, path: "Optional[Sequence[str]]" = None, target: Optional[ModuleType] = None
-    ) -> Optional[ModuleSpec]:
+        self, fullname: str, path: "Optional[Sequence[str]]" = None, target: "Optional[ModuleType]" = None
+    ) -> "Optional[ModuleSpec]":
         return _spec(fullname) if fullname == self.name else None
 
 
@@ -41,8 +43,8 @@ class _Below:
         self._below = f"{name}."
 
     def find_spec(
-        self, fullname: str, path: "Optional[Sequence[str]]" = None, target: Optional[ModuleType] = None
-    ) -> Optional[ModuleSpec]:
+        self, fullname: str, path: "Optional[Sequence[str]]" = None, target: "Optional[ModuleType]" = None
+    ) -> "Optional[ModuleSpec]":
         # `from ddtrace import x` looks for a module below the one that it found.
         name = fullname[len(_OURS) :] if fullname.startswith(_OURS) else fullname
         if not name.startswith(self._below):
@@ -54,7 +56,9 @@ class _Below:
         return None if name is not fullname else _spec(name)
 
 
-def _spec(name: str) -> Optional[ModuleSpec]:
+def _spec(name: str) -> "Optional[ModuleSpec]":
+    from importlib.util import find_spec
+
     ours = _OURS + name
     if ours not in sys.modules and find_spec(ours) is None:
         return None
@@ -68,10 +72,10 @@ class _Alias:
     def __init__(self, ours: str) -> None:
         self._ours = ours
 
-    def create_module(self, spec: ModuleSpec) -> Optional[ModuleType]:
+    def create_module(self, spec: ModuleSpec) -> "Optional[ModuleType]":
         return None
 
-    def exec_module(self, module: ModuleType) -> None:
+    def exec_module(self, module: "ModuleType") -> None:
         # What stands here when a module has been executed is what is imported.
         sys.modules[module.__name__] = import_module(self._ours)
         if module.__name__ in NAMES:

@@ -6,9 +6,12 @@ library is.
 """
 
 import os
-from typing import Any, Optional
 
 from pitviper.settings import Setting, resolve
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Optional
 
 
 class Patch:
@@ -66,7 +69,7 @@ class Integration:
         self,
         name: str,
         patches: "tuple[Patch, ...]",
-        distribution: Optional[str] = None,
+        distribution: "Optional[str]" = None,
         minimum: "tuple[int, ...]" = (),
         spans: "tuple[SpanShape, ...]" = (),
         options: "tuple[Setting, ...]" = (),
@@ -79,7 +82,7 @@ class Integration:
         self.options = options
 
 
-def option(integration: Integration, name: str) -> Any:
+def option(integration: Integration, name: str) -> "Any":
     """The value of an integration's option, as the environment has it now.
 
     Raises:

@@ -8,16 +8,18 @@ import functools
 import importlib
 import os
 import sys
-import warnings
-from collections.abc import Sequence
-from importlib.machinery import ModuleSpec
-from types import ModuleType
-from typing import Any, Callable, Optional, cast
 
 from pitviper import _native
 from pitviper._guard import internal_error, say
 from pitviper.instrument import Integration, Patch
 from pitviper.settings import resolve
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+    from typing import Any, Callable, Optional
 
 _waiting: "dict[str, list[Callable[[], None]]]" = {}
 _applied: "list[tuple[str, object, str, object, object]]" = []
@@ -77,7 +79,7 @@ def states() -> "dict[str, str]":
     return dict(_states)
 
 
-def when_imported(module: str, action: Callable[[], None]) -> None:
+def when_imported(module: str, action: "Callable[[], None]") -> None:
     """Runs an action once a module has been imported; at once if it has."""
     if module in sys.modules:
         action()
@@ -128,12 +130,14 @@ def declared(name: str) -> Integration:
     return importlib.import_module(f"pitviper.integrations.{name}").INTEGRATION
 
 
-def trial(integration: Integration) -> Optional[str]:
+def trial(integration: Integration) -> "Optional[str]":
     """Imports the library, puts the integration in place and takes it back.
 
     Returns:
         Why it cannot be in place, or None.
     """
+    import warnings
+
     try:
         missing: set[str] = set()
         with warnings.catch_warnings():
@@ -163,7 +167,7 @@ def _remove(name: str) -> None:
     _applied[:] = [patch for patch in _applied if patch[0] != name]
 
 
-def unsuitable(integration: Integration) -> Optional[str]:
+def unsuitable(integration: Integration) -> "Optional[str]":
     """Why the installed version of the library is not instrumented, or None."""
     if integration.distribution is None or not integration.minimum:
         return None
@@ -183,7 +187,7 @@ def unsuitable(integration: Integration) -> Optional[str]:
 
 
 @functools.cache
-def installed_version(distribution: str) -> Optional[str]:
+def installed_version(distribution: str) -> "Optional[str]":
     """The installed version of a distribution, or None."""
     from importlib.metadata import PackageNotFoundError, version
 
@@ -193,7 +197,7 @@ def installed_version(distribution: str) -> Optional[str]:
         return None
 
 
-def _wrap(name: str, patch: Patch, factory: Callable[[Any], Any]) -> None:
+def _wrap(name: str, patch: Patch, factory: "Callable[[Any], Any]") -> None:
     owner: Any = sys.modules[patch.module]
     *path, attribute = patch.attribute.split(".")
     for part in path:
@@ -203,7 +207,8 @@ def _wrap(name: str, patch: Patch, factory: Callable[[Any], Any]) -> None:
         if patch.optional:
             return
         raise AttributeError(f"{patch.module} has no {patch.attribute}")
-    own: Any = cast("dict[str, Any]", vars(owner)).get(attribute, _INHERITED)
+    names: dict[str, Any] = owner.__dict__
+    own: Any = names.get(attribute, _INHERITED)
     replacement: Any = None
     # A name that was imported from a module patched before, as sqlite3 does from sqlite3.dbapi2.
     for _, _, _, its_original, its_replacement in _applied:
@@ -216,7 +221,7 @@ def _wrap(name: str, patch: Patch, factory: Callable[[Any], Any]) -> None:
         static: Any = _as_defined(owner, attribute)
         kind: Any = next((kind for kind in (classmethod, staticmethod) if type(static) is kind), None)
         if kind is not None:
-            original = cast("Any", static).__func__
+            original = _function_of(static)
         replacement = factory(original)
         if replacement is original:
             # The integration's options say so.
@@ -230,10 +235,14 @@ def _wrap(name: str, patch: Patch, factory: Callable[[Any], Any]) -> None:
     _applied.append((name, owner, attribute, own, replacement))
 
 
-def _as_defined(owner: Any, attribute: str) -> Any:
+def _function_of(static: "Any") -> "Any":
+    return static.__func__
+
+
+def _as_defined(owner: "Any", attribute: str) -> "Any":
     """What stands in the class or module, or in a base of it: a class method as such, not bound."""
     for place in getattr(owner, "__mro__", (owner,)):
-        names = cast("dict[str, Any]", vars(place))
+        names: dict[str, Any] = place.__dict__
         if attribute in names:
             return names[attribute]
     return None
@@ -243,8 +252,8 @@ class _Finder:
     """Lets the other finders find a module, and has the loader tell when it was executed."""
 
     def find_spec(
-        self, fullname: str, path: "Optional[Sequence[str]]" = None, target: Optional[ModuleType] = None
-    ) -> Optional[ModuleSpec]:
+        self, fullname: str, path: "Optional[Sequence[str]]" = None, target: "Optional[ModuleType]" = None
+    ) -> "Optional[ModuleSpec]":
         if fullname not in _waiting:
             return None
         for finder in sys.meta_path:
@@ -262,16 +271,16 @@ class _Finder:
 class _Loader:
     """A loader that runs what waits for its module after executing it."""
 
-    def __init__(self, loader: Any) -> None:
+    def __init__(self, loader: "Any") -> None:
         self._loader = loader
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> "Any":
         return getattr(self._loader, name)
 
-    def create_module(self, spec: ModuleSpec) -> Optional[ModuleType]:
+    def create_module(self, spec: "ModuleSpec") -> "Optional[ModuleType]":
         return self._loader.create_module(spec)
 
-    def exec_module(self, module: ModuleType) -> None:
+    def exec_module(self, module: "ModuleType") -> None:
         # From here on the module looks as if we had never been there.
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader

@@ -9,12 +9,14 @@ otherwise. To profile a part of a program, or with tags of its own::
         rebuild_index()
 """
 
-from collections.abc import Mapping
-from types import TracebackType
-from typing import Optional
-
 from pitviper import bootstrap, profiles
 from pitviper._guard import internal_error, say
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+    from typing import Optional
 
 __all__ = ["Profiler"]
 
@@ -40,10 +42,10 @@ class Profiler:
 
     def __init__(
         self,
-        service: Optional[str] = None,
-        env: Optional[str] = None,
-        version: Optional[str] = None,
-        tags: Optional[Mapping[str, str]] = None,
+        service: "Optional[str]" = None,
+        env: "Optional[str]" = None,
+        version: "Optional[str]" = None,
+        tags: "Optional[Mapping[str, str]]" = None,
     ) -> None:
         self._attributes = {str(key): str(value) for key, value in (tags or {}).items()}
         for name, value in (
@@ -62,7 +64,7 @@ class Profiler:
         return self._run is not None and profiles.running() is self._run
 
     @property
-    def problem(self) -> Optional[str]:
+    def problem(self) -> "Optional[str]":
         """Why :meth:`start` could not profile this process; None when it could."""
         return self._problem
 
@@ -124,7 +126,7 @@ class Profiler:
     def __exit__(
         self,
         kind: "Optional[type[BaseException]]",
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
+        error: "Optional[BaseException]",
+        traceback: "Optional[TracebackType]",
     ) -> None:
         self.stop()

@@ -1,11 +1,13 @@
 """What happens beside stacks, as the settings want it in profiles."""
 
-from collections.abc import Callable
-
 from pitviper import _native, garbage
 from pitviper._guard import internal_error
 from pitviper.config import Config
 from pitviper.profiling import _exceptions, _locks
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def start(config: Config) -> None:
@@ -36,7 +38,7 @@ def stop() -> None:
     )
 
 
-def _apply(*steps: Callable[[], object]) -> None:
+def _apply(*steps: "Callable[[], object]") -> None:
     """Takes each step, whatever becomes of the others."""
     for step in steps:
         try:

@@ -1,16 +1,19 @@
 """Has exceptions told to the profiler, by ``sys.monitoring``, which Python has from 3.12 on."""
 
 import sys
-from typing import Any, Optional
 
 from pitviper import _native
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Optional
 
 #: Ids of tools that Python leaves to whoever comes: the others are meant for debuggers, coverage, profilers that time
 #: functions, and optimisers.
 _IDS = (4, 3)
 _NAME = "pitviper"
 
-_own: Optional[int] = None
+_own: "Optional[int]" = None
 
 
 def start() -> bool:
@@ -44,5 +47,5 @@ def stop() -> None:
     _own = None
 
 
-def _is_own(monitoring: Any) -> bool:
+def _is_own(monitoring: "Any") -> bool:
     return _own is not None and monitoring.get_tool(_own) == _NAME

@@ -8,13 +8,16 @@ they are. Off by default, as each use of a lock then costs a little.
 import sys
 from functools import update_wrapper, wraps
 from time import perf_counter_ns
-from typing import Any, Callable, Optional
 
 from pitviper import _native
 from pitviper._guard import internal_error
 from pitviper.instrument.engine import when_imported
 
-_Method = Callable[..., Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Optional
+
+    _Method = Callable[..., Any]
 
 #: asyncio's modules, their classes, and the methods of these that wait.
 _ASYNCIO: "dict[str, dict[str, tuple[str, ...]]]" = {
@@ -73,7 +76,7 @@ def _in_asyncio(module: str) -> None:
             _replace(sys.modules[module].Lock, "release", _releases)
 
 
-def _replace(owner: Any, name: str, wrapper: Callable[[Any], Any]) -> None:
+def _replace(owner: "Any", name: str, wrapper: "Callable[[Any], Any]") -> None:
     if any(known is owner and attribute == name for known, attribute, _, _ in _replaced):
         # Begun, ended and begun again before the module came.
         return
@@ -87,9 +90,9 @@ class _LockType(type):
     """The class of ``threading.Lock`` where that is one (Python 3.13): what it makes are not its instances, and those
     that were made before are."""
 
-    _original: Any
+    _original: "Any"
 
-    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+    def __call__(cls, *args: "Any", **kwargs: "Any") -> "Any":
         return _native.ExactLock(cls._original(*args, **kwargs))
 
     def __instancecheck__(cls, instance: object) -> bool:
@@ -103,7 +106,7 @@ def _refuse(cls: type) -> None:
     raise TypeError("type '_thread.lock' is not an acceptable base type")
 
 
-def _lock(original: Any) -> Any:
+def _lock(original: "Any") -> "Any":
     if isinstance(original, type):
         return _LockType(
             original.__name__,
@@ -122,32 +125,32 @@ class _Function:
     """What ``threading.Lock`` is before Python 3.13: a function that is no method of a class which has it as an
     attribute, as one that is written in Python would be."""
 
-    def __init__(self, original: Callable[..., Any]) -> None:
+    def __init__(self, original: "Callable[..., Any]") -> None:
         update_wrapper(self, original)
         self._original = original
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: "Any", **kwargs: "Any") -> "Any":
         return _native.ExactLock(self._original(*args, **kwargs))
 
     def __repr__(self) -> str:
         return repr(self._original)
 
 
-def _rlock(original: Any) -> Any:
+def _rlock(original: "Any") -> "Any":
     return _makes(original, _native.ExactRLock)
 
 
-def _makes(original: Callable[..., Any], stand_in: Callable[[Any], Any]) -> Any:
+def _makes(original: "Callable[..., Any]", stand_in: "Callable[[Any], Any]") -> "Any":
     @wraps(original)
-    def make(*args: Any, **kwargs: Any) -> Any:
+    def make(*args: "Any", **kwargs: "Any") -> "Any":
         return stand_in(original(*args, **kwargs))
 
     return make
 
 
-def _waits(original: _Method) -> _Method:
+def _waits(original: "_Method") -> "_Method":
     @wraps(original)
-    def wait(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def wait(self: "Any", *args: "Any", **kwargs: "Any") -> "Any":
         began = perf_counter_ns()
         try:
             return original(self, *args, **kwargs)
@@ -157,11 +160,11 @@ def _waits(original: _Method) -> _Method:
     return wait
 
 
-def _waits_in_task(original: _Method, kind: str) -> _Method:
+def _waits_in_task(original: "_Method", kind: str) -> "_Method":
     holds = kind == "asyncio.Lock"
 
     @wraps(original)
-    async def wait(self: Any, *args: Any, **kwargs: Any) -> Any:
+    async def wait(self: "Any", *args: "Any", **kwargs: "Any") -> "Any":
         began = perf_counter_ns()
         try:
             done = await original(self, *args, **kwargs)
@@ -175,9 +178,9 @@ def _waits_in_task(original: _Method, kind: str) -> _Method:
     return wait
 
 
-def _releases(original: _Method) -> _Method:
+def _releases(original: "_Method") -> "_Method":
     @wraps(original)
-    def release(self: Any) -> Any:
+    def release(self: "Any") -> "Any":
         since: Optional[int] = self.__dict__.pop("_pitviper_since", None)
         if since is not None:
             _tell("asyncio.Lock", None, perf_counter_ns() - since, is_held=True)
@@ -186,7 +189,7 @@ def _releases(original: _Method) -> _Method:
     return release
 
 
-def _tell(kind: str, lock: Any, time_ns: int, is_held: bool = False) -> None:
+def _tell(kind: str, lock: "Any", time_ns: int, is_held: bool = False) -> None:
     try:
         _native.told_lock(kind, lock, time_ns, is_held)
     except Exception as error:

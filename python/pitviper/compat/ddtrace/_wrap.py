@@ -10,8 +10,8 @@ import sys
 from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar
 
 from pitviper import _native
+from pitviper._tracer import Stepwise
 from pitviper.settings import flag
-from pitviper.tracer import Stepwise
 
 from ._deprecations import deprecate
 

@@ -4,7 +4,7 @@ from typing import Any, Callable, Optional
 
 from pitviper import _native
 from pitviper._guard import internal_error
-from pitviper.tracer import SpanBlock
+from pitviper._tracer import SpanBlock
 
 _SCOPE = "pitviper.jinja2"
 _INTERNAL = 1

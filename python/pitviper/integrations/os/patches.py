@@ -1,18 +1,20 @@
 """Wrappers for the ways out of a process that run no exit handlers."""
 
-from typing import Any, Callable
-
 from pitviper import _native
 from pitviper._guard import internal_error
 from pitviper.bootstrap import exit_timeout_ms
 
-_Call = Callable[..., Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
+
+    _Call = Callable[..., Any]
 
 
-def leave(original: _Call) -> _Call:
+def leave(original: "_Call") -> "_Call":
     """``os._exit``."""
 
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
+    def wrapper(*args: "Any", **kwargs: "Any") -> "Any":
         try:
             _native.shutdown(exit_timeout_ms())
         except Exception as error:
@@ -22,10 +24,10 @@ def leave(original: _Call) -> _Call:
     return wrapper
 
 
-def replace(original: _Call) -> _Call:
+def replace(original: "_Call") -> "_Call":
     """``os.execv`` and ``os.execve``, which return only if they fail; then the agent goes on."""
 
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
+    def wrapper(*args: "Any", **kwargs: "Any") -> "Any":
         try:
             _native.flush_once(exit_timeout_ms())
         except Exception as error:

@@ -115,8 +115,8 @@ fn resource(attributes: &[Label]) -> Resource {
     let mut found = Attributes::default();
     for Label { name, value } in attributes {
         match value {
-            LabelValue::Text(text) => found.set(&*name, text.as_str()),
-            LabelValue::Number(number) => found.set(name.as_str(), *number),
+            LabelValue::Text(text) => found.set(&**name, text.as_str()),
+            LabelValue::Number(number) => found.set(&**name, *number),
         }
     }
     Resource { attributes: found, ..Resource::default() }

@@ -6,13 +6,16 @@ and the other way round.
 
 import functools
 import sys
-from collections.abc import Iterable, Mapping
-from typing import Any, Callable, Optional, TypeVar
 
 from pitviper import _native
 from pitviper._native import Span, SpanContext
 
-_F = TypeVar("_F", bound=Callable[..., Any])
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any, Callable, Optional, TypeVar
+
+    _F = TypeVar("_F", bound=Callable[..., Any])
 
 #: ``inspect.CO_GENERATOR``, ``CO_COROUTINE`` and ``CO_ASYNC_GENERATOR``, without importing inspect.
 _CO_GENERATOR, _CO_COROUTINE, _CO_ASYNC_GENERATOR = 0x20, 0x80, 0x200
@@ -23,12 +26,12 @@ class SpanBlock:
 
     __slots__ = ("_arguments", "_name", "_span")
 
-    def __init__(self, name: Optional[str], arguments: "dict[str, Any]") -> None:
+    def __init__(self, name: "Optional[str]", arguments: "dict[str, Any]") -> None:
         self._name = name
         self._arguments = arguments
         self._span: Optional[Span] = None
 
-    def _start(self, name: Optional[str] = None) -> Span:
+    def _start(self, name: "Optional[str]" = None) -> Span:
         return _native.start_as_current_span(self._name or name or "span", **self._arguments)
 
     def __enter__(self) -> Span:
@@ -40,7 +43,7 @@ class SpanBlock:
         if span is not None:
             span.__exit__(exc_type, exc, traceback)
 
-    def __call__(self, function: _F) -> _F:
+    def __call__(self, function: "_F") -> "_F":
         """Wraps a function, coroutine function or generator function: a span for each call.
 
         The span of a generator lasts from its first item to its end, and is current only while
@@ -53,14 +56,14 @@ class SpanBlock:
 
         if flags & _CO_COROUTINE:
 
-            async def coroutine(*args: Any, **kwargs: Any) -> Any:
+            async def coroutine(*args: "Any", **kwargs: "Any") -> "Any":
                 with start(name):
                     return await function(*args, **kwargs)
 
             wrapper = coroutine
         elif flags & _CO_ASYNC_GENERATOR:
 
-            async def async_generator(*args: Any, **kwargs: Any) -> Any:
+            async def async_generator(*args: "Any", **kwargs: "Any") -> "Any":
                 span = _native.start_span(name, **self._arguments)
                 items = function(*args, **kwargs)
                 try:
@@ -83,7 +86,7 @@ class SpanBlock:
             wrapper = async_generator
         elif flags & _CO_GENERATOR:
 
-            def generator(*args: Any, **kwargs: Any) -> Any:
+            def generator(*args: "Any", **kwargs: "Any") -> "Any":
                 span = _native.start_span(name, **self._arguments)
                 try:
                     steps: Any = Stepwise(function(*args, **kwargs), span)
@@ -97,7 +100,7 @@ class SpanBlock:
             wrapper = generator
         else:
 
-            def call(*args: Any, **kwargs: Any) -> Any:
+            def call(*args: "Any", **kwargs: "Any") -> "Any":
                 with start(name):
                     return function(*args, **kwargs)
 
@@ -111,24 +114,24 @@ class Stepwise:
 
     __slots__ = ("_generator", "_span")
 
-    def __init__(self, generator: Any, span: Span) -> None:
+    def __init__(self, generator: "Any", span: Span) -> None:
         self._generator = generator
         self._span = span
 
     def __iter__(self) -> "Stepwise":
         return self
 
-    def __next__(self) -> Any:
+    def __next__(self) -> "Any":
         return self.send(None)
 
-    def send(self, value: Any) -> Any:
+    def send(self, value: "Any") -> "Any":
         token = _native.activate(self._span)
         try:
             return self._generator.send(value)
         finally:
             _native.deactivate(token)
 
-    def throw(self, *exc_info: Any) -> Any:
+    def throw(self, *exc_info: "Any") -> "Any":
         token = _native.activate(self._span)
         try:
             return self._generator.throw(*exc_info)
@@ -149,10 +152,10 @@ class Tracer:
         name: str,
         *,
         kind: object = None,
-        attributes: Optional[Mapping[str, object]] = None,
+        attributes: "Optional[Mapping[str, object]]" = None,
         parent: "Span | SpanContext | None" = None,
-        start_time: Optional[int] = None,
-        links: Optional[Iterable[object]] = None,
+        start_time: "Optional[int]" = None,
+        links: "Optional[Iterable[object]]" = None,
     ) -> Span:
         """Starts a span that is not the current one; end it with :meth:`Span.end`.
 
@@ -168,13 +171,13 @@ class Tracer:
 
     def start_as_current_span(
         self,
-        name: Optional[str] = None,
+        name: "Optional[str]" = None,
         *,
         kind: object = None,
-        attributes: Optional[Mapping[str, object]] = None,
+        attributes: "Optional[Mapping[str, object]]" = None,
         parent: "Span | SpanContext | None" = None,
-        start_time: Optional[int] = None,
-        links: Optional[Iterable[object]] = None,
+        start_time: "Optional[int]" = None,
+        links: "Optional[Iterable[object]]" = None,
     ) -> SpanBlock:
         """A block, or a decorator, during which a new span is the current one.
 
@@ -194,7 +197,7 @@ class Tracer:
                 arguments[key] = value
         return SpanBlock(name, arguments)
 
-    def current_span(self) -> Optional[Span]:
+    def current_span(self) -> "Optional[Span]":
         """The span that is current here, or None."""
         return _native.current_span()
 
