@@ -36,9 +36,11 @@ class _Report:
         return statistics.median(figure[key] for figure in found) if found else None
 
     def added(self, agent: str, work: str, key: str) -> Optional[float]:
-        """What an agent adds to what there is without one."""
-        mine, bare = self.median(agent, work, key), self.median("none", work, key)
-        return None if mine is None or bare is None else mine - bare
+        """What an agent adds to what there is without one: the median of the differences to the process without, of
+        the same round, as the machine is not equally fast all the time."""
+        mine, bare = self._figures.get((agent, work), []), self._figures.get(("none", work), [])
+        differences = [figure[key] - without[key] for figure, without in zip(mine, bare)]
+        return statistics.median(differences) if differences else None
 
     def table(self, head: "list[str]", rows: "list[list[str]]") -> "list[str]":
         lines = [head, ["---"] * len(head), *rows]

@@ -27,7 +27,7 @@ from works import ROWS  # noqa: E402
 
 VERSION = "3.12"
 #: Rounds of those whose difference is small, and of the others, which take long.
-ROUNDS, ROUNDS_OF_SLOW = 7, 3
+ROUNDS, ROUNDS_OF_SLOW = 11, 3
 #: Start-up takes little time and varies much.
 ROUNDS_OF_LAUNCH = 9
 #: Rows that tell something of agents which are only a variant of another.
