@@ -194,7 +194,8 @@ impl Sampler {
     /// Counts the time since the last round as spent where threads were seen waiting then. For when it is known that
     /// only now something begins, which is not to stand for all of that time.
     pub(crate) fn count_waits(&mut self) {
-        if !self.figures.direct {
+        load::check();
+        if !load::is_possible() || self.last_round.is_none() {
             return;
         }
         let elapsed_ns = self.passed_ns();
