@@ -177,11 +177,8 @@ impl Sampler {
         for thread in &list {
             self.look_at(thread, elapsed_ns);
         }
-        if let Some(mut tasks) = self.tasks.take() {
-            self.look_at_tasks(&mut tasks, &list);
-            self.tasks = Some(tasks);
-        }
         self.list = list;
+        self.look_at_waiting_tasks();
         self.forget_gone();
         self.figures.retried = self.walker.retried;
         self.figures.faults = load::faults();
@@ -206,6 +203,7 @@ impl Sampler {
             let blocks = loops::look(&mut known.block, &self.interpreter, *state, Some(key), elapsed_ns, window);
             self.figures.loop_blocks += u64::from(blocks);
         }
+        self.look_at_waiting_tasks();
     }
 
     /// How much time went by since this was last asked.
@@ -368,6 +366,14 @@ impl Sampler {
     }
 
     /// Samples tasks that wait, if it is time: nothing of them is on any thread's stack.
+    fn look_at_waiting_tasks(&mut self) {
+        if let Some(mut tasks) = self.tasks.take() {
+            let list = std::mem::take(&mut self.list);
+            self.look_at_tasks(&mut tasks, &list);
+            (self.tasks, self.list) = (Some(tasks), list);
+        }
+    }
+
     fn look_at_tasks(&mut self, tasks: &mut Tasks, threads: &[Thread]) {
         let Some(elapsed) = tasks.look(&self.interpreter, threads) else { return };
         let wall_ns = (elapsed.as_nanos() as f64 * tasks.weight) as u64;
