@@ -80,7 +80,7 @@ def _build(version: str, interpreter: Path) -> Path:
         wheel.unlink()
     folder.mkdir(parents=True, exist_ok=True)
     maturin = Path(sys.executable).parent / "maturin"
-    command = [maturin, "build", "--release", "--quiet", "--interpreter", interpreter, "--out", folder]
+    command = [maturin, "build", "--quiet", "--interpreter", interpreter, "--out", folder]
     subprocess.run(command, cwd=ROOT, check=True)
     stamp.write_text(current)
     (wheel,) = folder.glob("*.whl")
