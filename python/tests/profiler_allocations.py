@@ -222,10 +222,11 @@ def run(program: str, interval: Optional[int] = ALL, status: int = 0, **environ:
     assert done.stdout.endswith("fine\n"), (done.stdout, done.stderr)
 
 
-@pytest.mark.parametrize("allocator", ["debug", "malloc", "malloc_debug"])
+@pytest.mark.parametrize("allocator", ["pymalloc", "debug", "malloc", "malloc_debug"])
 def test_with_other_allocators_of_the_interpreter(allocator: str) -> None:
     run(
         """
+        assert figures()["alloc_free_spared"] is (os.environ["PYTHONMALLOC"] == "pymalloc")
         for size in (100, 300, 384, 400, 480, 512, 600, 100_000):
             block = makes(size)
             found = within(take(), "makes")
@@ -240,6 +241,36 @@ def test_with_other_allocators_of_the_interpreter(allocator: str) -> None:
         print("fine")
         """,
         PYTHONMALLOC=allocator,
+    )
+
+
+def test_the_interpreter_knows_its_blocks_whoever_samples_them() -> None:
+    run(
+        """
+        assert figures()["alloc_free_spared"] is True
+        def changes():
+            # Sampled when there is nothing to sample them, and the other way round.
+            kept = [makes(size) for size in range(100, 1_000, 10)]
+            growing = [[] for _ in range(100)]
+            for length in range(2_000):
+                growing[length % 100].append(length)
+            before = sys.getallocatedblocks()
+            changed = [bytearray(100) for _ in range(1_000)]
+            _native.profiler_stop()
+            for number, block in enumerate(changed):
+                block.extend(bytes(number))
+            start(ALL)
+            for number, block in enumerate(changed):
+                del block[number // 10:]
+            _native.profiler_stop()
+            del kept, growing, changed, block
+            start(ALL)
+            return sys.getallocatedblocks() - before
+        changes()
+        first = [changes() for _ in range(5)]
+        assert abs(first[-1] - first[0]) < 50, first
+        print("fine")
+        """
     )
 
 

@@ -223,6 +223,8 @@ pub struct Figures {
 pub struct AllocationFigures {
     /// Whether allocations are sampled.
     pub running: bool,
+    /// Whether giving back what was not sampled costs nothing, as it does in front of the interpreter's own allocator.
+    pub free_spared: bool,
     /// Allocations that were sampled.
     pub samples: u64,
     /// Allocations of threads that do not run Python, which were not sampled.

@@ -6,7 +6,10 @@
 //! ours are never unloaded, so whoever keeps them can call them, and once nobody does, others of ours take a
 //! new place.
 //!
-//! The usual allocation costs a subtraction and a comparison, and giving back a look at one byte.
+//! The usual allocation costs a subtraction and a comparison, and giving back a look at one byte. Where the
+//! interpreter's own allocator stands behind, giving back costs nothing: that one passes on to the raw domain what is
+//! large, and what it then does not find among its own blocks when it is given back. So a block that is to be sampled is
+//! asked for as a large one, and is seen to be given back there.
 #![expect(unsafe_code, reason = "these are C functions, called by the interpreter")]
 
 use std::cell::UnsafeCell;
@@ -22,11 +25,15 @@ use crate::layout::symbol;
 const DOMAINS: usize = 3;
 /// The one that is also used without the interpreter's lock.
 const RAW: usize = 0;
+/// That of objects.
+const OBJECT: usize = 2;
 /// In front of how many others ours can be put in place, one after the other.
 const SLOTS: usize = 4;
 /// Allocations of more bytes may be passed on to another domain, whose hook then sees them as well. The
 /// interpreter's own bound is 512, which includes what its debugging allocator adds.
 const LARGE: usize = 384;
+/// What the interpreter's own allocator passes on to the raw domain has at least so many bytes.
+const PASSED_ON: usize = 513;
 
 type Malloc = unsafe extern "C" fn(*mut c_void, usize) -> *mut c_void;
 type Calloc = unsafe extern "C" fn(*mut c_void, usize, usize) -> *mut c_void;
@@ -57,22 +64,29 @@ impl Allocator {
 struct Behind {
     allocator: UnsafeCell<MaybeUninit<Allocator>>,
     is_written: AtomicBool,
+    /// It passes large blocks on to the raw domain, and gives them back there.
+    passes_on: AtomicBool,
 }
 
-// SAFETY: written once, before the hook is put in place, and only read from then on.
-unsafe impl Sync for Behind {}
-
-static BEHIND: [[Behind; DOMAINS]; SLOTS] = [const {
-    [const { Behind { allocator: UnsafeCell::new(MaybeUninit::uninit()), is_written: AtomicBool::new(false) } };
-        DOMAINS]
-}; SLOTS];
-
 impl Behind {
+    const fn nothing() -> Self {
+        Self {
+            allocator: UnsafeCell::new(MaybeUninit::uninit()),
+            is_written: AtomicBool::new(false),
+            passes_on: AtomicBool::new(false),
+        }
+    }
+
     fn get(&self) -> Option<&Allocator> {
         // SAFETY: it was written before it was said so, and is not written again.
         self.is_written.load(Ordering::Acquire).then(|| unsafe { (*self.allocator.get()).assume_init_ref() })
     }
 }
+
+// SAFETY: written once, before the hook is put in place, and only read from then on.
+unsafe impl Sync for Behind {}
+
+static BEHIND: [[Behind; DOMAINS]; SLOTS] = [const { [const { Behind::nothing() }; DOMAINS] }; SLOTS];
 
 /// What a hook stands in front of.
 #[inline(always)]
@@ -107,28 +121,32 @@ fn count<const DOMAIN: usize, const NEAR: bool>(size: usize) -> bool {
     }
 }
 
-// What is rare is in functions of its own, which do not unwind either: so the others end with a jump.
+// What is rare is in functions of its own, which do not unwind either: so the others end with a jump. `PASSES_ON` says
+// what is known of what stands behind, and whether a block that is sampled has to be a large one.
 
-unsafe extern "C" fn malloc<const SLOT: usize, const DOMAIN: usize, const NEAR: bool>(
-    _: *mut c_void,
+unsafe extern "C" fn malloc<const SLOT: usize, const DOMAIN: usize, const NEAR: bool, const PASSES_ON: bool>(
+    context: *mut c_void,
     size: usize,
 ) -> *mut c_void {
     let behind = behind::<SLOT, DOMAIN>();
     if count::<DOMAIN, NEAR>(size) {
         // SAFETY: what was there before is called as the interpreter would have called it.
-        return unsafe { (behind.malloc)(behind.context, size) };
+        return unsafe { (behind.malloc)(context, size) };
     }
-    malloc_slowly::<DOMAIN>(behind, size)
+    malloc_slowly::<DOMAIN, PASSES_ON>(behind, size)
 }
 
 #[inline(never)]
-extern "C" fn malloc_slowly<const DOMAIN: usize>(behind: &'static Allocator, size: usize) -> *mut c_void {
+extern "C" fn malloc_slowly<const DOMAIN: usize, const PASSES_ON: bool>(
+    behind: &'static Allocator,
+    size: usize,
+) -> *mut c_void {
     // SAFETY: as above.
-    slowly(DOMAIN, size, || unsafe { (behind.malloc)(behind.context, size) })
+    slowly(DOMAIN, size, |least| unsafe { (behind.malloc)(behind.context, least_of::<PASSES_ON>(size, least)) })
 }
 
-unsafe extern "C" fn calloc<const SLOT: usize, const DOMAIN: usize, const NEAR: bool>(
-    _: *mut c_void,
+unsafe extern "C" fn calloc<const SLOT: usize, const DOMAIN: usize, const NEAR: bool, const PASSES_ON: bool>(
+    context: *mut c_void,
     items: usize,
     item_size: usize,
 ) -> *mut c_void {
@@ -136,60 +154,65 @@ unsafe extern "C" fn calloc<const SLOT: usize, const DOMAIN: usize, const NEAR: 
     // The interpreter has refused what would be too much.
     if count::<DOMAIN, NEAR>(items.wrapping_mul(item_size)) {
         // SAFETY: as above.
-        return unsafe { (behind.calloc)(behind.context, items, item_size) };
+        return unsafe { (behind.calloc)(context, items, item_size) };
     }
-    calloc_slowly::<DOMAIN>(behind, items, item_size)
+    calloc_slowly::<DOMAIN, PASSES_ON>(behind, items, item_size)
 }
 
 #[inline(never)]
-extern "C" fn calloc_slowly<const DOMAIN: usize>(
+extern "C" fn calloc_slowly<const DOMAIN: usize, const PASSES_ON: bool>(
     behind: &'static Allocator,
     items: usize,
     item_size: usize,
 ) -> *mut c_void {
-    // SAFETY: as above.
-    slowly(DOMAIN, items.wrapping_mul(item_size), || unsafe { (behind.calloc)(behind.context, items, item_size) })
+    let size = items.wrapping_mul(item_size);
+    slowly(DOMAIN, size, |least| {
+        let larger = least_of::<PASSES_ON>(size, least);
+        let (items, item_size) = if larger == size { (items, item_size) } else { (1, larger) };
+        // SAFETY: as above.
+        unsafe { (behind.calloc)(behind.context, items, item_size) }
+    })
 }
 
-unsafe extern "C" fn realloc<const SLOT: usize, const DOMAIN: usize, const NEAR: bool>(
-    _: *mut c_void,
+unsafe extern "C" fn realloc<const SLOT: usize, const DOMAIN: usize, const NEAR: bool, const PASSES_ON: bool>(
+    context: *mut c_void,
     block: *mut c_void,
     size: usize,
 ) -> *mut c_void {
     let behind = behind::<SLOT, DOMAIN>();
-    if count::<DOMAIN, NEAR>(size) && !filter::may_have(block as usize) {
+    if count::<DOMAIN, NEAR>(size) && (PASSES_ON || !filter::may_have(block as usize)) {
         // SAFETY: as above.
-        return unsafe { (behind.realloc)(behind.context, block, size) };
+        return unsafe { (behind.realloc)(context, block, size) };
     }
-    realloc_slowly::<DOMAIN>(behind, block, size)
+    realloc_slowly::<DOMAIN, PASSES_ON>(behind, block, size)
 }
 
 #[inline(never)]
-extern "C" fn realloc_slowly<const DOMAIN: usize>(
+extern "C" fn realloc_slowly<const DOMAIN: usize, const PASSES_ON: bool>(
     behind: &'static Allocator,
     block: *mut c_void,
     size: usize,
 ) -> *mut c_void {
-    // Before it is given back, as somebody else may get it then.
-    let earlier = if filter::may_have(block as usize) { recorder::remove(block as usize) } else { None };
+    // Before it is given back, as somebody else may get it then. What is passed on is so in the raw domain's hook.
+    let is_known = !PASSES_ON && filter::may_have(block as usize);
+    let earlier = if is_known { recorder::remove(block as usize) } else { None };
     // SAFETY: as above.
-    let moved = slowly(DOMAIN, size, || unsafe { (behind.realloc)(behind.context, block, size) });
+    let moved = slowly(DOMAIN, size, |least| unsafe {
+        (behind.realloc)(behind.context, block, least_of::<PASSES_ON>(size, least))
+    });
     if let Some(earlier) = earlier.filter(|_| moved.is_null()) {
         recorder::put_back(block as usize, earlier);
     }
     moved
 }
 
-unsafe extern "C" fn free<const SLOT: usize, const DOMAIN: usize, const NEAR: bool>(
-    _: *mut c_void,
-    block: *mut c_void,
-) {
+unsafe extern "C" fn free<const SLOT: usize, const DOMAIN: usize>(context: *mut c_void, block: *mut c_void) {
     let behind = behind::<SLOT, DOMAIN>();
     if filter::may_have(block as usize) {
         return free_slowly(behind, block);
     }
     // SAFETY: as above.
-    unsafe { (behind.free)(behind.context, block) };
+    unsafe { (behind.free)(context, block) };
 }
 
 #[inline(never)]
@@ -200,24 +223,31 @@ extern "C" fn free_slowly(behind: &'static Allocator, block: *mut c_void) {
     unsafe { (behind.free)(behind.context, block) };
 }
 
-/// Allocates what is sampled or large.
-fn slowly(domain: usize, size: usize, allocate: impl FnOnce() -> *mut c_void) -> *mut c_void {
+/// For how many bytes what stands behind is asked.
+#[inline(always)]
+fn least_of<const PASSES_ON: bool>(size: usize, least: usize) -> usize {
+    if PASSES_ON { size.max(least) } else { size }
+}
+
+/// Allocates what is sampled or large; `allocate` is told the least size that a block which is sampled must have.
+fn slowly(domain: usize, size: usize, allocate: impl FnOnce(usize) -> *mut c_void) -> *mut c_void {
     let own = countdown::own();
     // SAFETY: `own` is the calling thread's, and no reference to it is held across a call.
     unsafe {
         if (*own).is_inside || (*own).probed != 0 {
-            // It belongs to another allocation, or to a trial.
-            (*own).left = (*own).left.wrapping_add(size as i64);
+            // It belongs to another allocation, or to a trial. In the first case the raw domain has counted nothing.
+            if domain != RAW || !(*own).is_inside {
+                (*own).left = (*own).left.wrapping_add(size as i64);
+            }
             if usize::from((*own).probed) == domain + 1 {
                 (*own).probed = 0;
             }
-            return allocate();
+            return allocate(0);
         }
         (*own).is_inside = true;
-        let block = allocate();
-        if (*own).left < 0
-            && let Some(interval) = (*own).sampled(size).filter(|_| !block.is_null())
-        {
+        let interval = if (*own).left < 0 { (*own).sampled(size) } else { None };
+        let block = allocate(if interval.is_some() { PASSED_ON } else { 0 });
+        if let Some(interval) = interval.filter(|_| !block.is_null()) {
             recorder::sample(block as usize, size, interval, domain == RAW);
         }
         (*own).is_inside = false;
@@ -225,33 +255,60 @@ fn slowly(domain: usize, size: usize, allocate: impl FnOnce() -> *mut c_void) ->
     }
 }
 
-type Hooks = (Malloc, Calloc, Realloc, Free);
+/// All but the function that gives back, which may be that of what stands behind.
+type Hooks = (Malloc, Calloc, Realloc);
 
-const fn hooks<const SLOT: usize, const DOMAIN: usize, const NEAR: bool>() -> Hooks {
-    (
-        malloc::<SLOT, DOMAIN, NEAR>,
-        calloc::<SLOT, DOMAIN, NEAR>,
-        realloc::<SLOT, DOMAIN, NEAR>,
-        free::<SLOT, DOMAIN, NEAR>,
-    )
+/// The hooks of a slot and domain: usual ones, and those in front of what passes on.
+type OfDomain = ([Hooks; 2], Free);
+
+const fn of_domain<const SLOT: usize, const DOMAIN: usize, const NEAR: bool>() -> OfDomain {
+    let usual: Hooks = (
+        malloc::<SLOT, DOMAIN, NEAR, false>,
+        calloc::<SLOT, DOMAIN, NEAR, false>,
+        realloc::<SLOT, DOMAIN, NEAR, false>,
+    );
+    let passes_on: Hooks =
+        (malloc::<SLOT, DOMAIN, NEAR, true>, calloc::<SLOT, DOMAIN, NEAR, true>, realloc::<SLOT, DOMAIN, NEAR, true>);
+    ([usual, passes_on], free::<SLOT, DOMAIN>)
 }
 
-const fn of_slot<const SLOT: usize, const NEAR: bool>() -> [Hooks; DOMAINS] {
-    [hooks::<SLOT, 0, NEAR>(), hooks::<SLOT, 1, NEAR>(), hooks::<SLOT, 2, NEAR>()]
+const fn of_slot<const SLOT: usize, const NEAR: bool>() -> [OfDomain; DOMAINS] {
+    [of_domain::<SLOT, 0, NEAR>(), of_domain::<SLOT, 1, NEAR>(), of_domain::<SLOT, 2, NEAR>()]
 }
 
-const fn all<const NEAR: bool>() -> [[Hooks; DOMAINS]; SLOTS] {
+const fn all<const NEAR: bool>() -> [[OfDomain; DOMAINS]; SLOTS] {
     [of_slot::<0, NEAR>(), of_slot::<1, NEAR>(), of_slot::<2, NEAR>(), of_slot::<3, NEAR>()]
 }
 
-static HOOKS: [[Hooks; DOMAINS]; SLOTS] = all::<false>();
-static NEAR_HOOKS: [[Hooks; DOMAINS]; SLOTS] = all::<true>();
+static HOOKS: [[OfDomain; DOMAINS]; SLOTS] = all::<false>();
+static NEAR_HOOKS: [[OfDomain; DOMAINS]; SLOTS] = all::<true>();
 
 /// Our hook of a slot in front of what stands behind it.
 fn ours(slot: usize, domain: usize, behind: &Allocator) -> Allocator {
     let hooks = if countdown::is_near() { &NEAR_HOOKS } else { &HOOKS };
-    let (malloc, calloc, realloc, free) = hooks[slot][domain];
+    let passes_on = BEHIND[slot][domain].passes_on.load(Ordering::Relaxed);
+    let (functions, free) = hooks[slot][domain];
+    let (malloc, calloc, realloc) = functions[usize::from(passes_on)];
+    let free = if passes_on { behind.free } else { free };
     Allocator { context: behind.context, malloc, calloc, realloc, free }
+}
+
+/// Whether what stands in front of a domain gives large blocks back in the raw domain, where our hook sees it. Of who
+/// has a context, and keeps books of what is asked for, nothing larger is asked than was.
+fn passes_on(front: &Allocator) -> bool {
+    if !front.context.is_null() {
+        return false;
+    }
+    // SAFETY: it is called as the interpreter would, and what is given back came from it.
+    unsafe {
+        let block = (front.malloc)(front.context, PASSED_ON);
+        if block.is_null() {
+            return false;
+        }
+        let is_known = recorder::pretend_sampled(block as usize);
+        (front.free)(front.context, block);
+        is_known && recorder::remove(block as usize).is_none()
+    }
 }
 
 type GetAllocator = unsafe extern "C" fn(c_int, *mut Allocator);
@@ -353,6 +410,7 @@ pub(super) fn keep_in_place() -> Result<bool, String> {
         if !behind.is_written.load(Ordering::Acquire) {
             // SAFETY: nobody reads it before it is said to be written, and that happens once.
             unsafe { (*behind.allocator.get()).write(front) };
+            behind.passes_on.store(domain != RAW && passes_on(&front), Ordering::Relaxed);
             behind.is_written.store(true, Ordering::Release);
             fence(Ordering::SeqCst);
         }
@@ -360,6 +418,12 @@ pub(super) fn keep_in_place() -> Result<bool, String> {
         *placed = Some((slot, true));
     }
     Ok(were_away)
+}
+
+/// Whether nothing has to be done when blocks of objects are given back that were not sampled.
+pub(super) fn is_free_spared() -> bool {
+    let Ok(placed) = PLACED.try_lock() else { return false };
+    placed[OBJECT].is_some_and(|(slot, _)| BEHIND[slot][OBJECT].passes_on.load(Ordering::Relaxed))
 }
 
 /// Takes our hooks away where nobody stands in front of them; elsewhere they do nothing but pass on. The calling

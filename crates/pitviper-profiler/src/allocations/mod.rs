@@ -4,8 +4,8 @@
 //! the next sample. A sampled one gets the thread's stack, and is kept with what it stands for ([`recorder`]):
 //! an allocation of `size` bytes is sampled with the likelihood `1 - exp(-size / interval)`, and counts for the
 //! reciprocal of that many, so the sums are true on average whatever the sizes are. Sampled blocks are known until
-//! they are given back ([`live`]); whether a block may be one of them is seen at one byte ([`filter`]). Making a block
-//! larger or smaller is giving it back and allocating anew.
+//! they are given back ([`live`]); whether a block may be one of them is seen at one byte ([`filter`]), or by where it
+//! is given back. Making a block larger or smaller is giving it back and allocating anew.
 
 mod countdown;
 mod filter;
@@ -65,7 +65,7 @@ pub(crate) fn take(labels: &Labels) -> Option<Profile> {
 
 /// What became of it so far.
 pub(crate) fn figures() -> AllocationFigures {
-    recorder::figures()
+    AllocationFigures { free_spared: hooks::is_free_spared(), ..recorder::figures() }
 }
 
 /// Nothing is recorded for as long as a fork takes, but in the thread that forks.
