@@ -117,7 +117,11 @@ def report(agents: "list[str]", figures: Figures, where: str, seconds: float, ro
     parts = (
         ("What one operation costs", _COST, made.of_rows()),
         ("Memory", "Peak resident memory that an agent adds to the process.", made.of_memory()),
-        ("Start-up", "What the launcher adds to `python -c` of a program that does nothing.", made.of_starts()),
+        (
+            "Start-up",
+            _START.format(bare=_number((made.median("none", "start-up", "spent") or 0) * 1e3)),
+            made.of_starts(),
+        ),
         ("Idle", _IDLE, made.of_idling()),
         ("Soak", _SOAK.format(rate=SOAK_RATE), made.of_soaks()),
     )
@@ -134,6 +138,8 @@ system, exporting included, and medians of {rounds}, interleaved. [README.md](RE
 _COST = """\
 Mean CPU time of an operation without an agent, and what each agent adds to it. The last column is what ours adds as
 a share of what ddtrace does."""
+_START = """\
+What the launcher adds to `python -c` of a program that does nothing, which takes {bare} ms by itself."""
 _IDLE = """\
 CPU time that a process spends which traced one thing and then does nothing. Ours measures the process meanwhile and
 sends what it finds every ten seconds."""

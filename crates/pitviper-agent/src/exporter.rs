@@ -107,12 +107,16 @@ impl Exporter {
     }
 
     fn run(mut self) {
-        let (mut last, mut has_collected) = (Signal::Metrics, false);
+        let (mut last, mut has_collected, mut is_identified) = (Signal::Metrics, false, false);
         loop {
             self.follow_settings();
             let pauses = self.attempts.each_ref().map(|attempt| attempt.as_ref().map(|attempt| attempt.pause));
             let work = self.agent.queue.take(&pauses, &self.collect_at(), last, has_collected);
             has_collected = matches!(work, Work::Collect(_));
+            if !is_identified && !matches!(work, Work::Done) {
+                is_identified = true;
+                (self.agent.host.await_identity)();
+            }
             match work {
                 Work::Done => return,
                 Work::Follow => {}

@@ -25,6 +25,9 @@ pub struct Host {
     pub without_signals: fn(&mut dyn FnMut()),
     /// Runs in the thread whose first span, log record or measurement started the exporter.
     pub exporter_started: fn(),
+    /// Waits, though not for long, for whoever is finding out whose worker this process is
+    /// ([`Agent::set_worker`](crate::Agent::set_worker)). Called by the exporter thread before it sends anything.
+    pub await_identity: fn(),
     /// Runs what may take long, so that the interpreter goes on without the calling thread meanwhile. Also
     /// called by threads that have nothing to do with it.
     pub wait: fn(&mut (dyn FnMut() + Send)),

@@ -16,6 +16,7 @@ pub(crate) fn host() -> Host {
     Host {
         without_signals,
         exporter_started: || {},
+        await_identity: || {},
         wait: |work| work(),
         warn,
         // It asks for no settings.

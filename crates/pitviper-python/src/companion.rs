@@ -32,6 +32,9 @@ const LEAST_PAUSE: Duration = Duration::from_millis(800);
 const PAUSE_SPREAD_MS: u64 = 400;
 /// Threads are named no more often than this, however many begin.
 const NAMING_PAUSE: Duration = Duration::from_millis(20);
+/// How long the first that is sent waits until it is known whose worker this process is, and how often that is asked.
+const IDENTITY_TIMEOUT: Duration = Duration::from_secs(1);
+const IDENTITY_STEP: Duration = Duration::from_millis(1);
 /// How long the end of the process waits for a callback that is under way.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a fork waits for this thread to rest, and how often each of them looks for the other. It is microseconds,
@@ -41,6 +44,8 @@ const REST_STEP: Duration = Duration::from_micros(50);
 
 /// The process it runs in; zero for none. A forked child inherits the number, which is not its own.
 static RUNNING_IN: AtomicU32 = AtomicU32::new(0);
+/// The process of which it is known whose worker it is.
+static IDENTIFIED_IN: AtomicU32 = AtomicU32::new(0);
 static STOP: AtomicBool = AtomicBool::new(false);
 static THREAD: Mutex<Option<Thread>> = Mutex::new(None);
 static HOOK: Once<Py<PyAny>> = Once::new();
@@ -190,6 +195,15 @@ pub(crate) fn start() {
     shield_native((), start_if_wanted);
 }
 
+/// Waits until the thread has found out whose worker this process is, if it does.
+pub(crate) fn await_identity() {
+    let (own, began) = (std::process::id(), Instant::now());
+    let is_known = || IDENTIFIED_IN.load(Ordering::SeqCst) == own || STOP.load(Ordering::SeqCst) || !is_wanted();
+    while !is_known() && began.elapsed() < IDENTITY_TIMEOUT {
+        std::thread::sleep(IDENTITY_STEP);
+    }
+}
+
 /// Has threads named soon, before a short one ends: called by the profiler, which cannot.
 pub(crate) fn name_threads_soon() {
     UNNAMED.store(true, Ordering::SeqCst);
@@ -251,6 +265,7 @@ fn start_if_wanted() {
             IS_COMPANION.with(|is| is.set(true));
             be_active();
             shield_native((), run);
+            IDENTIFIED_IN.store(own, Ordering::SeqCst);
             ACTIVE.store(false, Ordering::SeqCst);
             let _ = RUNNING_IN.compare_exchange(own, 0, Ordering::SeqCst, Ordering::SeqCst);
         });
@@ -296,6 +311,7 @@ fn run() {
     // Attached once, and detached while it waits: to attach anew makes a thread state each time.
     let _ = Python::try_attach(|py| {
         call(py, "start");
+        IDENTIFIED_IN.store(std::process::id(), Ordering::SeqCst);
         let has_gil = is_interpreter_lock_enabled(py);
         let began = Instant::now();
         let (mut observed, mut named, mut measured) = (began, began, began);

@@ -23,6 +23,7 @@ pub(crate) fn host() -> Host {
     Host {
         without_signals,
         exporter_started: crate::companion::start,
+        await_identity: crate::companion::await_identity,
         wait,
         warn,
         told: crate::companion::told,
