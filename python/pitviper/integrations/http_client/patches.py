@@ -16,13 +16,17 @@ _SPAN = "_pitviper_span"
 def putrequest(original: Callable[..., Any]) -> Callable[..., Any]:
     """``HTTPConnection.putrequest``: the request line."""
 
-    def wrapper(self: Any, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
-        result = original(self, method, url, *args, **kwargs)
+    # Without names of its own: each argument that is given by name would be compared with all of them.
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        result = original(*args, **kwargs)
         try:
-            if getattr(self, _SPAN, None) is not None:
-                _end(self)
+            connection = args[0]
+            if getattr(connection, _SPAN, None) is not None:
+                _end(connection)
             if not _native.inside_call():
-                setattr(self, _SPAN, _start(self, method, url))
+                method = args[1] if len(args) > 1 else kwargs["method"]
+                url = args[2] if len(args) > 2 else kwargs["url"]
+                setattr(connection, _SPAN, _start(connection, method, url))
         except Exception as error:
             internal_error(error)
         return result

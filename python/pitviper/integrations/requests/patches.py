@@ -18,6 +18,8 @@ class _Redirects(threading.local):
     """How many redirects led to the request that is about to be sent."""
 
     count = 0
+    #: Whether any redirect was ever followed, in any thread: until then nobody has to look.
+    were_any = False
 
 
 _redirects = _Redirects()
@@ -26,12 +28,13 @@ _redirects = _Redirects()
 def send(original: Callable[..., Any]) -> Callable[..., Any]:
     """``Session.send``; for each redirect it is called by the call that was redirected."""
 
-    def wrapper(self: Any, request: Any, **kwargs: Any) -> Any:
-        span = _start(request)
+    # Without names of its own: each argument that is given by name would be compared with all of them.
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        span = _start(args[1] if len(args) > 1 else kwargs.get("request"))
         if span is None:
-            return original(self, request, **kwargs)
+            return original(*args, **kwargs)
         try:
-            response = original(self, request, **kwargs)
+            response = original(*args, **kwargs)
         except BaseException as error:
             _client.failed(span, error)
             raise
@@ -47,7 +50,9 @@ def send(original: Callable[..., Any]) -> Callable[..., Any]:
 def _start(request: Any) -> Optional[_native.Span]:
     """The span of a request; None when it is part of a call that has one."""
     try:
-        resend, _redirects.count = _redirects.count, 0
+        resend = 0
+        if _Redirects.were_any:
+            resend, _redirects.count = _redirects.count, 0
         if _native.inside_call():
             if not _native.http_suppressed():
                 _client.inject(request.headers)
@@ -63,9 +68,10 @@ def _start(request: Any) -> Optional[_native.Span]:
 def resolve_redirects(original: Callable[..., Any]) -> Callable[..., Any]:
     """``Session.resolve_redirects``: a generator of the responses that follow a response, if any do."""
 
-    def wrapper(self: Any, resp: Any, req: Any, *args: Any, **kwargs: Any) -> Any:
-        responses = original(self, resp, req, *args, **kwargs)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        responses = original(*args, **kwargs)
         try:
+            resp = args[1] if len(args) > 1 else kwargs["resp"]
             # The status first: looking for a header takes longer.
             if resp.status_code not in _REDIRECTS or not resp.is_redirect or kwargs.get("yield_requests"):
                 return responses
@@ -82,6 +88,7 @@ def resolve_redirects(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _counted(responses: Any) -> Any:
+    _Redirects.were_any = True
     count = 0
     while True:
         count += 1

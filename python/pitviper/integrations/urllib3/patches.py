@@ -9,8 +9,8 @@ from pitviper.integrations import _client
 
 _SCOPE = "pitviper.urllib3"
 _CLIENT = 3
-#: Position of ``retries`` after ``method`` and ``url``: body and headers come first.
-_RETRIES_POSITION = 2
+#: Position of ``retries``: the pool, method, URL, body and headers come first.
+_RETRIES_POSITION = 5
 
 
 class _Sent(threading.local):
@@ -25,29 +25,31 @@ _sent = _Sent()
 def urlopen(original: Callable[..., Any]) -> Callable[..., Any]:
     """``HTTPConnectionPool.urlopen``: a call; for each retry and redirect there is another."""
 
-    def wrapper(self: Any, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
+    # Without names of its own: each argument that is given by name would be compared with all of them.
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
         try:
             if not _native.inside_call():
                 retries = args[_RETRIES_POSITION] if len(args) > _RETRIES_POSITION else kwargs.get("retries")
                 _sent.count = len(getattr(retries, "history", ()))
         except Exception as error:
             internal_error(error)
-        return original(self, method, url, *args, **kwargs)
+        return original(*args, **kwargs)
 
     return wrapper
 
 
 def make_request(original: Callable[..., Any]) -> Callable[..., Any]:
-    """``HTTPConnectionPool._make_request``: one attempt. urllib3 passes headers by name."""
+    """``HTTPConnectionPool._make_request``: one attempt. urllib3 passes connection, method and URL by place, and
+    headers by name."""
 
-    def wrapper(self: Any, conn: Any, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
-        span = _start(self, method, url)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        span = _start(args)
         if span is None:
-            return original(self, conn, method, url, *args, **kwargs)
+            return original(*args, **kwargs)
         if "headers" in kwargs:
             kwargs["headers"] = _with_context(kwargs["headers"])
         try:
-            response = original(self, conn, method, url, *args, **kwargs)
+            response = original(*args, **kwargs)
         except BaseException as error:
             _client.failed(span, error)
             raise
@@ -60,11 +62,12 @@ def make_request(original: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
-def _start(pool: Any, method: str, url: str) -> Optional[_native.Span]:
+def _start(arguments: "tuple[Any, ...]") -> Optional[_native.Span]:
     """The span of a request; None when it is part of a call that has one."""
     try:
         if _native.inside_call():
             return None
+        pool, _, method, url, *_ = arguments
         resend, _sent.count = _sent.count, 0
         if "://" in url:
             # The pool is that of a proxy.
