@@ -23,7 +23,7 @@ _HEAD = """
 import os, resource, sys, threading, time
 from pitviper import _native, _tasks
 os.register_at_fork(after_in_child=_native.profiler_resume)
-assert _native.profiler_start(1000.0, 1.0) is None
+assert _native.profiler_start(1000.0, 1.0, allocation_interval=16_384) is None
 seconds, wanted = float(sys.argv[1]), int(sys.argv[2])
 began, taken, memory = time.monotonic(), 0.0, []
 #: Memory that the interpreter loses by itself, in KB.
@@ -121,7 +121,8 @@ PROGRAMS = {
     """,
     "programs that end at once": """
         import subprocess
-        short = "from pitviper import _native; assert _native.profiler_start(1000.0, 1.0) is None;" \\
+        short = "from pitviper import _native;" \\
+            "assert _native.profiler_start(1000.0, 1.0, allocation_interval=16_384) is None;" \\
             "import threading; threading.Thread(target=lambda: sum(range(10**6)), daemon=True).start()"
         while goes_on():
             running = [subprocess.Popen([sys.executable, "-c", short]) for _ in range(2)]
@@ -157,7 +158,7 @@ PROGRAMS = {
         before = resident()
         for _ in range(20): one()
         each = (resident() - before) / 20
-        assert _native.profiler_start(1000.0, 1.0) is None
+        assert _native.profiler_start(1000.0, 1.0, allocation_interval=16_384) is None
         began = time.monotonic()
         while goes_on():
             one()
