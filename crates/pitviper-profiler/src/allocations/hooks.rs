@@ -9,7 +9,7 @@
 //! The usual allocation costs a subtraction and a comparison, and giving back a look at one byte. Where the
 //! interpreter's own allocator stands behind, giving back costs nothing: that one passes on to the raw domain what is
 //! large, and what it then does not find among its own blocks when it is given back. So a block that is to be sampled is
-//! asked for as a large one, and is seen to be given back there.
+//! asked for as a large one, and is seen to be given back there (ADR 0026).
 #![expect(unsafe_code, reason = "these are C functions, called by the interpreter")]
 
 use std::cell::UnsafeCell;
