@@ -2,7 +2,9 @@
 
 use pitviper_model::{Attributes, Value};
 
-use super::protobuf::{LENGTH_DELIMITED, put_bytes, put_fixed64, put_message, put_uint, put_varint, read_varint, tag};
+use super::protobuf::{
+    LENGTH_DELIMITED, put_bytes, put_fixed64, put_message, put_uint, put_varint, read_varint, tag, varint_len,
+};
 
 /// A value that needs no memory of its own. What instrumentation sets is nearly always one of these.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -29,6 +31,7 @@ const KVLIST: u8 = 6;
 const BYTES: u8 = 7;
 const VALUES: u8 = 1;
 
+#[inline]
 pub(super) fn put_scalar(out: &mut Vec<u8>, value: Scalar<'_>) {
     match value {
         // Fields of a oneof are written even when they hold the default.
@@ -39,6 +42,17 @@ pub(super) fn put_scalar(out: &mut Vec<u8>, value: Scalar<'_>) {
             put_varint(out, number as u64);
         }
         Scalar::Double(number) => put_fixed64(out, DOUBLE, number.to_bits()),
+    }
+}
+
+/// How many bytes [`put_scalar`] writes.
+#[inline]
+fn scalar_len(value: Scalar<'_>) -> usize {
+    match value {
+        Scalar::Str(text) => 1 + varint_len(text.len() as u64) + text.len(),
+        Scalar::Bool(_) => 2,
+        Scalar::Int(number) => 1 + varint_len(number as u64),
+        Scalar::Double(_) => 9,
     }
 }
 
@@ -87,7 +101,9 @@ impl AttributeList {
     /// Sets a plain value. Over `limit` attributes a new key is dropped and counted.
     #[inline]
     pub fn set(&mut self, key: &str, value: Scalar<'_>, limit: u32) {
-        self.set_with(key, limit, |out| put_scalar(out, value));
+        if self.makes_room(key, limit) {
+            self.append_scalar(key, value);
+        }
     }
 
     /// Sets a plain value of a key that the list does not have: the caller knows. Over `limit` attributes it is
@@ -98,33 +114,53 @@ impl AttributeList {
         if self.count >= limit {
             self.dropped += 1;
         } else {
-            self.append(key, |out| put_scalar(out, value));
+            self.append_scalar(key, value);
         }
     }
 
     /// Sets any value. Over `limit` attributes a new key is dropped and counted.
     pub fn set_value(&mut self, key: &str, value: &Value, limit: u32) {
-        self.set_with(key, limit, |out| put_value(out, value));
+        if self.makes_room(key, limit) {
+            self.append(key, |out| put_value(out, value));
+        }
     }
 
+    /// Takes away what the key has; whether there is room for what it is to have.
     #[inline]
-    fn set_with(&mut self, key: &str, limit: u32, put: impl FnOnce(&mut Vec<u8>)) {
+    fn makes_room(&mut self, key: &str, limit: u32) -> bool {
         if let Some(range) = self.find(key) {
             self.bytes.drain(range);
             self.count -= 1;
         } else if self.count >= limit {
             self.dropped += 1;
-            return;
+            return false;
         }
-        self.append(key, put);
+        true
     }
 
-    #[inline]
     fn append(&mut self, key: &str, put: impl FnOnce(&mut Vec<u8>)) {
         put_message(&mut self.bytes, Self::FIELD, |out| {
             put_bytes(out, KEY, key.as_bytes());
             put_message(out, VALUE, put);
         });
+        self.count += 1;
+    }
+
+    /// As [`append`](Self::append): most are short, and then all lengths are known beforehand and take a byte.
+    #[inline]
+    fn append_scalar(&mut self, key: &str, value: Scalar<'_>) {
+        let value_length = scalar_len(value);
+        let length = 4 + key.len() + value_length;
+        if length >= 0x80 {
+            self.append(key, |out| put_scalar(out, value));
+            return;
+        }
+        let head = [tag(Self::FIELD, LENGTH_DELIMITED), length as u8, tag(KEY, LENGTH_DELIMITED), key.len() as u8];
+        self.bytes.reserve(2 + length);
+        self.bytes.extend_from_slice(&head);
+        self.bytes.extend_from_slice(key.as_bytes());
+        self.bytes.extend_from_slice(&[tag(VALUE, LENGTH_DELIMITED), value_length as u8]);
+        put_scalar(&mut self.bytes, value);
         self.count += 1;
     }
 
@@ -292,6 +328,22 @@ mod tests {
         }
         assert_eq!(pushed.as_bytes(), list(&[("a", 1), ("b", 2)]).as_bytes());
         assert_eq!((pushed.count(), pushed.dropped()), (2, 1));
+    }
+
+    #[test]
+    fn short_and_long_attributes_are_written_alike() {
+        let texts: Vec<_> = (0..300).map(|length| "v".repeat(length)).collect();
+        let numbers = [0, 1, 127, 128, -1, i64::MAX, i64::MIN].map(Scalar::Int);
+        let others = [Scalar::Bool(false), Scalar::Bool(true), Scalar::Double(0.0), Scalar::Double(-1.5)];
+        for key_length in [1, 100, 112, 113, 120, 127, 128, 200] {
+            let key = "k".repeat(key_length);
+            for value in texts.iter().map(|text| Scalar::Str(text)).chain(numbers).chain(others) {
+                let (mut one, mut other) = (AttributeList::default(), AttributeList::default());
+                one.append_scalar(&key, value);
+                other.append(&key, |out| put_scalar(out, value));
+                assert_eq!(one.as_bytes(), other.as_bytes(), "{key_length} {value:?}");
+            }
+        }
     }
 
     #[test]

@@ -3,7 +3,9 @@
 use pitviper_model::{Attributes, Event, Link, Resource, Scope, SpanId, SpanKind, StatusCode, TraceId};
 
 use super::attributes::{AttributeList, append_key_value};
-use super::protobuf::{put_bytes, put_fixed64, put_flags, put_message, put_text, put_uint, put_varint, tag};
+use super::protobuf::{
+    put_bytes, put_fixed64, put_flags, put_message, put_message_of, put_text, put_uint, put_varint, tag,
+};
 
 // Field numbers of Span.
 const TRACE_ID: u8 = 1;
@@ -22,6 +24,9 @@ const DROPPED_LINKS: u8 = 14;
 const STATUS: u8 = 15;
 /// `spans` in ScopeSpans.
 const SPANS: u8 = 2;
+
+/// Bytes of a span with a parent besides its texts, attributes, events and links.
+const FIXED_BYTES: usize = 66;
 
 /// What of a span is known when it begins.
 #[derive(Debug, Clone, Copy)]
@@ -90,7 +95,11 @@ impl SpanEncoder {
         status: StatusCode,
         status_message: &str,
     ) {
-        put_message(out, SPANS, |out| {
+        let texts = head.trace_state.len() + name.len() + status_message.len();
+        let lists = self.attributes.as_span_fields().len() + self.events.len() + self.links.len();
+        let expected = FIXED_BYTES + texts + lists;
+        out.reserve(expected);
+        put_message_of(out, SPANS, expected, |out| {
             put_bytes(out, TRACE_ID, &head.trace_id.0);
             put_bytes(out, SPAN_ID, &head.span_id.0);
             put_text(out, TRACE_STATE, head.trace_state);
