@@ -243,7 +243,7 @@ impl Agent {
             Some(service) if recorded => self.scope_in_service(options.scope, Some(service)),
             _ => options.scope,
         };
-        let mut span = Span::new(self, &SpanOptions { scope, ..*options }, context, recorded, exported);
+        let mut span = Span::new(self, options, scope, context, recorded, exported);
         if recorded
             && self.describes_baggage.load(Ordering::Relaxed)
             && let Some(baggage) = span.context().baggage.clone()

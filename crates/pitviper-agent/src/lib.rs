@@ -30,6 +30,7 @@ mod origins;
 mod profiles;
 mod propagation;
 mod queue;
+mod record;
 mod runtime;
 mod sampler;
 mod scopes;

@@ -1,6 +1,5 @@
 //! A span under way.
 
-use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime};
@@ -13,39 +12,12 @@ use crate::bounds::Bounds;
 use crate::config::Limits;
 use crate::id;
 use crate::propagation::{Baggage, SpanContext};
-
-/// Span buffers a thread keeps for reuse.
-const MAX_POOLED: usize = 32;
-/// Largest buffer kept for reuse, in bytes.
-const MAX_POOLED_BYTES: usize = 16 * 1024;
+use crate::record::Pooled;
 
 /// OTLP span flag: whether the parent is remote is known.
 const HAS_IS_REMOTE: u32 = 0x100;
 /// OTLP span flag: the parent is remote.
 const IS_REMOTE: u32 = 0x200;
-
-thread_local! {
-    // Boxed, so that a span moves a pointer and not the buffers' heads.
-    #[expect(clippy::vec_box, reason = "the boxes are what is reused")]
-    static POOL: RefCell<Vec<Box<SpanEncoder>>> = const { RefCell::new(Vec::new()) };
-}
-
-fn take_encoder() -> Box<SpanEncoder> {
-    POOL.try_with(|pool| pool.borrow_mut().pop()).ok().flatten().unwrap_or_default()
-}
-
-fn return_encoder(mut encoder: Box<SpanEncoder>) {
-    if encoder.capacity() <= MAX_POOLED_BYTES {
-        encoder.clear();
-        // The pool is gone while its thread ends; the buffer is then simply freed.
-        let _ = POOL.try_with(|pool| {
-            let mut pool = pool.borrow_mut();
-            if pool.len() < MAX_POOLED {
-                pool.push(encoder);
-            }
-        });
-    }
-}
 
 /// Nanoseconds since the Unix epoch.
 pub(crate) fn now_unix_nano() -> u64 {
@@ -110,40 +82,16 @@ pub struct SpanOptions<'a> {
 #[derive(Debug)]
 pub struct Span {
     agent: &'static Agent,
-    context: SpanContext,
-    parent_span_id: SpanId,
-    parent_is_remote: bool,
-    parent_flags: u8,
-    kind: SpanKind,
-    name: String,
-    scope: u16,
-    start_time_unix_nano: u64,
-    /// Reading of the monotonic clock at the start; `None` when the caller gave the start time.
-    started: Option<Instant>,
-    status: StatusCode,
-    status_message: String,
-    /// When it ended; zero while it runs.
-    end_time_unix_nano: u64,
-    /// `None` once it ended, and when it is not recorded.
-    encoder: Option<Box<SpanEncoder>>,
-    /// The same after the end, so that the span can still be read.
-    finished: Option<Box<SpanEncoder>>,
-    /// Whether it goes to the exporter when it ends.
-    exported: bool,
-    /// Its name is known as that of a local root, see [`Agent::endpoints`].
-    names_endpoint: bool,
-    /// Bounds that hold instead of the agent's.
-    limits: Option<Box<Limits>>,
-    /// The service that it is part of; `None` for the process's own.
-    service: Option<Arc<str>>,
-    /// The process it was started in. A forked child has a copy, and only the parent may send it.
-    generation: u64,
+    record: Pooled,
 }
 
 impl Span {
+    /// Begins a span in `scope`, which is that of `options` in the span's service.
+    #[inline]
     pub(crate) fn new(
         agent: &'static Agent,
         options: &SpanOptions<'_>,
+        scope: u16,
         mut context: SpanContext,
         recorded: bool,
         exported: bool,
@@ -160,28 +108,29 @@ impl Span {
             Parent::Context(parent) if parent.is_valid() => (parent.span_id, parent.is_remote, parent.flags),
             _ => (SpanId::INVALID, false, 0),
         };
-        Self {
-            agent,
-            context,
-            parent_span_id,
-            parent_is_remote,
-            parent_flags,
-            kind: options.kind,
-            name: if recorded { options.name.to_owned() } else { String::new() },
-            scope: options.scope,
-            start_time_unix_nano: options.start_time_unix_nano.unwrap_or_else(now_unix_nano),
-            started: options.start_time_unix_nano.is_none().then(Instant::now),
-            status: StatusCode::Unset,
-            status_message: String::new(),
-            end_time_unix_nano: 0,
-            encoder: recorded.then(take_encoder),
-            finished: None,
-            exported,
-            names_endpoint,
-            limits: options.limits.map(Box::new),
-            service: options.service.cloned(),
-            generation: id::generation(),
+        let mut pooled = Pooled::take();
+        let record = &mut *pooled;
+        if recorded {
+            record.name.push_str(options.name);
         }
+        record.context = context;
+        record.parent_span_id = parent_span_id;
+        record.parent_is_remote = parent_is_remote;
+        record.parent_flags = parent_flags;
+        record.kind = options.kind;
+        record.scope = scope;
+        record.start_time_unix_nano = options.start_time_unix_nano.unwrap_or_else(now_unix_nano);
+        record.started = options.start_time_unix_nano.is_none().then(Instant::now);
+        record.status = StatusCode::Unset;
+        record.end_time_unix_nano = 0;
+        record.recorded = recorded;
+        record.recording = recorded;
+        record.exported = exported;
+        record.names_endpoint = names_endpoint;
+        record.limits = options.limits.map(Box::new);
+        record.service = options.service.cloned();
+        record.generation = id::generation();
+        Self { agent, record: pooled }
     }
 
     /// A span of no trace, which is not recorded and counts for nothing: something to look at.
@@ -200,37 +149,38 @@ impl Span {
             limits: None,
             service: None,
         };
-        Self::new(agent, &options, context, false, false)
+        Self::new(agent, &options, options.scope, context, false, false)
     }
 
     /// What writes it, with its bounds, while what is set still counts.
     #[inline]
     fn writer(&mut self) -> Option<(&mut SpanEncoder, Bounds<'_>)> {
-        let bounds = Bounds { own: self.limits.as_deref(), common: &self.agent.limits };
-        self.encoder.as_deref_mut().map(|encoder| (encoder, bounds))
+        let record = &mut *self.record;
+        let bounds = Bounds { own: record.limits.as_deref(), common: &self.agent.limits };
+        record.recording.then_some((&mut record.encoder, bounds))
     }
 
     /// What it tells others of itself.
     #[must_use]
     pub fn context(&self) -> &SpanContext {
-        &self.context
+        &self.record.context
     }
 
     /// The span it is part of; invalid for a root.
     #[must_use]
     pub fn parent_span_id(&self) -> SpanId {
-        self.parent_span_id
+        self.record.parent_span_id
     }
 
     /// The context of the span it is part of; `None` for a root.
     #[must_use]
     pub fn parent(&self) -> Option<SpanContext> {
-        self.parent_span_id.is_valid().then(|| SpanContext {
-            trace_id: self.context.trace_id,
-            span_id: self.parent_span_id,
-            flags: self.parent_flags,
-            is_remote: self.parent_is_remote,
-            trace_state: self.context.trace_state.clone(),
+        self.record.parent_span_id.is_valid().then(|| SpanContext {
+            trace_id: self.record.context.trace_id,
+            span_id: self.record.parent_span_id,
+            flags: self.record.parent_flags,
+            is_remote: self.record.parent_is_remote,
+            trace_state: self.record.context.trace_state.clone(),
             baggage: None,
             local_root: SpanId::INVALID,
         })
@@ -239,77 +189,77 @@ impl Span {
     /// The number of its instrumentation scope.
     #[must_use]
     pub fn scope(&self) -> u16 {
-        self.scope
+        self.record.scope
     }
 
     /// The service that it is part of, and what is below it in this process; `None` for the process's own.
     #[must_use]
     pub fn service(&self) -> Option<&Arc<str>> {
-        self.service.as_ref()
+        self.record.service.as_ref()
     }
 
     /// When it began, in nanoseconds since the Unix epoch.
     #[must_use]
     pub fn start_time_unix_nano(&self) -> u64 {
-        self.start_time_unix_nano
+        self.record.start_time_unix_nano
     }
 
     /// When it ended, in nanoseconds since the Unix epoch; `None` while it runs.
     #[must_use]
     pub fn end_time_unix_nano(&self) -> Option<u64> {
-        (self.end_time_unix_nano != 0).then_some(self.end_time_unix_nano)
+        (self.record.end_time_unix_nano != 0).then_some(self.record.end_time_unix_nano)
     }
 
     /// Its status and the description of an error.
     #[must_use]
     pub fn status(&self) -> (StatusCode, &str) {
-        (self.status, &self.status_message)
+        (self.record.status, &self.record.status_message)
     }
 
     /// Its attributes, events and links, written as OTLP; `None` when it is not recorded.
     #[must_use]
     pub fn content(&self) -> Option<&SpanEncoder> {
-        self.encoder.as_deref().or(self.finished.as_deref())
+        self.record.recorded.then_some(&self.record.encoder)
     }
 
     /// Its name; empty when it is not recorded.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.name
+        &self.record.name
     }
 
     /// Its role.
     #[must_use]
     pub fn kind(&self) -> SpanKind {
-        self.kind
+        self.record.kind
     }
 
     /// Makes it part of another service of this process; with `None`, of the process's own.
     pub fn set_service(&mut self, service: Option<Arc<str>>) {
         if self.is_recording() {
-            self.scope = self.agent.scope_in_service(self.scope, service.as_ref());
-            self.service = service;
+            self.record.scope = self.agent.scope_in_service(self.record.scope, service.as_ref());
+            self.record.service = service;
         }
     }
 
     /// Says that it began at another time, in nanoseconds since the Unix epoch.
     pub fn set_start(&mut self, time_unix_nano: u64) {
         if self.is_recording() {
-            self.start_time_unix_nano = time_unix_nano;
-            self.started = None;
+            self.record.start_time_unix_nano = time_unix_nano;
+            self.record.started = None;
         }
     }
 
     /// Gives it another role.
     pub fn set_kind(&mut self, kind: SpanKind) {
         if self.is_recording() {
-            self.kind = kind;
+            self.record.kind = kind;
         }
     }
 
     /// Keeps it from being sent when it ends.
     pub fn discard(&mut self) {
-        if std::mem::take(&mut self.exported) {
+        if std::mem::take(&mut self.record.exported) {
             self.agent.counters.sampled_out.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -317,7 +267,7 @@ impl Span {
     /// Whether what is set still counts: it is sampled and has not ended.
     #[must_use]
     pub fn is_recording(&self) -> bool {
-        self.encoder.is_some()
+        self.record.recording
     }
 
     /// Sets an attribute. The last value of a key counts; an empty key is ignored.
@@ -379,9 +329,9 @@ impl Span {
     /// Gives it another name.
     pub fn update_name(&mut self, name: &str) {
         if self.is_recording() {
-            name.clone_into(&mut self.name);
-            if self.names_endpoint {
-                self.agent.endpoints.rename(self.context.span_id, name);
+            name.clone_into(&mut self.record.name);
+            if self.record.names_endpoint {
+                self.agent.endpoints.rename(self.record.context.span_id, name);
             }
         }
     }
@@ -389,60 +339,57 @@ impl Span {
     /// Says whether it succeeded, by OpenTelemetry's rules: `Ok` is final, `Unset` is ignored, and
     /// only an error has a message.
     pub fn set_status(&mut self, code: StatusCode, message: &str) {
-        if !self.is_recording() || self.status == StatusCode::Ok || code == StatusCode::Unset {
+        if !self.is_recording() || self.record.status == StatusCode::Ok || code == StatusCode::Unset {
             return;
         }
-        self.status = code;
-        self.status_message.clear();
+        self.record.status = code;
+        self.record.status_message.clear();
         if code == StatusCode::Error {
-            let limit = Bounds { own: self.limits.as_deref(), common: &self.agent.limits }.detail_value_length();
-            self.status_message.push_str(cut(message, limit));
+            let limit = Bounds { own: self.record.limits.as_deref(), common: &self.agent.limits }.detail_value_length();
+            self.record.status_message.push_str(cut(message, limit));
         }
     }
 
     /// Ends it, at `end_time_unix_nano` or now. Only the first end counts; whether this
     /// was it, of a span that is recorded.
     pub fn end(&mut self, end_time_unix_nano: Option<u64>) -> bool {
-        let Some(encoder) = self.encoder.take() else {
+        let record = &mut *self.record;
+        if !std::mem::take(&mut record.recording) {
             self.agent.unrecorded();
             return false;
-        };
-        if std::mem::take(&mut self.names_endpoint) {
-            self.agent.endpoints.end(self.context.span_id);
         }
-        let end = end_time_unix_nano.unwrap_or_else(|| match self.started {
+        if std::mem::take(&mut record.names_endpoint) {
+            self.agent.endpoints.end(record.context.span_id);
+        }
+        let end = end_time_unix_nano.unwrap_or_else(|| match record.started {
             // The wall clock may be set while the span runs; its duration must not change.
-            Some(started) => self.start_time_unix_nano + started.elapsed().as_nanos() as u64,
-            None => now_unix_nano().max(self.start_time_unix_nano),
+            Some(started) => record.start_time_unix_nano + started.elapsed().as_nanos() as u64,
+            None => now_unix_nano().max(record.start_time_unix_nano),
         });
-        self.end_time_unix_nano = end.max(1);
-        if self.exported && self.generation == id::generation() {
-            let remote = if self.parent_is_remote { IS_REMOTE } else { 0 };
+        record.end_time_unix_nano = end.max(1);
+        if record.exported && record.generation == id::generation() {
+            let remote = if record.parent_is_remote { IS_REMOTE } else { 0 };
             let head = SpanHead {
-                trace_id: self.context.trace_id,
-                span_id: self.context.span_id,
-                parent_span_id: self.parent_span_id,
-                trace_state: self.context.trace_state.as_deref().unwrap_or_default(),
-                flags: u32::from(self.context.flags) | HAS_IS_REMOTE | remote,
-                kind: self.kind,
-                start_time_unix_nano: self.start_time_unix_nano,
+                trace_id: record.context.trace_id,
+                span_id: record.context.span_id,
+                parent_span_id: record.parent_span_id,
+                trace_state: record.context.trace_state.as_deref().unwrap_or_default(),
+                flags: u32::from(record.context.flags) | HAS_IS_REMOTE | remote,
+                kind: record.kind,
+                start_time_unix_nano: record.start_time_unix_nano,
             };
-            self.agent.finish(self.scope, |out| {
-                encoder.append_span(out, &head, &self.name, end, self.status, &self.status_message);
+            self.agent.finish(record.scope, |out| {
+                record.encoder.append_span(out, &head, &record.name, end, record.status, &record.status_message);
             });
         }
-        self.finished = Some(encoder);
         true
     }
 }
 
 impl Drop for Span {
     fn drop(&mut self) {
-        if self.encoder.is_some() {
+        if self.record.recording {
             self.end(None);
-        }
-        if let Some(encoder) = self.finished.take() {
-            return_encoder(encoder);
         }
     }
 }
