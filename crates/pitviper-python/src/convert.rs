@@ -31,13 +31,13 @@ pub(crate) fn set_attribute(span: &mut Span, key: &Bound<'_, PyAny>, value: &Bou
             // Lone surrogates have no UTF-8 form.
             Err(_) => span.set_value(key, Value::String(text.to_string_lossy().into_owned())),
         }
-    } else if let Ok(flag) = value.cast_exact::<PyBool>() {
-        span.set_attribute(key, pitviper_agent::Scalar::Bool(flag.is_true()));
     } else if let Ok(number) = value.cast_exact::<PyInt>() {
         match number.extract::<i64>() {
             Ok(number) => span.set_attribute(key, pitviper_agent::Scalar::Int(number)),
             Err(_) => span.set_value(key, Value::String(number.to_string())),
         }
+    } else if let Ok(flag) = value.cast_exact::<PyBool>() {
+        span.set_attribute(key, pitviper_agent::Scalar::Bool(flag.is_true()));
     } else if let Ok(number) = value.cast_exact::<PyFloat>() {
         span.set_attribute(key, pitviper_agent::Scalar::Double(number.value()));
     } else if !value.is_none() {
