@@ -36,7 +36,7 @@ pub(crate) fn set_service(span: &Bound<'_, Span>, service: Option<&Bound<'_, PyA
 /// The service that a span is part of; None for the process's own.
 #[pyfunction]
 pub(crate) fn service_of(span: &Bound<'_, Span>) -> Option<String> {
-    shield(None, || span.get().service().map(|service| service.to_string()))
+    shield(None, || span.get().service(span.py()).map(|service| service.to_string()))
 }
 
 /// Keeps a span from being sent when it ends.

@@ -10,6 +10,7 @@
 //! - Unsafe code is confined to [`context`] and [`host`].
 
 mod baggage;
+mod changing;
 mod client;
 mod companion;
 mod configure;
@@ -47,6 +48,7 @@ mod span_context;
 mod start;
 mod statements;
 mod tracer;
+mod try_mutex;
 
 use pyo3::prelude::*;
 

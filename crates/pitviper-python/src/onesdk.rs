@@ -49,12 +49,12 @@ impl Spans for InContextVariables {
                 return Some(Current { context: start::current_context(py)?, kind: None, service: None });
             };
             let span = span.get();
-            let (mut context, service) = (span.core_context().clone(), span.service());
+            let (mut context, service) = (span.core_context().clone(), span.service(py));
             if baggage::is_seen() {
                 // With what the application made of it since.
                 context.baggage = baggage::current(py);
             }
-            (!span.has_ended()).then(|| Current { context, kind: Some(span.peek(|span| span.kind())), service })
+            (!span.has_ended()).then(|| Current { context, kind: Some(span.peek(py, |span| span.kind())), service })
         })?
     }
 
@@ -96,7 +96,8 @@ impl Spans for InContextVariables {
 
 /// The nearest span that serves something, or else this one.
 fn request_around<'py>(current: Bound<'py, Span>) -> Bound<'py, Span> {
-    let serves = |span: &Span| matches!(span.peek(|span| span.kind()), SpanKind::Server | SpanKind::Consumer);
+    let py = current.py();
+    let serves = |span: &Span| matches!(span.peek(py, |span| span.kind()), SpanKind::Server | SpanKind::Consumer);
     let mut at = current.clone();
     for _ in 0..MAX_AROUND {
         if serves(at.get()) {

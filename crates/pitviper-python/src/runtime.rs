@@ -101,9 +101,9 @@ pub(crate) fn finish(py: Python<'_>, timeout_ms: u64) {
             }
             companion::stop();
             agent().flush_once(ending.left());
-            shield::close();
         });
     });
+    shield_native((), || shield::close(py));
 }
 
 /// The interpreter has ended.

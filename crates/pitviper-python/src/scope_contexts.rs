@@ -53,7 +53,7 @@ fn is_kept(py: Python<'_>, span: Option<&Bound<'_, PyAny>>) -> bool {
         None => current(py),
     };
     let calls = |kind| matches!(kind, SpanKind::Client | SpanKind::Producer);
-    let scope = span.and_then(|span| span.get().peek(|span| calls(span.kind()).then(|| span.scope())));
+    let scope = span.and_then(|span| span.get().peek(py, |span| calls(span.kind()).then(|| span.scope())));
     scope.is_some_and(is_alone)
 }
 

@@ -11,7 +11,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicIsize, Ordering};
 use std::time::{Duration, Instant};
 
+use pyo3::prelude::*;
+
 use crate::host;
+use crate::runtime::has_interpreter_lock;
 
 /// Shows the first panic in one line, and says nothing of those that follow: a fault of ours must not
 /// fill the application's log.
@@ -31,6 +34,8 @@ const LEAVE_STEP: Duration = Duration::from_micros(200);
 
 /// Shielded calls under way, of all threads; less by those that a fork happened in.
 static INSIDE: AtomicIsize = AtomicIsize::new(0);
+/// Those of [`shield_attached`], which are written by whoever has the interpreter.
+static ATTACHED: AtomicIsize = AtomicIsize::new(0);
 /// The process ends; other threads than the one that ends it are not let in.
 static CLOSED: AtomicBool = AtomicBool::new(false);
 
@@ -46,30 +51,53 @@ thread_local! {
 /// is incomplete.
 pub(crate) fn shield<T>(fallback: T, work: impl FnOnce() -> T) -> T {
     INSIDE.fetch_add(1, Ordering::SeqCst);
-    let may_enter = !CLOSED.load(Ordering::SeqCst) || ENDS.with(Cell::get);
-    let result = if may_enter { shield_native(fallback, work) } else { fallback };
+    let result = if may_enter() { shield_native(fallback, work) } else { fallback };
     INSIDE.fetch_sub(1, Ordering::SeqCst);
     result
 }
 
+/// As [`shield`], for who has the interpreter. Its lock, where it has one, guards the count too.
+#[inline]
+pub(crate) fn shield_attached<T>(_: Python<'_>, fallback: T, work: impl FnOnce() -> T) -> T {
+    if !has_interpreter_lock() {
+        return shield(fallback, work);
+    }
+    let add = |change| ATTACHED.store(ATTACHED.load(Ordering::Relaxed) + change, Ordering::Relaxed);
+    add(1);
+    let result = if may_enter() { shield_native(fallback, work) } else { fallback };
+    add(-1);
+    result
+}
+
+#[inline]
+fn may_enter() -> bool {
+    !CLOSED.load(Ordering::SeqCst) || ENDS.with(Cell::get)
+}
+
 /// Runs `work`, which does not call Python; a panic gives `fallback` instead.
+#[inline]
 pub(crate) fn shield_native<T>(fallback: T, work: impl FnOnce() -> T) -> T {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or(fallback)
 }
 
-/// Lets no other thread in any more, and waits until those inside have left. To be called without the
-/// interpreter lock, by the thread that ends the process, outside of shielded calls.
-pub(crate) fn close() {
+/// Lets no other thread in any more, and waits until those inside have left. To be called by the thread that
+/// ends the process, outside of shielded calls. It lets go of the interpreter while it waits.
+pub(crate) fn close(py: Python<'_>) {
     ENDS.with(|ends| ends.set(true));
+    // While nobody else has the interpreter: a call either has counted itself before, or sees this.
     CLOSED.store(true, Ordering::SeqCst);
-    let began = Instant::now();
-    while INSIDE.load(Ordering::SeqCst) > 0 && began.elapsed() < LEAVE_TIMEOUT {
-        std::thread::sleep(LEAVE_STEP);
-    }
+    py.detach(|| {
+        let began = Instant::now();
+        let inside = || INSIDE.load(Ordering::SeqCst) + ATTACHED.load(Ordering::SeqCst);
+        while inside() > 0 && began.elapsed() < LEAVE_TIMEOUT {
+            std::thread::sleep(LEAVE_STEP);
+        }
+    });
 }
 
 /// In a forked child there is one thread, wherever the others were.
 pub(crate) fn open_in_child() {
     INSIDE.store(0, Ordering::SeqCst);
+    ATTACHED.store(0, Ordering::SeqCst);
     CLOSED.store(false, Ordering::SeqCst);
 }

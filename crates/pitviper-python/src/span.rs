@@ -1,8 +1,7 @@
 //! `Span`, as Python sees it.
 
-use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use pitviper_model::{Attributes, Event, Link, SpanId, StatusCode};
@@ -10,28 +9,25 @@ use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::{PyAny, PyDict, PyMappingProxy, PyString};
 
+use crate::changing::{Changing, is_changing};
 use crate::exception::Escaped;
 use crate::once::Once;
 use crate::pipeline::Pipeline;
 use crate::runtime::{agent, has_interpreter_lock};
-use crate::shield::shield;
+use crate::shield::shield_attached;
 use crate::span_context::{LINK_IS_REMOTE, SpanContext, link_of, show_context};
 use crate::tracer::Tracer;
+use crate::try_mutex::{TryMutex, TryMutexGuard};
 use crate::{context, convert, exception, faces, host};
 
 /// How long a thread waits for another that is changing the same span, where the interpreter has no lock.
 const PATIENCE: Duration = Duration::from_millis(20);
 
-thread_local! {
-    /// This thread is changing a span. Then it waits for no other, so that no two threads wait for each other.
-    static CHANGING: Cell<bool> = const { Cell::new(false) };
-}
-
 /// A span under way. Using it after its end, from several threads, or with values that have no
 /// representation does nothing and raises nothing.
 #[pyclass(frozen, weakref, module = "pitviper._native")]
 pub(crate) struct Span {
-    span: Mutex<pitviper_agent::Span>,
+    span: TryMutex<pitviper_agent::Span>,
     /// A copy outside the lock: others need it while the span is being changed.
     context: pitviper_agent::SpanContext,
     /// The service it is part of, when that is not the process's own. A copy outside the lock, too.
@@ -39,14 +35,14 @@ pub(crate) struct Span {
     /// It was made part of another service since it began.
     moved: AtomicBool,
     /// What it tells others since somebody decided about its trace.
-    decided: OnceLock<pitviper_agent::SpanContext>,
+    decided: OnceLock<Box<pitviper_agent::SpanContext>>,
     /// The same as OpenTelemetry's class, once someone asked for it.
     shown_context: Once<Py<PyAny>>,
     /// Trace id and span id as loggers write them, once someone asked for them: a span may have many records.
     shown_ids: Once<(Py<PyString>, Py<PyString>)>,
     /// Whether it made itself current, and what was current before. The lock is held for no longer
     /// than a move.
-    displaced: Mutex<Option<Option<Py<PyAny>>>>,
+    displaced: TryMutex<Option<Option<Py<PyAny>>>>,
     /// When it ended, if that happened while someone was changing it; who changes it then ends it.
     end_requested: AtomicU64,
     /// It does not record: it has ended, or was never meant to. A copy outside the lock, as every span below
@@ -79,19 +75,20 @@ type ReadLink<'py> = (Py<PyAny>, Bound<'py, PyDict>, u32);
 const NOT_REQUESTED: u64 = 0;
 
 impl Span {
+    #[inline]
     pub(crate) fn make(span: pitviper_agent::Span, maker: Maker) -> Self {
         let context = span.context().clone();
         let service = span.service().cloned();
         let ended = AtomicBool::new(!span.is_recording());
         Self {
-            span: Mutex::new(span),
+            span: TryMutex::new(span),
             context,
             service,
             moved: AtomicBool::new(false),
             decided: OnceLock::new(),
             shown_context: Once::new(),
             shown_ids: Once::new(),
-            displaced: Mutex::new(None),
+            displaced: TryMutex::new(None),
             end_requested: AtomicU64::new(NOT_REQUESTED),
             ended,
             is_call: AtomicBool::new(false),
@@ -99,18 +96,20 @@ impl Span {
         }
     }
 
+    #[inline]
     pub(crate) fn core_context(&self) -> &pitviper_agent::SpanContext {
-        self.decided.get().unwrap_or(&self.context)
+        self.decided.get().map_or(&self.context, |decided| decided)
     }
 
     /// Says what it tells others from now on; the first word about a trace counts.
     pub(crate) fn decide(&self, context: pitviper_agent::SpanContext) {
-        let _ = self.decided.set(context);
+        let _ = self.decided.set(Box::new(context));
     }
 
-    pub(crate) fn service(&self) -> Option<Arc<str>> {
+    #[inline]
+    pub(crate) fn service(&self, py: Python<'_>) -> Option<Arc<str>> {
         if self.moved.load(Ordering::Acquire) {
-            return self.peek(|span| span.service().cloned());
+            return self.peek(py, |span| span.service().cloned());
         }
         self.service.clone()
     }
@@ -135,33 +134,26 @@ impl Span {
 
     /// The span, unless it is in use: by another thread, or by this one further up the stack (an
     /// attribute whose `__str__` touches the span). Waiting could deadlock, so the call is void.
-    pub(crate) fn lock(&self) -> Option<MutexGuard<'_, pitviper_agent::Span>> {
-        self.try_lock().or_else(|| self.lock_soon())
-    }
-
-    fn try_lock(&self) -> Option<MutexGuard<'_, pitviper_agent::Span>> {
-        match self.span.try_lock() {
-            Ok(span) => Some(span),
-            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        }
+    #[inline]
+    pub(crate) fn lock<'a, 'py: 'a>(&'a self, py: Python<'py>) -> Option<TryMutexGuard<'a, pitviper_agent::Span>> {
+        self.span.try_lock(py).or_else(|| self.lock_soon(py))
     }
 
     /// With an interpreter lock, whoever uses the span runs Python code meanwhile, and that may take any
     /// time. Without, other threads use it at the same time as a matter of course, each for a moment.
     #[cold]
-    fn lock_soon(&self) -> Option<MutexGuard<'_, pitviper_agent::Span>> {
-        if has_interpreter_lock() || CHANGING.with(Cell::get) {
+    fn lock_soon<'a, 'py: 'a>(&'a self, py: Python<'py>) -> Option<TryMutexGuard<'a, pitviper_agent::Span>> {
+        if has_interpreter_lock() || is_changing() {
             return None;
         }
         let until = Instant::now() + PATIENCE;
         while Instant::now() < until {
             host::wait(&mut || {
-                while self.try_lock().is_none() && Instant::now() < until {
+                while self.span.is_taken() && Instant::now() < until {
                     std::thread::yield_now();
                 }
             });
-            if let Some(span) = self.try_lock() {
+            if let Some(span) = self.span.try_lock(py) {
                 return Some(span);
             }
         }
@@ -169,11 +161,12 @@ impl Span {
     }
 
     /// Reads the span; the default when it is in use.
-    pub(crate) fn peek<T: Default>(&self, read: impl FnOnce(&pitviper_agent::Span) -> T) -> T {
-        self.lock().map(|span| read(&span)).unwrap_or_default()
+    pub(crate) fn peek<T: Default>(&self, py: Python<'_>, read: impl FnOnce(&pitviper_agent::Span) -> T) -> T {
+        self.lock(py).map(|span| read(&span)).unwrap_or_default()
     }
 
     /// The pipeline whose processors are to hear of this span.
+    #[inline]
     pub(crate) fn watcher<'a, 'py>(&'a self, py: Python<'py>) -> Option<&'a Bound<'py, Pipeline>> {
         let pipeline = match &self.maker {
             Maker::Agent | Maker::Suppressed => return None,
@@ -184,40 +177,31 @@ impl Span {
     }
 
     /// Whether it was recorded and has ended.
+    #[inline]
     pub(crate) fn has_ended(&self) -> bool {
         self.context.is_sampled() && self.ended.load(Ordering::SeqCst)
     }
 
     /// What was current before it, if it made itself current.
     pub(crate) fn around<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        Some(self.displaced().as_ref()?.as_ref()?.bind(py).clone())
+        Some(self.displaced(py).as_ref()?.as_ref()?.bind(py).clone())
     }
 
-    fn displaced(&self) -> MutexGuard<'_, Option<Option<Py<PyAny>>>> {
-        self.displaced.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Says that this thread is changing a span, until it is dropped.
-struct Changing {
-    before: bool,
-}
-
-impl Changing {
-    fn begin() -> Self {
-        Self { before: CHANGING.with(|changing| changing.replace(true)) }
+    #[inline]
+    fn displaced<'a, 'py: 'a>(&'a self, py: Python<'py>) -> TryMutexGuard<'a, Option<Option<Py<PyAny>>>> {
+        loop {
+            if let Some(displaced) = self.displaced.try_lock(py) {
+                return displaced;
+            }
+            std::thread::yield_now();
+        }
     }
 }
 
-impl Drop for Changing {
-    fn drop(&mut self) {
-        CHANGING.with(|changing| changing.set(self.before));
-    }
-}
-
+#[inline]
 pub(crate) fn change(slf: &Bound<'_, Span>, change: impl FnOnce(&mut pitviper_agent::Span)) {
-    shield((), || {
-        if let Some(mut span) = slf.get().lock() {
+    shield_attached(slf.py(), (), || {
+        if let Some(mut span) = slf.get().lock(slf.py()) {
             let changing = Changing::begin();
             change(&mut span);
             drop(changing);
@@ -228,13 +212,14 @@ pub(crate) fn change(slf: &Bound<'_, Span>, change: impl FnOnce(&mut pitviper_ag
 }
 
 /// Ends the span, now or, if it is in use, as soon as it no longer is.
+#[inline]
 fn finish(slf: &Bound<'_, Span>, end_time: Option<u64>) {
     let this = slf.get();
     let watcher = this.watcher(slf.py()).filter(|_| this.is_recording());
     if let Some(pipeline) = watcher {
         pipeline.get().tell("on_ending", slf);
     }
-    let Some(mut span) = this.lock() else {
+    let Some(mut span) = this.lock(slf.py()) else {
         this.end_requested.store(end_time.unwrap_or_else(crate::runtime::now).max(1), Ordering::SeqCst);
         this.ended.store(true, Ordering::SeqCst);
         // Who held it may have let go before the request was there to be seen.
@@ -249,13 +234,18 @@ fn finish(slf: &Bound<'_, Span>, end_time: Option<u64>) {
     }
 }
 
+#[inline]
 fn end_if_requested(slf: &Bound<'_, Span>) {
-    let this = slf.get();
-    let requested = this.end_requested.load(Ordering::SeqCst);
-    if requested == NOT_REQUESTED {
-        return;
+    let requested = slf.get().end_requested.load(Ordering::SeqCst);
+    if requested != NOT_REQUESTED {
+        end_as_requested(slf, requested);
     }
-    let Some(mut span) = this.lock() else { return };
+}
+
+#[cold]
+fn end_as_requested(slf: &Bound<'_, Span>, requested: u64) {
+    let this = slf.get();
+    let Some(mut span) = this.lock(slf.py()) else { return };
     let ended = span.end(Some(requested));
     drop(span);
     if let Some(pipeline) = this.watcher(slf.py()).filter(|_| ended) {
@@ -265,7 +255,7 @@ fn end_if_requested(slf: &Bound<'_, Span>) {
 
 /// Makes a span current and remembers what was.
 pub(crate) fn enter(slf: &Bound<'_, Span>) {
-    let mut displaced = slf.get().displaced();
+    let mut displaced = slf.get().displaced(slf.py());
     // `with` of a span that was started as the current one.
     if displaced.is_some() {
         return;
@@ -280,7 +270,7 @@ pub(crate) fn leave(slf: &Bound<'_, Span>, end_time: Option<u64>) {
     let py = slf.py();
     slf.get().is_call.store(false, Ordering::Relaxed);
     finish(slf, end_time);
-    let displaced = slf.get().displaced().take();
+    let displaced = slf.get().displaced(slf.py()).take();
     if let Some(displaced) = displaced
         && context::get(py).is_some_and(|current| current.is(slf))
     {
@@ -381,7 +371,7 @@ impl Span {
     /// counts.
     #[pyo3(signature = (end_time = None))]
     fn end(slf: &Bound<'_, Self>, end_time: Option<&Bound<'_, PyAny>>) {
-        shield((), || leave(slf, convert::to_time(end_time)));
+        shield_attached(slf.py(), (), || leave(slf, convert::to_time(end_time)));
     }
 
     /// Whether what is set still counts.
@@ -411,14 +401,14 @@ impl Span {
     }
 
     #[getter]
-    fn name(&self) -> String {
-        self.peek(|span| span.name().to_owned())
+    fn name(&self, py: Python<'_>) -> String {
+        self.peek(py, |span| span.name().to_owned())
     }
 
     /// OTLP's number, or OpenTelemetry's enum once its API is loaded.
     #[getter]
     fn kind(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let number = self.peek(|span| span.kind()) as i32;
+        let number = self.peek(py, |span| span.kind()) as i32;
         match faces::get(py).and_then(|faces| faces.show_kind(py, number)) {
             Some(kind) => Ok(kind),
             None => Ok(number.into_pyobject(py)?.into_any().unbind()),
@@ -438,7 +428,7 @@ impl Span {
     fn __enter__<'py>(slf: &Bound<'py, Self>) -> Bound<'py, Self> {
         // OpenTelemetry's `with span` ends the span, and makes nothing current.
         if !matches!(slf.get().maker, Maker::Tracer { .. }) {
-            shield((), || enter(slf));
+            shield_attached(slf.py(), (), || enter(slf));
         }
         slf.clone()
     }
@@ -463,7 +453,7 @@ impl Span {
                 _ => change(slf, |span| exception::leave_with(span, exc)),
             }
         }
-        shield((), || leave(slf, None));
+        shield_attached(slf.py(), (), || leave(slf, None));
         false
     }
 
@@ -472,42 +462,43 @@ impl Span {
     /// The attributes so far.
     #[getter]
     fn attributes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyMappingProxy>> {
-        let attributes = self.peek(|span| span.content().map(|content| content.attributes.read()).unwrap_or_default());
+        let attributes =
+            self.peek(py, |span| span.content().map(|content| content.attributes.read()).unwrap_or_default());
         let dict = convert::to_dict(py, &attributes)?;
         Ok(PyMappingProxy::new(py, dict.as_mapping()))
     }
 
     /// When it began, in nanoseconds since the Unix epoch.
     #[getter]
-    fn start_time(&self) -> u64 {
-        self.peek(pitviper_agent::Span::start_time_unix_nano)
+    fn start_time(&self, py: Python<'_>) -> u64 {
+        self.peek(py, pitviper_agent::Span::start_time_unix_nano)
     }
 
     /// When it ended, in nanoseconds since the Unix epoch; None while it runs.
     #[getter]
-    fn end_time(&self) -> Option<u64> {
-        self.peek(pitviper_agent::Span::end_time_unix_nano)
+    fn end_time(&self, py: Python<'_>) -> Option<u64> {
+        self.peek(py, pitviper_agent::Span::end_time_unix_nano)
     }
 
     #[getter]
-    fn dropped_attributes(&self) -> u32 {
-        self.peek(|span| span.content().map_or(0, |content| content.dropped().0))
+    fn dropped_attributes(&self, py: Python<'_>) -> u32 {
+        self.peek(py, |span| span.content().map_or(0, |content| content.dropped().0))
     }
 
     #[getter]
-    fn dropped_events(&self) -> u32 {
-        self.peek(|span| span.content().map_or(0, |content| content.dropped().1))
+    fn dropped_events(&self, py: Python<'_>) -> u32 {
+        self.peek(py, |span| span.content().map_or(0, |content| content.dropped().1))
     }
 
     #[getter]
-    fn dropped_links(&self) -> u32 {
-        self.peek(|span| span.content().map_or(0, |content| content.dropped().2))
+    fn dropped_links(&self, py: Python<'_>) -> u32 {
+        self.peek(py, |span| span.content().map_or(0, |content| content.dropped().2))
     }
 
     /// The context of its parent; None for a root.
     #[getter]
     fn parent(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        let Some(parent) = self.peek(pitviper_agent::Span::parent) else { return Ok(None) };
+        let Some(parent) = self.peek(py, pitviper_agent::Span::parent) else { return Ok(None) };
         show_context(py, parent).map(Some)
     }
 
@@ -548,13 +539,13 @@ impl Span {
     }
 
     /// The status as its code and description, for `pitviper.opentelemetry`.
-    fn read_status(&self) -> (u8, String) {
-        self.peek(|span| (span.status().0 as u8, span.status().1.to_owned()))
+    fn read_status(&self, py: Python<'_>) -> (u8, String) {
+        self.peek(py, |span| (span.status().0 as u8, span.status().1.to_owned()))
     }
 
     /// The events as tuples of name, time, attributes and how many of those were dropped.
     fn read_events<'py>(&self, py: Python<'py>) -> PyResult<Vec<ReadEvent<'py>>> {
-        let events = self.peek(|span| span.content().map(|content| content.read_events()).unwrap_or_default());
+        let events = self.peek(py, |span| span.content().map(|content| content.read_events()).unwrap_or_default());
         let show = |event: Event| {
             let attributes = convert::to_dict(py, &event.attributes)?;
             Ok((event.name, event.time_unix_nano, attributes, event.dropped_attributes_count))
@@ -564,7 +555,7 @@ impl Span {
 
     /// The links as tuples of context, attributes and how many of those were dropped.
     fn read_links<'py>(&self, py: Python<'py>) -> PyResult<Vec<ReadLink<'py>>> {
-        let links = self.peek(|span| span.content().map(|content| content.read_links()).unwrap_or_default());
+        let links = self.peek(py, |span| span.content().map(|content| content.read_links()).unwrap_or_default());
         let show = |link: Link| {
             let context = pitviper_agent::SpanContext {
                 trace_id: link.trace_id,
@@ -586,11 +577,11 @@ impl Span {
             Maker::Tracer { tracer, .. } => Some(tracer.clone_ref(py)),
             _ => None,
         };
-        let scope = agent().scope_at(self.peek(pitviper_agent::Span::scope));
+        let scope = agent().scope_at(self.peek(py, pitviper_agent::Span::scope));
         (tracer, scope.name.clone(), scope.version.clone())
     }
 
-    fn __repr__(&self) -> String {
-        format!("Span(name={:?}, trace_id={}, span_id={})", self.name(), self.context.trace_id, self.context.span_id)
+    fn __repr__(&self, py: Python<'_>) -> String {
+        format!("Span(name={:?}, trace_id={}, span_id={})", self.name(py), self.context.trace_id, self.context.span_id)
     }
 }

@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use crate::pipeline::{self, Asked, Pipeline};
 use crate::runtime::agent;
 use crate::runtime_context::Suppressed;
-use crate::shield::shield;
+use crate::shield::{shield, shield_attached};
 use crate::span::{self, Maker, Span};
 use crate::span_context::{SpanContext, context_of, given_link, link_to};
 use crate::{baggage, context, convert, exception, scope_contexts, scope_services};
@@ -137,7 +137,7 @@ impl<'py> Place<'py> {
     #[inline]
     fn service(&self) -> Option<Arc<str>> {
         match self {
-            Self::Below(span) => span.get().service(),
+            Self::Below(span) => span.get().service(span.py()),
             _ => None,
         }
     }
@@ -160,7 +160,7 @@ pub(crate) fn service_below(py: Python<'_>, parent: Parent<'_>) -> Option<Arc<st
     let Parent::Context(parent) = parent else { return None };
     let current = current(py)?;
     let current = current.get();
-    current.service().filter(|_| current.core_context().span_id == parent.span_id)
+    current.service(py).filter(|_| current.core_context().span_id == parent.span_id)
 }
 
 /// Starts a span of the agent's own; says in `maker` on whose behalf.
@@ -265,6 +265,7 @@ pub(crate) fn tell_start(span: &Bound<'_, Span>) {
     name, kind = None, attributes = None, parent = None, start_time = None, links = None, scope = None, service = None
 ))]
 #[expect(clippy::too_many_arguments, reason = "the signature is OpenTelemetry's")]
+#[inline]
 pub(crate) fn start_span<'py>(
     py: Python<'py>,
     name: &Bound<'py, PyAny>,
@@ -284,6 +285,7 @@ pub(crate) fn start_span<'py>(
 }
 
 /// Starts a span of the agent's own as an object of Python's.
+#[inline]
 pub(crate) fn start_object<'py>(
     py: Python<'py>,
     begin: &Start<'_, 'py>,
@@ -315,7 +317,7 @@ pub(crate) fn start_as_current_span<'py>(
     scope: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, Span>> {
     let span = start_span(py, name, kind, attributes, parent, start_time, links, scope, None)?;
-    shield((), || span::enter(&span));
+    shield_attached(py, (), || span::enter(&span));
     Ok(span)
 }
 
