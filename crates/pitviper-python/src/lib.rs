@@ -7,7 +7,7 @@
 //! - The GIL is released while anything waits, for locks of ours too.
 //! - Nothing relies on the GIL: classes are frozen, what changes in them is behind a lock or atomic, and no
 //!   lock is held while Python code runs but that of a span, which nobody waits for who holds one.
-//! - Unsafe code is confined to [`context`] and [`host`].
+//! - Unsafe code is confined to [`context`], [`host`] and [`try_mutex`].
 
 mod baggage;
 mod changing;
