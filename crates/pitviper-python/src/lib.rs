@@ -7,7 +7,8 @@
 //! - The GIL is released while anything waits, for locks of ours too.
 //! - Nothing relies on the GIL: classes are frozen, what changes in them is behind a lock or atomic, and no
 //!   lock is held while Python code runs but that of a span, which nobody waits for who holds one.
-//! - Unsafe code is confined to [`context`], [`host`] and [`try_mutex`].
+//! - Unsafe code is confined to [`context`], [`host`], [`record_fields`], [`try_mutex`] and what C code calls:
+//!   [`onesdk`] and [`onesdk_face`].
 
 mod baggage;
 mod changing;
