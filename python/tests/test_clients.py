@@ -303,6 +303,21 @@ def test_http_client_call_by_call(agent, http):
     assert tree(agent(), (STATUS,)) == [["client POST", {STATUS: 200}], ["client GET"], ["client GET", {STATUS: 200}]]
 
 
+def test_arguments_by_name(agent, http):
+    connection = http_client(http)
+    connection.putrequest(method="GET", url="/")
+    connection.endheaders()
+    connection.getresponse().read()
+    session = requests.Session()
+    prepared = session.prepare_request(requests.Request("GET", http.url))
+    assert session.send(request=prepared).status_code == 200
+    assert pool(http).urlopen(method="GET", url="/", headers={}).status == 200
+    assert tree(agent(), (STATUS,)) == [["client GET", {STATUS: 200}]] * 3
+    with pytest.raises(TypeError, match="send"):
+        session.send()
+    agent()
+
+
 class Sealed:
     """As much of a mapping as urllib3 needs; nobody can add to it one by one, nor make a dict of it."""
 

@@ -48,7 +48,9 @@ def send(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _start(request: Any) -> Optional[_native.Span]:
-    """The span of a request; None when it is part of a call that has one."""
+    """The span of a request; None when it is part of a call that has one, and when requests is to say what is wrong."""
+    if request is None:
+        return None
     try:
         resend = 0
         if _Redirects.were_any:
