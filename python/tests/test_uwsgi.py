@@ -260,9 +260,6 @@ def _check(case: Case, sink: Sink, answers: "list[int]") -> None:
 @pytest.fixture(scope="module")
 def runs(request, tmp_path_factory):
     """What becomes of each server."""
-    if not _UWSGI.exists():
-        assert sys.version_info >= (3, 14), "uwsgi is not installed"
-        pytest.skip("NOT TESTED on this Python: uWSGI cannot be built where there is no libpython")
     chosen = {item.name for item in request.session.items}
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         futures: dict[str, Future[None]] = {

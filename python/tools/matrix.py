@@ -104,8 +104,10 @@ def environment(version: str, interpreter: Path, requirements: Path, log: "Optio
     if stamp.exists() and stamp.read_text() == current:
         return python
 
+    variables = {**os.environ, "LDFLAGS": _linked(interpreter)}
+
     def run(*command: "str | Path") -> None:
-        subprocess.run(command, check=True, stdout=log, stderr=log)
+        subprocess.run(command, check=True, env=variables, stdout=log, stderr=log)
 
     pip = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check")
     # What is as it was need not be installed again; what was never whole begins anew.
@@ -120,6 +122,18 @@ def environment(version: str, interpreter: Path, requirements: Path, log: "Optio
     run(python, *pip, "--force-reinstall", "--no-deps", wheel)
     stamp.write_text(current)
     return python
+
+
+def _linked(interpreter: Path) -> str:
+    """How programs are linked that the interpreter is a part of, as uWSGI is: with the loader and the libraries that
+    it has itself."""
+    given = os.environ.get("LDFLAGS", "")
+    if interpreter.parent != NEWER:
+        return given
+    (loader,) = (NEWER.parent / "lib").glob("*/ld-linux*.so.*")
+    # Those libraries are made for a newer C library than the one that is linked against.
+    own = f"-L{loader.parent} -Wl,--allow-shlib-undefined,--disable-new-dtags,-rpath,{loader.parent}"
+    return f"{given} {own} -Wl,--dynamic-linker={loader}"
 
 
 def test(version: str, interpreter: Path, log: "IO[bytes]") -> int:
