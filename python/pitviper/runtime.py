@@ -75,9 +75,13 @@ def _companion(what: str) -> "Any":
     """Called by the native companion thread."""
     try:
         if what == "start":
-            worker = worker_identity() if _named_in != os.getpid() else None
+            if _named_in == os.getpid():
+                return True
+            worker = worker_identity()
             if worker is not None:
                 _native.set_worker(*worker)
+            # uWSGI says which worker a process is some time after the fork.
+            return worker is not None or "uwsgi" not in sys.modules
         elif what == "observe":
             observe()
         elif what == "begin":

@@ -143,10 +143,10 @@ fn rest(py: Python<'_>, work: impl FnOnce() + Send) -> Instant {
     })
 }
 
-/// Sets what is called with the interpreter: with "start" once, with "begin" when an exporter runs and that was
-/// asked for, with "observe" to run the callbacks of observable instruments, with "threads" to name those that live,
-/// with "libraries" for a list of folders and one of modules, with "settings" when the server has told some, with
-/// "refused" when it has no place for profiles.
+/// Sets what is called with the interpreter: with "start" until it says that there is no more to find out, with
+/// "begin" when an exporter runs and that was asked for, with "observe" to run the callbacks of observable
+/// instruments, with "threads" to name those that live, with "libraries" for a list of folders and one of modules,
+/// with "settings" when the server has told some, with "refused" when it has no place for profiles.
 #[pyfunction]
 pub(crate) fn set_companion_hook(py: Python<'_>, hook: Py<PyAny>) {
     let _ = HOOK.set(py, hook);
@@ -304,13 +304,22 @@ fn call<'py>(py: Python<'py>, what: &str) -> Option<Bound<'py, PyAny>> {
     HOOK.get(py)?.bind(py).call1((what,)).ok()
 }
 
+/// Has it found out whose worker this process is. What is not known yet may be so soon.
+fn identify(py: Python<'_>) {
+    let began = Instant::now();
+    let is_known = || call(py, "start").is_none_or(|known| known.is_none() || known.is_truthy().unwrap_or(true));
+    while !is_known() && began.elapsed() < IDENTITY_TIMEOUT && !STOP.load(Ordering::SeqCst) {
+        rest(py, || std::thread::sleep(IDENTITY_STEP));
+    }
+}
+
 /// The folders of the import path and the top names of the loaded modules.
 type Snapshot = (Vec<PathBuf>, HashSet<String>);
 
 fn run() {
     // Attached once, and detached while it waits: to attach anew makes a thread state each time.
     let _ = Python::try_attach(|py| {
-        call(py, "start");
+        identify(py);
         IDENTIFIED_IN.store(std::process::id(), Ordering::SeqCst);
         let has_gil = is_interpreter_lock_enabled(py);
         let began = Instant::now();
