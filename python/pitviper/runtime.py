@@ -75,14 +75,8 @@ def _companion(what: str) -> "Any":
     """Called by the native companion thread."""
     try:
         if what == "start":
-            if _named_in == os.getpid():
-                return True
-            worker = worker_identity()
-            if worker is not None:
-                _native.set_worker(*worker)
-            # uWSGI says which worker a process is some time after the fork.
-            return worker is not None or "uwsgi" not in sys.modules
-        elif what == "observe":
+            return _identify()
+        if what == "observe":
             observe()
         elif what == "begin":
             profiles.begin()
@@ -100,6 +94,17 @@ def _companion(what: str) -> "Any":
     except Exception as error:
         internal_error(error)
     return None
+
+
+def _identify() -> bool:
+    """Says whose worker this process is, if that is known; whether there is no more to find out."""
+    if _named_in == os.getpid():
+        return True
+    worker = worker_identity()
+    if worker is not None:
+        _native.set_worker(*worker)
+    # uWSGI says which worker a process is some time after the fork.
+    return worker is not None or "uwsgi" not in sys.modules
 
 
 def name_worker(kind: str, name: "Optional[str]" = None) -> None:
