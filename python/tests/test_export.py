@@ -172,9 +172,11 @@ def test_multiprocessing_start_methods_work():
         assert pool.map(_child_work, range(4)) == [0, 1, 2, 3]
 
 
-def test_imports_stay_cheap():
+@pytest.mark.parametrize("variables", [{}, {"DD_SERVICE": "shop", "OTEL_SERVICE_NAME": "shop"}], ids=["bare", "named"])
+def test_imports_stay_cheap(variables):
     source = "import sys; before = set(sys.modules); import pitviper.auto; print(*sorted(set(sys.modules) - before))"
-    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
+    environ = {**os.environ, **variables}
+    done = subprocess.run([sys.executable, "-c", source], env=environ, capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
     # A count and names, because time depends on the machine. Each of these takes as long as a tenth of the agent, or
     # as the whole of it; most applications load them anyway, but small ones do not.

@@ -1,12 +1,15 @@
 """What of ddtrace concerns an application that imports none of it: its variables, and its fields of log records."""
 
-import logging
 import os
-from collections.abc import Mapping
-from typing import Any, Optional
 
 from pitviper import _native, settings
 from pitviper.integrations import _log
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Mapping
+    from typing import Any, Optional
 
 #: Integrations of ddtrace that have other names here.
 _OURS = {
@@ -74,7 +77,7 @@ def ours(name: str) -> "tuple[str, ...]":
     return tuple(known for known in _OURS.get(name, (name,)) if known in MODULES)
 
 
-def give_service(name: str, service: Optional[str]) -> None:
+def give_service(name: str, service: "Optional[str]") -> None:
     """Says which service the spans of an integration of ddtrace's are part of; None for that of what is around them.
 
     Args:
@@ -121,7 +124,7 @@ def follow_distribution(environ: "Mapping[str, str]") -> None:
         distribute(variable[len("DD_") : -len(_DISTRIBUTED)].lower(), wanted)
 
 
-def _integration_of(variable: str) -> Optional[str]:
+def _integration_of(variable: str) -> "Optional[str]":
     """The integration that ``DD_TRACE_{INTEGRATION}_ENABLED`` is about; None for another variable."""
     if not variable.startswith(_FIRST) or not variable.endswith(_LAST) or variable == "DD_TRACE_ENABLED":
         return None
@@ -172,7 +175,7 @@ def mark_logs() -> None:
         _log.more.append(log_fields)
 
 
-def _mark(record: logging.LogRecord) -> None:
+def _mark(record: "logging.LogRecord") -> None:
     record.__dict__.update(log_fields())
 
 

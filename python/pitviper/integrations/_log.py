@@ -1,8 +1,10 @@
 """The current trace as loggers write it down."""
 
-from typing import Any, Callable, Optional
-
 from pitviper import _native
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Optional
 
 #: What stands where there is no trace, as OpenTelemetry's instrumentation of logging has it.
 NONE = "0"
