@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Instant;
 
-use pitviper_model::{SpanId, SpanKind, StatusCode, TraceId};
+use pitviper_model::{SpanId, SpanKind, StatusCode};
 use pitviper_wire::encode::SpanEncoder;
 
 use crate::config::Limits;
@@ -22,7 +22,7 @@ thread_local! {
     static POOL: RefCell<Vec<Box<Record>>> = const { RefCell::new(Vec::new()) };
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Record {
     pub(crate) context: SpanContext,
     pub(crate) parent_span_id: SpanId,
@@ -54,41 +54,6 @@ pub(crate) struct Record {
     pub(crate) service: Option<Arc<str>>,
     /// The process it was started in. A forked child has a copy, and only the parent may send it.
     pub(crate) generation: u64,
-}
-
-impl Default for Record {
-    fn default() -> Self {
-        Self {
-            context: SpanContext {
-                trace_id: TraceId::INVALID,
-                span_id: SpanId::INVALID,
-                flags: 0,
-                is_remote: false,
-                trace_state: None,
-                baggage: None,
-                local_root: SpanId::INVALID,
-            },
-            parent_span_id: SpanId::INVALID,
-            parent_is_remote: false,
-            parent_flags: 0,
-            kind: SpanKind::Internal,
-            name: String::new(),
-            scope: 0,
-            start_time_unix_nano: 0,
-            started: None,
-            status: StatusCode::Unset,
-            status_message: String::new(),
-            end_time_unix_nano: 0,
-            encoder: SpanEncoder::default(),
-            recorded: false,
-            recording: false,
-            exported: false,
-            names_endpoint: false,
-            limits: None,
-            service: None,
-            generation: 0,
-        }
-    }
 }
 
 impl Record {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime};
 
-use pitviper_model::{Attributes, Link, SpanId, SpanKind, StatusCode, TraceId, Value};
+use pitviper_model::{Attributes, Link, SpanId, SpanKind, StatusCode, Value};
 use pitviper_wire::encode::{AttributeList, Scalar, SpanEncoder, SpanHead};
 
 use crate::agent::{Agent, cut, shorten};
@@ -136,10 +136,6 @@ impl Span {
     /// A span of no trace, which is not recorded and counts for nothing: something to look at.
     #[must_use]
     pub fn blank(agent: &'static Agent) -> Self {
-        let (trace_id, span_id) = (TraceId::INVALID, SpanId::INVALID);
-        let (trace_state, baggage) = (None, None);
-        let local_root = SpanId::INVALID;
-        let context = SpanContext { trace_id, span_id, flags: 0, is_remote: false, trace_state, baggage, local_root };
         let options = SpanOptions {
             name: "",
             kind: SpanKind::Internal,
@@ -149,7 +145,7 @@ impl Span {
             limits: None,
             service: None,
         };
-        Self::new(agent, &options, options.scope, context, false, false)
+        Self::new(agent, &options, options.scope, SpanContext::default(), false, false)
     }
 
     /// What writes it, with its bounds, while what is set still counts.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use pitviper_agent::{Baggage, Member, Parent, SpanContext};
-use pitviper_model::{SpanId, TraceId};
+use pitviper_model::SpanId;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyMapping};
 
@@ -62,15 +62,7 @@ fn changed(py: Python<'_>, span_id: SpanId) -> Option<Option<Arc<Baggage>>> {
 
 /// A context that only passes something on.
 pub(crate) fn only(baggage: Option<Arc<Baggage>>) -> SpanContext {
-    SpanContext {
-        trace_id: TraceId::INVALID,
-        span_id: SpanId::INVALID,
-        flags: 0,
-        is_remote: false,
-        trace_state: None,
-        baggage,
-        local_root: SpanId::INVALID,
-    }
+    SpanContext { baggage, ..SpanContext::default() }
 }
 
 /// The context that calls made here pass on, or those of `span`; with the application's changes.

@@ -11,7 +11,7 @@ use pyo3::types::{PyDict, PyInt, PyString};
 
 use crate::once::intern;
 use crate::runtime_context::http_suppressed;
-use crate::shield::shield;
+use crate::shield::{shield, shield_attached};
 use crate::span::{self, Span};
 use crate::{convert, start};
 
@@ -130,7 +130,7 @@ pub(crate) fn answered_call(span: &Bound<'_, Span>, status: &Bound<'_, PyAny>) {
 #[pyfunction]
 pub(crate) fn end_call(span: &Bound<'_, Span>, status: &Bound<'_, PyAny>) {
     note_status(span, status);
-    shield((), || span::leave(span, None));
+    shield_attached(span.py(), (), || span::leave(span, None));
 }
 
 fn note_status(span: &Bound<'_, Span>, status: &Bound<'_, PyAny>) {

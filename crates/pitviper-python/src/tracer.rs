@@ -11,7 +11,7 @@ use crate::once::Once;
 use crate::pipeline::{Asked, Pipeline};
 use crate::runtime::agent;
 use crate::runtime_context::Suppressed;
-use crate::shield::shield;
+use crate::shield::shield_attached;
 use crate::span::{self, Maker, Span};
 use crate::span_context::context_of;
 use crate::start::{fill, service_below};
@@ -291,7 +291,7 @@ impl SpanBlock {
             span::note_exception(span, exc, self.record_exception, self.set_status_on_exception);
         }
         if self.end_on_exit {
-            shield((), || span::leave(span, None));
+            shield_attached(py, (), || span::leave(span, None));
         }
         Ok(false)
     }

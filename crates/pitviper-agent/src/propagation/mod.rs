@@ -31,7 +31,7 @@ pub(crate) const SAMPLED: u8 = 1;
 pub(crate) const RANDOM: u8 = 2;
 
 /// What a span tells others of itself, and what it passes on.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct SpanContext {
     /// The trace; invalid when there is none, and only baggage or trace state came along.
     pub trace_id: TraceId,
