@@ -95,3 +95,9 @@ pub(crate) fn reset(py: Python<'_>, token: &Bound<'_, PyAny>) {
     // The error is taken away with the result.
     let _ = try_reset(py, token);
 }
+
+/// Whether an object is a `contextvars.Context`.
+pub(crate) fn is_context(object: &Bound<'_, PyAny>) -> bool {
+    // SAFETY: it looks at the type of a live object.
+    unsafe { ffi::PyContext_CheckExact(object.as_ptr()) != 0 }
+}

@@ -50,6 +50,7 @@ mod start;
 mod statements;
 mod tracer;
 mod try_mutex;
+mod work;
 
 use pyo3::prelude::*;
 
@@ -129,6 +130,8 @@ mod _native {
     use crate::statements::{Statements, describe_statement};
     #[pymodule_export]
     use crate::tracer::{SpanBlock, Tracer};
+    #[pymodule_export]
+    use crate::work::{begin_work, end_work, fail_work};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -137,6 +140,7 @@ mod _native {
         // Classes that PyO3 makes when they are needed first, which lets go of the interpreter; see `once`.
         crate::baggage::make_classes(module.py());
         crate::runtime_context::make_classes(module.py());
+        crate::work::make_class(module.py());
         pitviper_onesdk::attach(&crate::onesdk::InContextVariables);
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }

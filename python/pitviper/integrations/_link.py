@@ -5,13 +5,12 @@ new spans are children; once it has ended, the native half starts a trace of the
 link. So work that goes on for ever makes no trace long.
 """
 
+import functools
 from typing import Any, Callable, Optional, Union
 
 from pitviper import _native
 from pitviper._guard import internal_error
-
-_INTERNAL = 1
-_SCOPE = "pitviper.linking"
+from pitviper._native import begin_work, end_work, fail_work
 
 Carried = Union[_native.Span, _native.SpanContext]
 
@@ -24,46 +23,23 @@ def carried() -> Optional[Carried]:
     return _native.current_span() or _handed_over
 
 
-def call(carry: Carried, function: Callable[..., Any], args: "tuple[Any, ...]", kwargs: "dict[str, Any]") -> Any:
+def run(carry: Carried, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """Calls a function as part of a span. If that has ended, the call gets a span of its own, linked to it."""
-    token = work = None
-    try:
-        token = _native.activate(carry)
-        if isinstance(carry, _native.Span) and carry.is_ended():
-            name = name_of(function)
-            work = _native.start_as_current_span(
-                name, _INTERNAL, {"code.function.name": name}, None, None, None, _SCOPE
-            )
-    except Exception as error:
-        internal_error(error)
+    # The function is called by Python code and not by native code of ours: a thread that is still in it when
+    # the interpreter ends could not be unwound then.
+    work = begin_work(carry, function)
     try:
         return function(*args, **kwargs)
     except BaseException as error:
-        if work is not None:
-            work.__exit__(type(error), error, None)
+        fail_work(work, error)
         raise
     finally:
-        if work is not None:
-            work.end()
-        if token is not None:
-            _native.deactivate(token)
+        end_work(work)
 
 
 def bound(carry: Carried, function: Callable[..., Any]) -> Callable[..., Any]:
     """The function, to be called elsewhere in this process as part of a span."""
-
-    def linked(*args: Any, **kwargs: Any) -> Any:
-        return call(carry, function, args, kwargs)
-
-    return linked
-
-
-def name_of(function: Any) -> str:
-    """``module.function`` of a callable."""
-    # Partials of partials are one partial.
-    function = getattr(function, "func", function)
-    qualified = getattr(function, "__qualname__", None) or type(function).__qualname__
-    return f"{getattr(function, '__module__', None) or 'builtins'}.{qualified}"
+    return functools.partial(run, carry, function)
 
 
 def as_text() -> "Optional[dict[str, str]]":
@@ -91,7 +67,7 @@ class Elsewhere:
             carry = _native.extract(self._trace)
         except Exception as error:
             internal_error(error)
-        return self._function(*args, **kwargs) if carry is None else call(carry, self._function, args, kwargs)
+        return self._function(*args, **kwargs) if carry is None else run(carry, self._function, *args, **kwargs)
 
 
 def take_over(handed_over: Optional[_native.SpanContext]) -> None:

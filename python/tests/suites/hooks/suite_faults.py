@@ -19,7 +19,9 @@ import threading
 
 PACKAGES = ("pitviper.integrations.", "pitviper.runtime", "pitviper.logs")
 #: What the native half promises never to raise from, whatever it is given: each of these is shielded.
-TOTAL = frozenset(("activate", "current_span", "deactivate", "finish_leaf", "now"))
+TOTAL = frozenset(
+    ("activate", "begin_work", "current_span", "deactivate", "end_work", "fail_work", "finish_leaf", "now")
+)
 
 _ENTER, _LEAVE, _FAULT, _CALL = "_suite_enter", "_suite_leave", "_suite_fault", "_suite_call"
 
