@@ -9,12 +9,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use pitviper_wire::encode::{append_resource_spans, append_scope_spans};
+use pitviper_model::Scope;
+use pitviper_wire::encode::append_resource_spans;
 
 use crate::agent::Agent;
 use crate::config::{Config, Signals};
 use crate::id;
-use crate::queue::{Batch, Pause, SIGNALS, Signal, Work};
+use crate::queue::{Batch, KEPT_BYTES, Pause, SIGNALS, Signal, Work};
 use crate::runtime::Sampler;
 use crate::transport::{Answer, Reply, Transport};
 
@@ -72,6 +73,8 @@ struct Exporter {
     config: Arc<Config>,
     transport: Transport,
     attempts: [Option<Attempt>; SIGNALS],
+    /// Empty; its memory is the next request's.
+    spare: Vec<u8>,
     /// When metrics were collected last.
     collected: Instant,
     /// When a profile was taken last, and what part of the period ends the next.
@@ -94,6 +97,7 @@ impl Exporter {
             transport: Transport::new(&config),
             config,
             attempts: Default::default(),
+            spare: Vec::new(),
             collected: Instant::now(),
             profiled: Instant::now(),
             profile_share: FIRST_PROFILE_SHARE,
@@ -168,9 +172,9 @@ impl Exporter {
                 self.agent.take_profile();
             }
             Signal::Spans => {
-                if let Ok(nothing) = self.transport.compress(Signal::Spans, Vec::new()) {
+                if let Ok(nothing) = self.transport.compress(Signal::Spans, &[]) {
                     // Whoever does not answer is asked again.
-                    let _ = self.post(Signal::Spans, "", &nothing);
+                    let _ = self.post(Signal::Spans, "", &nothing.unwrap_or_default());
                 }
             }
             Signal::Logs => {}
@@ -215,9 +219,16 @@ impl Exporter {
             Signal::Profiles => (self.agent.profile_query(), batch.scopes.into_iter().next().unwrap_or_default()),
             Signal::Spans | Signal::Logs | Signal::Metrics => (String::new(), self.wrap(signal, batch)),
         };
-        let Ok(body) = self.transport.compress(signal, body) else {
-            self.agent.counters.of(signal).export_failed.fetch_add(items as u64, Ordering::Relaxed);
-            return;
+        let body = match self.transport.compress(signal, &body) {
+            Ok(None) => body,
+            Ok(Some(compressed)) => {
+                self.keep(body);
+                compressed
+            }
+            Err(_) => {
+                self.agent.counters.of(signal).export_failed.fetch_add(items as u64, Ordering::Relaxed);
+                return;
+            }
         };
         let now = Instant::now();
         let pause = Pause { until: now, until_flush: false, flushes: 0 };
@@ -260,32 +271,44 @@ impl Exporter {
                     };
                     attempt.backoff = (attempt.backoff * 2).min(MAX_BACKOFF);
                     self.attempts[signal as usize] = Some(attempt);
+                    return;
                 }
             }
+        }
+        self.keep(attempt.body);
+    }
+
+    /// Keeps the memory of a request for the next, unless it is much.
+    fn keep(&mut self, mut body: Vec<u8>) {
+        if (self.spare.capacity()..=KEPT_BYTES).contains(&body.capacity()) {
+            body.clear();
+            self.spare = body;
         }
     }
 
     /// Builds the request around the encoded items. Those of spans, logs and metrics have the same
     /// shape: resource, scope, items.
-    fn wrap(&self, signal: Signal, batch: Batch) -> Vec<u8> {
+    fn wrap(&mut self, signal: Signal, batch: Batch) -> Vec<u8> {
         let origins = self.agent.origins_of(signal);
-        let mut body = Vec::with_capacity(batch.bytes + 2048);
+        let mut body = std::mem::take(&mut self.spare);
+        body.reserve(batch.bytes + 2048);
         let mut done = vec![false; batch.scopes.len()];
         for first in 0..batch.scopes.len() {
             if done[first] || batch.scopes[first].is_empty() {
                 continue;
             }
             let origin = &origins[first];
-            let mut scope_spans = Vec::with_capacity(batch.bytes + 256);
+            let mut scopes: Vec<(&Scope, &[u8])> = Vec::new();
             for index in first..batch.scopes.len() {
                 if !batch.scopes[index].is_empty() && origins[index].shares_resource(origin) {
                     done[index] = true;
-                    append_scope_spans(&mut scope_spans, &origins[index].scope, &batch.scopes[index]);
+                    scopes.push((&origins[index].scope, &batch.scopes[index]));
                 }
             }
             let resource = self.agent.resource(origin.resource.as_deref(), origin.service.as_deref());
-            append_resource_spans(&mut body, &resource, &scope_spans);
+            append_resource_spans(&mut body, &resource, &scopes);
         }
+        self.agent.queue.give_back(signal, batch);
         body
     }
 

@@ -15,6 +15,10 @@ use crate::locks::{hold, lock};
 /// Bytes at which a batch is closed, well below what receivers accept in one request.
 const MAX_BATCH_BYTES: usize = 4 * 1024 * 1024;
 
+/// Memory of a batch, or of a request, that is kept for the next one, of each signal. Memory that is given back and
+/// asked for again has to be found by the kernel each time, in the application's threads.
+pub(crate) const KEPT_BYTES: usize = 1024 * 1024;
+
 /// Items that wait without being a reason to start the exporter thread. From here on they are one.
 const MAX_WAITING_ALONE: usize = 256;
 
@@ -69,6 +73,8 @@ pub(crate) struct Batch {
 struct Lane {
     open: Batch,
     closed: VecDeque<Batch>,
+    /// An empty one whose memory is used next.
+    spare: Batch,
     /// Items and bytes in `open` and `closed`.
     items: usize,
     bytes: usize,
@@ -239,8 +245,7 @@ impl Queue {
         let full_batch = lane.open.items >= self.max_batch[signal as usize].load(Ordering::Relaxed)
             || lane.open.bytes >= MAX_BATCH_BYTES;
         if full_batch {
-            let batch = std::mem::take(&mut lane.open);
-            lane.open_since = None;
+            let batch = lane.close();
             lane.closed.push_back(batch);
         }
         let wake = full_batch || lane.items == 1;
@@ -370,8 +375,7 @@ impl Queue {
                 let delay = Duration::from_millis(self.delay_ms[index].load(Ordering::Relaxed));
                 let due = *lane.open_since.get_or_insert(now) + delay;
                 if closing || lane.is_wanted() || due <= now {
-                    let batch = std::mem::take(&mut lane.open);
-                    lane.open_since = None;
+                    let batch = lane.close();
                     return Work::Send(signal, lane.hand_out(batch));
                 }
                 sooner(due);
@@ -391,6 +395,15 @@ impl Queue {
                 Some(at) => self.work.wait_timeout(state, at - now).unwrap_or_else(PoisonError::into_inner).0,
                 None => self.work.wait(state).unwrap_or_else(PoisonError::into_inner),
             };
+        }
+    }
+
+    /// Takes back the memory of a batch, whose items are in a request now.
+    pub(crate) fn give_back(&self, signal: Signal, mut batch: Batch) {
+        if batch.scopes.iter().map(Vec::capacity).sum::<usize>() <= KEPT_BYTES {
+            batch.scopes.iter_mut().for_each(Vec::clear);
+            (batch.items, batch.bytes) = (0, 0);
+            self.lock().lanes[signal as usize].spare = batch;
         }
     }
 
@@ -524,6 +537,12 @@ impl Queue {
 }
 
 impl Lane {
+    /// Ends the batch that items are added to.
+    fn close(&mut self) -> Batch {
+        self.open_since = None;
+        std::mem::replace(&mut self.open, std::mem::take(&mut self.spare))
+    }
+
     /// Whether someone waits for what has not been handed out.
     fn is_wanted(&self) -> bool {
         self.settled + (self.in_flight as u64) < self.wanted
@@ -578,5 +597,30 @@ mod tests {
         assert!(matches!(queue.take(&no_pauses, &due, Signal::Metrics, true), Work::Send(Signal::Spans, _)));
         // Where nothing waits, the next collection does not either.
         assert!(matches!(queue.take(&no_pauses, &due, Signal::Metrics, true), Work::Collect(_)));
+    }
+
+    #[test]
+    fn memory_of_batches_is_used_again_unless_it_is_much() {
+        let queue = Queue::new();
+        queue.max_items[Signal::Spans as usize].store(usize::MAX, Ordering::Relaxed);
+        queue.max_batch[Signal::Spans as usize].store(1, Ordering::Relaxed);
+        let send = |bytes: usize| {
+            let mut before = 0;
+            queue.offer(Signal::Spans, 0, false, |out| {
+                before = out.capacity();
+                out.resize(bytes, 0);
+            });
+            let Work::Send(signal, batch) = queue.take(&[None; SIGNALS], &[None; SIGNALS], Signal::Logs, false) else {
+                panic!("a batch is waiting");
+            };
+            assert_eq!((batch.items, batch.bytes), (1, bytes));
+            queue.give_back(signal, batch);
+            before
+        };
+        // One is being filled while the other is sent.
+        assert_eq!([send(1_000), send(2_000)], [0, 0]);
+        assert!(send(10) >= 1_000 && send(KEPT_BYTES + 1) >= 2_000);
+        assert!(send(10) >= 1_000);
+        assert_eq!(send(10), 0);
     }
 }

@@ -88,16 +88,16 @@ impl Transport {
         Self { targets }
     }
 
-    /// Compresses a body as the receiver of this signal gets it.
-    pub(crate) fn compress(&self, signal: Signal, body: Vec<u8>) -> std::io::Result<Vec<u8>> {
+    /// Compresses a body as the receiver of this signal gets it; `None` where it gets it as it is.
+    pub(crate) fn compress(&self, signal: Signal, body: &[u8]) -> std::io::Result<Option<Vec<u8>>> {
         match self.targets[signal as usize].compression {
-            Compression::None | Compression::Auto => Ok(body),
+            Compression::None | Compression::Auto => Ok(None),
             Compression::Gzip => {
                 let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), flate2::Compression::fast());
-                encoder.write_all(&body)?;
-                encoder.finish()
+                encoder.write_all(body)?;
+                encoder.finish().map(Some)
             }
-            Compression::Zstd => zstd::bulk::compress(&body, ZSTD_LEVEL),
+            Compression::Zstd => zstd::bulk::compress(body, ZSTD_LEVEL).map(Some),
         }
     }
 

@@ -8,7 +8,7 @@ use pitviper_model::{Resource, Scope, Signal, SpanId, SpanKind, StatusCode, Trac
 use pitviper_wire::decode::{
     ContentEncoding, Telemetry, decompress, json_cost, protobuf_cost, traces_from_json, traces_from_protobuf,
 };
-use pitviper_wire::encode::{Scalar, SpanEncoder, SpanHead, append_resource_spans, append_scope_spans};
+use pitviper_wire::encode::{Scalar, SpanEncoder, SpanHead, append_resource_spans};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -36,10 +36,8 @@ fn protobuf() -> Vec<u8> {
         };
         encoder.append_span(&mut spans, &head, "GET", 9, StatusCode::Error, "out");
     }
-    let mut scopes = Vec::new();
-    append_scope_spans(&mut scopes, &Scope::default(), &spans);
     let mut body = Vec::new();
-    append_resource_spans(&mut body, &Resource::default(), &scopes);
+    append_resource_spans(&mut body, &Resource::default(), &[(&Scope::default(), &spans)]);
     body
 }
 

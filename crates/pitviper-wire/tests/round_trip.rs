@@ -3,7 +3,7 @@
 
 use pitviper_model::{Attributes, Link, Resource, Scope, SpanId, SpanKind, StatusCode, TraceId, Value};
 use pitviper_wire::decode::traces_from_protobuf;
-use pitviper_wire::encode::{AttributeList, SpanEncoder, SpanHead, append_resource_spans, append_scope_spans};
+use pitviper_wire::encode::{AttributeList, SpanEncoder, SpanHead, append_resource_spans};
 use proptest::prelude::*;
 
 fn value() -> impl Strategy<Value = Value> {
@@ -88,16 +88,16 @@ proptest! {
         encoder.append_span(&mut spans, &head, &names.0, times.1, status, message);
         let scope = Scope { name: "scope".to_owned(), version: "1".to_owned(), ..Scope::default() };
         let resource = Resource { attributes: last_wins(&event_pairs, 128).0, ..Resource::default() };
-        let mut scope_spans = Vec::new();
-        append_scope_spans(&mut scope_spans, &scope, &spans);
         let mut request = Vec::new();
-        append_resource_spans(&mut request, &resource, &scope_spans);
+        append_resource_spans(&mut request, &resource, &[(&scope, &spans), (&Scope::default(), &spans)]);
 
         let decoded = traces_from_protobuf(&request).unwrap();
         prop_assert_eq!(decoded.rejected, []);
         let decoded = decoded.batch;
         prop_assert_eq!(&*decoded[0].resource, &resource);
         prop_assert_eq!(&*decoded[0].scopes[0].scope, &scope);
+        prop_assert_eq!((decoded.len(), decoded[0].scopes.len()), (1, 2));
+        prop_assert_eq!(&decoded[0].scopes[0].spans, &decoded[0].scopes[1].spans);
         prop_assert_eq!(decoded[0].scopes[0].spans.len(), 2);
         let span = &decoded[0].scopes[0].spans[1];
         let (attributes, dropped) = last_wins(&pairs, limit);

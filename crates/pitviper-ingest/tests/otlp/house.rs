@@ -239,14 +239,13 @@ pub(crate) fn message(spans: usize) -> ExportTraceServiceRequest {
         let status = pitviper_model::StatusCode::Unset;
         encoder.append_span(&mut spans_bytes, &head, "GET /", 1_795_224_367_001_000_000, status, "");
     }
-    let mut scope_spans = Vec::new();
-    pitviper_wire::encode::append_scope_spans(&mut scope_spans, &pitviper_model::Scope::default(), &spans_bytes);
+    let scope = pitviper_model::Scope::default();
     let mut bytes = Vec::new();
     let resource = pitviper_model::Resource {
         attributes: [("service.name", "shop")].into_iter().collect(),
         ..pitviper_model::Resource::default()
     };
-    pitviper_wire::encode::append_resource_spans(&mut bytes, &resource, &scope_spans);
+    pitviper_wire::encode::append_resource_spans(&mut bytes, &resource, &[(&scope, &spans_bytes)]);
     ExportTraceServiceRequest::decode(&*bytes).unwrap()
 }
 

@@ -4,7 +4,7 @@
 //! span is one slice of bytes. Source for the layout: opentelemetry-proto, `trace/v1/trace.proto`,
 //! `metrics/v1/metrics.proto`, `logs/v1/logs.proto` and `common/v1/common.proto`; protobuf allows
 //! fields in any order. The envelopes of spans, logs and metrics (resource, scope, items) have the
-//! same layout, so [`append_scope_spans`] and [`append_resource_spans`] serve all three.
+//! same layout, so [`append_resource_spans`] serves all three.
 
 mod attributes;
 mod log;
@@ -21,4 +21,4 @@ pub use metric::{
     append_number_point,
 };
 pub use response::rejected_items;
-pub use span::{SpanEncoder, SpanHead, append_link, append_resource_spans, append_scope_spans};
+pub use span::{SpanEncoder, SpanHead, append_link, append_resource_spans};

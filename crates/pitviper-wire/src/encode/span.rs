@@ -4,7 +4,8 @@ use pitviper_model::{Attributes, Event, Link, Resource, Scope, SpanId, SpanKind,
 
 use super::attributes::{AttributeList, append_key_value};
 use super::protobuf::{
-    put_bytes, put_fixed64, put_flags, put_message, put_message_of, put_text, put_uint, put_varint, tag,
+    LENGTH_DELIMITED, put_bytes, put_fixed64, put_flags, put_message, put_message_of, put_text, put_uint, put_varint,
+    tag, varint_len,
 };
 
 // Field numbers of Span.
@@ -186,30 +187,37 @@ fn append_attributes(out: &mut Vec<u8>, field: u8, attributes: &Attributes) {
     }
 }
 
-/// Appends one entry of `ResourceSpans.scope_spans`; `spans` are entries as
-/// [`SpanEncoder::append_span`] writes them.
-pub fn append_scope_spans(out: &mut Vec<u8>, scope: &Scope, spans: &[u8]) {
-    put_message(out, 2, |out| {
-        put_message(out, 1, |out| {
-            put_text(out, 1, &scope.name);
-            put_text(out, 2, &scope.version);
-            append_attributes(out, 3, &scope.attributes);
-        });
-        out.extend_from_slice(spans);
-    });
-}
-
-/// Appends one entry of `ExportTraceServiceRequest.resource_spans`; `scope_spans` are entries as
-/// [`append_scope_spans`] writes them.
-pub fn append_resource_spans(out: &mut Vec<u8>, resource: &Resource, scope_spans: &[u8]) {
+/// Appends one entry of `ExportTraceServiceRequest.resource_spans`: scopes, each with its spans, which are entries as
+/// [`SpanEncoder::append_span`] writes them. They are copied once.
+pub fn append_resource_spans(out: &mut Vec<u8>, resource: &Resource, scopes: &[(&Scope, &[u8])]) {
     let mut head = Vec::new();
     put_message(&mut head, 1, |out| {
         append_attributes(out, 1, &resource.attributes);
         put_uint(out, 2, u64::from(resource.dropped_attributes_count));
     });
-    // Written without put_message: its move would copy the whole batch.
-    out.push(tag(1, super::protobuf::LENGTH_DELIMITED));
-    put_varint(out, (head.len() + scope_spans.len()) as u64);
+    let heads: Vec<Vec<u8>> = scopes.iter().map(|(scope, _)| scope_head(scope)).collect();
+    let length_of = |index: usize| heads[index].len() + scopes[index].1.len();
+    let field_length = |length: usize| 1 + varint_len(length as u64) + length;
+    let length = head.len() + (0..scopes.len()).map(|index| field_length(length_of(index))).sum::<usize>();
+    out.reserve(field_length(length));
+    out.push(tag(1, LENGTH_DELIMITED));
+    put_varint(out, length as u64);
     out.extend_from_slice(&head);
-    out.extend_from_slice(scope_spans);
+    for (index, (_, spans)) in scopes.iter().enumerate() {
+        out.push(tag(2, LENGTH_DELIMITED));
+        put_varint(out, length_of(index) as u64);
+        out.extend_from_slice(&heads[index]);
+        out.extend_from_slice(spans);
+    }
+}
+
+/// What an entry of `ResourceSpans.scope_spans` begins with.
+fn scope_head(scope: &Scope) -> Vec<u8> {
+    let mut head = Vec::new();
+    put_message(&mut head, 1, |out| {
+        put_text(out, 1, &scope.name);
+        put_text(out, 2, &scope.version);
+        append_attributes(out, 3, &scope.attributes);
+    });
+    head
 }
