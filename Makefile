@@ -6,10 +6,10 @@ TOOLS := $(CACHE)/tools/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build wheels demo test lint test-rust test-python test-suites suites test-ui test-house stress stress-profiler bench-agent bench-flame bench-ingest bench-soak bench-store bench-waterfall fuzz audit
+.PHONY: help setup build wheels demo test lint test-rust test-python test-suites suites test-ui test-house stress stress-profiler bench-agent bench-instructions bench-flame bench-ingest bench-soak bench-store bench-turns bench-waterfall fuzz audit
 
 help: ## Lists the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
 
 setup: ## Installs what builds and tests need
 	@bash scripts/setup.sh
@@ -71,8 +71,14 @@ test-house: build wheels ## Whole-house tests: real server, real Flaskr, real br
 bench-agent: wheels ## What the agent costs, beside ddtrace, OpenTelemetry, New Relic, Elastic and fastotel
 	@$(TOOLS)/python bench/agent/run.py $(ARGS)
 
+bench-instructions: wheels ## The same in instructions, which do not vary; needs valgrind
+	@$(TOOLS)/python bench/agent/instructions.py $(ARGS)
+
 bench-profiler: wheels ## What profiling costs, and how true profiles are, beside ddtrace, pyroscope-io and py-spy
 	@$(TOOLS)/python bench/profiler/run.py $(ARGS)
+
+bench-turns: wheels ## What profiling costs a program that goes on, with the profiler off and on in turns
+	@$(TOOLS)/python bench/profiler/turns.py $(ARGS)
 
 bench-ingest: build ## What the server takes in: spans a second, CPU and bytes a span
 	@cargo build --release --locked --quiet -p pitviper-bench-ingest

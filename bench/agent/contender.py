@@ -1,6 +1,7 @@
-"""One measurement of one agent: ``contender.py AGENT WORK PORT POSTGRESQL``; prints figures as JSON.
+"""One measurement of one agent: ``contender.py AGENT WORK PORT POSTGRESQL [TIMES]``; prints figures as JSON.
 
-``WORK`` is a row of ``works.ROWS``, ``idle`` or ``soak``.
+``WORK`` is a row of ``works.ROWS``, ``idle`` or ``soak``; a row's operation is done as often as is usual there, or so
+many times.
 """
 
 import json
@@ -34,15 +35,16 @@ def main() -> None:
         figures = {"memory": soak(agent, port, SOAK, SOAK_RATE)}
     else:
         row = ROWS[work]
-        times = row.times_of(name)
+        usual = row.times_of(name)
+        times = int(sys.argv[5]) if len(sys.argv) > 5 else usual
         run = row.begin(agent, port, postgresql)
-        run(times // WARM_UP)
+        run(usual // WARM_UP)
         agent.flush()
         began = time.process_time()
         run(times)
         agent.flush()
         spent = time.process_time() - began
-        figures = {"each": spent / times, "memory": memory("VmHWM")}
+        figures = {"each": spent / max(1, times), "memory": memory("VmHWM")}
     print(json.dumps(figures), flush=True)
 
 

@@ -26,6 +26,12 @@ _NANOSECONDS = ("span",)
 Figures = dict[tuple[str, str], list[dict[str, Any]]]
 
 
+def table(head: "list[str]", rows: "list[list[str]]") -> "list[str]":
+    """The lines of a table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return [f"| {' | '.join(cells)} |" for cells in lines] + [""]
+
+
 class _Report:
     def __init__(self, agents: "list[str]", figures: Figures) -> None:
         self._agents = agents
@@ -42,10 +48,6 @@ class _Report:
         differences = [figure[key] - without[key] for figure, without in zip(mine, bare)]
         return statistics.median(differences) if differences else None
 
-    def table(self, head: "list[str]", rows: "list[list[str]]") -> "list[str]":
-        lines = [head, ["---"] * len(head), *rows]
-        return [f"| {' | '.join(cells)} |" for cells in lines] + [""]
-
     def of_rows(self) -> "list[str]":
         others = [agent for agent in self._agents if agent != "none"]
         rows: list[list[str]] = []
@@ -60,7 +62,7 @@ class _Report:
             ]
             rows.append([*cells, self.share(row, "each")])
         head = ["", "without an agent", *[f"{agent} adds" for agent in others], f"{_OURS} : {_MEASURE}"]
-        return self.table(head, rows) if rows else []
+        return table(head, rows) if rows else []
 
     def share(self, work: str, key: str) -> str:
         """What ours adds as a share of what the measure adds."""
@@ -74,7 +76,7 @@ class _Report:
             if agent in LASTING and agent != "none"
             if self.added(agent, "Flask request", "memory") is not None
         ]
-        return self.table(["", "Flask, MB", "Django, MB"], rows) if rows else []
+        return table(["", "Flask, MB", "Django, MB"], rows) if rows else []
 
     def of_starts(self) -> "list[str]":
         rows = [
@@ -82,7 +84,7 @@ class _Report:
             for agent in self._agents
             if agent in LAUNCHERS and agent != "none" and (spent := self.added(agent, "start-up", "spent")) is not None
         ]
-        return self.table(["launcher", "added CPU, ms", "added peak memory, MB"], rows) if rows else []
+        return table(["launcher", "added CPU, ms", "added peak memory, MB"], rows) if rows else []
 
     def of_idling(self) -> "list[str]":
         rows = [
@@ -90,7 +92,7 @@ class _Report:
             for agent in self._agents
             if (spent := self.median(agent, "idle", "spent")) is not None
         ]
-        return self.table(["", "CPU in 10 s, ms"], rows) if rows else []
+        return table(["", "CPU in 10 s, ms"], rows) if rows else []
 
     def of_soaks(self) -> "list[str]":
         rows = []
@@ -99,7 +101,7 @@ class _Report:
             if found:
                 rows.append([agent, *[f"{value:.1f}" for value in found[0]["memory"]]])
         parts = len(rows[0]) - 1 if rows else 0
-        return self.table(["", *[f"{SOAK * part // parts} s" for part in range(1, parts + 1)]], rows) if rows else []
+        return table(["", *[f"{SOAK * part // parts} s" for part in range(1, parts + 1)]], rows) if rows else []
 
 
 def _number(value: Optional[float]) -> str:

@@ -77,11 +77,19 @@ class Bench:
             **{f"NEW_RELIC_UTILIZATION_DETECT_{name}": "false" for name in ("AWS", "AZURE", "GCP", "PCF")},
         }
 
+    def command(self, agent: str, work: str) -> "list[str]":
+        """What one measurement is started with."""
+        return [str(self.python), str(HERE / "contender.py"), agent, work, self.port, self.postgresql]
+
     def start(self, agent: str, work: str) -> "subprocess.Popen[str]":
         """Starts one measurement."""
-        command = [str(self.python), str(HERE / "contender.py"), agent, work, self.port, self.postgresql]
         return subprocess.Popen(
-            command, env=self.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=HERE
+            self.command(agent, work),
+            env=self.environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=HERE,
         )
 
     def measure(self, agent: str, work: str) -> Figures:

@@ -28,12 +28,29 @@ def nested(depth: int, rounds: int) -> int:
     return nested(depth - 1, rounds) if depth else work(rounds)
 
 
+def thread_step(number: int) -> None:
+    """What a thread of ``threads`` does again and again."""
+    nested(number % 30, 10)
+
+
+async def task_step() -> None:
+    """What a task of ``tasks`` does again and again."""
+    nested(10, 6)
+    hashlib.sha256(b"x" * 10_000).hexdigest()
+    await asyncio.sleep(0)
+
+
+def allocated(objects: int) -> "list[Any]":
+    """What ``allocations`` makes again and again."""
+    return [{"number": number, "text": f"{number:x}", "list": [number] * 5} for number in range(objects)]
+
+
 def threads() -> None:
     """CPU-bound threads that contend for the interpreter lock."""
 
     def run() -> None:
         for number in range(ROUNDS_A_THREAD // 10):
-            nested(number % 30, 10)
+            thread_step(number)
 
     running = [threading.Thread(target=run) for _ in range(THREADS)]
     for thread in running:
@@ -45,17 +62,12 @@ def threads() -> None:
 def tasks() -> None:
     """Tasks that take turns with short steps, and hash now and then."""
 
-    async def step(number: int) -> None:
-        nested(10, 6)
-        hashlib.sha256(b"x" * 10_000).hexdigest()
-        await asyncio.sleep(0)
-
-    async def task(number: int) -> None:
+    async def task() -> None:
         for _ in range(STEPS):
-            await step(number)
+            await task_step()
 
     async def all_of_them() -> None:
-        await asyncio.gather(*[task(number) for number in range(TASKS)])
+        await asyncio.gather(*[task() for _ in range(TASKS)])
 
     asyncio.run(all_of_them())
 
@@ -64,7 +76,7 @@ def allocations() -> None:
     """Objects, lists, dictionaries and texts that come and go."""
     kept: list[Any] = []
     for turn in range(OBJECTS):
-        made = [{"number": number, "text": f"{number:x}", "list": [number] * 5} for number in range(12_000)]
+        made = allocated(12_000)
         kept.append(made[turn % 100])
         del made
     assert len(kept) == OBJECTS

@@ -26,7 +26,7 @@ const STACK_BYTES: usize = 512 * 1_024;
 #[derive(Debug)]
 pub struct Profiler {
     state: Mutex<State>,
-    /// Woken after each round, and when the thread is to end.
+    /// Wakes the thread, when it is to end or something begins.
     changed: Condvar,
 }
 
@@ -347,7 +347,6 @@ impl Profiler {
             pace.follow(sampler.activity);
             sampler.figures.rate_hz = pace.rate_hz;
             state.own_cpu_ns = pace.own_cpu_ns;
-            self.changed.notify_all();
             let dozes = pace.dozes();
             DOZES.store(dozes, Ordering::SeqCst);
             state = self.rest(state, generation, pace.pause(), dozes);

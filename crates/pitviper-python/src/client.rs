@@ -9,11 +9,11 @@ use pitviper_model::{SpanKind, StatusCode};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt, PyString};
 
-use crate::once::intern;
 use crate::runtime_context::http_suppressed;
 use crate::shield::{shield, shield_attached};
 use crate::span::{self, Span};
-use crate::{convert, start};
+use crate::start::Start;
+use crate::{convert, pipeline, start};
 
 /// The methods that are known, and so what spans are named after.
 pub(crate) const METHODS: [&str; 10] =
@@ -62,9 +62,30 @@ pub(crate) fn start_http_call<'py>(
     port: Option<&Bound<'py, PyAny>>,
     resend: u64,
 ) -> PyResult<Bound<'py, Span>> {
-    let (name, attributes) = describe_call(method, url, host, port, resend)?;
-    let kind = (SpanKind::Client as i32).into_pyobject(method.py())?;
-    start_call(&name, &kind, &attributes, scope)
+    let py = method.py();
+    let (method, url, host) = (convert::to_text(method), convert::to_text(url), host.map(convert::to_text));
+    let call = HttpCall::of(&method, &url, host.as_deref(), port, resend);
+    let name = PyString::intern(py, call.name).into_any();
+    // Who watches spans is told of them with their attributes.
+    let told = pipeline::own(py).map(|_| call.as_dict(py)).transpose()?;
+    let begin = Start {
+        name: &name,
+        kind: SpanKind::Client,
+        start_time: None,
+        scope: start::scope_of(Some(scope)),
+        attributes: told.as_ref().map(|told| told.as_any()),
+        links: None,
+        service: None,
+    };
+    let fill = |span: &mut pitviper_agent::Span| {
+        if told.is_none() {
+            call.each(|name, value| span.set_attribute(name, value));
+        }
+    };
+    let span = start::start_filled(py, &begin, None, fill)?;
+    span.get().is_call.store(true, Ordering::Relaxed);
+    shield_attached(py, (), || span::enter(&span));
+    Ok(span)
 }
 
 /// The name and the attributes of the span of an HTTP call; the arguments are those of `start_http_call`.
@@ -76,48 +97,79 @@ pub(crate) fn describe_call<'py>(
     host: Option<&Bound<'py, PyAny>>,
     port: Option<&Bound<'py, PyAny>>,
     resend: u64,
-) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+) -> PyResult<(Bound<'py, PyString>, Bound<'py, PyDict>)> {
     let py = method.py();
-    let attributes = PyDict::new(py);
-    let given = convert::to_text(method);
-    let known = METHODS.iter().find(|known| known.eq_ignore_ascii_case(&given));
-    let name = match known {
-        Some(known) => {
-            let name = PyString::intern(py, known);
-            attributes.set_item(intern!(py, "http.request.method"), &name)?;
-            name
+    let (method, url, host) = (convert::to_text(method), convert::to_text(url), host.map(convert::to_text));
+    let call = HttpCall::of(&method, &url, host.as_deref(), port, resend);
+    Ok((PyString::intern(py, call.name), call.as_dict(py)?))
+}
+
+/// What the span of an HTTP call says.
+struct HttpCall<'a> {
+    name: &'static str,
+    /// The method, if it is none that is known.
+    other_method: Option<&'a str>,
+    url: Cow<'a, str>,
+    host: Cow<'a, str>,
+    port: Option<i64>,
+    resend: u64,
+}
+
+impl<'a> HttpCall<'a> {
+    fn of(method: &'a str, url: &'a str, host: Option<&'a str>, port: Option<&Bound<'_, PyAny>>, resend: u64) -> Self {
+        let known = METHODS.iter().find(|known| known.eq_ignore_ascii_case(method)).copied();
+        let (host, own_port) = match host {
+            Some(host) => (Cow::Borrowed(host), None),
+            None => http::host_and_port(url),
+        };
+        let port = port.and_then(|port| port.extract().ok()).filter(|port| *port != 0);
+        Self {
+            name: known.unwrap_or("HTTP"),
+            other_method: known.is_none().then_some(method),
+            url: http::masked_url(url),
+            host,
+            port: port.or(own_port.map(i64::from)),
+            resend,
         }
-        None => {
-            attributes.set_item(intern!(py, "http.request.method"), intern!(py, "_OTHER"))?;
-            attributes.set_item(intern!(py, "http.request.method_original"), method)?;
-            intern!(py, "HTTP").clone()
+    }
+
+    fn each(&self, mut set: impl FnMut(&'static str, Scalar<'_>)) {
+        match self.other_method {
+            None => set("http.request.method", Scalar::Str(self.name)),
+            Some(method) => {
+                set("http.request.method", Scalar::Str("_OTHER"));
+                set("http.request.method_original", Scalar::Str(method));
+            }
         }
-    };
-    let whole = convert::to_text(url);
-    match http::masked_url(&whole) {
-        Cow::Borrowed(shown) if shown.len() == whole.len() => {
-            attributes.set_item(intern!(py, "url.full"), url)?;
+        set("url.full", Scalar::Str(&self.url));
+        if !self.host.is_empty() {
+            set("server.address", Scalar::Str(&self.host));
         }
-        shown => attributes.set_item(intern!(py, "url.full"), &*shown)?,
+        if let Some(port) = self.port {
+            set("server.port", Scalar::Int(port));
+        }
+        if self.resend > 0 {
+            set("http.request.resend_count", Scalar::Int(self.resend as i64));
+        }
     }
-    let (own_host, own_port) = match host {
-        Some(_) => (Cow::default(), None),
-        None => http::host_and_port(&whole),
-    };
-    match host {
-        Some(host) if host.is_truthy()? => attributes.set_item(intern!(py, "server.address"), host)?,
-        None if !own_host.is_empty() => attributes.set_item(intern!(py, "server.address"), &*own_host)?,
-        _ => {}
+
+    fn as_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let dict = PyDict::new(py);
+        let mut outcome = Ok(());
+        self.each(|name, value| {
+            let name = PyString::intern(py, name);
+            let item = match value {
+                Scalar::Str(text) => dict.set_item(name, text),
+                Scalar::Int(number) => dict.set_item(name, number),
+                Scalar::Bool(is_so) => dict.set_item(name, is_so),
+                Scalar::Double(number) => dict.set_item(name, number),
+            };
+            if item.is_err() {
+                outcome = item;
+            }
+        });
+        outcome.map(|()| dict)
     }
-    match (port, own_port) {
-        (Some(port), _) if port.is_truthy()? => attributes.set_item(intern!(py, "server.port"), port)?,
-        (None, Some(port)) => attributes.set_item(intern!(py, "server.port"), port)?,
-        _ => {}
-    }
-    if resend > 0 {
-        attributes.set_item(intern!(py, "http.request.resend_count"), resend)?;
-    }
-    Ok((name.into_any(), attributes.into_any()))
 }
 
 /// Notes the status of a response; anything but a number is none.

@@ -291,9 +291,23 @@ pub(crate) fn start_object<'py>(
     begin: &Start<'_, 'py>,
     parent: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, Span>> {
+    start_filled(py, begin, parent, |_| {})
+}
+
+/// The same; `fill` is called with the span if it is wanted.
+#[inline]
+pub(crate) fn start_filled<'py>(
+    py: Python<'py>,
+    begin: &Start<'_, 'py>,
+    parent: Option<&Bound<'py, PyAny>>,
+    fill: impl FnOnce(&mut pitviper_agent::Span),
+) -> PyResult<Bound<'py, Span>> {
     let mut maker = Maker::Agent;
-    let span = start(py, begin, parent, &mut maker);
+    let mut span = start(py, begin, parent, &mut maker);
     let recorded = span.is_recording();
+    if recorded {
+        fill(&mut span);
+    }
     let is_plain = matches!(maker, Maker::Agent);
     let span = Bound::new(py, Span::make(span, maker))?;
     if recorded && !is_plain {

@@ -18,8 +18,11 @@ Carried = Union[_native.Span, _native.SpanContext]
 _handed_over: Optional[_native.SpanContext] = None
 
 
-def carried() -> Optional[Carried]:
-    """What work that is handed to someone else continues: the current span, if there is one."""
+#: What work that is handed to someone else continues: the current span, if there is one.
+carried: "Callable[[], Optional[Carried]]" = _native.current_span
+
+
+def _carried_or_handed_over() -> Optional[Carried]:
     return _native.current_span() or _handed_over
 
 
@@ -29,7 +32,8 @@ def run(carry: Carried, function: Callable[..., Any], /, *args: Any, **kwargs: A
     # the interpreter ends could not be unwound then.
     work = begin_work(carry, function)
     try:
-        return function(*args, **kwargs)
+        # Without names a dictionary less.
+        return function(*args, **kwargs) if kwargs else function(*args)
     except BaseException as error:
         fail_work(work, error)
         raise
@@ -75,6 +79,7 @@ def take_over(handed_over: Optional[_native.SpanContext]) -> None:
 
     Requests that it serves later stay traces of their own.
     """
-    global _handed_over
+    global _handed_over, carried
     _handed_over = handed_over
+    carried = _native.current_span if handed_over is None else _carried_or_handed_over
     _native.activate(_handed_over)

@@ -20,7 +20,9 @@ def submit_to_thread(original: Callable[..., Any]) -> Callable[..., Any]:
             carry = None
         if carry is None:
             return original(self, fn, *args, **kwargs)
-        return original(self, _link.run, carry, fn, *args, **kwargs)
+        if kwargs:
+            return original(self, _link.run, carry, fn, *args, **kwargs)
+        return original(self, _link.run, carry, fn, *args)
 
     return wrapper
 

@@ -59,12 +59,16 @@ def _start(request: Any) -> Optional[_native.Span]:
             if not _native.http_suppressed():
                 _client.inject(request.headers)
             return None
-        span = _native.start_http_call(request.method or "GET", request.url or "", _SCOPE, resend=resend)
-        _client.inject(request.headers)
-        return span
+        span = _native.start_http_call(request.method or "GET", request.url or "", _SCOPE, None, None, resend)
     except Exception as error:
         internal_error(error)
         return None
+    try:
+        _native.inject_into(request.headers)
+    except Exception as error:
+        # The call goes out as it was made.
+        internal_error(error)
+    return span
 
 
 def resolve_redirects(original: Callable[..., Any]) -> Callable[..., Any]:

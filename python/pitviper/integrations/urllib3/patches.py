@@ -1,5 +1,6 @@
 """Wraps the method through which urllib3 sends one request, and the one that may send several."""
 
+import sys
 import threading
 from typing import Any, Callable, Optional
 
@@ -24,6 +25,9 @@ _sent = _Sent()
 
 def urlopen(original: Callable[..., Any]) -> Callable[..., Any]:
     """``HTTPConnectionPool.urlopen``: a call; for each retry and redirect there is another."""
+    if "urllib3._base_connection" in sys.modules:
+        # From 2.0 on it tells the method below.
+        return original
 
     # Without names of its own: each argument that is given by name would be compared with all of them.
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -43,7 +47,7 @@ def make_request(original: Callable[..., Any]) -> Callable[..., Any]:
     headers by name."""
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        span = _start(args)
+        span = _start(args, kwargs)
         if span is None:
             return original(*args, **kwargs)
         if "headers" in kwargs:
@@ -62,13 +66,16 @@ def make_request(original: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
-def _start(arguments: "tuple[Any, ...]") -> Optional[_native.Span]:
+def _start(arguments: "tuple[Any, ...]", named: "dict[str, Any]") -> Optional[_native.Span]:
     """The span of a request; None when it is part of a call that has one."""
     try:
         if _native.inside_call():
             return None
         pool, _, method, url, *_ = arguments
-        resend, _sent.count = _sent.count, 0
+        if "retries" in named:
+            resend = len(getattr(named["retries"], "history", ()))
+        else:
+            resend, _sent.count = _sent.count, 0
         if "://" in url:
             # The pool is that of a proxy.
             return _native.start_http_call(method, url, _SCOPE, resend=resend)
