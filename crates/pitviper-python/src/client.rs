@@ -33,7 +33,7 @@ pub(crate) fn current_call(py: Python<'_>) -> Option<Bound<'_, Span>> {
 #[pyfunction]
 pub(crate) fn inside_call(py: Python<'_>) -> bool {
     let is_below = || start::current(py).is_some_and(|span| span.get().is_call.load(Ordering::Relaxed));
-    http_suppressed(py) || shield(false, is_below)
+    http_suppressed(py) || shield_attached(py, false, is_below)
 }
 
 /// Starts the span of a call that hides those below it until it ends, and makes it current.

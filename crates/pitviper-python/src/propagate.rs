@@ -9,7 +9,7 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
 use crate::once::{Once, intern};
 use crate::runtime::agent;
-use crate::shield::shield;
+use crate::shield::{shield, shield_attached};
 use crate::span_context::SpanContext;
 use crate::{baggage, convert, scope_contexts};
 
@@ -212,8 +212,8 @@ pub(crate) fn extract(carrier: &Bound<'_, PyAny>, names: u8) -> Option<SpanConte
 #[pyfunction]
 #[pyo3(signature = (headers, span = None, names = 0, replace = false))]
 pub(crate) fn inject_into(headers: &Bound<'_, PyAny>, span: Option<&Bound<'_, PyAny>>, names: u8, replace: bool) {
-    shield((), || {
-        let py = headers.py();
+    let py = headers.py();
+    shield_attached(py, (), || {
         if scope_contexts::keeps(py, span) {
             return;
         }

@@ -2,7 +2,7 @@
 
 import sys
 import threading
-from typing import Any, Callable, Optional
+from typing import Any, Callable
 
 from pitviper import _native
 from pitviper._guard import internal_error
@@ -47,7 +47,12 @@ def make_request(original: Callable[..., Any]) -> Callable[..., Any]:
     headers by name."""
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        span = _start(args, kwargs)
+        try:
+            # It may be part of a call that has a span.
+            span = None if _native.inside_call() else _start(args, kwargs)
+        except Exception as error:
+            internal_error(error)
+            span = None
         if span is None:
             return original(*args, **kwargs)
         if "headers" in kwargs:
@@ -66,26 +71,20 @@ def make_request(original: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
-def _start(arguments: "tuple[Any, ...]", named: "dict[str, Any]") -> Optional[_native.Span]:
-    """The span of a request; None when it is part of a call that has one."""
-    try:
-        if _native.inside_call():
-            return None
-        pool, _, method, url, *_ = arguments
-        if "retries" in named:
-            resend = len(getattr(named["retries"], "history", ()))
-        else:
-            resend, _sent.count = _sent.count, 0
-        if "://" in url:
-            # The pool is that of a proxy.
-            return _native.start_http_call(method, url, _SCOPE, resend=resend)
-        default = _client.DEFAULT_PORTS.get(pool.scheme)
-        host = f"[{pool.host}]" if ":" in pool.host else pool.host
-        full = f"{pool.scheme}://{host if pool.port in (None, default) else f'{host}:{pool.port}'}{url}"
-        return _native.start_http_call(method, full, _SCOPE, pool.host, pool.port or default, resend)
-    except Exception as error:
-        internal_error(error)
-        return None
+def _start(arguments: "tuple[Any, ...]", named: "dict[str, Any]") -> _native.Span:
+    """The span of a request."""
+    pool, _, method, url, *_ = arguments
+    if "retries" in named:
+        resend = len(getattr(named["retries"], "history", ()))
+    else:
+        resend, _sent.count = _sent.count, 0
+    if "://" in url:
+        # The pool is that of a proxy.
+        return _native.start_http_call(method, url, _SCOPE, resend=resend)
+    default = _client.DEFAULT_PORTS.get(pool.scheme)
+    host = f"[{pool.host}]" if ":" in pool.host else pool.host
+    full = f"{pool.scheme}://{host if pool.port in (None, default) else f'{host}:{pool.port}'}{url}"
+    return _native.start_http_call(method, full, _SCOPE, pool.host, pool.port or default, resend)
 
 
 def _with_context(given: Any) -> Any:
