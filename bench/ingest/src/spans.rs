@@ -4,7 +4,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use pitviper_model::{Resource, Scope, SpanId, SpanKind, StatusCode, TraceId};
-use pitviper_wire::encode::{Scalar, SpanEncoder, SpanHead, append_resource_spans, append_scope_spans};
+use pitviper_wire::encode::{Scalar, SpanEncoder, SpanHead, append_resource_spans};
 
 const SPANS_A_TRACE: u64 = 8;
 const TRACES_A_REQUEST: u64 = 64;
@@ -48,10 +48,8 @@ impl Requests {
         for _ in 0..TRACES_A_REQUEST {
             self.trace(now);
         }
-        let mut scope_spans = Vec::with_capacity(self.spans.len() + 64);
-        append_scope_spans(&mut scope_spans, &self.scope, &self.spans);
-        let mut body = Vec::with_capacity(scope_spans.len() + 512);
-        append_resource_spans(&mut body, &self.resource, &scope_spans);
+        let mut body = Vec::new();
+        append_resource_spans(&mut body, &self.resource, &[(&self.scope, &self.spans)]);
         body
     }
 

@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use pitviper_model::{Resource, Scope, SpanId, SpanKind, StatusCode, TraceId};
-use pitviper_wire::encode::{Scalar, SpanEncoder, SpanHead, append_resource_spans, append_scope_spans};
+use pitviper_wire::encode::{Scalar, SpanEncoder, SpanHead, append_resource_spans};
 
 /// Spans of a trace.
 pub(crate) const SPANS_A_TRACE: u64 = 8;
@@ -68,10 +68,8 @@ impl Requests {
         for number in 0..unfit {
             self.span(&mut spans, TraceId::INVALID, number + 1, now_ns());
         }
-        let mut scope_spans = Vec::new();
-        append_scope_spans(&mut scope_spans, &self.scope, &spans);
         let mut body = Vec::new();
-        append_resource_spans(&mut body, &self.resource, &scope_spans);
+        append_resource_spans(&mut body, &self.resource, &[(&self.scope, &spans)]);
         let readable = !self.number.is_multiple_of(UNREADABLE_EVERY);
         if !readable {
             // Ends within a field.

@@ -3,10 +3,10 @@
 //! Nothing in here calls the work itself: that has to be Python's frame, see [`crate::shield`].
 
 use pitviper_model::SpanKind;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
+use crate::once::intern;
 use crate::runtime::agent;
 use crate::shield::shield_attached;
 use crate::span::{self, Span};
