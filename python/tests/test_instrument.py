@@ -33,7 +33,7 @@ NAMES = ("__name__", "__qualname__", "__doc__", "__module__")
         lambda: jinja2.Template.generate_async,
         lambda: jinja2.Environment.compile,
         lambda: requests.Session.send,
-        lambda: urllib3.HTTPConnectionPool.urlopen,
+        lambda: urllib3.HTTPConnectionPool._make_request,
         lambda: sqlite3.connect,
     ],
 )

@@ -121,7 +121,8 @@ fn count<const DOMAIN: usize, const NEAR: bool>(size: usize) -> bool {
     }
 }
 
-// What is rare is in functions of its own, which do not unwind either: so the others end with a jump. `PASSES_ON` says
+// What is rare is in functions of its own, which do not unwind either: so the others end with a jump. They take the same
+// arguments at the same places, which costs nothing on the way to what is not rare. `PASSES_ON` says
 // what is known of what stands behind, and whether a block that is sampled has to be a large one.
 
 unsafe extern "C" fn malloc<const SLOT: usize, const DOMAIN: usize, const NEAR: bool, const PASSES_ON: bool>(
@@ -133,16 +134,17 @@ unsafe extern "C" fn malloc<const SLOT: usize, const DOMAIN: usize, const NEAR: 
         // SAFETY: what was there before is called as the interpreter would have called it.
         return unsafe { (behind.malloc)(context, size) };
     }
-    malloc_slowly::<DOMAIN, PASSES_ON>(behind, size)
+    malloc_slowly::<SLOT, DOMAIN, PASSES_ON>(context, size)
 }
 
 #[inline(never)]
-extern "C" fn malloc_slowly<const DOMAIN: usize, const PASSES_ON: bool>(
-    behind: &'static Allocator,
+extern "C" fn malloc_slowly<const SLOT: usize, const DOMAIN: usize, const PASSES_ON: bool>(
+    context: *mut c_void,
     size: usize,
 ) -> *mut c_void {
+    let behind = behind::<SLOT, DOMAIN>();
     // SAFETY: as above.
-    slowly(DOMAIN, size, |least| unsafe { (behind.malloc)(behind.context, least_of::<PASSES_ON>(size, least)) })
+    slowly(DOMAIN, size, |least| unsafe { (behind.malloc)(context, least_of::<PASSES_ON>(size, least)) })
 }
 
 unsafe extern "C" fn calloc<const SLOT: usize, const DOMAIN: usize, const NEAR: bool, const PASSES_ON: bool>(
@@ -156,21 +158,22 @@ unsafe extern "C" fn calloc<const SLOT: usize, const DOMAIN: usize, const NEAR: 
         // SAFETY: as above.
         return unsafe { (behind.calloc)(context, items, item_size) };
     }
-    calloc_slowly::<DOMAIN, PASSES_ON>(behind, items, item_size)
+    calloc_slowly::<SLOT, DOMAIN, PASSES_ON>(context, items, item_size)
 }
 
 #[inline(never)]
-extern "C" fn calloc_slowly<const DOMAIN: usize, const PASSES_ON: bool>(
-    behind: &'static Allocator,
+extern "C" fn calloc_slowly<const SLOT: usize, const DOMAIN: usize, const PASSES_ON: bool>(
+    context: *mut c_void,
     items: usize,
     item_size: usize,
 ) -> *mut c_void {
+    let behind = behind::<SLOT, DOMAIN>();
     let size = items.wrapping_mul(item_size);
     slowly(DOMAIN, size, |least| {
         let larger = least_of::<PASSES_ON>(size, least);
         let (items, item_size) = if larger == size { (items, item_size) } else { (1, larger) };
         // SAFETY: as above.
-        unsafe { (behind.calloc)(behind.context, items, item_size) }
+        unsafe { (behind.calloc)(context, items, item_size) }
     })
 }
 
@@ -184,22 +187,22 @@ unsafe extern "C" fn realloc<const SLOT: usize, const DOMAIN: usize, const NEAR:
         // SAFETY: as above.
         return unsafe { (behind.realloc)(context, block, size) };
     }
-    realloc_slowly::<DOMAIN, PASSES_ON>(behind, block, size)
+    realloc_slowly::<SLOT, DOMAIN, PASSES_ON>(context, block, size)
 }
 
 #[inline(never)]
-extern "C" fn realloc_slowly<const DOMAIN: usize, const PASSES_ON: bool>(
-    behind: &'static Allocator,
+extern "C" fn realloc_slowly<const SLOT: usize, const DOMAIN: usize, const PASSES_ON: bool>(
+    context: *mut c_void,
     block: *mut c_void,
     size: usize,
 ) -> *mut c_void {
+    let behind = behind::<SLOT, DOMAIN>();
     // Before it is given back, as somebody else may get it then. What is passed on is so in the raw domain's hook.
     let is_known = !PASSES_ON && filter::may_have(block as usize);
     let earlier = if is_known { recorder::remove(block as usize) } else { None };
     // SAFETY: as above.
-    let moved = slowly(DOMAIN, size, |least| unsafe {
-        (behind.realloc)(behind.context, block, least_of::<PASSES_ON>(size, least))
-    });
+    let moved =
+        slowly(DOMAIN, size, |least| unsafe { (behind.realloc)(context, block, least_of::<PASSES_ON>(size, least)) });
     if let Some(earlier) = earlier.filter(|_| moved.is_null()) {
         recorder::put_back(block as usize, earlier);
     }
@@ -209,18 +212,18 @@ extern "C" fn realloc_slowly<const DOMAIN: usize, const PASSES_ON: bool>(
 unsafe extern "C" fn free<const SLOT: usize, const DOMAIN: usize>(context: *mut c_void, block: *mut c_void) {
     let behind = behind::<SLOT, DOMAIN>();
     if filter::may_have(block as usize) {
-        return free_slowly(behind, block);
+        return free_slowly::<SLOT, DOMAIN>(context, block);
     }
     // SAFETY: as above.
     unsafe { (behind.free)(context, block) };
 }
 
 #[inline(never)]
-extern "C" fn free_slowly(behind: &'static Allocator, block: *mut c_void) {
+extern "C" fn free_slowly<const SLOT: usize, const DOMAIN: usize>(context: *mut c_void, block: *mut c_void) {
     // Before it is given back, as somebody else may get it then.
     let _ = recorder::remove(block as usize);
     // SAFETY: as above.
-    unsafe { (behind.free)(behind.context, block) };
+    unsafe { (behind::<SLOT, DOMAIN>().free)(context, block) };
 }
 
 /// For how many bytes what stands behind is asked.
