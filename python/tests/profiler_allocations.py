@@ -84,7 +84,7 @@ def test_sums_are_true_on_average(sampled: None) -> None:
         allocates(300 - BYTES, 300_000)
 
     def large() -> None:
-        allocates(10_000 - BYTES, 1_000)
+        allocates(10_000 - BYTES, 10_000)
 
     small()
     large()
@@ -96,8 +96,9 @@ def test_sums_are_true_on_average(sampled: None) -> None:
     # Five standard errors of what is expected: of a block of `size` bytes one is sampled in `interval / size`.
     assert abs(many.alloc_space / 90e6 - 1) < 0.04
     assert abs(many.alloc_objects / 300_000 - 1) < 0.04
-    assert abs(few.alloc_space / 10e6 - 1) < 0.07
-    assert abs(few.alloc_objects / 1_000 - 1) < 0.07
+    # A small block of the interpreter's own, if it is sampled meanwhile, stands for a hundred.
+    assert abs(few.alloc_space / 100e6 - 1) < 0.04
+    assert abs(few.alloc_objects / 10_000 - 1) < 0.04
     # Hardly any is there at the moment it is asked.
     assert many.inuse_objects < 100
 
