@@ -46,8 +46,8 @@ def figures() -> "dict[str, Any]":
     return _native.profiler_figures()
 
 
-def start(interval: int) -> None:
-    assert _native.profiler_start(1.0, 0.01, allocation_interval=interval) is None
+def start(interval: int, rate_hz: float = 1.0) -> None:
+    assert _native.profiler_start(rate_hz, 0.01, allocation_interval=interval) is None
     assert figures()["alloc_running"] is True
 
 

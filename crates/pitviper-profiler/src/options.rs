@@ -225,6 +225,8 @@ pub struct AllocationFigures {
     pub running: bool,
     /// Whether giving back what was not sampled costs nothing, as it does in front of the interpreter's own allocator.
     pub free_spared: bool,
+    /// Small blocks are looked at in one stretch of time of so many, so as not to cost more than they may.
+    pub stretches: u32,
     /// Allocations that were sampled.
     pub samples: u64,
     /// Allocations of threads that do not run Python, which were not sampled.
@@ -239,6 +241,7 @@ pub struct AllocationFigures {
     pub live: u64,
     /// Sampled blocks that count as allocated and not as there, because too many are.
     pub live_dropped: u64,
-    /// How often other hooks had put ours away, and the blocks that were there are no longer known.
+    /// How often other hooks had put ours away. What was there is then no longer known, but for blocks that are given
+    /// back by way of the raw domain.
     pub hooks_lost: u64,
 }

@@ -332,6 +332,7 @@ impl Profiler {
         let _stack = task::HandlerStack::new();
         let mut state = self.lock();
         let mut pace = Pace::new(state.rate_hz);
+        let mut stretches = allocations::Stretches::new();
         while state.generation == generation {
             let State { sampler: Some(sampler), rate_hz, budget, .. } = &mut *state else { return };
             if is_ending(sampler.interpreter()) {
@@ -349,6 +350,7 @@ impl Profiler {
             state.own_cpu_ns = pace.own_cpu_ns;
             let dozes = pace.dozes();
             DOZES.store(dozes, Ordering::SeqCst);
+            stretches.next(dozes);
             state = self.rest(state, generation, pace.pause(), dozes);
             if dozes && !DOZES.swap(false, Ordering::SeqCst) {
                 if let Some(sampler) = &mut state.sampler {

@@ -235,6 +235,7 @@ pub(crate) fn profiler_figures(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     dict.set_item("running", figures.running)?;
     dict.set_item("alloc_running", allocations.running)?;
     dict.set_item("alloc_free_spared", allocations.free_spared)?;
+    dict.set_item("alloc_stretches", allocations.stretches)?;
     dict.set_item("direct", figures.direct)?;
     dict.set_item("tasks", figures.tasks)?;
     dict.set_item("waiting_tasks", figures.waiting_tasks)?;

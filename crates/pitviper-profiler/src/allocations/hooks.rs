@@ -1,10 +1,8 @@
-//! The functions that the interpreter calls to get and give back memory, and how they are put in place.
+//! The functions that the interpreter calls to get and give back memory ([`super::places`] puts them in place).
 //!
 //! They stand in front of whatever was there, and call it: with the same context, so that a thread that
 //! allocates without the interpreter's lock while they are put in place finds a pair that belongs together. What
-//! stands behind a place is written once. Others may come in front of ours, or put back what was there before both;
-//! ours are never unloaded, so whoever keeps them can call them, and once nobody does, others of ours take a
-//! new place.
+//! stands behind a place is written once.
 //!
 //! The usual allocation costs a subtraction and a comparison, and giving back a look at one byte. Where the
 //! interpreter's own allocator stands behind, giving back costs nothing: that one passes on to the raw domain what is
@@ -13,27 +11,24 @@
 #![expect(unsafe_code, reason = "these are C functions, called by the interpreter")]
 
 use std::cell::UnsafeCell;
-use std::ffi::{CStr, c_int, c_void};
+use std::ffi::c_void;
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
-use std::sync::{Mutex, OnceLock};
 
-use super::{countdown, filter, recorder};
-use crate::layout::symbol;
+use super::recorder::Amount;
+use super::{countdown, filter, recorder, stretches};
 
 /// The interpreter's domains: raw, mem, object.
-const DOMAINS: usize = 3;
+pub(super) const DOMAINS: usize = 3;
 /// The one that is also used without the interpreter's lock.
-const RAW: usize = 0;
-/// That of objects.
-const OBJECT: usize = 2;
+pub(super) const RAW: usize = 0;
 /// In front of how many others ours can be put in place, one after the other.
-const SLOTS: usize = 4;
+pub(super) const SLOTS: usize = 4;
 /// Allocations of more bytes may be passed on to another domain, whose hook then sees them as well. The
 /// interpreter's own bound is 512, which includes what its debugging allocator adds.
 const LARGE: usize = 384;
 /// What the interpreter's own allocator passes on to the raw domain has at least so many bytes.
-const PASSED_ON: usize = 513;
+pub(super) const PASSED_ON: usize = 513;
 
 type Malloc = unsafe extern "C" fn(*mut c_void, usize) -> *mut c_void;
 type Calloc = unsafe extern "C" fn(*mut c_void, usize, usize) -> *mut c_void;
@@ -43,16 +38,16 @@ type Free = unsafe extern "C" fn(*mut c_void, *mut c_void);
 /// `PyMemAllocatorEx`.
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
-struct Allocator {
-    context: *mut c_void,
-    malloc: Malloc,
+pub(super) struct Allocator {
+    pub(super) context: *mut c_void,
+    pub(super) malloc: Malloc,
     calloc: Calloc,
     realloc: Realloc,
-    free: Free,
+    pub(super) free: Free,
 }
 
 impl Allocator {
-    fn is(&self, other: &Self) -> bool {
+    pub(super) fn is(&self, other: &Self) -> bool {
         let parts = |it: &Self| {
             [it.context as usize, it.malloc as usize, it.calloc as usize, it.realloc as usize, it.free as usize]
         };
@@ -61,7 +56,7 @@ impl Allocator {
 }
 
 /// What stands behind a hook.
-struct Behind {
+pub(super) struct Behind {
     allocator: UnsafeCell<MaybeUninit<Allocator>>,
     is_written: AtomicBool,
     /// It passes large blocks on to the raw domain, and gives them back there.
@@ -77,16 +72,32 @@ impl Behind {
         }
     }
 
-    fn get(&self) -> Option<&Allocator> {
+    pub(super) fn get(&self) -> Option<&Allocator> {
         // SAFETY: it was written before it was said so, and is not written again.
         self.is_written.load(Ordering::Acquire).then(|| unsafe { (*self.allocator.get()).assume_init_ref() })
+    }
+
+    /// Says what it is, unless that was said before. The calling thread has the interpreter's lock.
+    pub(super) fn set(&self, front: &Allocator, passes_on: impl FnOnce() -> bool) {
+        if !self.is_written.load(Ordering::Acquire) {
+            // SAFETY: nobody reads it before it is said to be written, and that happens once.
+            unsafe { (*self.allocator.get()).write(*front) };
+            self.passes_on.store(passes_on(), Ordering::Relaxed);
+            self.is_written.store(true, Ordering::Release);
+            fence(Ordering::SeqCst);
+        }
+    }
+
+    /// Whether it passes large blocks on to the raw domain, and gives them back there.
+    pub(super) fn passes_on(&self) -> bool {
+        self.passes_on.load(Ordering::Relaxed)
     }
 }
 
 // SAFETY: written once, before the hook is put in place, and only read from then on.
 unsafe impl Sync for Behind {}
 
-static BEHIND: [[Behind; DOMAINS]; SLOTS] = [const { [const { Behind::nothing() }; DOMAINS] }; SLOTS];
+pub(super) static BEHIND: [[Behind; DOMAINS]; SLOTS] = [const { [const { Behind::nothing() }; DOMAINS] }; SLOTS];
 
 /// What a hook stands in front of.
 #[inline(always)]
@@ -144,7 +155,7 @@ extern "C" fn malloc_slowly<const SLOT: usize, const DOMAIN: usize, const PASSES
 ) -> *mut c_void {
     let behind = behind::<SLOT, DOMAIN>();
     // SAFETY: as above.
-    slowly(DOMAIN, size, |least| unsafe { (behind.malloc)(context, least_of::<PASSES_ON>(size, least)) })
+    slowly::<PASSES_ON>(DOMAIN, size, |least| unsafe { (behind.malloc)(context, least_of::<PASSES_ON>(size, least)) })
 }
 
 unsafe extern "C" fn calloc<const SLOT: usize, const DOMAIN: usize, const NEAR: bool, const PASSES_ON: bool>(
@@ -169,7 +180,7 @@ extern "C" fn calloc_slowly<const SLOT: usize, const DOMAIN: usize, const PASSES
 ) -> *mut c_void {
     let behind = behind::<SLOT, DOMAIN>();
     let size = items.wrapping_mul(item_size);
-    slowly(DOMAIN, size, |least| {
+    slowly::<PASSES_ON>(DOMAIN, size, |least| {
         let larger = least_of::<PASSES_ON>(size, least);
         let (items, item_size) = if larger == size { (items, item_size) } else { (1, larger) };
         // SAFETY: as above.
@@ -201,8 +212,9 @@ extern "C" fn realloc_slowly<const SLOT: usize, const DOMAIN: usize, const PASSE
     let is_known = !PASSES_ON && filter::may_have(block as usize);
     let earlier = if is_known { recorder::remove(block as usize) } else { None };
     // SAFETY: as above.
-    let moved =
-        slowly(DOMAIN, size, |least| unsafe { (behind.realloc)(context, block, least_of::<PASSES_ON>(size, least)) });
+    let moved = slowly::<PASSES_ON>(DOMAIN, size, |least| unsafe {
+        (behind.realloc)(context, block, least_of::<PASSES_ON>(size, least))
+    });
     if let Some(earlier) = earlier.filter(|_| moved.is_null()) {
         recorder::put_back(block as usize, earlier);
     }
@@ -233,7 +245,11 @@ fn least_of<const PASSES_ON: bool>(size: usize, least: usize) -> usize {
 }
 
 /// Allocates what is sampled or large; `allocate` is told the least size that a block which is sampled must have.
-fn slowly(domain: usize, size: usize, allocate: impl FnOnce(usize) -> *mut c_void) -> *mut c_void {
+fn slowly<const PASSES_ON: bool>(
+    domain: usize,
+    size: usize,
+    allocate: impl FnOnce(usize) -> *mut c_void,
+) -> *mut c_void {
     let own = countdown::own();
     // SAFETY: `own` is the calling thread's, and no reference to it is held across a call.
     unsafe {
@@ -251,7 +267,13 @@ fn slowly(domain: usize, size: usize, allocate: impl FnOnce(usize) -> *mut c_voi
         let interval = if (*own).left < 0 { (*own).sampled(size) } else { None };
         let block = allocate(if interval.is_some() { PASSED_ON } else { 0 });
         if let Some(interval) = interval.filter(|_| !block.is_null()) {
-            recorder::sample(block as usize, size, interval, domain == RAW);
+            let is_small = PASSES_ON && size < PASSED_ON;
+            if is_small {
+                stretches::count(size, interval);
+            }
+            let stands_for = if is_small { stretches::stands_for() } else { 1 };
+            let amount = Amount::of(size, interval, stands_for);
+            recorder::sample(block as usize, amount, domain == RAW, PASSES_ON || domain == RAW);
         }
         (*own).is_inside = false;
         block
@@ -287,159 +309,11 @@ static HOOKS: [[OfDomain; DOMAINS]; SLOTS] = all::<false>();
 static NEAR_HOOKS: [[OfDomain; DOMAINS]; SLOTS] = all::<true>();
 
 /// Our hook of a slot in front of what stands behind it.
-fn ours(slot: usize, domain: usize, behind: &Allocator) -> Allocator {
+pub(super) fn ours(slot: usize, domain: usize, behind: &Allocator) -> Allocator {
     let hooks = if countdown::is_near() { &NEAR_HOOKS } else { &HOOKS };
-    let passes_on = BEHIND[slot][domain].passes_on.load(Ordering::Relaxed);
+    let passes_on = BEHIND[slot][domain].passes_on();
     let (functions, free) = hooks[slot][domain];
     let (malloc, calloc, realloc) = functions[usize::from(passes_on)];
     let free = if passes_on { behind.free } else { free };
     Allocator { context: behind.context, malloc, calloc, realloc, free }
-}
-
-/// Whether what stands in front of a domain gives large blocks back in the raw domain, where our hook sees it. Of who
-/// has a context, and keeps books of what is asked for, nothing larger is asked than was.
-fn passes_on(front: &Allocator) -> bool {
-    if !front.context.is_null() {
-        return false;
-    }
-    // SAFETY: it is called as the interpreter would, and what is given back came from it.
-    unsafe {
-        let block = (front.malloc)(front.context, PASSED_ON);
-        if block.is_null() {
-            return false;
-        }
-        let is_known = recorder::pretend_sampled(block as usize);
-        (front.free)(front.context, block);
-        is_known && recorder::remove(block as usize).is_none()
-    }
-}
-
-type GetAllocator = unsafe extern "C" fn(c_int, *mut Allocator);
-type SetAllocator = unsafe extern "C" fn(c_int, *const Allocator);
-type Allocate = unsafe extern "C" fn(usize) -> *mut c_void;
-type GiveBack = unsafe extern "C" fn(*mut c_void);
-
-/// What is called of the interpreter.
-#[derive(Debug, Clone, Copy)]
-struct Python {
-    get: GetAllocator,
-    set: SetAllocator,
-    /// By domain.
-    allocate: [Allocate; DOMAINS],
-    give_back: [GiveBack; DOMAINS],
-}
-
-impl Python {
-    fn find() -> Result<Self, String> {
-        // SAFETY: these are the interpreter's functions of these names, in all versions with these arguments.
-        unsafe {
-            let allocate = |name: &CStr| symbol(name).map(|at| std::mem::transmute::<usize, Allocate>(at));
-            let give_back = |name: &CStr| symbol(name).map(|at| std::mem::transmute::<usize, GiveBack>(at));
-            Ok(Self {
-                get: std::mem::transmute::<usize, GetAllocator>(symbol(c"PyMem_GetAllocator")?),
-                set: std::mem::transmute::<usize, SetAllocator>(symbol(c"PyMem_SetAllocator")?),
-                allocate: [allocate(c"PyMem_RawMalloc")?, allocate(c"PyMem_Malloc")?, allocate(c"PyObject_Malloc")?],
-                give_back: [give_back(c"PyMem_RawFree")?, give_back(c"PyMem_Free")?, give_back(c"PyObject_Free")?],
-            })
-        }
-    }
-
-    /// What stands in front.
-    fn front(&self, domain: usize) -> Allocator {
-        let mut allocator = MaybeUninit::uninit();
-        // SAFETY: the call fills it for every domain there is.
-        unsafe {
-            (self.get)(domain as c_int, allocator.as_mut_ptr());
-            allocator.assume_init()
-        }
-    }
-
-    fn put(&self, domain: usize, allocator: &Allocator) {
-        // SAFETY: its functions are never unloaded; the call copies it.
-        unsafe { (self.set)(domain as c_int, allocator) };
-    }
-
-    /// Whether an allocation comes to our hook of this domain.
-    fn reaches_ours(&self, domain: usize) -> bool {
-        let own = countdown::own();
-        // SAFETY: `own` is the calling thread's, and no reference to it is held across a call. The block is given
-        // back where it came from.
-        unsafe {
-            let left = (*own).left;
-            ((*own).left, (*own).probed) = (-1, domain as u8 + 1);
-            let block = (self.allocate[domain])(1);
-            let reached = (*own).probed == 0;
-            ((*own).left, (*own).probed) = (left, 0);
-            if block.is_null() {
-                return true;
-            }
-            (self.give_back[domain])(block);
-            reached
-        }
-    }
-}
-
-/// Where ours are; the slot that was used last, and whether ours are in place, by domain.
-static PLACED: Mutex<[Option<(usize, bool)>; DOMAINS]> = Mutex::new([None; DOMAINS]);
-
-fn python() -> Result<&'static Python, String> {
-    static PYTHON: OnceLock<Result<Python, String>> = OnceLock::new();
-    PYTHON.get_or_init(Python::find).as_ref().map_err(String::clone)
-}
-
-/// Sees to it that allocations come through our hooks; whether they had been put away. The calling thread has the
-/// interpreter's lock.
-pub(super) fn keep_in_place() -> Result<bool, String> {
-    let python = python()?;
-    // It is held by others only if the process was forked meanwhile, and then for good.
-    let mut placed = PLACED.try_lock().map_err(|_| "the process was forked while hooks were put in place")?;
-    let mut were_away = false;
-    for (domain, placed) in placed.iter_mut().enumerate() {
-        let front = python.front(domain);
-        let (slot, is_in_place) = placed.unwrap_or((0, false));
-        let known = BEHIND[slot][domain].get();
-        if is_in_place {
-            let is_front = known.is_some_and(|behind| front.is(&ours(slot, domain, behind)));
-            if is_front || python.reaches_ours(domain) {
-                continue;
-            }
-            were_away = true;
-        }
-        let fits = |behind: &&[Behind; DOMAINS]| behind[domain].get().is_none_or(|known| known.is(&front));
-        let Some(slot) = BEHIND.iter().position(|behind| fits(&behind)) else {
-            return Err("too many others put hooks of their own in front of the interpreter's memory".to_owned());
-        };
-        let behind = &BEHIND[slot][domain];
-        if !behind.is_written.load(Ordering::Acquire) {
-            // SAFETY: nobody reads it before it is said to be written, and that happens once.
-            unsafe { (*behind.allocator.get()).write(front) };
-            behind.passes_on.store(domain != RAW && passes_on(&front), Ordering::Relaxed);
-            behind.is_written.store(true, Ordering::Release);
-            fence(Ordering::SeqCst);
-        }
-        python.put(domain, &ours(slot, domain, &front));
-        *placed = Some((slot, true));
-    }
-    Ok(were_away)
-}
-
-/// Whether nothing has to be done when blocks of objects are given back that were not sampled.
-pub(super) fn is_free_spared() -> bool {
-    let Ok(placed) = PLACED.try_lock() else { return false };
-    placed[OBJECT].is_some_and(|(slot, _)| BEHIND[slot][OBJECT].passes_on.load(Ordering::Relaxed))
-}
-
-/// Takes our hooks away where nobody stands in front of them; elsewhere they do nothing but pass on. The calling
-/// thread has the interpreter's lock.
-pub(super) fn take_away() {
-    let (Ok(python), Ok(mut placed)) = (python(), PLACED.try_lock()) else { return };
-    for (domain, placed) in placed.iter_mut().enumerate() {
-        let Some((slot, is_in_place @ true)) = placed else { continue };
-        if let Some(behind) = BEHIND[*slot][domain].get()
-            && python.front(domain).is(&ours(*slot, domain, behind))
-        {
-            python.put(domain, behind);
-            *is_in_place = false;
-        }
-    }
 }

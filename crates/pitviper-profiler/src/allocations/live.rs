@@ -50,6 +50,14 @@ impl<T> Live<T> {
         Some(value)
     }
 
+    /// Keeps those of which this is true.
+    pub(super) fn retain(&mut self, is_kept: impl Fn(&T) -> bool) {
+        let gone = self.blocks.iter().filter(|(_, value)| !is_kept(value));
+        for block in gone.map(|(block, _)| *block).collect::<Vec<usize>>() {
+            let _ = self.remove(block);
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.blocks.len()
     }
@@ -99,6 +107,8 @@ mod tests {
         assert!((0..MAX_LIVE).all(|number| live.insert(number * 16, number)));
         assert!(!live.insert(MAX_LIVE * 16, 0));
         assert_eq!(live.len(), MAX_LIVE);
+        live.retain(|number| *number != 5);
+        assert!(live.insert(80, 5) && live.len() == MAX_LIVE);
         assert!((0..MAX_LIVE).all(|number| filter::may_have(number * 16)));
         drop(live);
         assert!(!(0..MAX_LIVE).any(|number| filter::may_have(number * 16)));

@@ -1,20 +1,24 @@
 //! What is allocated, by whom, and what of it stays: sampled in the interpreter's own allocator.
 //!
-//! [`hooks`] see every allocation of Python's three domains, and count the thread's bytes down ([`countdown`]) to
-//! the next sample. A sampled one gets the thread's stack, and is kept with what it stands for ([`recorder`]):
-//! an allocation of `size` bytes is sampled with the likelihood `1 - exp(-size / interval)`, and counts for the
-//! reciprocal of that many, so the sums are true on average whatever the sizes are. Sampled blocks are known until
-//! they are given back ([`live`]); whether a block may be one of them is seen at one byte ([`filter`]), or by where it
-//! is given back. Making a block larger or smaller is giving it back and allocating anew.
+//! [`hooks`] see every allocation of Python's three domains, and count the thread's bytes down ([`countdown`]) to the next
+//! sample; [`places`] puts them there. A sampled one gets the thread's stack, and is kept with what it stands for
+//! ([`recorder`]): an allocation of `size` bytes is sampled with the likelihood `1 - exp(-size / interval)`, and counts for
+//! the reciprocal of that many, so the sums are true on average whatever the sizes are. Where there are very many, small
+//! ones are looked at in some stretches of time only ([`stretches`]), and count for as many times more. Sampled blocks are
+//! known until they are given back ([`live`]); whether a block may be one of them is seen at one byte ([`filter`]), or by
+//! where it is given back. Making a block larger or smaller is giving it back and allocating anew.
 
 mod countdown;
 mod filter;
 mod hooks;
 mod live;
 mod owner;
+mod places;
 mod recorder;
+mod stretches;
 
 use pitviper_pprof::Profile;
+pub(crate) use stretches::Stretches;
 
 use crate::labels::Labels;
 use crate::layout::Interpreter;
@@ -36,12 +40,12 @@ pub(crate) fn start(interpreter: &Interpreter, options: &Options) -> Result<(), 
     recorder::start(interpreter, options, interval);
     countdown::set_interval(interval);
     countdown::begin_anew();
-    hooks::keep_in_place().map(|_| ()).inspect_err(|_| recorder::stop())
+    places::keep_in_place().map(|_| ()).inspect_err(|_| recorder::stop())
 }
 
 /// Stops, and forgets what was not taken. The calling thread has the interpreter's lock.
 pub(crate) fn stop() {
-    hooks::take_away();
+    places::take_away();
     recorder::stop();
 }
 
@@ -51,9 +55,9 @@ pub(crate) fn keep() {
     if !recorder::figures().running {
         return;
     }
-    match hooks::keep_in_place() {
-        Ok(false) => {}
-        Ok(true) => recorder::forget_live(),
+    match places::keep_in_place() {
+        Ok(places::Found::InPlace) => {}
+        Ok(found) => recorder::lost_hooks(found),
         Err(_) => recorder::stop(),
     }
 }
@@ -65,7 +69,8 @@ pub(crate) fn take(labels: &Labels) -> Option<Profile> {
 
 /// What became of it so far.
 pub(crate) fn figures() -> AllocationFigures {
-    AllocationFigures { free_spared: hooks::is_free_spared(), ..recorder::figures() }
+    let stretches = stretches::stands_for();
+    AllocationFigures { free_spared: places::is_free_spared(), stretches, ..recorder::figures() }
 }
 
 /// Nothing is recorded for as long as a fork takes, but in the thread that forks.

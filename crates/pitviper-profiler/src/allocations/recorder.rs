@@ -15,6 +15,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::countdown::{self, likelihood};
 use super::live::Live;
 use super::owner::thread_state;
+use super::places::Found;
 use crate::labels::{Labels, ThreadId};
 use crate::layout::Interpreter;
 use crate::load::Handled;
@@ -35,15 +36,15 @@ struct Key {
 
 /// How much was allocated, as far as samples tell: they are few, and each stands for many.
 #[derive(Debug, Clone, Copy, Default)]
-struct Amount {
+pub(super) struct Amount {
     bytes: f64,
     blocks: f64,
 }
 
 impl Amount {
-    /// What one sampled allocation stands for.
-    fn of(size: usize, interval: f64) -> Self {
-        let blocks = likelihood(size, interval).recip();
+    /// What one sampled allocation stands for, one of `stands_for` that would have been as likely to be.
+    pub(super) fn of(size: usize, interval: f64, stands_for: u32) -> Self {
+        let blocks = f64::from(stands_for) / likelihood(size, interval);
         Self { bytes: size as f64 * blocks, blocks }
     }
 
@@ -58,6 +59,8 @@ impl Amount {
 pub(super) struct Block {
     key: Key,
     amount: Amount,
+    /// It is given back in the raw domain, whichever domain it was asked of.
+    is_passed_on: bool,
 }
 
 #[derive(Debug)]
@@ -131,11 +134,15 @@ pub(super) fn stop() {
     *lock() = None;
 }
 
-/// Blocks may have been given back unseen.
-pub(super) fn forget_live() {
+/// Hooks were not in place: blocks may have been given back unseen, and those are no longer known.
+pub(super) fn lost_hooks(found: Found) {
     with(|it| {
         it.figures.hooks_lost += 1;
-        it.live = Live::new();
+        match found {
+            Found::InPlace | Found::Away => {}
+            Found::BlindForSmall => it.live.retain(|block| block.is_passed_on),
+            Found::Blind => it.live = Live::new(),
+        }
     });
 }
 
@@ -169,10 +176,10 @@ pub(super) fn after_fork(in_child: bool) {
 }
 
 /// Records a block that the calling thread has just been given; `is_raw` says that it may not have the
-/// interpreter's lock.
+/// interpreter's lock, and `is_passed_on` that the raw domain's hook will see the block given back.
 #[cold]
-pub(super) fn sample(block: usize, size: usize, interval: f64, is_raw: bool) {
-    with(|it| it.sample(block, size, interval, is_raw));
+pub(super) fn sample(block: usize, amount: Amount, is_raw: bool, is_passed_on: bool) {
+    with(|it| it.sample(block, amount, is_raw, is_passed_on));
 }
 
 /// A block is about to be given back; what is known of it, if it was sampled.
@@ -184,7 +191,8 @@ pub(super) fn remove(block: usize) -> Option<Block> {
 /// Takes a block for one that was sampled, to see who sees it given back; whether there was room.
 pub(super) fn pretend_sampled(block: usize) -> bool {
     let key = Key { stack: ROOT, thread: ThreadId { ident: 0, native: 0 }, span: SpanIds::default() };
-    with(|it| it.live.insert(block, Block { key, amount: Amount::default() })).unwrap_or(false)
+    let pretended = Block { key, amount: Amount::default(), is_passed_on: true };
+    with(|it| it.live.insert(block, pretended)).unwrap_or(false)
 }
 
 /// It was not given back after all.
@@ -194,8 +202,8 @@ pub(super) fn put_back(block: usize, known: Block) {
 }
 
 impl Recorder {
-    fn sample(&mut self, block: usize, size: usize, interval: f64, is_raw: bool) {
-        if self.is_inherited || interval != self.interval {
+    fn sample(&mut self, block: usize, amount: Amount, is_raw: bool, is_passed_on: bool) {
+        if self.is_inherited {
             return;
         }
         let state = thread_state(self.interpreter.version(), is_raw);
@@ -223,14 +231,13 @@ impl Recorder {
         let span = self.spans.as_ref().map(|key| spans::current(&self.interpreter, key, state));
         let (ident, native) = own_thread();
         let key = Key { stack, thread: ThreadId { ident, native }, span: span.unwrap_or_default() };
-        let amount = Amount::of(size, interval);
         self.figures.samples += 1;
         if self.window.len() < MAX_SAMPLES || self.window.contains_key(&key) {
             self.window.entry(key).or_default().add(amount);
         } else {
             self.figures.dropped += 1;
         }
-        if !self.live.insert(block, Block { key, amount }) {
+        if !self.live.insert(block, Block { key, amount, is_passed_on }) {
             self.figures.live_dropped += 1;
         }
     }
