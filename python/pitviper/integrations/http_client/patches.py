@@ -13,6 +13,13 @@ _CLIENT = 3
 _SPAN = "_pitviper_span"
 
 
+class _Calls:
+    """What is known of all connections."""
+
+    #: Whether any had a span: until then, as where a library above traces all calls, nobody has to look for one.
+    were_any = False
+
+
 def putrequest(original: Callable[..., Any]) -> Callable[..., Any]:
     """``HTTPConnection.putrequest``: the request line."""
 
@@ -21,11 +28,12 @@ def putrequest(original: Callable[..., Any]) -> Callable[..., Any]:
         result = original(*args, **kwargs)
         try:
             connection = args[0]
-            if getattr(connection, _SPAN, None) is not None:
+            if _Calls.were_any and getattr(connection, _SPAN, None) is not None:
                 _end(connection)
             if not _native.inside_call():
                 method = args[1] if len(args) > 1 else kwargs["method"]
                 url = args[2] if len(args) > 2 else kwargs["url"]
+                _Calls.were_any = True
                 setattr(connection, _SPAN, _start(connection, method, url))
         except Exception as error:
             internal_error(error)
@@ -67,18 +75,18 @@ def _fail(connection: Any, failure: BaseException) -> None:
 def endheaders(original: Callable[..., Any]) -> Callable[..., Any]:
     """``HTTPConnection.endheaders``: connects, and sends the headers and perhaps the body."""
 
-    def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
-        span: Optional[_native.Span] = getattr(self, _SPAN, None)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        span: Optional[_native.Span] = getattr(args[0], _SPAN, None) if _Calls.were_any and args else None
         if span is None:
-            return original(self, *args, **kwargs)
+            return original(*args, **kwargs)
         try:
-            _put_context(self, span)
+            _put_context(args[0], span)
         except Exception as error:
             internal_error(error)
         try:
-            return original(self, *args, **kwargs)
+            return original(*args, **kwargs)
         except BaseException as error:
-            _fail(self, error)
+            _fail(args[0], error)
             raise
 
     return wrapper
@@ -94,14 +102,14 @@ def _put_context(connection: Any, span: _native.Span) -> None:
 def getresponse(original: Callable[..., Any]) -> Callable[..., Any]:
     """``HTTPConnection.getresponse``: reads the headers of the response."""
 
-    def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
-        span: Optional[_native.Span] = getattr(self, _SPAN, None)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        span: Optional[_native.Span] = getattr(args[0], _SPAN, None) if _Calls.were_any and args else None
         if span is None:
-            return original(self, *args, **kwargs)
+            return original(*args, **kwargs)
         # The connection may be closed before this returns: the response keeps the socket.
-        delattr(self, _SPAN)
+        delattr(args[0], _SPAN)
         try:
-            response = original(self, *args, **kwargs)
+            response = original(*args, **kwargs)
         except BaseException as error:
             span.__exit__(type(error), error, None)
             raise
@@ -117,12 +125,12 @@ def getresponse(original: Callable[..., Any]) -> Callable[..., Any]:
 def close(original: Callable[..., Any]) -> Callable[..., Any]:
     """``HTTPConnection.close``: nobody waits for the response any more."""
 
-    def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
         try:
-            if getattr(self, _SPAN, None) is not None:
-                _end(self)
+            if _Calls.were_any and args and getattr(args[0], _SPAN, None) is not None:
+                _end(args[0])
         except Exception as error:
             internal_error(error)
-        return original(self, *args, **kwargs)
+        return original(*args, **kwargs)
 
     return wrapper
