@@ -23,8 +23,10 @@ from profilers import PROFILERS
 from programs import TASKS, THREADS, allocated, task_step, thread_step
 
 TURNS = 150
-#: How long each turn is, and how long before that what has just been switched settles, in seconds.
+#: How long each turn is, and how long before that a program settles that a profiler has just left alone, in seconds.
 TURN, SETTLING = 0.3, 0.05
+#: How long a profiler needs at first to find out what it may do at which cost: ours half a second.
+STARTING = 0.7
 COMPARED = ("none", "Pitviper, stacks alone", "Pitviper")
 #: Objects made in one step: a turn has many steps.
 OBJECTS = 1_200
@@ -70,9 +72,9 @@ class Work:
             allocated(OBJECTS)
             self.steps[0] += 1
 
-    def step(self) -> float:
+    def step(self, settling: float = SETTLING) -> float:
         """The CPU time of a step, over the next turn."""
-        time.sleep(SETTLING)
+        time.sleep(settling)
         steps, began = sum(self.steps), time.process_time()
         time.sleep(TURN)
         return (time.process_time() - began) / (sum(self.steps) - steps)
@@ -94,7 +96,7 @@ def ratios(profiler: str, program: str, port: str, turns: int) -> "list[float]":
     before = work.step()
     for _ in range(turns):
         stop = PROFILERS[profiler].start(port)
-        own = work.step()
+        own = work.step(STARTING)
         stop()
         after = work.step()
         found.append(own / ((before + after) / 2))
