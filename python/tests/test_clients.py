@@ -117,6 +117,16 @@ def test_a_redirect_that_is_not_followed(agent, http):
     assert tree(agent(), (STATUS, RESEND)) == [["client GET", {STATUS: 302}]] * 2
 
 
+def test_a_redirect_that_the_application_follows_by_itself(agent, http):
+    session = requests.Session()
+    request = session.get(f"{http.url}/redirect/1", allow_redirects=False).next
+    assert session.send(request).status_code == session.send(request).status_code == 200
+    # Sent another time it is a request of the application's own.
+    found = [["client GET", {STATUS: 302}], ["client GET", {STATUS: 200, RESEND: 1}], ["client GET", {STATUS: 200}]]
+    assert tree(in_order(agent()), (STATUS, RESEND)) == found
+    assert len(traceparents(http)) == 3
+
+
 def test_a_redirect_to_nowhere_fails_the_request_that_failed(agent, http):
     with pytest.raises(requests.ConnectionError):
         requests.get(f"{http.url}/away")
@@ -442,7 +452,7 @@ else:
 session.get(url); pool.request("GET", url)
 connection.endheaders()
 print(connection.getresponse().status, any(hasattr(function, "__wrapped__") for function in (
-    requests.Session.send, requests.Session.resolve_redirects, http.client.HTTPConnection.putrequest,
+    requests.Session.send, requests.Session.rebuild_method, http.client.HTTPConnection.putrequest,
     urllib3.HTTPConnectionPool._make_request)))
 """
 

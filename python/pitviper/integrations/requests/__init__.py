@@ -14,7 +14,7 @@ INTEGRATION = Integration(
     minimum=(2, 0),
     patches=(
         Patch("requests.sessions:Session.send", "send"),
-        Patch("requests.sessions:SessionRedirectMixin.resolve_redirects", "resolve_redirects"),
+        Patch("requests.sessions:SessionRedirectMixin.rebuild_method", "rebuild_method", optional=True),
     ),
     spans=(CALL,),
 )

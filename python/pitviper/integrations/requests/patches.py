@@ -1,6 +1,5 @@
-"""Wraps the method through which requests sends, and the one that sends again for each redirect."""
+"""Wraps the method through which requests sends, and one that is called for each redirect before it sends again."""
 
-import threading
 from typing import Any, Callable, Optional
 
 from pitviper import _native
@@ -10,19 +9,15 @@ from pitviper.integrations import _client
 _SCOPE = "pitviper.requests"
 
 
-#: What requests follows, if there is a place to go to.
-_REDIRECTS = frozenset((301, 302, 303, 307, 308))
+#: Where a request that follows a redirect keeps how many led to it, until it is sent.
+_RESEND = "_pitviper_resend"
 
 
-class _Redirects(threading.local):
-    """How many redirects led to the request that is about to be sent."""
+class _Redirects:
+    """What is known of all requests."""
 
-    count = 0
-    #: Whether any redirect was ever followed, in any thread: until then nobody has to look.
+    #: Whether any redirect was ever followed: until then nobody has to look.
     were_any = False
-
-
-_redirects = _Redirects()
 
 
 def send(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -52,9 +47,7 @@ def _start(request: Any) -> Optional[_native.Span]:
     if request is None:
         return None
     try:
-        resend = 0
-        if _Redirects.were_any:
-            resend, _redirects.count = _redirects.count, 0
+        resend: int = request.__dict__.pop(_RESEND, 0) if _Redirects.were_any else 0
         if _native.inside_call():
             if not _native.http_suppressed():
                 _client.inject(request.headers)
@@ -71,38 +64,22 @@ def _start(request: Any) -> Optional[_native.Span]:
     return span
 
 
-def resolve_redirects(original: Callable[..., Any]) -> Callable[..., Any]:
-    """``Session.resolve_redirects``: a generator of the responses that follow a response, if any do."""
+def rebuild_method(original: Callable[..., Any]) -> Callable[..., Any]:
+    """``Session.rebuild_method``: called for each redirect, with the request that follows and the response before.
+    ``Session.resolve_redirects``, which is told of them first, is called for each response."""
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        responses = original(*args, **kwargs)
+        result = original(*args, **kwargs)
         try:
-            resp = args[1] if len(args) > 1 else kwargs["resp"]
-            # The status first: looking for a header takes longer.
-            if resp.status_code not in _REDIRECTS or not resp.is_redirect or kwargs.get("yield_requests"):
-                return responses
+            _, request, response = args
+            _Redirects.were_any = True
+            setattr(request, _RESEND, len(response.history) + 1)
             # Its headers are here: the request that follows is not part of it.
             span = _native.current_call()
             if span is not None:
-                _native.end_call(span, resp.status_code)
-            return _counted(responses)
+                _native.end_call(span, response.status_code)
         except Exception as error:
             internal_error(error)
-            return responses
+        return result
 
     return wrapper
-
-
-def _counted(responses: Any) -> Any:
-    _Redirects.were_any = True
-    count = 0
-    while True:
-        count += 1
-        _redirects.count = count
-        try:
-            response = next(responses)
-        except StopIteration:
-            return
-        finally:
-            _redirects.count = 0
-        yield response
