@@ -19,8 +19,11 @@ def is_trouble(message: ConsoleMessage) -> bool:
 
 
 @pytest.fixture
-def page() -> "Iterator[Page]":
+def page(request: pytest.FixtureRequest) -> "Iterator[Page]":
     """A page that fails its test on any error, and on any request to another origin."""
+    if "server" in request.fixturenames:
+        # It has to be there until the page is closed, whichever a test names first.
+        request.getfixturevalue("server")
     troubles: list[str] = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=list(CHROMIUM_FLAGS))
