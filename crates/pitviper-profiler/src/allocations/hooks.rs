@@ -268,11 +268,11 @@ fn slowly<const PASSES_ON: bool>(
         let block = allocate(if interval.is_some() { PASSED_ON } else { 0 });
         if let Some(interval) = interval.filter(|_| !block.is_null()) {
             let is_small = PASSES_ON && size < PASSED_ON;
-            if is_small {
-                stretches::count(size, interval);
-            }
             let stands_for = if is_small { stretches::stands_for() } else { 1 };
             let amount = Amount::of(size, interval, stands_for);
+            if is_small {
+                stretches::count(amount.blocks);
+            }
             recorder::sample(block as usize, amount, domain == RAW, PASSES_ON || domain == RAW);
         }
         (*own).is_inside = false;

@@ -38,7 +38,7 @@ struct Key {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Amount {
     bytes: f64,
-    blocks: f64,
+    pub(super) blocks: f64,
 }
 
 impl Amount {

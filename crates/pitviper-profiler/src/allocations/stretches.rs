@@ -9,7 +9,7 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::{countdown, places};
+use super::places;
 
 /// How many small blocks a second may be looked at. That is some 0.2 % of a processor.
 const AFFORDABLE_HZ: f64 = 1e6;
@@ -33,9 +33,8 @@ pub(super) fn stand_for(stretches: u32) {
     STANDS_FOR.store(stretches, Ordering::Relaxed);
 }
 
-/// Counts a small block that is sampled.
-pub(super) fn count(size: usize, interval: f64) {
-    let blocks = f64::from(stands_for()) / countdown::likelihood(size.max(1), interval);
+/// Counts the small blocks that a sampled one stands for.
+pub(super) fn count(blocks: f64) {
     BLOCKS.fetch_add(blocks as u64, Ordering::Relaxed);
 }
 

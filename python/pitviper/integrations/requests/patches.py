@@ -68,12 +68,11 @@ def rebuild_method(original: Callable[..., Any]) -> Callable[..., Any]:
     """``Session.rebuild_method``: called for each redirect, with the request that follows and the response before.
     ``Session.resolve_redirects``, which is told of them first, is called for each response."""
 
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        result = original(*args, **kwargs)
+    def wrapper(self: Any, prepared_request: Any, response: Any) -> Any:
+        result = original(self, prepared_request, response)
         try:
-            _, request, response = args
             _Redirects.were_any = True
-            setattr(request, _RESEND, len(response.history) + 1)
+            setattr(prepared_request, _RESEND, len(response.history) + 1)
             # Its headers are here: the request that follows is not part of it.
             span = _native.current_call()
             if span is not None:
