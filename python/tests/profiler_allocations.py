@@ -408,7 +408,7 @@ def test_very_many_small_blocks_are_looked_at_in_some_stretches_of_time_and_sums
         assert figures()["alloc_stretches"] >= 4
         # Whether a block of that time is there is seen, whichever stretch it is.
         kept.clear()
-        assert within(take(), "keeps").inuse_space < 100_000
+        assert within(take(), "keeps").inuse_objects < 10
         works(300)
         samples = take()
         # What is drawn is one stretch of eight, some fifty times: five standard errors are a quarter.
@@ -428,8 +428,8 @@ def test_very_many_small_blocks_are_looked_at_in_some_stretches_of_time_and_sums
             time.sleep(0.05)
         assert figures()["alloc_stretches"] == 1
         kept.clear()
-        # The interpreter may need a larger table of its memory meanwhile.
-        assert within(take(), "keeps").inuse_space < 100_000
+        # One of these stands for 82. What may stay is a large table or two of the interpreter's, of where its memory lies.
+        assert within(take(), "keeps").inuse_objects < 10
         _native.profiler_stop()
         print("fine")
         """.replace("LIMIT_S", str(LIMIT_S)),
