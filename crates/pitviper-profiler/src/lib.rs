@@ -34,6 +34,8 @@ mod profiler;
 #[path = "unavailable.rs"]
 mod profiler;
 #[cfg(pitviper_layout)]
+mod random;
+#[cfg(pitviper_layout)]
 mod sampler;
 #[cfg(pitviper_layout)]
 mod self_test;

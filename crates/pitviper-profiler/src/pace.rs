@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::random::Random;
 use crate::task::own_cpu_ns;
 
 /// The lowest rate that the budget can lead to.
@@ -36,7 +37,7 @@ pub(crate) struct Pace {
     pub(crate) rate_hz: f64,
     /// CPU time of the thread so far.
     pub(crate) own_cpu_ns: u64,
-    random: u64,
+    random: Random,
     since: Instant,
     rounds: u64,
     spent_ns: u64,
@@ -46,11 +47,10 @@ pub(crate) struct Pace {
 
 impl Pace {
     pub(crate) fn new(rate_hz: f64) -> Self {
-        let random = std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(1, |elapsed| elapsed.as_nanos() as u64) | 1;
         Self {
             rate_hz,
             own_cpu_ns: 0,
-            random,
+            random: Random::new(),
             since: Instant::now(),
             rounds: 0,
             spent_ns: own_cpu_ns(),
@@ -97,13 +97,9 @@ impl Pace {
     /// How long until the next round. Half as long to one and a half times as long as the rate says: what
     /// the application or the interpreter does at a beat must not always, or never, be met.
     pub(crate) fn pause(&mut self) -> Duration {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        let share = (self.random >> 11) as f64 / (1_u64 << 53) as f64;
         let period = 1.0 / self.rate_hz;
         let period = if self.dozes() { period.max(DOZE.as_secs_f64()) } else { period };
-        Duration::from_secs_f64((0.5 + share) * period)
+        Duration::from_secs_f64((0.5 + self.random.share()) * period)
     }
 }
 

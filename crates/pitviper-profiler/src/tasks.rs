@@ -13,6 +13,7 @@ use crate::code::{number, text};
 use crate::layout::Interpreter;
 use crate::load::word;
 use crate::options::KnownTask;
+use crate::random::Random;
 use crate::threads::Thread;
 use crate::wait::State;
 use crate::walk::{Frame, read_frame};
@@ -48,7 +49,7 @@ pub(crate) struct Tasks {
     /// Where in what a thread has under the key of its loop the loop is; `None` if it is that itself.
     held_at: Option<usize>,
     looked: Option<Instant>,
-    random: usize,
+    random: Random,
     /// How many times the last look's tasks count, and which those are, with their threads.
     pub(crate) weight: f64,
     pub(crate) found: Vec<(usize, usize)>,
@@ -76,7 +77,7 @@ impl Tasks {
             node_at: 0,
             held_at: None,
             looked: None,
-            random: known.task | 1,
+            random: Random::new(),
             weight: 1.0,
             found: Vec::new(),
             chain: Vec::new(),
@@ -175,7 +176,7 @@ impl Tasks {
         if found.len() > MAX_LOOKED_AT {
             self.weight *= found.len() as f64 / MAX_LOOKED_AT as f64;
             for place in 0..MAX_LOOKED_AT {
-                let other = place + self.draw(found.len() - place);
+                let other = place + self.random.below(found.len() - place);
                 found.swap(place, other);
             }
             found.truncate(MAX_LOOKED_AT);
@@ -212,7 +213,7 @@ impl Tasks {
         else {
             return;
         };
-        let first = if mask < MAX_PLACES { 0 } else { self.draw(mask + 1) };
+        let first = if mask < MAX_PLACES { 0 } else { self.random.below(mask + 1) };
         if mask >= MAX_PLACES {
             self.weight = (mask + 1) as f64 / MAX_PLACES as f64;
         }
@@ -312,14 +313,6 @@ impl Tasks {
         let own = at(state, layout.thread_dict).filter(|own| *own != 0)?;
         let mut entries = entries(interpreter, own);
         entries.find(|(key, _)| *key == self.known.loop_key).map(|(_, value)| value)
-    }
-
-    /// A number below another one.
-    fn draw(&mut self, below: usize) -> usize {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        (self.random >> 11) % below.max(1)
     }
 }
 

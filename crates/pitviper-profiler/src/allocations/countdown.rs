@@ -8,12 +8,12 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use crate::random::Random;
+
 /// Mean gap between samples in bytes, as bits of an `f64`.
 static INTERVAL: AtomicU64 = AtomicU64::new(0);
 /// Which settings hold; zero until there are any.
 static EPOCH: AtomicU32 = AtomicU32::new(0);
-/// What the first state of each thread's random numbers is made of.
-static SEED: AtomicU64 = AtomicU64::new(0);
 
 /// What each thread has of its own; all zero at first. Nothing is done with it when the thread ends.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub(super) struct Countdown {
     pub(super) left: i64,
     /// The mean gap that the current one was drawn with.
     interval: f64,
-    random: u64,
+    random: Random,
     epoch: u32,
     /// An allocation is under way in a hook: those that are made for it are part of it.
     pub(super) is_inside: bool,
@@ -68,33 +68,11 @@ impl Countdown {
             self.epoch = epoch;
             self.interval = f64::from_bits(INTERVAL.load(Ordering::Relaxed));
         }
-        self.left = (-self.uniform().ln() * self.interval) as i64;
+        // A number above zero and up to one.
+        let share = 1.0 - self.random.share();
+        self.left = (-share.ln() * self.interval) as i64;
         ended
     }
-
-    /// A number above zero and up to one.
-    fn uniform(&mut self) -> f64 {
-        if self.random == 0 {
-            // No two threads begin alike: the constant's multiples run through all numbers.
-            let step = 0x9E37_79B9_7F4A_7C15_u64;
-            let place = std::ptr::from_ref(self) as u64;
-            let drawn = SEED.fetch_add(step, Ordering::Relaxed);
-            self.random = mixed(drawn ^ place ^ u64::from(std::process::id())) | 1;
-        }
-        // Marsaglia's xorshift with a multiplication (xorshift64*).
-        self.random ^= self.random >> 12;
-        self.random ^= self.random << 25;
-        self.random ^= self.random >> 27;
-        let bits = self.random.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 11;
-        (bits + 1) as f64 / (1_u64 << 53) as f64
-    }
-}
-
-/// A number that differs in about half its bits when one bit of what it is made of does.
-fn mixed(mut number: u64) -> u64 {
-    number = (number ^ (number >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    number = (number ^ (number >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    number ^ (number >> 31)
 }
 
 /// Whether the calling thread forks.
@@ -216,13 +194,13 @@ mod place {
 mod place {
     use std::cell::UnsafeCell;
 
-    use super::Countdown;
+    use super::{Countdown, Random};
 
     thread_local! {
         // Without anything to drop, so it is there as long as the thread is.
         static COUNTDOWN: UnsafeCell<Countdown> = const {
             UnsafeCell::new(Countdown {
-                left: 0, interval: 0.0, random: 0, epoch: 0, is_inside: false, is_forking: false, probed: 0,
+                left: 0, interval: 0.0, random: Random::new(), epoch: 0, is_inside: false, is_forking: false, probed: 0,
             })
         };
     }

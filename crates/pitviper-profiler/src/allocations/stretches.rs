@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::places;
+use crate::random::Random;
 
 /// How many small blocks a second may be looked at. That is some 0.2 % of a processor.
 const AFFORDABLE_HZ: f64 = 1e6;
@@ -41,7 +42,7 @@ pub(super) fn count(blocks: f64) {
 /// The stretches of the thread that samples.
 #[derive(Debug)]
 pub(crate) struct Stretches {
-    random: u32,
+    random: Random,
     /// One of so many is looked at: the one with the number that was drawn.
     of: u32,
     drawn: u32,
@@ -55,9 +56,7 @@ pub(crate) struct Stretches {
 impl Stretches {
     pub(crate) fn new() -> Self {
         let blocks = BLOCKS.load(Ordering::Relaxed);
-        let now = Instant::now();
-        let seed = std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(1, |elapsed| elapsed.subsec_nanos()) | 1;
-        Self { random: seed, of: 1, drawn: 0, number: 0, wanted: 1, since: now, blocks }
+        Self { random: Random::new(), of: 1, drawn: 0, number: 0, wanted: 1, since: Instant::now(), blocks }
     }
 
     /// A stretch is over. Of an `idle` process all are looked at: it costs nothing, and they are long.
@@ -87,11 +86,8 @@ impl Stretches {
     fn step(&mut self, at_once: bool) -> bool {
         self.number += 1;
         if self.number >= self.of || at_once {
-            self.random ^= self.random << 13;
-            self.random ^= self.random >> 17;
-            self.random ^= self.random << 5;
             (self.of, self.number) = (self.wanted, 0);
-            self.drawn = ((u64::from(self.random) * u64::from(self.of)) >> 32) as u32;
+            self.drawn = self.random.below(self.of as usize) as u32;
         }
         self.number == self.drawn
     }

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::random::Random;
+
 /// Keeps long times as they are and short ones rarely: one of a tenth of `whole_ns` is kept with a probability of a
 /// tenth, and then counts as `whole_ns`. What a time counts for if it is kept.
 pub(crate) fn by_length(length_ns: u64, whole_ns: u64) -> Option<u64> {
@@ -108,15 +110,10 @@ fn gap(weight: u64, random: f64) -> u64 {
 /// A number from 0 to below 1. Threads that ask at the same time may get the same one.
 fn random() -> f64 {
     static STATE: AtomicU64 = AtomicU64::new(0);
-    let mut state = STATE.load(Ordering::Relaxed);
-    if state == 0 {
-        state = std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(1, |elapsed| elapsed.as_nanos() as u64) | 1;
-    }
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    STATE.store(state, Ordering::Relaxed);
-    (state >> 11) as f64 / (1_u64 << 53) as f64
+    let mut random = Random::from_state(STATE.load(Ordering::Relaxed));
+    let share = random.share();
+    STATE.store(random.state(), Ordering::Relaxed);
+    share
 }
 
 #[cfg(test)]
