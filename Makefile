@@ -6,7 +6,7 @@ TOOLS := $(CACHE)/tools/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build wheels demo test lint test-rust test-python test-suites suites test-ui test-house stress stress-profiler bench-agent bench-instructions bench-flame bench-ingest bench-soak bench-store bench-turns bench-waterfall fuzz audit
+.PHONY: help setup build wheels demo test lint test-rust test-python test-suites suites test-ui test-house stress stress-profiler bench-agent bench-instructions bench-flame bench-ingest bench-soak bench-stacks bench-store bench-turns bench-waterfall fuzz audit
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
@@ -76,6 +76,9 @@ bench-instructions: wheels ## The same in instructions, which do not vary; needs
 
 bench-profiler: wheels ## What profiling costs, and how true profiles are, beside ddtrace, pyroscope-io and py-spy
 	@$(TOOLS)/python bench/profiler/run.py $(ARGS)
+
+bench-stacks: wheels ## What looking at stacks costs: our threads, and what it adds to the program's
+	@$(TOOLS)/python bench/profiler/stacks.py $(ARGS)
 
 bench-turns: wheels ## What profiling costs a program that goes on, with the profiler off and on in turns
 	@$(TOOLS)/python bench/profiler/turns.py $(ARGS)

@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from profilers import PROFILERS
 from programs import TASKS, THREADS, allocated, task_step, thread_step
@@ -106,21 +107,25 @@ def ratios(profiler: str, program: str, port: str, turns: int) -> "list[float]":
     return found
 
 
+def spread(found: "list[float]") -> "tuple[float, float]":
+    """The median and its standard error, of what is spread as its quartiles say if it is spread normally."""
+    lower, middle, upper = statistics.quantiles(found, n=4)
+    return middle, 1.2533 * (upper - lower) / 1.349 / len(found) ** 0.5
+
+
 def row(profiler: str, program: str, found: "list[float]") -> str:
     """A line of the table: the median and how far it may be off by chance."""
-    lower, middle, upper = statistics.quantiles(found, n=4)
-    # The standard error of a median, of what is spread as these quartiles say if it is spread normally.
-    error = 1.2533 * (upper - lower) / 1.349 / len(found) ** 0.5
+    middle, error = spread(found)
     return f"| {program} | {profiler} | {(middle - 1) * 100:+.1f} % | ± {error * 100:.1f} |"
 
 
-def measured(python: Path, profiler: str, program: str, port: str, turns: int) -> "list[float]":
-    """The same in a process of its own."""
-    command = [str(python), str(Path(__file__).resolve()), "--one", profiler, program, port, str(turns)]
+def measured(python: Path, script: Path, *arguments: str) -> Any:
+    """What a script here says of one row, in a process of its own."""
+    command = [str(python), str(script.resolve()), "--one", *arguments]
     environ = {**os.environ, "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(command, env=environ, capture_output=True, text=True, cwd=Path(__file__).parent)
     if done.returncode != 0:
-        sys.exit(f"{profiler}, {program} failed:\n{done.stderr[-4_000:]}")
+        sys.exit(f"{' '.join(arguments)} failed:\n{done.stderr[-4_000:]}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -148,7 +153,8 @@ def main() -> None:
     ]
     for program in given.program or PROGRAMS:
         for profiler in given.profiler or COMPARED:
-            lines.append(row(profiler, program, measured(python, profiler, program, sink.port, given.turns)))
+            found = measured(python, Path(__file__), profiler, program, sink.port, str(given.turns))
+            lines.append(row(profiler, program, found))
             print(lines[-1], file=sys.stderr, flush=True)
     sink.close()
     text = "\n".join([*lines, ""])

@@ -406,9 +406,10 @@ def test_very_many_small_blocks_are_looked_at_in_some_stretches_of_time_and_sums
         while figures()["alloc_stretches"] < 4 and time.monotonic() - began < LIMIT_S / 3:
             works(10)
         assert figures()["alloc_stretches"] >= 4
-        # Whether a block of that time is there is seen, whichever stretch it is.
+        # Whether a block of that time is there is seen, whichever stretch it is: one that is sampled stands for 82 or
+        # more. The interpreter's tables of where its memory lies stay, and are few and larger.
         kept.clear()
-        assert within(take(), "keeps").inuse_objects < 10
+        assert within(take(), "keeps").inuse_objects < 82
         works(300)
         samples = take()
         # What is drawn is one stretch of eight, some fifty times: five standard errors are a quarter.
@@ -428,8 +429,7 @@ def test_very_many_small_blocks_are_looked_at_in_some_stretches_of_time_and_sums
             time.sleep(0.05)
         assert figures()["alloc_stretches"] == 1
         kept.clear()
-        # One of these stands for 82. What may stay is a large table or two of the interpreter's, of where its memory lies.
-        assert within(take(), "keeps").inuse_objects < 10
+        assert within(take(), "keeps").inuse_objects < 82
         _native.profiler_stop()
         print("fine")
         """.replace("LIMIT_S", str(LIMIT_S)),

@@ -69,6 +69,12 @@ impl Codes {
         Some((code, line))
     }
 
+    /// Whether a code that was resolved is still the one at this address.
+    pub(crate) fn is_still(&self, interpreter: &Interpreter, address: usize, code: u32) -> bool {
+        let known = self.codes.get(code as usize);
+        known.is_some_and(|known| identity(interpreter, address) == Some(known.identity))
+    }
+
     fn add(&mut self, interpreter: &Interpreter, at: usize, identity: Identity) -> Option<u32> {
         let layout = &interpreter.layout;
         let name = if layout.code_qualname >= 0 { word(at + layout.code_qualname as usize)? } else { identity.name };

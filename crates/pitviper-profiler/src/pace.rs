@@ -8,6 +8,8 @@ use crate::task::own_cpu_ns;
 
 /// The lowest rate that the budget can lead to.
 const LOWEST_RATE_HZ: f64 = 5.0;
+/// How much of the budget rounds may take; profiles have to be put together and sent, too.
+const ROUNDS_SHARE: f64 = 0.9;
 /// How often the cost is held against the budget.
 const PERIOD: Duration = Duration::from_secs(1);
 
@@ -103,12 +105,12 @@ impl Pace {
     }
 }
 
-/// The rate at which rounds of this many seconds each take no more than their share.
+/// The rate at which rounds of this many seconds each take no more than their share of the budget.
 fn affordable(wanted_hz: f64, budget: f64, each_seconds: f64) -> f64 {
     if each_seconds <= 0.0 {
         return wanted_hz;
     }
-    (budget / each_seconds).clamp(LOWEST_RATE_HZ.min(wanted_hz), wanted_hz)
+    (budget * ROUNDS_SHARE / each_seconds).clamp(LOWEST_RATE_HZ.min(wanted_hz), wanted_hz)
 }
 
 #[cfg(test)]
@@ -118,7 +120,7 @@ mod tests {
     #[test]
     fn rounds_are_as_often_as_they_may_cost() {
         assert_eq!(affordable(100.0, 0.01, 0.000_01), 100.0);
-        assert_eq!(affordable(100.0, 0.01, 0.000_2), 50.0);
+        assert_eq!(affordable(100.0, 0.01, 0.000_2), 45.0);
         assert_eq!(affordable(100.0, 0.01, 1.0), LOWEST_RATE_HZ);
         assert_eq!(affordable(2.0, 0.01, 1.0), 2.0);
     }

@@ -15,7 +15,7 @@ use crate::native::{self, Native};
 use crate::options::{Figures, KnownTask, Options, SpanKey, Variable};
 use crate::pace::Activity;
 use crate::spans::{self, SpanIds};
-use crate::stacks::{Interned, Stacks};
+use crate::stacks::{Interned, Path, Stacks};
 use crate::task::{self, TaskFile};
 use crate::tasks::{Names, Tasks};
 use crate::threads::{self, Thread, Threads};
@@ -29,6 +29,8 @@ const MAX_OPEN_FILES: usize = 256;
 const CALL_BYTES: usize = 256;
 /// A thread that used less of the time than this was kept from running, or waited.
 const BUSY_SHARE: f64 = 0.9;
+/// One that used less than this does not run now, most likely.
+const ASKED_SHARE: f64 = 0.125;
 
 /// A thread that has not run for so long is not waiting for something that is about to happen.
 const LASTING_NS: u64 = 1_000_000_000;
@@ -77,6 +79,8 @@ struct Known {
     /// CPU time that no sample has yet: it was used between two rounds, and the thread waited again.
     pending_ns: u64,
     at: Option<At>,
+    /// How its stack was found last.
+    path: Path,
     /// It was looked at, and runs no Python code; it is where it was while it uses no time.
     is_nowhere: bool,
     /// How long it has not run.
@@ -260,6 +264,7 @@ impl Sampler {
             cpu_ns: counted.unwrap_or(if self.figures.rounds > 1 { 0 } else { cpu_ns }),
             pending_ns: 0,
             at: None,
+            path: Path::default(),
             is_nowhere: false,
             still_ns: 0,
             call: None,
@@ -270,7 +275,10 @@ impl Sampler {
     }
 
     fn sample(&mut self, thread: &Thread, known: &mut Known, elapsed_ns: u64, used_ns: u64) {
-        let call = self.call_of(known);
+        // Whose clock goes on right now runs; to have the kernel tell so costs a quarter of a round.
+        let goes_on = || task::cpu_ns(thread.native).is_some_and(|cpu_ns| cpu_ns > known.cpu_ns);
+        let goes_on = used_ns as f64 > elapsed_ns as f64 * ASKED_SHARE && goes_on();
+        let call = if goes_on { Some(Call::Running) } else { self.call_of(known) };
         self.figures.walks += 1;
         // It is asked before its stack is read, which then has to be in the function where it answered.
         let runs = matches!(call, Some(Call::Running)) && used_ns > 0;
@@ -297,7 +305,7 @@ impl Sampler {
             Some(native) if answered == Some(false) => native.unknown(&mut self.stacks),
             _ => &[],
         };
-        let stack = match self.stacks.intern_native(&self.interpreter, frames, native) {
+        let stack = match self.stacks.intern_native(&self.interpreter, frames, native, &mut known.path) {
             Interned::Stack(stack) if stack != crate::stacks::ROOT => stack,
             Interned::Stack(_) => {
                 known.at = None;
@@ -500,6 +508,7 @@ impl Sampler {
             self.task_names = Names::default();
             for known in self.threads.values_mut() {
                 (known.at, known.block) = (None, None);
+                known.path.clear();
             }
         }
         profile

@@ -1,5 +1,7 @@
 //! Stacks that share their outer parts.
 
+use std::collections::hash_map::Entry;
+
 use pitviper_pprof::Profile;
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -32,7 +34,30 @@ pub(crate) struct Stacks {
     /// Frames of native code by their number, the same as long as the process is sampled.
     native: Vec<pitviper_model::Frame>,
     native_numbers: FxHashMap<(String, String), u32>,
-    resolved: Vec<(u32, u32)>,
+    /// Of what was asked for last without a path of its own.
+    path: Path,
+}
+
+/// How a stack was found, from its outermost frame: one that begins with the same frames is found so far without
+/// looking them up. It is of the [`Stacks`] that found it, until those begin anew.
+#[derive(Debug, Default)]
+pub(crate) struct Path(Vec<Step>);
+
+#[derive(Debug)]
+struct Step {
+    /// Where the frame's code is, and where in it the frame is.
+    code: usize,
+    instruction: usize,
+    /// The same as a code and a line, and the stack up to this frame.
+    frame: (u32, u32),
+    stack: u32,
+}
+
+impl Path {
+    /// Forgets it.
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
 }
 
 impl Default for Stacks {
@@ -43,7 +68,7 @@ impl Default for Stacks {
             codes: Codes::default(),
             native: Vec::new(),
             native_numbers: FxHashMap::default(),
-            resolved: Vec::new(),
+            path: Path::default(),
         }
     }
 }
@@ -83,44 +108,56 @@ impl Stacks {
 
     /// The stack of these frames, the innermost first.
     pub(crate) fn intern(&mut self, interpreter: &Interpreter, frames: &[walk::Frame]) -> Interned {
-        self.intern_native(interpreter, frames, &[])
+        let mut path = std::mem::take(&mut self.path);
+        let found = self.intern_native(interpreter, frames, &[], &mut path);
+        self.path = path;
+        found
     }
 
-    /// The stack of these frames, the innermost first, with frames of native code inside them.
+    /// The stack of these frames, the innermost first, with frames of native code inside them. The path is that of a
+    /// stack that may have begun alike, and becomes that of this one.
     pub(crate) fn intern_native(
         &mut self,
         interpreter: &Interpreter,
         frames: &[walk::Frame],
         native: &[u32],
+        Path(path): &mut Path,
     ) -> Interned {
         if self.codes.len() + frames.len() > MAX_CODES {
             return Interned::Full;
         }
-        self.resolved.clear();
-        self.resolved.extend(native.iter().map(|number| (*number, 0)));
         let of_python = frames.iter().filter(|frame| !frame.is_shim).count();
-        let mut place = 0;
-        for frame in frames.iter().filter(|frame| !frame.is_shim) {
-            place += 1;
-            let is_outer = place + KEPT_OUTER > of_python;
-            if place > KEPT_INNER && !is_outer {
-                if place == KEPT_INNER + 1 {
-                    self.resolved.push((OMITTED, 0));
-                }
+        let (mut stack, mut place, mut inside) = (ROOT, 0, of_python);
+        for frame in frames.iter().rev().filter(|frame| !frame.is_shim) {
+            inside -= 1;
+            let is_kept = inside < KEPT_INNER || of_python - inside <= KEPT_OUTER;
+            if !is_kept && inside > KEPT_INNER {
                 continue;
             }
-            match self.codes.resolve(interpreter, frame) {
-                Some(resolved) => self.resolved.push(resolved),
-                None => return Interned::Torn,
+            let (code, instruction) = if is_kept { (frame.code, frame.instruction) } else { (0, 0) };
+            if let Some(step) = path.get(place)
+                && (step.code, step.instruction) == (code, instruction)
+                && (!is_kept || self.codes.is_still(interpreter, code, step.frame.0))
+            {
+                (stack, place) = (step.stack, place + 1);
+                continue;
             }
+            path.truncate(place);
+            let frame = if is_kept { self.codes.resolve(interpreter, frame) } else { Some((OMITTED, 0)) };
+            let Some(frame) = frame else { return Interned::Torn };
+            match self.inner(stack, frame) {
+                Some(inner) => stack = inner,
+                None => return Interned::Full,
+            }
+            path.push(Step { code, instruction, frame, stack });
+            place += 1;
         }
-        let mut stack = ROOT;
-        for place in (0..self.resolved.len()).rev() {
-            let frame = self.resolved[place];
-            if self.nodes.len() >= MAX_NODES && !self.by_content.contains_key(&(stack, frame)) {
-                return Interned::Full;
+        path.truncate(place);
+        for number in native.iter().rev() {
+            match self.inner(stack, (*number, 0)) {
+                Some(inner) => stack = inner,
+                None => return Interned::Full,
             }
-            stack = self.inner(stack, frame);
         }
         Interned::Stack(stack)
     }
@@ -156,18 +193,24 @@ impl Stacks {
             let mut frames: Vec<(u32, u32)> = old.frames(*stack).collect();
             frames.reverse();
             let known = |(code, line)| (codes.get(&code).copied().unwrap_or(OMITTED), line);
-            (*stack, frames.into_iter().map(known).fold(ROOT, |outer, frame| self.inner(outer, frame)))
+            (*stack, frames.into_iter().map(known).fold(ROOT, |outer, frame| self.inner(outer, frame).unwrap_or(outer)))
         };
         wanted.iter().map(place).collect()
     }
 
-    /// The stack of an outer part and a frame.
-    fn inner(&mut self, outer: u32, frame: (u32, u32)) -> u32 {
+    /// The stack of an outer part and a frame; `None` if there is no room.
+    fn inner(&mut self, outer: u32, frame: (u32, u32)) -> Option<u32> {
         let Self { nodes, by_content, .. } = self;
-        *by_content.entry((outer, frame)).or_insert_with(|| {
-            nodes.push((outer, frame));
-            nodes.len() as u32 - 1
-        })
+        match by_content.entry((outer, frame)) {
+            Entry::Occupied(known) => Some(*known.get()),
+            Entry::Vacant(place) => {
+                let number = nodes.len();
+                (number < MAX_NODES).then(|| {
+                    nodes.push((outer, frame));
+                    *place.insert(number as u32)
+                })
+            }
+        }
     }
 
     /// The codes of the innermost frames of Python of a stack.
