@@ -429,6 +429,7 @@ def profiler_start(
     standard_library: Sequence[str] | None = None,
     children: bool = True,
     allocation_interval: int = 0,
+    allocation_rate_hz: float = 0.0,
     native: bool = False,
 ) -> str | None: ...
 def configure_profiles(

@@ -34,6 +34,7 @@ _MAX_LOOPS = 60_000.0
 _MAX_BUDGET = 0.5
 #: Mean number of allocated bytes between two samples.
 _MIN_INTERVAL, _MAX_INTERVAL = 4_096, 1 << 40
+_MAX_HEAP_RATE = 100_000
 
 
 def switch(value: str) -> "bool | str":
@@ -84,6 +85,11 @@ def interval(value: str) -> int:
     """Bytes between two samples."""
     advice = f"use a whole number of bytes from {_MIN_INTERVAL} to {_MAX_INTERVAL}"
     return within(value, int, _MIN_INTERVAL, _MAX_INTERVAL, advice)
+
+
+def heap_rate(value: str) -> int:
+    """Samples of memory a second, at most."""
+    return within(value, int, 0, _MAX_HEAP_RATE, f"use a whole number up to {_MAX_HEAP_RATE}; 0 for no bound")
 
 
 SETTINGS = (
@@ -150,6 +156,14 @@ SETTINGS = (
         interval,
         "PITVIPER_PROFILING_HEAP_SAMPLE_BYTES DD_PROFILING_HEAP_SAMPLE_SIZE",
         "How many bytes are allocated between two samples, on average.",
+    ),
+    Setting(
+        "profiling_heap_rate",
+        250,
+        heap_rate,
+        "PITVIPER_PROFILING_HEAP_RATE",
+        "How many samples of memory there may be in a second; where there would be more, they lie further apart. "
+        "0 for any number.",
     ),
     Setting(
         "profiling_native",
@@ -321,6 +335,7 @@ def try_out(config: "Config", children: bool = False) -> "Optional[str]":
         standard_library=[os.path.dirname(os.__file__)],
         children=children,
         allocation_interval=config["profiling_heap_sample_bytes"] if config["profiling_heap"] else 0,
+        allocation_rate_hz=config["profiling_heap_rate"],
         native=config["profiling_native"],
     )
 

@@ -1,8 +1,13 @@
 """What samples of allocations say, as tests and their programs ask of it."""
 
 import collections
+import os
+import subprocess
 import sys
-from typing import Any, NamedTuple
+import textwrap
+from typing import Any, NamedTuple, Optional
+
+from sampled import LIMIT_S
 
 from pitviper import _native
 
@@ -70,3 +75,21 @@ def grows(block: bytearray, by: bytes) -> None:
 
 def shrinks(block: bytearray, to: int) -> None:
     del block[to:]
+
+
+def run(program: str, interval: Optional[int] = ALL, status: int = 0, **environ: str) -> None:
+    """Runs a program to its good end, which has what tests ask with. It samples every allocation."""
+    here = os.path.dirname(__file__)
+    began = "import os, sys, threading\nfrom allocated import *\nfrom pitviper import _native\n"
+    if interval:
+        began += f"start({interval})\n"
+    done = subprocess.run(
+        [sys.executable, "-Wignore::DeprecationWarning", "-c", began + textwrap.dedent(program)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([here, *filter(None, sys.path)]), **environ},
+        capture_output=True,
+        timeout=LIMIT_S,
+        check=False,
+        text=True,
+    )
+    assert done.returncode == status, (done.returncode, done.stdout, done.stderr)
+    assert done.stdout.endswith("fine\n"), (done.stdout, done.stderr)

@@ -2,16 +2,13 @@
 
 import collections
 import itertools
-import os
-import subprocess
 import sys
-import textwrap
 import threading
 from collections.abc import Iterator
-from typing import Any, Optional
+from typing import Any
 
 import pytest
-from allocated import ALL, BYTES, SOME, Allocated, Samples, figures, grows, makes, shrinks, start, take, within
+from allocated import ALL, BYTES, SOME, Allocated, Samples, figures, grows, makes, run, shrinks, start, take, within
 from sampled import LIMIT_S
 
 from pitviper import _native, tracer
@@ -205,24 +202,6 @@ def test_there_is_a_bound_and_what_is_over_it_is_counted(exact: None) -> None:
     assert figures()["alloc_live"] < 10_000
 
 
-def run(program: str, interval: Optional[int] = ALL, status: int = 0, **environ: str) -> None:
-    """Runs a program to its good end, which has what tests ask with. It samples every allocation."""
-    here = os.path.dirname(__file__)
-    began = "import os, sys, threading\nfrom allocated import *\nfrom pitviper import _native\n"
-    if interval:
-        began += f"start({interval})\n"
-    done = subprocess.run(
-        [sys.executable, "-Wignore::DeprecationWarning", "-c", began + textwrap.dedent(program)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([here, *filter(None, sys.path)]), **environ},
-        capture_output=True,
-        timeout=LIMIT_S,
-        check=False,
-        text=True,
-    )
-    assert done.returncode == status, (done.returncode, done.stdout, done.stderr)
-    assert done.stdout.endswith("fine\n"), (done.stdout, done.stderr)
-
-
 @pytest.mark.parametrize("allocator", ["pymalloc", "debug", "malloc", "malloc_debug"])
 def test_with_other_allocators_of_the_interpreter(allocator: str) -> None:
     run(
@@ -373,100 +352,6 @@ def test_together_with_tracemalloc() -> None:
         _native.profiler_stop()
         print("fine")
         """,
-        interval=None,
-    )
-
-
-def test_very_many_small_blocks_are_looked_at_in_some_stretches_of_time_and_sums_stay_true() -> None:
-    run(
-        """
-        import itertools, time
-        kept = []
-        def many(times):
-            for _ in itertools.repeat(None, times):
-                bytes(64 - BYTES)
-        def few(times):
-            for _ in itertools.repeat(None, times):
-                bytes(100 - BYTES)
-        def large():
-            for _ in itertools.repeat(None, 20):
-                bytes(100_000 - BYTES)
-        def keeps():
-            # Without a list of its own: the interpreter keeps those for the next, and one that is sampled stands for many.
-            for _ in itertools.repeat(None, 2_000):
-                kept.append(bytes(200 - BYTES))
-        def works(rounds):
-            for _ in itertools.repeat(None, rounds):
-                many(80_000)
-                few(40_000)
-                large()
-                keeps()
-        start(16_384, 100.0)
-        began = time.monotonic()
-        while figures()["alloc_stretches"] < 4 and time.monotonic() - began < LIMIT_S / 3:
-            works(10)
-        assert figures()["alloc_stretches"] >= 4
-        # Whether a block of that time is there is seen, whichever stretch it is: one that is sampled stands for 82 or
-        # more. The interpreter's tables of where its memory lies stay, and are few and larger.
-        kept.clear()
-        assert within(take(), "keeps").inuse_objects < 82
-        works(300)
-        samples = take()
-        # What is drawn is one stretch of eight, some fifty times: five standard errors are a quarter.
-        for name, size, times in (("many", 64, 80_000), ("few", 100, 40_000)):
-            found = within(samples, name)
-            assert abs(found.alloc_objects / (times * 300) - 1) < 0.25, (name, found)
-            assert abs(found.alloc_space / (size * times * 300) - 1) < 0.25, (name, found)
-        found = within(samples, "keeps")
-        assert abs(found.inuse_objects / 600_000 - 1) < 0.4, found
-        assert abs(found.inuse_space / 120e6 - 1) < 0.4, found
-        # Blocks that are passed on to the raw domain are looked at always: each is sampled, nearly.
-        found = within(samples, "large")
-        assert abs(found.alloc_space / 600e6 - 1) < 0.05, found
-        # Nobody allocates any more, so all is looked at again.
-        began = time.monotonic()
-        while figures()["alloc_stretches"] > 1 and time.monotonic() - began < LIMIT_S / 3:
-            time.sleep(0.05)
-        assert figures()["alloc_stretches"] == 1
-        kept.clear()
-        assert within(take(), "keeps").inuse_objects < 82
-        _native.profiler_stop()
-        print("fine")
-        """.replace("LIMIT_S", str(LIMIT_S)),
-        interval=None,
-    )
-
-
-def test_tracemalloc_comes_and_goes_while_small_blocks_are_looked_at_now_and_then() -> None:
-    run(
-        """
-        import itertools, time, tracemalloc
-        def works():
-            for _ in itertools.repeat(None, 100_000):
-                bytes(64 - BYTES)
-        start(16_384, 1_000.0)
-        began = time.monotonic()
-        while figures()["alloc_stretches"] < 4 and time.monotonic() - began < LIMIT_S / 3:
-            works()
-        kept = [makes(50_000) for _ in range(200)]
-        for _ in range(50):
-            works()
-            tracemalloc.start()
-            block = makes(64)
-            assert tracemalloc.get_object_traceback(block) is not None
-            _native.profiler_name_threads()
-            works()
-            tracemalloc.stop()
-            works()
-            _native.profiler_name_threads()
-        found = within(take(), "makes")
-        # What is large was never out of sight.
-        assert abs(found.inuse_space / 10e6 - 1) < 0.2, found
-        del kept
-        assert within(take(), "makes").inuse_space < 100_000
-        _native.profiler_stop()
-        print("fine")
-        """.replace("LIMIT_S", str(LIMIT_S)),
         interval=None,
     )
 

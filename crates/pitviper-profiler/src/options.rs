@@ -18,6 +18,9 @@ pub struct Options {
     /// How many allocated bytes there are between two samples of allocations on average; `None` when allocations
     /// are not sampled.
     pub allocation_interval: Option<u64>,
+    /// How many samples of allocations there may be in a second: where there would be more, they lie further apart.
+    /// Zero for any number.
+    pub allocation_rate_hz: f64,
     /// The variable whose value is what the context is called, where something has its own that is no task of
     /// asyncio: a greenlet.
     pub names: Option<Variable>,
@@ -34,6 +37,7 @@ impl Default for Options {
             standard_library: Vec::new(),
             spans: None,
             allocation_interval: None,
+            allocation_rate_hz: 0.0,
             names: None,
             native: false,
         }
@@ -227,6 +231,8 @@ pub struct AllocationFigures {
     pub free_spared: bool,
     /// Small blocks are looked at in one stretch of time of so many, so as not to cost more than they may.
     pub stretches: u32,
+    /// How many bytes there are between two samples on average, if there are not to be too many.
+    pub interval: u64,
     /// Allocations that were sampled.
     pub samples: u64,
     /// Allocations of threads that do not run Python, which were not sampled.

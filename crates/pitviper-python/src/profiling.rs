@@ -37,10 +37,12 @@ impl Endpoints for Requests {
 /// Begins to sample the threads of this process `rate_hz` times a second each, or less often when that would
 /// take more than the share `budget` of one processor. `standard_library` are its folders. In `children`
 /// of a fork sampling begins anew. Of allocated memory about every `allocation_interval`th byte is sampled, zero
-/// for none. With `native` stacks go on into the native code that runs. Returns why nothing can be sampled here, or None.
+/// for none, and fewer where that would be more than `allocation_rate_hz` times a second, unless that is zero. With `native` stacks go on into the native code that runs. Returns why nothing can be sampled here, or None.
+#[expect(clippy::too_many_arguments, reason = "each is one setting, and all are keywords")]
 #[pyfunction]
 #[pyo3(signature = (
-    rate_hz = 100.0, budget = 0.01, standard_library = None, children = true, allocation_interval = 0, native = false,
+    rate_hz = 100.0, budget = 0.01, standard_library = None, children = true, allocation_interval = 0,
+    allocation_rate_hz = 0.0, native = false,
 ))]
 pub(crate) fn profiler_start(
     py: Python<'_>,
@@ -49,6 +51,7 @@ pub(crate) fn profiler_start(
     standard_library: Option<Vec<String>>,
     children: bool,
     allocation_interval: u64,
+    allocation_rate_hz: f64,
     native: bool,
 ) -> PyResult<Option<String>> {
     let standard_library = standard_library.unwrap_or_default();
@@ -57,7 +60,8 @@ pub(crate) fn profiler_start(
     let names = context_names(py).ok().and_then(|variable| variable_key(&variable));
     let allocation_interval = Some(allocation_interval).filter(|interval| *interval > 0);
     let spans = span_key(&probe);
-    let options = Options { rate_hz, budget, standard_library, spans, allocation_interval, names, native };
+    let options =
+        Options { rate_hz, budget, standard_library, spans, allocation_interval, allocation_rate_hz, names, native };
     let token = context::set(py, Some(probe.as_any()));
     let known = own_thread(py, if token.is_some() { probe.as_ptr() as usize } else { 0 });
     host::watch_forks();
@@ -236,6 +240,7 @@ pub(crate) fn profiler_figures(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     dict.set_item("alloc_running", allocations.running)?;
     dict.set_item("alloc_free_spared", allocations.free_spared)?;
     dict.set_item("alloc_stretches", allocations.stretches)?;
+    dict.set_item("alloc_interval", allocations.interval)?;
     dict.set_item("direct", figures.direct)?;
     dict.set_item("tasks", figures.tasks)?;
     dict.set_item("waiting_tasks", figures.waiting_tasks)?;

@@ -39,6 +39,11 @@ pub(super) fn set_interval(bytes: f64) {
     EPOCH.fetch_add(1, Ordering::Release);
 }
 
+/// The same for gaps that begin from now on; those that are under way end where they would have, and count as drawn.
+pub(super) fn change_interval(bytes: f64) {
+    INTERVAL.store(bytes.to_bits(), Ordering::Relaxed);
+}
+
 /// Ends the calling thread's gap, whatever settings it was drawn with.
 pub(super) fn begin_anew() {
     // SAFETY: it is the calling thread's, and no reference is held across a call.
@@ -64,10 +69,8 @@ impl Countdown {
     fn draw(&mut self) -> Option<f64> {
         let epoch = EPOCH.load(Ordering::Acquire);
         let ended = (self.epoch == epoch).then_some(self.interval);
-        if ended.is_none() {
-            self.epoch = epoch;
-            self.interval = f64::from_bits(INTERVAL.load(Ordering::Relaxed));
-        }
+        self.epoch = epoch;
+        self.interval = f64::from_bits(INTERVAL.load(Ordering::Relaxed));
         // A number above zero and up to one.
         let share = 1.0 - self.random.share();
         self.left = (-share.ln() * self.interval) as i64;
@@ -275,6 +278,11 @@ mod tests {
             countdown.sampled(1_000).is_some()
         });
         let share = sampled.count() as f64 / 100_000.0;
+        // A gap that is under way when another distance is set ends as it was drawn.
+        set_interval(1_000.0);
+        countdown.draw();
+        change_interval(5_000.0);
+        assert_eq!([countdown.draw(), countdown.draw()], [Some(1_000.0), Some(5_000.0)]);
         assert!((share - likelihood(1_000, 1_000.0)).abs() < 0.01, "{share}");
     }
 

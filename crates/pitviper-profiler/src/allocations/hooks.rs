@@ -16,7 +16,7 @@ use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 use super::recorder::Amount;
-use super::{countdown, filter, recorder, stretches};
+use super::{countdown, filter, interval, recorder, stretches};
 
 /// The interpreter's domains: raw, mem, object.
 pub(super) const DOMAINS: usize = 3;
@@ -264,12 +264,13 @@ fn slowly<const PASSES_ON: bool>(
             return allocate(0);
         }
         (*own).is_inside = true;
-        let interval = if (*own).left < 0 { (*own).sampled(size) } else { None };
-        let block = allocate(if interval.is_some() { PASSED_ON } else { 0 });
-        if let Some(interval) = interval.filter(|_| !block.is_null()) {
+        let gap = if (*own).left < 0 { (*own).sampled(size) } else { None };
+        let block = allocate(if gap.is_some() { PASSED_ON } else { 0 });
+        if let Some(gap) = gap.filter(|_| !block.is_null()) {
+            interval::count();
             let is_small = PASSES_ON && size < PASSED_ON;
             let stands_for = if is_small { stretches::stands_for() } else { 1 };
-            let amount = Amount::of(size, interval, stands_for);
+            let amount = Amount::of(size, gap, stands_for);
             if is_small {
                 stretches::count(amount.blocks);
             }

@@ -3,14 +3,16 @@
 //! [`hooks`] see every allocation of Python's three domains, and count the thread's bytes down ([`countdown`]) to the next
 //! sample; [`places`] puts them there. A sampled one gets the thread's stack, and is kept with what it stands for
 //! ([`recorder`]): an allocation of `size` bytes is sampled with the likelihood `1 - exp(-size / interval)`, and counts for
-//! the reciprocal of that many, so the sums are true on average whatever the sizes are. Where there are very many, small
-//! ones are looked at in some stretches of time only ([`stretches`]), and count for as many times more. Sampled blocks are
+//! the reciprocal of that many, so the sums are true on average whatever the sizes are. Where there would be too many
+//! samples, they lie further apart ([`interval`]); where there are very many allocations, small ones are looked at in some
+//! stretches of time only ([`stretches`]), and count for as many times more. Sampled blocks are
 //! known until they are given back ([`live`]); whether a block may be one of them is seen at one byte ([`filter`]), or by
 //! where it is given back. Making a block larger or smaller is giving it back and allocating anew.
 
 mod countdown;
 mod filter;
 mod hooks;
+mod interval;
 mod live;
 mod owner;
 mod places;
@@ -29,16 +31,15 @@ use crate::options::{AllocationFigures, Options};
 /// # Errors
 /// When that is not possible here; then nothing is sampled.
 pub(crate) fn start(interpreter: &Interpreter, options: &Options) -> Result<(), String> {
-    let Some(interval) = options.allocation_interval.filter(|interval| *interval > 0) else {
+    let Some(bytes) = options.allocation_interval.filter(|bytes| *bytes > 0) else {
         stop();
         return Ok(());
     };
     if !owner::is_known() {
         return Err("the interpreter does not say whose the current thread is".to_owned());
     }
-    let interval = interval as f64;
-    recorder::start(interpreter, options, interval);
-    countdown::set_interval(interval);
+    recorder::start(interpreter, options, bytes);
+    interval::set(bytes as f64, options.allocation_rate_hz);
     countdown::begin_anew();
     places::keep_in_place().map(|_| ()).inspect_err(|_| recorder::stop())
 }
@@ -69,8 +70,8 @@ pub(crate) fn take(labels: &Labels) -> Option<Profile> {
 
 /// What became of it so far.
 pub(crate) fn figures() -> AllocationFigures {
-    let stretches = stretches::stands_for();
-    AllocationFigures { free_spared: places::is_free_spared(), stretches, ..recorder::figures() }
+    let (stretches, interval) = (stretches::stands_for(), interval::current() as u64);
+    AllocationFigures { free_spared: places::is_free_spared(), stretches, interval, ..recorder::figures() }
 }
 
 /// Nothing is recorded for as long as a fork takes, but in the thread that forks.

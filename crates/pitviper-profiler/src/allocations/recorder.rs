@@ -68,7 +68,7 @@ struct Recorder {
     interpreter: Interpreter,
     spans: Option<SpanKey>,
     standard_library: Vec<String>,
-    interval: f64,
+    interval: u64,
     walker: Walker,
     stacks: Stacks,
     began: (SystemTime, Instant),
@@ -109,7 +109,7 @@ fn with<T>(work: impl FnOnce(&mut Recorder) -> T) -> Option<T> {
 }
 
 /// Begins to record, unless it does so already in the same way.
-pub(super) fn start(interpreter: &Interpreter, options: &Options, interval: f64) {
+pub(super) fn start(interpreter: &Interpreter, options: &Options, interval: u64) {
     let mut recorder = lock();
     if recorder.as_ref().is_some_and(|it| !it.is_inherited && it.interval == interval) {
         return;

@@ -9,7 +9,7 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::places;
+use super::{interval, places};
 use crate::random::Random;
 
 /// How many small blocks a second may be looked at. That is some 0.2 % of a processor.
@@ -66,6 +66,7 @@ impl Stretches {
             let blocks = BLOCKS.load(Ordering::Relaxed);
             let rate_hz = blocks.wrapping_sub(self.blocks) as f64 / elapsed.as_secs_f64();
             self.wanted = affordable(rate_hz);
+            interval::adapt(elapsed);
             (self.since, self.blocks) = (Instant::now(), blocks);
         }
         if is_idle {
