@@ -5,9 +5,9 @@
 //! ([`recorder`]): an allocation of `size` bytes is sampled with the likelihood `1 - exp(-size / interval)`, and counts for
 //! the reciprocal of that many, so the sums are true on average whatever the sizes are. Where there would be too many
 //! samples, they lie further apart ([`interval`]); where there are very many allocations, small ones are looked at in some
-//! stretches of time only ([`stretches`]), and count for as many times more. Sampled blocks are
-//! known until they are given back ([`live`]); whether a block may be one of them is seen at one byte ([`filter`]), or by
-//! where it is given back. Making a block larger or smaller is giving it back and allocating anew.
+//! stretches of time only ([`stretches`]), and count for as many times more. Sampled blocks are known until they are given
+//! back ([`live`]); whether a block may be one of them is seen at one byte ([`filter`]), or by where it is given back.
+//! Making a block larger or smaller is giving it back and allocating anew.
 
 mod countdown;
 mod filter;
