@@ -141,7 +141,7 @@ SETTINGS = (
         True,
         flag,
         "PITVIPER_PROFILING_EXCEPTIONS DD_PROFILING_EXCEPTION_ENABLED",
-        "Whether profiles have the exceptions that are raised, handled ones too; from Python 3.12 on.",
+        "Whether profiles have the exceptions that are raised, handled ones too.",
     ),
     Setting(
         "profiling_heap",

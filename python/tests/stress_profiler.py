@@ -21,9 +21,11 @@ _MAY_GROW_KB = 40_000
 #: What every program begins with, and how it ends.
 _HEAD = """
 import os, resource, sys, threading, time
-from pitviper import _native, _tasks
+from pitviper import _native, _tasks, config
+from pitviper.profiling import _events
 os.register_at_fork(after_in_child=_native.profiler_resume)
 assert _native.profiler_start(1000.0, 1.0, allocation_interval=16_384) is None
+_events.start(config.load({"PITVIPER_PROFILING_LOCKS": "exact"}))
 seconds, wanted = float(sys.argv[1]), int(sys.argv[2])
 began, taken, memory = time.monotonic(), 0.0, []
 #: Memory that the interpreter loses by itself, in KB.
@@ -236,11 +238,40 @@ PROGRAMS = {
                 yield from inner(n)
             except ValueError as error:
                 raise KeyError(n) from error
+        class Own(Exception):
+            pass
+        def keeps_itself():
+            try:
+                raise Own
+            except Own as error:
+                kept = error
+                del error
+        def holds(count):
+            last = None
+            for number in range(count):
+                try:
+                    raise (OSError if number % 2 else Own)(number) from last
+                except Exception as error:
+                    last = error
+        def elsewhere():
+            while not over:
+                keeps_itself()
+                holds(100)
+                try:
+                    os.stat("/nowhere")
+                except OSError:
+                    pass
+        over = False
+        thread = threading.Thread(target=elsewhere)
+        thread.start()
         while goes_on():
             try:
                 sum(middle(20))
             except KeyError:
                 pass
+        over = True
+        thread.join()
+        holds(200_000)
     """,
     "tasks": """
         import asyncio

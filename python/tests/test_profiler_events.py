@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from pprof import Profile, Sample
@@ -356,10 +357,6 @@ def counts(samples: "list[Sample]") -> "Counter[tuple[str, str]]":
     return found
 
 
-needs_monitoring = pytest.mark.skipif(sys.version_info < (3, 12), reason="sys.monitoring came with Python 3.12")
-
-
-@needs_monitoring
 def test_exceptions_count_once_where_they_were_raised(taken: Taken) -> None:
     keep(exceptions=True)
     handles(40, AppError)
@@ -376,7 +373,6 @@ def test_exceptions_count_once_where_they_were_raised(taken: Taken) -> None:
     assert sample.labels["thread"] == "MainThread"
 
 
-@needs_monitoring
 def test_many_exceptions_add_up_and_few_are_looked_at(taken: Taken) -> None:
     keep(exceptions=True)
     before = _native.profiler_figures()["events"]
@@ -388,7 +384,90 @@ def test_many_exceptions_add_up_and_few_are_looked_at(taken: Taken) -> None:
     assert _native.profiler_figures()["events"] - before < 5_000
 
 
-@needs_monitoring
+def keeps_itself() -> None:
+    try:
+        fails(AppError)
+    except AppError as error:
+        kept = error
+        del error
+    assert kept
+
+
+def yields() -> "Iterator[int]":
+    yield 1
+    fails(AppError)
+
+
+def generates() -> None:
+    with contextlib.suppress(AppError):
+        list(yields())
+
+
+def raises_again() -> None:
+    try:
+        fails(AppError)
+    except AppError as error:
+        raise error
+
+
+def asks_a_thread() -> None:
+    with ThreadPoolExecutor(1) as pool, contextlib.suppress(AppError):
+        pool.submit(passes_on, AppError).result()
+
+
+def test_exceptions_are_told_of_whatever_becomes_of_them(taken: Taken) -> None:
+    keep(exceptions=True)
+    # It is in a cycle with the frame that it was caught in.
+    keeps_itself()
+    generates()
+    with contextlib.suppress(AppError):
+        raises_again()
+    asks_a_thread()
+    # Nobody raises this one.
+    repr(AppError("never"))
+    gc.collect()
+    samples = [s for s in taken.take() if s.values.get("exceptions") and s.frames[0].function == "fails"]
+    assert [s.values["exceptions"] for s in samples] == [1] * 4
+    stacks = {tuple(s.functions[1:3]): s for s in samples}
+    here = "test_exceptions_are_told_of_whatever_becomes_of_them"
+    assert set(stacks) >= {("keeps_itself", here), ("raises_again", here), ("yields", "generates")}
+    (of_thread,) = (s for s in samples if s.functions[1] == "passes_on")
+    assert [name.rpartition(".")[2] for name in of_thread.functions[2:4]] == ["run", "_worker"]
+    assert here not in of_thread.functions
+
+
+#: Given back within each other these take more than a thread's stack.
+HELD = 200_000
+
+
+@pytest.mark.parametrize("classes", [(ValueError,), (AppError,), (ValueError, AppError)])
+def test_exceptions_hold_each_other_to_any_depth(taken: Taken, classes: "tuple[type[Exception], ...]") -> None:
+    keep(exceptions=True)
+    last = None
+    for number in range(HELD):
+        try:
+            raise classes[number % len(classes)] from last
+        except Exception as error:
+            last = error
+    del last
+    assert 0.6 * HELD < sum(counts(taken.take()).values()) < 1.5 * HELD
+
+
+def test_no_exceptions_are_told_of_once_they_are_not_wanted(taken: Taken) -> None:
+    keep(exceptions=True)
+    keep(exceptions=True)
+    handles(3, AppError)
+    assert sum(counts(taken.take()).values()) == 3
+    keep(exceptions=False)
+    before = _native.profiler_figures()["events"]
+    handles(3, AppError)
+    assert _native.profiler_figures()["events"] == before
+    keep(exceptions=True)
+    handles(2, KeyError)
+    assert counts(taken.take())["KeyError", "fails"] == 2
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="sys.monitoring came with Python 3.12")
 def test_ids_of_tools_are_left_to_others() -> None:
     monitoring = sys.monitoring
     monitoring.use_tool_id(4, "other")

@@ -52,6 +52,8 @@ struct layout {
     int64_t keys_size, keys_log2_indices, keys_kind, keys_count, keys_indices;
     int64_t set_mask, set_table, reference_object, type_base, type_size;
     int64_t number_tag, number_digits;
+    int64_t traceback_next, traceback_frame, traceback_instruction;
+    int64_t frame_object_frame, frame_object_back, frame_object_data;
 };
 
 /* The nodes of a context's tree, which most versions declare where they are used alone. */
@@ -258,6 +260,20 @@ const struct layout pitviper_profiler_layout = {
 #else
     .number_tag = NONE,
     .number_digits = NONE,
+#endif
+    .traceback_next = AT(PyTracebackObject, tb_next),
+    .traceback_frame = AT(PyTracebackObject, tb_frame),
+    .traceback_instruction = AT(PyTracebackObject, tb_lasti),
+    /* Frames as objects, where those are not what runs. Tracebacks are read where exceptions are told of when they are
+     * given back, which 3.12 and later versions need not. */
+#if PY_VERSION_HEX >= 0x030B0000 && PY_VERSION_HEX < 0x030C0000
+    .frame_object_frame = AT(PyFrameObject, f_frame),
+    .frame_object_back = AT(PyFrameObject, f_back),
+    .frame_object_data = AT(PyFrameObject, _f_frame_data),
+#else
+    .frame_object_frame = NONE,
+    .frame_object_back = NONE,
+    .frame_object_data = NONE,
 #endif
 };
 

@@ -145,6 +145,16 @@ fn index_of(interpreter: &Interpreter, frame: &walk::Frame) -> i64 {
     if interpreter.version() < (3, 10) { index >> 1 } else { index }
 }
 
+/// Where a frame is that is so many bytes into its code.
+pub(crate) fn instruction_at(interpreter: &Interpreter, code: usize, bytes: i32) -> usize {
+    let layout = &interpreter.layout;
+    if layout.code_units >= 0 {
+        return code.wrapping_add(layout.code_units as usize).wrapping_add_signed(bytes as isize);
+    }
+    let index = if interpreter.version() < (3, 10) { bytes } else { bytes >> 1 };
+    index as usize
+}
+
 fn identity(interpreter: &Interpreter, code: usize) -> Option<Identity> {
     let layout = &interpreter.layout;
     let at = |offset: i64| word(code.wrapping_add(offset as usize));

@@ -76,6 +76,12 @@ pub(crate) struct Layout {
     pub(crate) type_size: i64,
     pub(crate) number_tag: i64,
     pub(crate) number_digits: i64,
+    pub(crate) traceback_next: i64,
+    pub(crate) traceback_frame: i64,
+    pub(crate) traceback_instruction: i64,
+    pub(crate) frame_object_frame: i64,
+    pub(crate) frame_object_back: i64,
+    pub(crate) frame_object_data: i64,
 }
 
 /// What is known of the running interpreter: its layout and where its things are.

@@ -107,7 +107,7 @@ impl Profiler {
         // Without them the samples are as good, and linked to nothing.
         options.spans = options.spans.filter(|key| self_test::finds_spans(&interpreter, key, known));
         (state.sampler, state.inherited) = (Some(Sampler::new(interpreter, &options)), None);
-        events::pushed::open(&interpreter, options.spans);
+        events::open(&interpreter, options.spans);
         state.own_cpu_ns = 0;
         state.began = Some(Instant::now());
         self.spawn(&mut state).inspect_err(|_| {
@@ -211,8 +211,8 @@ impl Profiler {
         events::lock_held(held.as_nanos() as u64, state, own_frames, name);
     }
 
-    /// Counts an exception that goes through a frame of the calling thread; whether it is to be looked at, and then
-    /// [`Self::raised`] or [`Self::passed_on`] to be called.
+    /// Counts an exception that goes through a frame of the calling thread, or is given back; whether it is to be looked
+    /// at, and then [`Self::raised`], [`Self::raised_before`] or [`Self::passed_on`] to be called.
     #[inline]
     pub fn count_exception(&self) -> bool {
         events::count_exception()
@@ -221,6 +221,12 @@ impl Profiler {
     /// The exception that is looked at was raised here, in the calling thread, which has this state.
     pub fn raised(&self, class: &str, state: usize) {
         events::raised(class, state);
+    }
+
+    /// The exception that is looked at was raised where its traceback says, which is at this address and lasts until the
+    /// call is over. The calling thread has this state.
+    pub fn raised_before(&self, class: &str, state: usize, traceback: usize) {
+        events::raised_before(class, state, traceback);
     }
 
     /// The exception that is looked at was raised elsewhere.
@@ -316,7 +322,7 @@ impl Profiler {
         let Some(inherited) = state.inherited.take() else { return Ok(()) };
         let options = Options { spans: options.spans.filter(|_| inherited.figures.linked), ..options.clone() };
         state.sampler = Some(Sampler::new(*inherited.interpreter(), &options));
-        events::pushed::open(inherited.interpreter(), options.spans);
+        events::open(inherited.interpreter(), options.spans);
         state.own_cpu_ns = 0;
         state.began = Some(Instant::now());
         self.spawn(&mut state)?;

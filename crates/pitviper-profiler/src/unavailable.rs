@@ -71,6 +71,9 @@ impl Profiler {
     pub fn raised(&self, _: &str, _: usize) {}
 
     /// Nothing keeps it.
+    pub fn raised_before(&self, _: &str, _: usize, _: usize) {}
+
+    /// Nothing keeps it.
     pub fn passed_on(&self) {}
 
     /// Nothing names them.

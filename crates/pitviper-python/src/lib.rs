@@ -7,8 +7,8 @@
 //! - The GIL is released while anything waits, for locks of ours too.
 //! - Nothing relies on the GIL: classes are frozen, what changes in them is behind a lock or atomic, and no
 //!   lock is held while Python code runs but that of a span, which nobody waits for who holds one.
-//! - Unsafe code is confined to [`context`], [`host`], [`record_fields`], [`try_mutex`] and what C code calls:
-//!   [`onesdk`] and [`onesdk_face`].
+//! - Unsafe code is confined to [`context`], [`freed_exceptions`], [`host`], [`record_fields`], [`try_mutex`] and what
+//!   C code calls: [`onesdk`] and [`onesdk_face`].
 
 mod baggage;
 mod changing;
@@ -21,6 +21,7 @@ mod exact_locks;
 mod exception;
 mod faces;
 mod foreign;
+mod freed_exceptions;
 mod host;
 mod late;
 mod logs;
@@ -76,6 +77,8 @@ mod _native {
     use crate::faces::bind_opentelemetry;
     #[pymodule_export]
     use crate::foreign::export_span;
+    #[pymodule_export]
+    use crate::freed_exceptions::profiler_watch_freed;
     #[pymodule_export]
     use crate::host::{send_before_exit, send_before_sigterm};
     #[pymodule_export]

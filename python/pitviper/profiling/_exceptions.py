@@ -1,4 +1,6 @@
-"""Has exceptions told to the profiler, by ``sys.monitoring``, which Python has from 3.12 on."""
+"""Has exceptions told to the profiler: by ``sys.monitoring``, which Python has from 3.12 on, and before when they are
+given back.
+"""
 
 import sys
 
@@ -17,11 +19,11 @@ _own: "Optional[int]" = None
 
 
 def start() -> bool:
-    """Begins; whether that is possible: on Python 3.12, and where an id is free."""
+    """Begins; whether that is possible: where others have both ids it is not."""
     global _own
     monitoring: Any = getattr(sys, "monitoring", None)
     if monitoring is None:
-        return False
+        return _native.profiler_watch_freed(True)
     if _is_own(monitoring):
         return True
     for tool in _IDS:
@@ -40,7 +42,9 @@ def stop() -> None:
     """Gives the id back, unless it has become somebody else's; then what is called there does nothing any more."""
     global _own
     monitoring: Any = getattr(sys, "monitoring", None)
-    if monitoring is not None and _is_own(monitoring):
+    if monitoring is None:
+        _native.profiler_watch_freed(False)
+    elif _is_own(monitoring):
         monitoring.set_events(_own, 0)
         monitoring.register_callback(_own, monitoring.events.RAISE, None)
         monitoring.free_tool_id(_own)

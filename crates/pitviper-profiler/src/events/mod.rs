@@ -9,11 +9,13 @@ pub(crate) mod locks;
 pub(crate) mod loops;
 pub(crate) mod pushed;
 mod thinning;
+mod tracebacks;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::options::EventOptions;
-use pushed::Event;
+use crate::layout::Interpreter;
+use crate::options::{EventOptions, SpanKey};
+use pushed::{Event, Place};
 use thinning::{Thinning, by_length};
 
 /// Collections that take at least so long are all kept, shorter ones as often as their length suggests.
@@ -45,6 +47,12 @@ pub(crate) fn keep(options: &EventOptions) {
     LOOP_THRESHOLD_NS.store(threshold, Ordering::Relaxed);
 }
 
+/// Begins to keep what is told, with nothing yet.
+pub(crate) fn open(interpreter: &Interpreter, spans: Option<SpanKey>) {
+    RAISED.clear();
+    pushed::open(interpreter, spans);
+}
+
 pub(crate) fn keeps_locks() -> bool {
     LOCKS.load(Ordering::Relaxed)
 }
@@ -59,7 +67,7 @@ pub(crate) fn collected(generation: u64, pause_ns: u64, state: usize) {
         && pushed::is_open()
         && let Some(counted_ns) = by_length(pause_ns, WHOLE_PAUSE_NS)
     {
-        pushed::push(Event::GcPause, &generation.to_string(), counted_ns, state, 0);
+        pushed::push(Event::GcPause, &generation.to_string(), counted_ns, state, Place::HERE);
     }
 }
 
@@ -78,12 +86,12 @@ fn of_lock(event: Event, time_ns: u64, state: usize, own_frames: usize, name: im
         && pushed::is_open()
         && let Some(counted_ns) = by_length(time_ns, WHOLE_LOCK_NS)
     {
-        pushed::push(event, &name(), counted_ns, state, own_frames);
+        pushed::push(event, &name(), counted_ns, state, Place::Here { own_frames });
     }
 }
 
-/// Counts an exception that goes through a frame; whether it is to be looked at, and [`raised`] or [`passed_on`] to
-/// be called.
+/// Counts an exception that goes through a frame or is given back; whether it is to be looked at, and [`raised`],
+/// [`raised_before`] or [`passed_on`] to be called.
 #[inline]
 pub(crate) fn count_exception() -> bool {
     EXCEPTIONS.load(Ordering::Relaxed) && pushed::is_open() && RAISED.count()
@@ -91,7 +99,12 @@ pub(crate) fn count_exception() -> bool {
 
 /// The exception that is looked at was raised here, in the calling thread, which has this state.
 pub(crate) fn raised(class: &str, state: usize) {
-    pushed::push(Event::Exception, class, RAISED.choose(true), state, 0);
+    pushed::push(Event::Exception, class, RAISED.choose(true), state, Place::HERE);
+}
+
+/// The exception that is looked at was raised where its traceback says; the calling thread has this state.
+pub(crate) fn raised_before(class: &str, state: usize, traceback: usize) {
+    pushed::push(Event::Exception, class, RAISED.choose(true), state, Place::Of { traceback });
 }
 
 /// The exception that is looked at was raised elsewhere.

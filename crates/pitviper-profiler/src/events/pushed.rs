@@ -10,7 +10,7 @@ use std::time::{Instant, SystemTime};
 use pitviper_pprof::{Profile, Sample, SampleType};
 use rustc_hash::FxHashMap;
 
-use crate::events::locks;
+use crate::events::{locks, tracebacks};
 use crate::labels::{Labels, ThreadId, text};
 use crate::layout::Interpreter;
 use crate::load::Handled;
@@ -52,6 +52,20 @@ impl Event {
             Self::LockHold => ("lock_hold", "nanoseconds", "lock"),
         }
     }
+}
+
+/// Where an event happened.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Place {
+    /// Where the calling thread is. So many of its innermost frames are ours, and left out.
+    Here { own_frames: usize },
+    /// Where an exception was raised that has the traceback at this address.
+    Of { traceback: usize },
+}
+
+impl Place {
+    /// Where the calling thread is, whose frames are all its own.
+    pub(crate) const HERE: Self = Self::Here { own_frames: 0 };
 }
 
 /// What events are told apart by.
@@ -144,17 +158,13 @@ pub(crate) fn leave() {
     IS_OPEN.store(false, Ordering::Relaxed);
 }
 
-/// Adds an event of the calling thread, whose state is given, and which holds the interpreter. So many of its
-/// innermost frames are ours, and left out. Whether it is kept.
-pub(crate) fn push(event: Event, name: &str, value: u64, state: usize, own_frames: usize) -> bool {
+/// Adds an event of the calling thread, whose state is given, and which holds the interpreter. Whether it is kept.
+pub(crate) fn push(event: Event, name: &str, value: u64, state: usize, place: Place) -> bool {
     if !is_open() {
         return false;
     }
-    let kept = STORE
-        .try_lock()
-        .ok()
-        .and_then(|mut store| store.as_mut()?.push(event, name, value, state, own_frames))
-        .is_some();
+    let kept =
+        STORE.try_lock().ok().and_then(|mut store| store.as_mut()?.push(event, name, value, state, place)).is_some();
     let counter = if kept { &KEPT } else { &LOST };
     counter.fetch_add(1, Ordering::Relaxed);
     kept
@@ -172,19 +182,9 @@ pub(crate) fn take(standard_library: &[String], labels: &Labels) -> Option<Profi
 }
 
 impl Store {
-    fn push(&mut self, event: Event, name: &str, value: u64, state: usize, own_frames: usize) -> Option<()> {
+    fn push(&mut self, event: Event, name: &str, value: u64, state: usize, place: Place) -> Option<()> {
         let _handled = Handled::here();
-        if self.walker.walk(&self.interpreter, state) != Outcome::Whole {
-            return None;
-        }
-        let frames = self.walker.frames();
-        // Entries from C count as no frames.
-        let mut places = (0..frames.len()).filter(|place| !frames[*place].is_shim);
-        let theirs = &frames[places.nth(own_frames)?..];
-        let Interned::Stack(stack) = self.stacks.intern(&self.interpreter, theirs) else { return None };
-        if stack == ROOT {
-            return None;
-        }
+        let stack = self.stack(state, place)?;
         let (ident, native) = own_thread();
         let span = self.spans.as_ref().map(|key| spans::current(&self.interpreter, key, state)).unwrap_or_default();
         let name = self.window.name(name)?;
@@ -194,6 +194,30 @@ impl Store {
         }
         *self.window.events.entry(key).or_default() += value;
         Some(())
+    }
+
+    /// The stack of a place; `None` if there is none or it cannot be read.
+    fn stack(&mut self, state: usize, place: Place) -> Option<u32> {
+        let read;
+        let frames = match place {
+            Place::Of { traceback } => {
+                read = tracebacks::frames(&self.interpreter, traceback)?;
+                &read[..]
+            }
+            Place::Here { own_frames } => {
+                if self.walker.walk(&self.interpreter, state) != Outcome::Whole {
+                    return None;
+                }
+                let frames = self.walker.frames();
+                // Entries from C count as no frames.
+                let mut places = (0..frames.len()).filter(|place| !frames[*place].is_shim);
+                &frames[places.nth(own_frames)?..]
+            }
+        };
+        match self.stacks.intern(&self.interpreter, frames) {
+            Interned::Stack(stack) if stack != ROOT => Some(stack),
+            _ => None,
+        }
     }
 }
 

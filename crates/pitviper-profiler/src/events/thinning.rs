@@ -45,6 +45,15 @@ impl Thinning {
         }
     }
 
+    /// Forgets all events.
+    pub(crate) fn clear(&self) {
+        for number in [&self.seen, &self.elapsed_ns, &self.seen_before, &self.kept] {
+            set(number, 0);
+        }
+        set(&self.next, 1);
+        set(&self.weight, 1);
+    }
+
     /// Counts an event; whether it is to be looked at, and then [`Self::choose`] called.
     #[inline]
     pub(crate) fn count(&self) -> bool {
@@ -159,6 +168,9 @@ mod tests {
         assert_eq!(get(&thinning.weight), 1_000);
         thinning.keep_up(1_000 * PERIOD_NS);
         assert_eq!(kept(&thinning, 50), (50, 50));
+        kept(&thinning, 100_000);
+        thinning.clear();
+        assert_eq!(kept(&thinning, 100), (100, 100));
     }
 
     #[test]
