@@ -432,8 +432,9 @@ def test_exceptions_are_told_of_whatever_becomes_of_them(taken: Taken) -> None:
     here = "test_exceptions_are_told_of_whatever_becomes_of_them"
     assert set(stacks) >= {("keeps_itself", here), ("raises_again", here), ("yields", "generates")}
     (of_thread,) = (s for s in samples if s.functions[1] == "passes_on")
-    assert [name.rpartition(".")[2] for name in of_thread.functions[2:4]] == ["run", "_worker"]
-    assert here not in of_thread.functions
+    # From 3.14 on a work item runs a task, which is one frame more.
+    names = [name.rpartition(".")[2] for name in of_thread.functions]
+    assert names[2] == "run" and "_worker" in names[3:5] and here not in names
 
 
 #: Given back within each other these take more than a thread's stack.
