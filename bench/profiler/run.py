@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import re
+import signal
 import statistics
 import subprocess
 import sys
@@ -30,6 +31,8 @@ from programs import PROGRAMS  # noqa: E402
 
 VERSION = "3.12"
 ROUNDS = 7
+#: Seconds that a process may take, which needs some ten; one that hangs is ended, and then what it had measured counts.
+PATIENCE_S = 300.0
 #: Programs whose cost is measured; the others' profiles are known.
 COSTS = [name for name in PROGRAMS if name not in KNOWN]
 #: The known program whose shares are shown one by one.
@@ -94,11 +97,20 @@ def run(python: Path, profiler: str, program: str, sink: Sink) -> "dict[str, Any
         command = [*started, profiler, program, sink.port]
         environ = {**os.environ, "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"}
         process = subprocess.Popen(
-            command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=HERE
+            command,
+            env=environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=HERE,
+            start_new_session=True,
         )
         assert process.stdout is not None and process.stderr is not None
+        hangs = threading.Timer(PATIENCE_S, _end, (process, f"{profiler}, {program}"))
+        hangs.start()
         shown, complaint = process.stdout.read(), process.stderr.read()
         _, status, usage = os.wait4(process.pid, 0)
+        hangs.cancel()
         process.returncode = os.waitstatus_to_exitcode(status)
         lines = [line for line in shown.splitlines() if line.startswith("{")]
         if not lines:
@@ -111,6 +123,12 @@ def run(python: Path, profiler: str, program: str, sink: Sink) -> "dict[str, Any
             text = output.read_text() if output.exists() else None
             figures["sampled"] = sampled(python, program, list(figures["known"]), sink, text)
     return figures
+
+
+def _end(process: "subprocess.Popen[str]", name: str) -> None:
+    """Ends a process that hangs, and those that it has started."""
+    print(f"{name} hung for {PATIENCE_S:.0f} s after it began, and was ended", file=sys.stderr, flush=True)
+    os.killpg(process.pid, signal.SIGKILL)
 
 
 def sampled(

@@ -136,8 +136,7 @@ unsafe extern "C" fn give_back(object: *mut PyObject) {
             return (slots.dealloc)(object);
         }
     }
-    let depth = DEPTH.get();
-    if depth >= MAX_DEPTH {
+    if DEPTH.get() >= MAX_DEPTH {
         // SAFETY: the object is one that collections look at, and nobody refers to it.
         unsafe { ffi::PyObject_GC_UnTrack(object.cast()) };
         if LATER.try_with(|later| later.borrow_mut().push(object)).is_ok() {
@@ -146,28 +145,32 @@ unsafe extern "C" fn give_back(object: *mut PyObject) {
         // SAFETY: it is as it was before.
         unsafe { ffi::PyObject_GC_Track(object.cast()) };
     }
-    DEPTH.set(depth + 1);
     // SAFETY: as above.
-    unsafe { (slots.dealloc)(object) };
-    DEPTH.set(depth);
-    if depth == 0 {
-        give_back_later();
-    }
-}
-
-/// Gives those back that were too deep.
-fn give_back_later() {
-    while let Ok(Some(object)) = LATER.try_with(|later| later.borrow_mut().pop()) {
-        DEPTH.set(1);
+    unsafe { deeper(object, slots.dealloc) };
+    while DEPTH.get() == 0
+        && let Ok(Some(object)) = LATER.try_with(|later| later.borrow_mut().pop())
+    {
         // SAFETY: nobody has given it back, as nobody but this list knows it; collections know it again first.
         unsafe {
             ffi::PyObject_GC_Track(object.cast());
             if let Some(slots) = slots_of(object) {
-                (slots.dealloc)(object);
+                deeper(object, slots.dealloc);
             }
         }
-        DEPTH.set(0);
     }
+}
+
+/// Gives an exception back, and those that only it refers to.
+///
+/// # Safety
+/// Nobody refers to it, and the function is that of its class.
+unsafe fn deeper(object: *mut PyObject, dealloc: ffi::destructor) {
+    DEPTH.set(DEPTH.get() + 1);
+    // SAFETY: as is asked for.
+    unsafe { dealloc(object) };
+    // What is given back may run code that switches to another greenlet of this thread, so the count is not put back to
+    // what it was.
+    DEPTH.set(DEPTH.get() - 1);
 }
 
 /// In the slot by which a collection of garbage takes an exception out of a cycle; it loses its traceback then.
